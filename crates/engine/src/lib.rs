@@ -1,0 +1,1 @@
+//! The engine: plan, inject, observe, guard, verdict, undo, recovery.

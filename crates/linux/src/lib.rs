@@ -1,0 +1,1 @@
+//! The hands: steps carried out on a Linux kernel, and the only unsafe code.

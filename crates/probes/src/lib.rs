@@ -1,0 +1,1 @@
+//! Probes, metric sources and the load generator: they measure and never judge.

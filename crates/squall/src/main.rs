@@ -1,0 +1,3 @@
+//! Squall: chaos engineering in one binary.
+
+fn main() {}

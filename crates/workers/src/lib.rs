@@ -1,0 +1,1 @@
+//! Data planes: programs that must keep running while a fault is active.
