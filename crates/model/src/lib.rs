@@ -1,1 +1,23 @@
-//! The vocabulary of Squall.
+//! The vocabulary of Squall: experiments, units, targets, facts, steps, undo records, events and verdicts.
+//!
+//! Nothing here reads a file, asks a kernel, or waits: the crate is the language that the other floors speak.
+//! See `ARCHITECTURE.md` for the house.
+
+pub mod condition;
+pub mod event;
+pub mod experiment;
+pub mod facts;
+pub mod fault;
+pub mod machine;
+pub mod node;
+pub mod plan;
+pub mod probe;
+pub mod protocol;
+pub mod read;
+pub mod step;
+pub mod target;
+pub mod undo;
+pub mod undo_log;
+pub mod units;
+pub mod value;
+pub mod verdict;

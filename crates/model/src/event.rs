@@ -1,0 +1,287 @@
+//! The journal's vocabulary: what happened in a run, in order, one JSON object a line.
+//!
+//! Everything shown afterwards is a function of these events alone. Events may gain fields; a reader ignores fields
+//! that it does not know and takes absent ones as empty.
+
+use crate::condition::{Bound, Truth};
+use crate::plan::PlannedInjection;
+use crate::protocol::Restored;
+use crate::undo::Evidence;
+use crate::value::Reading;
+use crate::verdict::Verdict;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// One line of the journal.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Entry {
+    /// When it happened.
+    pub at: Timestamp,
+    /// Seconds since the run started, by the monotonic clock: differences are true even when the wall clock jumps.
+    pub elapsed: f64,
+    /// What happened.
+    #[serde(flatten)]
+    pub event: Event,
+}
+
+/// The parts of a run, in order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Phase {
+    /// Targets are resolved and the plan is made.
+    Plan,
+    /// The steady state is checked.
+    SteadyState,
+    /// Metrics are recorded without a fault.
+    Baseline,
+    /// Faults are made and active.
+    Fault,
+    /// Everything is put back.
+    Undo,
+    /// The steady state must come back.
+    Recovery,
+    /// The time with the fault is compared with the baseline.
+    Analysis,
+}
+
+/// What ended a run early.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AbortCause {
+    /// A condition of the guard held.
+    Guard,
+    /// Something that the guard needs could not be read.
+    Unreadable,
+    /// `squall halt`, or the `halt` file.
+    Halt,
+    /// Ctrl-C or SIGTERM.
+    Signal,
+    /// The agent is gone or does not answer.
+    LostAgent,
+    /// The agent gave up its injections because it had not heard from us.
+    LeaseExpired,
+    /// The blast radius' duration is over.
+    BlastRadius,
+    /// The journal could not be written.
+    Journal,
+}
+
+/// How a metric under the fault compares with the baseline.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct MetricChange {
+    /// The metric.
+    pub metric: String,
+    /// Before the fault, in base units.
+    pub baseline: Option<f64>,
+    /// While the fault was active.
+    pub during: Option<f64>,
+    /// `during - baseline`.
+    pub difference: Option<f64>,
+    /// Bounds of the difference that hold it with 95 % confidence.
+    pub interval: Option<(f64, f64)>,
+    /// Whether the interval excludes zero: a difference was seen.
+    pub seen: bool,
+    /// How the interval was computed: `bootstrap`, `Newcombe`, `Welch`.
+    pub method: String,
+}
+
+/// The result of one check over a part of the run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct CheckResult {
+    /// Name of the check.
+    pub check: String,
+    /// The condition, as written.
+    pub expect: String,
+    /// Whether it held.
+    pub truth: Truth,
+    /// How often it was asked, and how often it held.
+    pub asked: u64,
+    /// See `asked`.
+    pub held: u64,
+    /// Words about the worst answer.
+    #[serde(default)]
+    pub worst: String,
+}
+
+/// What can happen in a run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum Event {
+    /// The first event.
+    RunStarted {
+        /// Version of the journal's vocabulary.
+        version: u32,
+        /// Unique name of the run.
+        run: String,
+        /// Name of the experiment.
+        experiment: String,
+        /// Its hypothesis.
+        hypothesis: String,
+        /// Its tags.
+        tags: Vec<String>,
+        /// The file.
+        file: String,
+        /// Makes the run's choices repeatable.
+        seed: u64,
+        /// Version of Squall.
+        squall: String,
+        /// Name of the host.
+        host: String,
+        /// Services of the blast radius.
+        services: Vec<String>,
+        /// Conditions that are judged: name of the check or `guard`, and the text.
+        conditions: Vec<(String, String)>,
+        /// Thresholds to draw beside metrics, from the steady state and hypothesis.
+        objectives: Vec<Bound>,
+        /// Thresholds of the guard.
+        limits: Vec<Bound>,
+        /// How long the method lasts if nothing ends it, in seconds.
+        method_seconds: f64,
+        /// How long the baseline lasts, in seconds.
+        baseline_seconds: f64,
+        /// How soon the steady state must be back, in seconds.
+        recovery_seconds: f64,
+    },
+    /// A part of the run begins.
+    PhaseStarted {
+        /// Which.
+        phase: Phase,
+    },
+    /// The plan, before anything is touched.
+    Planned {
+        /// What will be done, and how it will be undone.
+        injections: Vec<PlannedInjection>,
+        /// What the user should know.
+        notes: Vec<String>,
+    },
+    /// A check was asked.
+    Probe {
+        /// The part of the run.
+        phase: Phase,
+        /// Name of the check.
+        check: String,
+        /// The condition, as written.
+        expect: String,
+        /// Whether it held.
+        truth: Truth,
+        /// What was read, shortened.
+        reading: Reading,
+        /// Why nothing was read, if so.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        error: Option<String>,
+        /// How long the question took, in seconds.
+        seconds: f64,
+    },
+    /// All metrics of a second. A metric that could not be read is absent.
+    Metrics {
+        /// The part of the run.
+        phase: Phase,
+        /// By name, in base units.
+        values: BTreeMap<String, f64>,
+        /// Why metrics are absent, by name.
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        errors: BTreeMap<String, String>,
+    },
+    /// An injection is about to be made.
+    InjectStarted {
+        /// Which.
+        injection: String,
+        /// Name of the fault.
+        fault: String,
+        /// What is struck.
+        target: String,
+        /// What stage of a ramp or repetition it is.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        stage: Option<String>,
+    },
+    /// An injection is active.
+    Injected {
+        /// Which.
+        injection: String,
+        /// First evidence of each step.
+        evidence: Vec<Evidence>,
+        /// How long it took to make, in seconds.
+        seconds: f64,
+    },
+    /// An injection could not be made.
+    InjectFailed {
+        /// Which; empty where it is about several.
+        injection: String,
+        /// What was tried and what came back.
+        message: String,
+    },
+    /// Evidence of a live injection, while it lasts and at its end.
+    Evidence {
+        /// Which.
+        injection: String,
+        /// Of each step.
+        evidence: Vec<Evidence>,
+    },
+    /// The guard looked. Written when something changes and at least every ten seconds.
+    Guard {
+        /// Ticks so far.
+        ticks: u64,
+        /// Each condition with whether it held.
+        conditions: Vec<(String, Truth)>,
+        /// How long the slowest look took so far, in seconds.
+        slowest_seconds: f64,
+    },
+    /// The run is ended early.
+    Aborted {
+        /// Why.
+        cause: AbortCause,
+        /// In words.
+        reason: String,
+    },
+    /// Putting back begins.
+    UndoStarted {
+        /// Which injections.
+        injections: Vec<String>,
+        /// Why: `over`, `aborted`, `failed`.
+        why: String,
+    },
+    /// An injection was put back, with what was looked at; or was not.
+    Restored {
+        /// What and how.
+        #[serde(flatten)]
+        restored: Restored,
+        /// What could not be put back, in words; empty is good.
+        residue: Vec<String>,
+        /// How long the call took, in seconds.
+        seconds: f64,
+    },
+    /// The steady state is back, or did not come back in time.
+    Recovered {
+        /// Seconds from the end of the undo until the steady state held; none where it did not.
+        seconds: Option<f64>,
+        /// How long was waited at most.
+        within: f64,
+    },
+    /// Metrics under the fault compared with the baseline.
+    Compared {
+        /// Each metric.
+        comparisons: Vec<MetricChange>,
+    },
+    /// How the hypothesis fared.
+    Judged {
+        /// Each of its checks.
+        checks: Vec<CheckResult>,
+    },
+    /// Something worth knowing that is no verdict, such as that the load generator fell behind.
+    Note {
+        /// In words.
+        message: String,
+    },
+    /// The last event.
+    Verdict {
+        /// The verdict.
+        verdict: Verdict,
+        /// Why, in words; the first is the most important.
+        reasons: Vec<String>,
+        /// The exit code.
+        exit_code: u8,
+        /// How long the run took, in seconds.
+        seconds: f64,
+    },
+}

@@ -1,0 +1,133 @@
+//! An experiment as it was read and checked: what is asked, what is done, what ends it, what is expected.
+
+use crate::condition::Condition;
+use crate::node::Node;
+use crate::target::Selection;
+use crate::units::{Duration, Frequency, Share};
+
+/// How long a fault lasts where the file does not say.
+pub const DEFAULT_LASTS: Duration = Duration::seconds(60);
+/// How long the baseline is measured where there is something to measure.
+pub const DEFAULT_BASELINE: Duration = Duration::seconds(30);
+/// How soon the steady state must be back.
+pub const DEFAULT_RECOVERY: Duration = Duration::seconds(30);
+/// The sliding window over which load is measured.
+pub const DEFAULT_WINDOW: Duration = Duration::seconds(10);
+
+/// A whole experiment, with variables put in, every name known and every condition understood.
+#[derive(Debug, Clone)]
+pub struct Experiment {
+    /// Name: what reports and metrics call it.
+    pub name: String,
+    /// What is believed, in a sentence.
+    pub hypothesis: String,
+    /// Words to choose experiments by.
+    pub tags: Vec<String>,
+    /// Traffic that Squall sends itself.
+    pub loads: Vec<Load>,
+    /// Anything else that is measured every second.
+    pub metrics: Vec<Metric>,
+    /// What must hold before, and again after.
+    pub steady_state: Vec<Check>,
+    /// Hard limits.
+    pub blast_radius: BlastRadius,
+    /// What is done, in order.
+    pub method: Vec<Action>,
+    /// What ends the run at once.
+    pub guard: Vec<Condition>,
+    /// What is judged over the time that the fault was active; the steady state, where the file gives none.
+    pub hypothesis_holds: Vec<Check>,
+    /// How long to measure before.
+    pub baseline: Duration,
+    /// How soon the steady state must hold again after the undo.
+    pub recovery_within: Duration,
+    /// Texts that must never be printed, logged or journaled.
+    pub secrets: Vec<String>,
+}
+
+/// Traffic: requests at a constant rate.
+#[derive(Debug, Clone)]
+pub struct Load {
+    /// Its name: `shop` in `shop.error_rate`.
+    pub name: String,
+    /// Name of the kind of load: `http`.
+    pub kind: String,
+    /// What is sent, for the load generator of that kind.
+    pub parameters: Node,
+    /// Requests a second.
+    pub rate: Frequency,
+    /// When a request counts as unanswered.
+    pub timeout: Duration,
+    /// The sliding window of its metrics.
+    pub window: Duration,
+}
+
+/// A metric read from a source every second.
+#[derive(Debug, Clone)]
+pub struct Metric {
+    /// Its name in conditions.
+    pub name: String,
+    /// Name of the source: `prometheus`.
+    pub source: String,
+    /// What is asked, for that source.
+    pub parameters: Node,
+}
+
+/// A question and the answer that is expected.
+#[derive(Debug, Clone)]
+pub struct Check {
+    /// A short name for people, such as `http http://127.0.0.1:8080/health` or the condition itself.
+    pub name: String,
+    /// The probe that is asked; none where the condition speaks of metrics.
+    pub probe: Option<ProbeCall>,
+    /// What is expected of the answer.
+    pub expect: Condition,
+}
+
+/// A probe and what it is asked.
+#[derive(Debug, Clone)]
+pub struct ProbeCall {
+    /// Name of the kind of probe.
+    pub kind: String,
+    /// What it is asked.
+    pub parameters: Node,
+}
+
+/// Hard limits of what may be struck.
+#[derive(Debug, Clone, Default)]
+pub struct BlastRadius {
+    /// Names of the services concerned, for people and metrics.
+    pub services: Vec<String>,
+    /// At most this share of the targets that match.
+    pub targets: Option<Share>,
+    /// At most this long with any fault active, over the whole run.
+    pub duration: Option<Duration>,
+}
+
+/// One entry of the method.
+#[derive(Debug, Clone)]
+pub enum Action {
+    /// One or several faults that are active at the same time.
+    Strike(Vec<Strike>),
+    /// Nothing for a while, under guard.
+    Wait(Duration),
+}
+
+/// One fault as it stands in the file. Ramps and repetitions are unrolled: each stage is a strike of its own.
+#[derive(Debug, Clone)]
+pub struct Strike {
+    /// Name of the fault.
+    pub fault: String,
+    /// What is struck.
+    pub selection: Selection,
+    /// Its parameters.
+    pub with: Node,
+    /// How long it lasts.
+    pub lasts: Duration,
+    /// Waits this long after the others of its group have begun.
+    pub after: Duration,
+    /// Where the strike stands in the file.
+    pub place: crate::node::Place,
+    /// What stage of a ramp or repetition it is, for people: `delay 73ms (2 of 5)`.
+    pub stage: Option<String>,
+}

@@ -1,0 +1,193 @@
+//! Facts: what a planner may know about the host and the target. Gathered by the machine, read by pure functions.
+
+use crate::step::{Direction, LinkRef, NamespaceRef, PacketFilter, ProcessRef};
+use crate::units::Size;
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+/// What kind of thing a fault acts on; a target is resolved to things of this kind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Scope {
+    /// Each process by itself.
+    Process,
+    /// Each network namespace by itself, with some or all of its interfaces.
+    Network,
+    /// The host, or the control groups of processes.
+    Resource,
+}
+
+/// A privilege that a fault may need, named as in `capabilities(7)` without `CAP_`, in lower case.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Privilege {
+    /// Configure interfaces, qdiscs and packet filters.
+    NetAdmin,
+    /// Enter namespaces.
+    SysAdmin,
+    /// Signal processes of other users.
+    Kill,
+    /// Look into processes of other users.
+    SysPtrace,
+    /// Write files of the kernel that belong to root.
+    DacOverride,
+}
+
+impl Privilege {
+    /// The capability's full name: `CAP_NET_ADMIN`.
+    pub fn capability(self) -> &'static str {
+        match self {
+            Self::NetAdmin => "CAP_NET_ADMIN",
+            Self::SysAdmin => "CAP_SYS_ADMIN",
+            Self::Kill => "CAP_KILL",
+            Self::SysPtrace => "CAP_SYS_PTRACE",
+            Self::DacOverride => "CAP_DAC_OVERRIDE",
+        }
+    }
+}
+
+/// Something that a kernel may or may not have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Feature {
+    /// `sch_netem`: delay and loss.
+    Netem,
+    /// `sch_tbf`: rate limit.
+    Tbf,
+    /// A classful qdisc and a classifier that can pick out single packets.
+    PacketClassifier,
+    /// nftables with tables that die with their owner.
+    PacketFilter,
+    /// nftables with a hook behind the local sender, so that drops look like loss.
+    SilentEgress,
+    /// Control groups, version 2, for processor and memory.
+    CgroupV2,
+    /// Control groups, version 1, for processor and memory.
+    CgroupV1,
+}
+
+/// The host as a whole.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct HostFacts {
+    /// This boot.
+    pub boot_id: String,
+    /// The kernel's release.
+    pub kernel: String,
+    /// Processors that are online.
+    pub cpus: u32,
+    /// Memory of the host.
+    pub memory_total: Size,
+    /// Memory that can be had without swapping.
+    pub memory_available: Size,
+    /// What the agent may do.
+    pub privileges: BTreeSet<Privilege>,
+    /// What the kernel can do.
+    pub features: BTreeSet<Feature>,
+}
+
+/// One process.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ProcessFacts {
+    /// Which.
+    pub process: ProcessRef,
+    /// Its command line, shortened; secrets are the user's to keep off it, and it is shown in plans only.
+    pub command: String,
+    /// Its user's number.
+    pub user: u32,
+    /// State letter of `/proc/PID/stat`: `R`, `S`, `D`, `T`, `Z` …
+    pub state: char,
+    /// TCP ports that it listens on.
+    pub listens: Vec<u16>,
+    /// Folders of its control groups for processor and memory (absolute paths); empty where it is in the root group.
+    pub cgroups: Vec<String>,
+    /// Why it is protected, if it is: process 1, ourselves, the shell that started us …
+    pub protected: Option<String>,
+}
+
+/// A root qdisc that is there already.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct QdiscFacts {
+    /// Its kind.
+    pub kind: String,
+    /// Its handle, 0 for the kernel's own default.
+    pub handle: u32,
+    /// Whether it has classes, filters or child qdiscs, which cannot be brought back exactly.
+    pub has_children: bool,
+}
+
+/// One network interface.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct LinkFacts {
+    /// Which.
+    pub link: LinkRef,
+    /// Whether it is up.
+    pub up: bool,
+    /// Whether it is the loopback interface.
+    pub loopback: bool,
+    /// Its addresses.
+    pub addresses: Vec<IpAddr>,
+    /// Its root qdisc.
+    pub root_qdisc: QdiscFacts,
+}
+
+/// One network namespace.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct NetworkFacts {
+    /// Which.
+    pub namespace: NamespaceRef,
+    /// Whether it is the host's own, which the operator's connection and everything else uses too.
+    pub is_host: bool,
+    /// Its interfaces; only the named one, where the target named one.
+    pub links: Vec<LinkFacts>,
+    /// Whether the target named an interface.
+    pub link_named: bool,
+    /// TCP ports that the target's processes listen on, where the target is a process.
+    pub listens: Vec<u16>,
+    /// Connections of the operator (SSH) that must not be touched, as the host sees them.
+    pub control_paths: Vec<PacketFilter>,
+}
+
+/// The thing that one injection acts on.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "subject", rename_all = "snake_case")]
+pub enum Subject {
+    /// A process.
+    Process(ProcessFacts),
+    /// A network namespace.
+    Network(NetworkFacts),
+    /// The host, or processes whose control groups are joined.
+    Resource {
+        /// The processes named; empty for the host.
+        processes: Vec<ProcessFacts>,
+    },
+}
+
+/// All that a planner gets to see.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Facts {
+    /// Name of the injection, unique on the host; goes into marks and names.
+    pub injection: String,
+    /// The host.
+    pub host: HostFacts,
+    /// What is acted on.
+    pub subject: Subject,
+    /// Addresses of the host names that the fault asked for.
+    pub addresses: BTreeMap<String, Vec<IpAddr>>,
+}
+
+impl HostFacts {
+    /// Whether the kernel has a feature.
+    pub fn has(&self, feature: Feature) -> bool {
+        self.features.contains(&feature)
+    }
+}
+
+/// Both ways as single ones.
+pub fn single_directions(direction: Direction) -> &'static [Direction] {
+    match direction {
+        Direction::In => &[Direction::In],
+        Direction::Out => &[Direction::Out],
+        Direction::Both => &[Direction::In, Direction::Out],
+    }
+}

@@ -1,0 +1,107 @@
+//! The only door to a host. The real one is `crates/linux`; the simulator's is a model that crashes where told.
+//! Both pass the same suite.
+
+use crate::facts::{Facts, HostFacts, Privilege, Scope, Subject};
+use crate::step::Step;
+use crate::target::Target;
+use crate::undo::{Evidence, Reverted, Undo};
+use crate::undo_log::Logged;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+/// Why a machine could not do what was asked. Each message says what was tried, on what, what came back, and what
+/// to do about it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[serde(tag = "error", rename_all = "snake_case")]
+pub enum MachineError {
+    /// Nothing matches what was named, or it is gone.
+    #[error("{message}")]
+    NotFound {
+        /// What was looked for and where.
+        message: String,
+    },
+    /// A privilege is missing.
+    #[error("{message}")]
+    Forbidden {
+        /// What was tried.
+        message: String,
+        /// What is missing, where that is known.
+        needs: Option<Privilege>,
+    },
+    /// The kernel lacks something.
+    #[error("{message}")]
+    Unsupported {
+        /// What is missing and how to get it.
+        message: String,
+    },
+    /// It would harm what must not be harmed, or could not be undone exactly.
+    #[error("{message}")]
+    Refused {
+        /// Why.
+        message: String,
+    },
+    /// Anything else that came back.
+    #[error("{message}")]
+    Failed {
+        /// What was tried and what came back.
+        message: String,
+    },
+}
+
+/// Something that carries Squall's mark and should not be there.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Leftover {
+    /// What it is, for people: `qdisc 5c07: on eth0 in netns shop`.
+    pub what: String,
+    /// The injection that made it, where the mark tells.
+    pub injection: Option<String>,
+    /// The command that would remove it by hand.
+    pub remedy: String,
+}
+
+/// A host that steps are carried out on.
+///
+/// The laws that every implementation keeps (and `squall_engine::suite` checks):
+/// `capture` changes nothing; `revert` is idempotent, is safe if `apply` never ran or ran in part, and never touches
+/// what the undo record does not identify; what `apply` makes carries Squall's mark, so that `leftovers` finds it.
+pub trait Machine {
+    /// Looks at the host.
+    fn host(&mut self) -> Result<HostFacts, MachineError>;
+
+    /// Finds what a target names, as things of the scope that a fault acts on. Empty where nothing matches.
+    fn resolve(&mut self, scope: Scope, target: &Target) -> Result<Vec<Subject>, MachineError>;
+
+    /// Looks up host names, as the target's host would.
+    fn addresses(&mut self, names: &[String]) -> Result<BTreeMap<String, Vec<IpAddr>>, MachineError>;
+
+    /// Reads what must be known to undo the step. Changes nothing.
+    fn capture(&mut self, step: &Step, injection: &str) -> Result<Undo, MachineError>;
+
+    /// Makes the change of a step whose undo is on disk.
+    fn apply(&mut self, logged: Logged<'_>) -> Result<(), MachineError>;
+
+    /// Looks for the effect of an applied step.
+    fn observe(&mut self, step: &Step, undo: &Undo) -> Result<Evidence, MachineError>;
+
+    /// Puts back what the record describes and looks again.
+    fn revert(&mut self, undo: &Undo) -> Result<Reverted, MachineError>;
+
+    /// Looks for Squall's marks on the whole machine, without any log.
+    fn leftovers(&mut self) -> Result<Vec<Leftover>, MachineError>;
+
+    /// Removes what carries Squall's mark and is found by `leftovers`; for what a damaged log can no longer describe.
+    fn remove(&mut self, leftover: &Leftover) -> Result<Reverted, MachineError>;
+}
+
+/// The name of what is acted on, for plans and reports.
+pub fn subject_name(facts: &Facts) -> String {
+    match &facts.subject {
+        Subject::Process(process) => process.process.to_string(),
+        Subject::Network(network) => network.namespace.name.clone(),
+        Subject::Resource { processes } if processes.is_empty() => "this host".to_owned(),
+        Subject::Resource { processes } => {
+            processes.iter().map(|process| process.process.to_string()).collect::<Vec<_>>().join(", ")
+        }
+    }
+}

@@ -1,0 +1,67 @@
+//! A plan: what would be touched, where, and how it would be undone. Making one touches nothing.
+
+use crate::step::{Claim, Step};
+use crate::target::Selection;
+use crate::units::Duration;
+use serde::{Deserialize, Serialize};
+use serde_json::Value as Json;
+
+/// One fault to be planned, as the brain asks the agent for it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PlanEntry {
+    /// Position among the experiment's planned entries; the same in the plan that comes back.
+    pub entry: usize,
+    /// Name of the fault.
+    pub fault: String,
+    /// Its parameters, without places.
+    pub with: Json,
+    /// What it strikes.
+    pub selection: Selection,
+    /// How long it lasts.
+    pub lasts: Duration,
+}
+
+/// What the planning of several entries is bound by.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PlanRequest {
+    /// What is to be planned.
+    pub entries: Vec<PlanEntry>,
+    /// Makes choices among targets repeatable.
+    pub seed: u64,
+    /// At most this share of the targets that match may be struck, from the blast radius.
+    pub targets_limit: Option<f64>,
+    /// Groups of entries that are active at the same time and must not conflict.
+    pub together: Vec<Vec<usize>>,
+}
+
+/// One fault on one resolved target, ready to be injected.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PlannedInjection {
+    /// Unique on the host; letters, digits and `-` only.
+    pub id: String,
+    /// The entry that it comes from.
+    pub entry: usize,
+    /// Name of the fault.
+    pub fault: String,
+    /// What is struck, for people.
+    pub target: String,
+    /// The changes, in order.
+    pub steps: Vec<Step>,
+    /// Each step in words.
+    pub does: Vec<String>,
+    /// Each step's undo in words, as captured when the plan was made.
+    pub undone_by: Vec<String>,
+    /// What it holds while it lives.
+    pub claims: Vec<Claim>,
+    /// How long it lasts.
+    pub lasts: Duration,
+}
+
+/// All injections of an experiment, in the order of its entries.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct Plan {
+    /// The injections.
+    pub injections: Vec<PlannedInjection>,
+    /// What the user should know before saying yes, such as a protected connection that is spared.
+    pub notes: Vec<String>,
+}

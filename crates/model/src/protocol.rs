@@ -1,0 +1,186 @@
+//! What brain and hands say to each other over the byte stream that joins them.
+//!
+//! A frame is the length of its body in bytes (32 bits, big endian) and the body, one JSON text. The brain calls, the
+//! agent answers each call once, in order, with the call's number. When the stream ends, or nothing is heard for
+//! longer than the lease, the agent undoes everything that it holds.
+
+use crate::facts::HostFacts;
+use crate::machine::{Leftover, MachineError};
+use crate::plan::{Plan, PlanRequest};
+use crate::undo::{Evidence, Reverted};
+use crate::units::Duration;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// Version of the protocol; both sides must speak the same.
+pub const VERSION: u32 = 1;
+
+/// The longest frame that is accepted, in bytes: a guard against a stream that is not ours.
+pub const MAX_FRAME: usize = 16 << 20;
+
+/// A call with its number.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Request {
+    /// Counts up from 1.
+    pub number: u64,
+    /// What is asked.
+    pub call: Call,
+}
+
+/// What the brain may ask.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "call", rename_all = "snake_case")]
+pub enum Call {
+    /// The first call: who speaks, and how long the agent holds injections without hearing anything.
+    Hello {
+        /// Version of the protocol.
+        version: u32,
+        /// The run.
+        run: String,
+        /// The lease.
+        lease: Duration,
+    },
+    /// Look at the host.
+    Host,
+    /// Resolve targets and plan. Touches nothing; the agent keeps the plan.
+    Plan(PlanRequest),
+    /// Make planned injections, in order; the first that fails is undone and ends the call, those before it stay.
+    Inject {
+        /// Their names.
+        injections: Vec<String>,
+    },
+    /// Look for the effect of live injections.
+    Observe,
+    /// Put injections back; all live ones where none is named.
+    Undo {
+        /// Their names.
+        injections: Vec<String>,
+    },
+    /// I am still here.
+    Renew,
+    /// Put back what dead owners left.
+    Recover,
+    /// Look for marks.
+    Leftovers,
+    /// The last call: undo everything and end.
+    Bye,
+}
+
+/// An answer with the number of its call.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Response {
+    /// The call's number.
+    pub number: u64,
+    /// What came of it.
+    pub answer: Result<Answer, CallError>,
+}
+
+/// Why a call failed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[error("{message}")]
+pub struct CallError {
+    /// What kind of failure, for the verdict.
+    pub kind: CallErrorKind,
+    /// For people: what was tried, on what, what came back, what to do.
+    pub message: String,
+    /// The plan entry that it is about, where it is about one.
+    #[serde(default)]
+    pub entry: Option<usize>,
+}
+
+/// Kinds of failure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CallErrorKind {
+    /// The call makes no sense here: unknown fault, wrong parameters, missing privilege or feature, conflict.
+    Invalid,
+    /// It could not be done.
+    Failed,
+    /// The agent stopped holding injections: the lease ran out or the `halt` file is there.
+    Halted,
+}
+
+impl From<MachineError> for CallError {
+    fn from(error: MachineError) -> Self {
+        let kind = match error {
+            MachineError::Failed { .. } => CallErrorKind::Failed,
+            _ => CallErrorKind::Invalid,
+        };
+        Self { kind, message: error.to_string(), entry: None }
+    }
+}
+
+/// One injection put back, or not.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Restored {
+    /// The injection.
+    pub injection: String,
+    /// Name of its fault.
+    pub fault: String,
+    /// What was struck.
+    pub target: String,
+    /// Each step, in the order in which it was put back.
+    pub steps: Vec<Reverted>,
+    /// Errors that kept a step from being put back; each is residue.
+    pub errors: Vec<String>,
+}
+
+impl Restored {
+    /// What could not be put back, in words.
+    pub fn residue(&self) -> Vec<String> {
+        let drifted = self.steps.iter().filter_map(|step| match step {
+            Reverted::Drifted(difference) => Some(format!(
+                "{}: was {}, is {}; {}",
+                difference.looked_at, difference.before, difference.now, difference.remedy
+            )),
+            _ => None,
+        });
+        drifted.chain(self.errors.iter().cloned()).collect()
+    }
+}
+
+/// What the agent may answer.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "answer", rename_all = "snake_case")]
+pub enum Answer {
+    /// To `Hello`: the agent's number, and what dead owners had left and was put back on start.
+    Hello {
+        /// Version of the protocol.
+        version: u32,
+        /// Process number of the agent.
+        pid: u32,
+        /// Process number of its warden.
+        warden: u32,
+        /// Orphans that were put back.
+        recovered: Vec<Restored>,
+    },
+    /// To `Host`.
+    Host(HostFacts),
+    /// To `Plan`.
+    Plan(Plan),
+    /// To `Inject`: how long each took, in seconds, and its first evidence.
+    Injected {
+        /// By injection.
+        evidence: BTreeMap<String, Vec<Evidence>>,
+    },
+    /// To `Observe`: evidence of each step.
+    Observed {
+        /// By injection.
+        evidence: BTreeMap<String, Vec<Evidence>>,
+    },
+    /// To `Undo`, `Recover` and `Bye`.
+    Restored {
+        /// In the order of undoing.
+        restored: Vec<Restored>,
+    },
+    /// To `Renew`: the injections that are live.
+    Renewed {
+        /// Their names.
+        live: Vec<String>,
+    },
+    /// To `Leftovers`.
+    Leftovers {
+        /// What was found.
+        found: Vec<Leftover>,
+    },
+}

@@ -1,0 +1,513 @@
+//! Steps: the small closed set of reversible changes that every fault is made of.
+//!
+//! A step says what to change, never how to change it back: that is the [`Undo`](crate::undo::Undo) which the machine
+//! captures before the step is applied. Each kind is carried out in one file, `crates/linux/src/step/`.
+
+use crate::target::ProcessSelector;
+use crate::units::{Duration, Rate, Share, Size};
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::net::IpAddr;
+
+/// A process that cannot be mistaken for another: numbers are reused, start times and boots are not.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct ProcessRef {
+    /// Its number.
+    pub pid: u32,
+    /// When it started, in clock ticks since boot (field 22 of `/proc/PID/stat`).
+    pub start_time: u64,
+    /// The boot that it lives in (`/proc/sys/kernel/random/boot_id`).
+    pub boot_id: String,
+    /// The kernel's short name of it, for people.
+    pub name: String,
+}
+
+impl fmt::Display for ProcessRef {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{} (pid {})", self.name, self.pid)
+    }
+}
+
+/// A network namespace and a way into it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct NamespaceRef {
+    /// Inode of the namespace: its identity while it lives.
+    pub inode: u64,
+    /// The way in: `/proc/PID/ns/net` or `/run/netns/NAME`.
+    pub path: String,
+    /// The boot that it lives in; inodes are reused after a restart.
+    pub boot_id: String,
+    /// How people know it: `this host`, `netns shop-payment`, `of postgres (pid 812)`.
+    pub name: String,
+}
+
+/// A network interface within a namespace. The index tells it from a later one of the same name.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct LinkRef {
+    /// Its index.
+    pub index: u32,
+    /// Its name.
+    pub name: String,
+}
+
+/// Addresses with a common prefix: `10.0.0.0/24`, `fd00::/64`; a single address has the full length.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Prefix {
+    /// The first address.
+    pub address: IpAddr,
+    /// How many leading bits count.
+    pub length: u8,
+}
+
+impl Prefix {
+    /// The prefix that holds just this address.
+    pub fn single(address: IpAddr) -> Self {
+        Self { address, length: if address.is_ipv4() { 32 } else { 128 } }
+    }
+
+    /// Whether an address lies within the prefix. Families never match each other.
+    pub fn contains(&self, address: IpAddr) -> bool {
+        let bits = |address: IpAddr| match address {
+            IpAddr::V4(v4) => (u128::from(u32::from(v4)) << 96, 32),
+            IpAddr::V6(v6) => (u128::from(v6), 128),
+        };
+        let ((mine, width), (other, other_width)) = (bits(self.address), bits(address));
+        let mask = if self.length == 0 { 0 } else { u128::MAX << (128 - u32::from(self.length.min(128))) };
+        width == other_width && mine & mask == other & mask
+    }
+}
+
+impl std::str::FromStr for Prefix {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong =
+            || format!("{text:?} is not an address or a CIDR, such as 10.0.0.7, 10.0.0.0/24 or fd00::/64");
+        let (address, length) = text.split_once('/').map_or((text, None), |(a, l)| (a, Some(l)));
+        let single = Self::single(address.trim().parse().map_err(|_| wrong())?);
+        let length = length.map_or(Ok(single.length), |text| text.trim().parse().map_err(|_| wrong()))?;
+        if length > single.length { Err(wrong()) } else { Ok(Self { length, ..single }) }
+    }
+}
+
+impl fmt::Display for Prefix {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if *self == Self::single(self.address) {
+            write!(formatter, "{}", self.address)
+        } else {
+            write!(formatter, "{}/{}", self.address, self.length)
+        }
+    }
+}
+
+/// Which way traffic goes, as the target sees it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Direction {
+    /// What arrives at the target.
+    In,
+    /// What the target sends.
+    #[default]
+    Out,
+    /// Either way.
+    Both,
+}
+
+/// A transport protocol.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, schemars::JsonSchema,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum Protocol {
+    /// Transmission Control Protocol, 6.
+    Tcp,
+    /// User Datagram Protocol, 17.
+    Udp,
+    /// ICMP over IPv4 (1) and `ICMPv6` over IPv6 (58).
+    Icmp,
+}
+
+/// An inclusive range of ports; one port is a range of itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Ports {
+    /// The lowest.
+    pub first: u16,
+    /// The highest.
+    pub last: u16,
+}
+
+/// One description of packets; all that is given must match. An empty one matches every packet.
+/// `remote` is the far side as the target sees it: the destination of what it sends, the source of what it gets.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct PacketFilter {
+    /// Addresses of the far side; any of them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub remote: Vec<Prefix>,
+    /// Addresses of the near side; any of them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub local: Vec<Prefix>,
+    /// Transport protocol.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub protocol: Option<Protocol>,
+    /// Port of the far side.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub remote_port: Option<Ports>,
+    /// Port of the near side.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub local_port: Option<Ports>,
+}
+
+/// How delays spread around their middle.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Distribution {
+    /// Any delay between `delay - jitter` and `delay + jitter` alike.
+    #[default]
+    Uniform,
+    /// Bell-shaped, with `jitter` as the standard deviation.
+    Normal,
+    /// Heavy-tailed: few delays are much longer.
+    Pareto,
+    /// A quarter normal and three quarters Pareto.
+    Paretonormal,
+}
+
+/// What a queueing discipline does to the packets that pass it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "shape", rename_all = "snake_case")]
+pub enum Shape {
+    /// Delay and loss (the kernel's `netem`). Shares of 0 and times of 0 mean: not this.
+    Netem {
+        /// Mean delay.
+        delay: Duration,
+        /// Spread of the delay.
+        jitter: Duration,
+        /// How much a delay resembles the one before.
+        correlation: Share,
+        /// Shape of the spread.
+        distribution: Distribution,
+        /// Share of packets that are delayed at all.
+        probability: Share,
+        /// Share of packets that are dropped.
+        loss: Share,
+        /// How much a drop resembles the one before.
+        loss_correlation: Share,
+    },
+    /// A limit on the rate (the kernel's `tbf`).
+    Bandwidth {
+        /// Sustained rate.
+        rate: Rate,
+        /// Bytes that may pass at once.
+        burst: Size,
+        /// Longest time that a packet waits before it is dropped.
+        queue: Duration,
+    },
+}
+
+/// A queueing discipline at the root of one interface; packets that no filter describes pass untouched.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct QdiscStep {
+    /// Namespace of the interface.
+    pub namespace: NamespaceRef,
+    /// The interface.
+    pub link: LinkRef,
+    /// What is done to packets.
+    pub shape: Shape,
+    /// Which packets; empty means all of them.
+    pub only: Vec<PacketFilter>,
+    /// Packets never to be touched, such as those of the operator's own connection.
+    pub except: Vec<PacketFilter>,
+}
+
+/// What becomes of a packet that a packet-filter rule describes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Denial {
+    /// It vanishes.
+    #[default]
+    Drop,
+    /// The sender is told: a reset for TCP, "port unreachable" for the rest.
+    Reject,
+}
+
+/// One rule of a packet-filter table.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PacketRule {
+    /// `In` or `Out`; a fault that wants both makes two rules.
+    pub direction: Direction,
+    /// Which packets.
+    pub filter: PacketFilter,
+    /// The share of them that is struck, independently at random.
+    pub probability: Share,
+    /// What becomes of them.
+    pub denial: Denial,
+}
+
+/// A table of packet-filter rules (nftables) that the kernel removes by itself when the agent dies.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PacketFilterStep {
+    /// Namespace that the table lives in.
+    pub namespace: NamespaceRef,
+    /// Name of the table; begins with `squall_`.
+    pub table: String,
+    /// The interfaces whose packets are looked at.
+    pub links: Vec<LinkRef>,
+    /// What is denied.
+    pub rules: Vec<PacketRule>,
+    /// Packets never to be touched, such as those of the operator's own connection.
+    pub except: Vec<PacketFilter>,
+}
+
+/// A signal by its name without `SIG`: `KILL`, `TERM`, `STOP`, `CONT`, `HUP`, `INT`, `QUIT`, `USR1`, `USR2`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "UPPERCASE")]
+#[expect(missing_docs, reason = "the names are the documentation: signal(7)")]
+pub enum Signal {
+    #[default]
+    Kill,
+    Term,
+    Stop,
+    Cont,
+    Hup,
+    Int,
+    Quit,
+    Abrt,
+    Usr1,
+    Usr2,
+}
+
+impl fmt::Display for Signal {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "SIG{}", format!("{self:?}").to_uppercase())
+    }
+}
+
+/// A signal sent to one process. A stop is undone by a continue; other signals cannot be taken back.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SignalStep {
+    /// The process.
+    pub process: ProcessRef,
+    /// The signal.
+    pub signal: Signal,
+}
+
+/// A value written to a file of the kernel (`/proc`, `/sys`, a control group).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileValueStep {
+    /// Absolute path.
+    pub path: String,
+    /// What is written.
+    pub value: String,
+    /// Whether the value before is read and written back; `false` for files that are buttons, such as `drop_caches`.
+    pub restore: bool,
+}
+
+/// A worker process of our own that must keep running while the fault is active, such as a stressor.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct WorkerStep {
+    /// Mark that tells this worker from all others; stands on its command line.
+    pub mark: String,
+    /// What it does.
+    pub work: Work,
+    /// Control groups that it joins, as absolute paths of their folders; empty for the agent's own.
+    pub cgroups: Vec<String>,
+}
+
+/// What a worker does, each in one file of `crates/workers/src/`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "work", rename_all = "snake_case")]
+pub enum Work {
+    /// Keeps processor cores busy.
+    CpuLoad {
+        /// Share of each core.
+        percent: Share,
+        /// How many cores.
+        cores: u32,
+    },
+    /// Holds memory: grows by `rate` up to `limit`, then holds it. A spike has no rate and is there at once.
+    Memory {
+        /// Bytes added each second; none means at once.
+        rate: Option<Size>,
+        /// Where growth stops.
+        limit: Size,
+    },
+    /// Sends a signal to whatever matches, again and again, so that what is restarted is struck too.
+    SignalEvery {
+        /// Whom.
+        selector: ProcessSelector,
+        /// What.
+        signal: Signal,
+        /// How often.
+        every: Duration,
+        /// How many processes at most each time.
+        at_most: usize,
+    },
+}
+
+/// One reversible change of an injection.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "step", rename_all = "snake_case")]
+pub enum Step {
+    /// Packets are queued, delayed, dropped or slowed at an interface.
+    Qdisc(QdiscStep),
+    /// Packets are denied by rules.
+    PacketFilter(PacketFilterStep),
+    /// A process gets a signal.
+    Signal(SignalStep),
+    /// A file of the kernel gets a value.
+    FileValue(FileValueStep),
+    /// A worker of our own runs.
+    Worker(WorkerStep),
+}
+
+/// What a step takes for itself: two live injections may not hold the same claim, because the undo of one would
+/// undo or bring back the other.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Claim(pub String);
+
+impl fmt::Display for Claim {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.0)
+    }
+}
+
+impl Step {
+    /// The name of the kind of step.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Qdisc(_) => "qdisc",
+            Self::PacketFilter(_) => "packet_filter",
+            Self::Signal(_) => "signal",
+            Self::FileValue(_) => "file_value",
+            Self::Worker(_) => "worker",
+        }
+    }
+
+    /// What this step holds while it is applied, where nothing else may hold it too.
+    pub fn claim(&self) -> Option<Claim> {
+        match self {
+            Self::Qdisc(step) => Some(Claim(format!(
+                "the root qdisc of {} in network namespace {}",
+                step.link.name, step.namespace.inode
+            ))),
+            Self::Signal(step) => Some(Claim(format!("the run state of process {}", step.process.pid))),
+            Self::FileValue(step) if step.restore => Some(Claim(format!("the file {}", step.path))),
+            // A table of our own name and a worker of our own stand beside others without touching them.
+            Self::PacketFilter(_) | Self::Worker(_) | Self::FileValue(_) => None,
+        }
+    }
+}
+
+impl fmt::Display for Shape {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Bandwidth { rate, burst, queue } => {
+                write!(formatter, "limit to {rate} (burst {burst}, queue {queue})")
+            }
+            Self::Netem { delay, jitter, probability, loss, .. } => {
+                let mut parts = Vec::new();
+                if delay.as_seconds() > 0.0 {
+                    let spread =
+                        if jitter.as_seconds() > 0.0 { format!(" ± {jitter}") } else { String::new() };
+                    let share = if probability.fraction() < 1.0 {
+                        format!(" on {probability} of packets")
+                    } else {
+                        String::new()
+                    };
+                    parts.push(format!("delay by {delay}{spread}{share}"));
+                }
+                if loss.fraction() > 0.0 {
+                    parts.push(format!("drop {loss} of packets"));
+                }
+                formatter.write_str(&parts.join(", "))
+            }
+        }
+    }
+}
+
+impl fmt::Display for PacketFilter {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let list =
+            |prefixes: &[Prefix]| prefixes.iter().map(Prefix::to_string).collect::<Vec<_>>().join(", ");
+        let ports = |ports: &Ports| {
+            if ports.first == ports.last {
+                ports.first.to_string()
+            } else {
+                format!("{}-{}", ports.first, ports.last)
+            }
+        };
+        let parts = [
+            self.protocol.map(|protocol| format!("{protocol:?}").to_lowercase()),
+            (!self.remote.is_empty()).then(|| format!("with {}", list(&self.remote))),
+            self.remote_port.as_ref().map(|range| format!("remote port {}", ports(range))),
+            (!self.local.is_empty()).then(|| format!("of {}", list(&self.local))),
+            self.local_port.as_ref().map(|range| format!("local port {}", ports(range))),
+        ];
+        let parts: Vec<String> = parts.into_iter().flatten().collect();
+        formatter.write_str(if parts.is_empty() { "all packets" } else { "" })?;
+        formatter.write_str(&parts.join(" "))
+    }
+}
+
+/// Joins what several filters describe.
+fn either(filters: &[PacketFilter]) -> String {
+    match filters {
+        [] => "all packets".to_owned(),
+        some => some.iter().map(PacketFilter::to_string).collect::<Vec<_>>().join(" or "),
+    }
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Qdisc(step) => {
+                write!(
+                    formatter,
+                    "on {} ({}), {}: {}",
+                    step.link.name,
+                    step.namespace.name,
+                    either(&step.only),
+                    step.shape
+                )
+            }
+            Self::PacketFilter(step) => {
+                let links = step.links.iter().map(|link| link.name.as_str()).collect::<Vec<_>>().join(", ");
+                write!(formatter, "on {links} ({}): ", step.namespace.name)?;
+                let rules = step.rules.iter().map(|rule| {
+                    let verb = if rule.denial == Denial::Drop { "drop" } else { "reject" };
+                    let share = if rule.probability.fraction() < 1.0 {
+                        format!("{} of ", rule.probability)
+                    } else {
+                        String::new()
+                    };
+                    let way = if rule.direction == Direction::In { "incoming" } else { "outgoing" };
+                    format!("{verb} {share}{way} {}", rule.filter)
+                });
+                formatter.write_str(&rules.collect::<Vec<_>>().join("; "))
+            }
+            Self::Signal(step) => write!(formatter, "send {} to {}", step.signal, step.process),
+            Self::FileValue(step) => write!(formatter, "write {:?} to {}", step.value, step.path),
+            Self::Worker(step) => {
+                match &step.work {
+                    Work::CpuLoad { percent, cores } => {
+                        write!(formatter, "run a worker that keeps {cores} cores {percent} busy")?;
+                    }
+                    Work::Memory { rate: None, limit } => {
+                        write!(formatter, "run a worker that holds {limit} of memory")?;
+                    }
+                    Work::Memory { rate: Some(rate), limit } => {
+                        write!(formatter, "run a worker whose memory grows by {rate}/s up to {limit}")?;
+                    }
+                    Work::SignalEvery { selector, signal, every, .. } => {
+                        write!(formatter, "run a worker that sends {signal} to {selector} every {every}")?;
+                    }
+                }
+                if step.cgroups.is_empty() {
+                    Ok(())
+                } else {
+                    write!(formatter, ", in {}", step.cgroups.join(" and "))
+                }
+            }
+        }
+    }
+}

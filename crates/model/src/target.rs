@@ -1,0 +1,158 @@
+//! Where a fault strikes: the words of an experiment's `target:` and what they turn out to be on a host.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// What an experiment names. One key says the kind: `{process: {name: postgres}}`, `{interface: eth0}`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Target {
+    /// Processes; for a network fault, the network namespaces that they live in.
+    Process(ProcessSelector),
+    /// A network interface of this host, by name.
+    Interface(String),
+    /// A named network namespace (as `ip netns list` shows them).
+    Netns(String),
+    /// This host as a whole; always `true`.
+    Host(bool),
+}
+
+/// Which processes. All that is given must match; at least one must be given.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ProcessSelector {
+    /// The name of the program: the kernel's short name, or the last part of the path of its executable.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// One process by its number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pid: Option<u32>,
+    /// The process that listens on this TCP port.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub port: Option<u16>,
+    /// All processes of a control group, by its path below the mount point, or any part of the path.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cgroup: Option<String>,
+    /// A text that the command line contains.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cmdline: Option<String>,
+}
+
+impl ProcessSelector {
+    /// Whether nothing was said, which would match every process.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+impl fmt::Display for ProcessSelector {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let parts = [
+            self.name.as_ref().map(|name| format!("name {name}")),
+            self.pid.map(|pid| format!("pid {pid}")),
+            self.port.map(|port| format!("port {port}")),
+            self.cgroup.as_ref().map(|cgroup| format!("cgroup {cgroup}")),
+            self.cmdline.as_ref().map(|text| format!("command line with {text:?}")),
+        ];
+        formatter.write_str(&parts.into_iter().flatten().collect::<Vec<_>>().join(", "))
+    }
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Process(selector) => write!(formatter, "process {selector}"),
+            Self::Interface(name) => write!(formatter, "interface {name}"),
+            Self::Netns(name) => write!(formatter, "network namespace {name}"),
+            Self::Host(_) => formatter.write_str("this host"),
+        }
+    }
+}
+
+/// How many of the targets that match are struck.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Mode {
+    /// One, chosen by the run's seed.
+    One,
+    /// Every one.
+    #[default]
+    All,
+    /// As many as `value` says.
+    Fixed,
+    /// The share that `value` says, rounded down, at least one.
+    FixedPercent,
+    /// A random share up to what `value` says, by the run's seed, at least one.
+    RandomMaxPercent,
+}
+
+/// A target with the choice among what matches.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Selection {
+    /// What is named.
+    pub target: Target,
+    /// How many of those that match.
+    #[serde(default)]
+    pub mode: Mode,
+    /// The number or share that `mode` asks for: a count, or a share of 100.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub value: Option<f64>,
+    /// Whether an empty match is no error.
+    #[serde(default)]
+    pub optional: bool,
+}
+
+impl Selection {
+    /// Chooses among `found` by the mode, with `dice` (uniform in `[0, 1)`) for what is left to chance. The order of
+    /// what is chosen is the order of `found`.
+    pub fn choose<T>(&self, found: Vec<T>, dice: &mut dyn FnMut() -> f64) -> Vec<T> {
+        let total = found.len();
+        let value = self.value.unwrap_or(1.0);
+        let share = |percent: f64| ((total as f64 * percent / 100.0).floor() as usize).clamp(1, total.max(1));
+        let wanted = match self.mode {
+            Mode::All => return found,
+            Mode::One => 1,
+            Mode::Fixed => value.max(0.0) as usize,
+            Mode::FixedPercent => share(value),
+            Mode::RandomMaxPercent => share(dice() * value),
+        };
+        // Selection sampling (Knuth, The Art of Computer Programming, volume 2, algorithm S): one pass, order kept.
+        let mut missing = wanted.min(total);
+        let mut chosen = Vec::with_capacity(missing);
+        for (index, item) in found.into_iter().enumerate() {
+            if dice() * ((total - index) as f64) < missing as f64 {
+                chosen.push(item);
+                missing -= 1;
+            }
+        }
+        chosen
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn modes_choose_as_many_as_they_say() {
+        let mut state = 1_u64;
+        let mut dice = || {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (state >> 11) as f64 / (1_u64 << 53) as f64
+        };
+        let mut count = |mode, value, of: usize| {
+            Selection { target: Target::Host(true), mode, value, optional: false }
+                .choose((0..of).collect::<Vec<_>>(), &mut dice)
+                .len()
+        };
+        assert_eq!(count(Mode::All, None, 7), 7);
+        assert_eq!(count(Mode::One, None, 7), 1);
+        assert_eq!(count(Mode::Fixed, Some(3.0), 7), 3);
+        assert_eq!(count(Mode::Fixed, Some(30.0), 7), 7);
+        assert_eq!(count(Mode::FixedPercent, Some(50.0), 7), 3);
+        assert_eq!(count(Mode::FixedPercent, Some(1.0), 7), 1);
+        assert!((1..=3).contains(&count(Mode::RandomMaxPercent, Some(50.0), 7)));
+        assert_eq!(count(Mode::One, None, 0), 0);
+    }
+}

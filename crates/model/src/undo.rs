@@ -1,0 +1,176 @@
+//! Undo records: what must be known to put one step's change back, written down before the change is made.
+//!
+//! The undo law: a revert tolerates that its step never ran, ran in part or ran twice, that the target is gone, and
+//! that the revert itself runs again. A record carries the identity of what it may touch, so it cannot hit another.
+
+use crate::step::{LinkRef, NamespaceRef, ProcessRef, Signal};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::fmt;
+
+/// A root queueing discipline as it was, in the kernel's own bytes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct QdiscBefore {
+    /// Its kind, such as `fq_codel`.
+    pub kind: String,
+    /// Its handle; 0 for one that the kernel attached by itself and brings back by itself.
+    pub handle: u32,
+    /// Its options, as the kernel gave them.
+    pub options: Vec<u8>,
+}
+
+/// How to put one step back.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "undo", rename_all = "snake_case")]
+pub enum Undo {
+    /// Remove our root qdisc (known by its handle) and bring back what was there.
+    Qdisc {
+        /// Namespace of the interface.
+        namespace: NamespaceRef,
+        /// The interface.
+        link: LinkRef,
+        /// Major part of the handle of our qdisc.
+        handle: u32,
+        /// What was there; none where the kernel's own default was.
+        before: Option<QdiscBefore>,
+    },
+    /// Remove our table.
+    PacketFilter {
+        /// Namespace of the table.
+        namespace: NamespaceRef,
+        /// Its name.
+        table: String,
+    },
+    /// Send a signal that takes the first one back.
+    Signal {
+        /// The process.
+        process: ProcessRef,
+        /// The signal that undoes.
+        signal: Signal,
+    },
+    /// Write the value back.
+    FileValue {
+        /// Absolute path.
+        path: String,
+        /// The value before.
+        before: String,
+        /// The value that we write, to tell our change from somebody else's.
+        ours: String,
+        /// The boot that the value belongs to: a restart resets what the kernel keeps.
+        boot_id: String,
+    },
+    /// End the worker that carries this mark.
+    Worker {
+        /// The mark on its command line.
+        mark: String,
+        /// The boot that it lives in.
+        boot_id: String,
+    },
+    /// The step cannot be taken back and leaves nothing to take back, such as a kill.
+    Nothing {
+        /// Why there is nothing to do.
+        why: String,
+    },
+}
+
+impl fmt::Display for Undo {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Qdisc { namespace, link, before, .. } => {
+                let before = before.as_ref().map_or("the kernel's default", |before| &before.kind);
+                write!(
+                    formatter,
+                    "remove our qdisc from {} ({}), leaving {before}",
+                    link.name, namespace.name
+                )
+            }
+            Self::PacketFilter { namespace, table } => {
+                write!(formatter, "remove table {table} ({})", namespace.name)
+            }
+            Self::Signal { process, signal } => write!(formatter, "send {signal} to {process}"),
+            Self::FileValue { path, before, .. } => write!(formatter, "write {before:?} back to {path}"),
+            Self::Worker { mark, .. } => write!(formatter, "end worker {mark}"),
+            Self::Nothing { why } => formatter.write_str(why),
+        }
+    }
+}
+
+/// What is there and what should be, where the two differ after an undo.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Difference {
+    /// What was looked at.
+    pub looked_at: String,
+    /// What was there before the fault.
+    pub before: String,
+    /// What is there now.
+    pub now: String,
+    /// The command or the deed that would put it right.
+    pub remedy: String,
+}
+
+/// The outcome of a revert, after a second look.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "outcome", rename_all = "snake_case")]
+pub enum Reverted {
+    /// Put back, and seen to be.
+    Undone {
+        /// What was looked at, for people.
+        looked_at: String,
+    },
+    /// There was nothing to put back: the step never ran, or its target or change is gone.
+    AlreadyGone {
+        /// What was looked at, for people.
+        looked_at: String,
+    },
+    /// It is not as it was.
+    Drifted(Difference),
+}
+
+impl Reverted {
+    /// What was looked at to know.
+    pub fn looked_at(&self) -> &str {
+        match self {
+            Self::Undone { looked_at } | Self::AlreadyGone { looked_at } => looked_at,
+            Self::Drifted(difference) => &difference.looked_at,
+        }
+    }
+}
+
+/// Whether a fault shows that it works.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Effect {
+    /// It was seen.
+    Seen,
+    /// It was looked for and not seen (yet).
+    NotSeen,
+}
+
+/// A fault's own evidence: what it has done so far, as counted by whoever does it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Evidence {
+    /// Whether an effect shows.
+    pub effect: Effect,
+    /// One line for people: `412 packets delayed`.
+    pub summary: String,
+    /// The same as numbers, in base units.
+    #[serde(default)]
+    pub measures: BTreeMap<String, f64>,
+}
+
+impl Evidence {
+    /// Evidence with an effect.
+    pub fn seen(summary: impl Into<String>) -> Self {
+        Self { effect: Effect::Seen, summary: summary.into(), measures: BTreeMap::new() }
+    }
+    /// A look that found no effect.
+    pub fn not_seen(summary: impl Into<String>) -> Self {
+        Self { effect: Effect::NotSeen, summary: summary.into(), measures: BTreeMap::new() }
+    }
+    /// Adds a number.
+    #[must_use]
+    pub fn with(mut self, name: &str, value: f64) -> Self {
+        self.measures.insert(name.to_owned(), value);
+        self
+    }
+}
