@@ -3,6 +3,7 @@
 //! Nothing here reads a file, asks a kernel, or waits: the crate is the language that the other floors speak.
 //! See `ARCHITECTURE.md` for the house.
 
+pub mod catalog;
 pub mod condition;
 pub mod event;
 pub mod experiment;
