@@ -1,1 +1,4 @@
 //! Probes, metric sources and the load generator: they measure and never judge.
+
+pub mod http_client;
+pub mod load;

@@ -1,0 +1,340 @@
+//! A small HTTP client for probes: one request, one answer, and in case of failure which stage failed and why.
+//!
+//! It speaks HTTP/1.1 and HTTP/2 (hyper) with or without TLS (rustls on ring). It follows no redirect, keeps no
+//! cookie and uses no proxy: a probe asks exactly what it was told to ask. The load generator opens its
+//! connections through the same [`Endpoint`].
+
+mod endpoint;
+mod error;
+mod url;
+
+use std::time::{Duration, Instant};
+
+use http_body_util::{BodyExt, Full};
+use hyper::body::{Bytes, Incoming};
+use hyper::client::conn;
+use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
+use hyper::{Method, Uri, http};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use tokio::task::JoinHandle;
+use tokio::time::timeout_at;
+
+pub(crate) use endpoint::{Endpoint, Stream};
+pub use endpoint::{Tls, Version};
+pub use error::{ErrorKind, HttpError};
+pub use url::Url;
+
+/// How much of an answer's body is kept; the rest is read and dropped.
+pub const BODY_KEPT: usize = 1 << 20;
+
+const USER_AGENT: &str = concat!("squall/", env!("CARGO_PKG_VERSION"));
+
+/// One HTTP request, checked.
+#[derive(Debug, Clone)]
+pub struct Request {
+    url: Url,
+    method: Method,
+    headers: HeaderMap,
+    body: Bytes,
+    version: Version,
+}
+
+impl Request {
+    /// A `GET` of `url`.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Request`] if the URL is wrong.
+    pub fn get(url: &str) -> Result<Self, HttpError> {
+        Self::new("GET", url)
+    }
+
+    /// A request with any method.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Request`] if method or URL is wrong.
+    pub fn new(method: &str, url: &str) -> Result<Self, HttpError> {
+        let url = Url::parse(url)?;
+        let method = Method::from_bytes(method.as_bytes())
+            .map_err(|error| HttpError::request(format!("use the method `{method}`"), error.to_string()))?;
+        let mut headers = HeaderMap::new();
+        headers.insert(header::USER_AGENT, HeaderValue::from_static(USER_AGENT));
+        headers.insert(header::ACCEPT, HeaderValue::from_static("*/*"));
+        Ok(Self { url, method, headers, body: Bytes::new(), version: Version::Auto })
+    }
+
+    /// Sets a header, in place of one that is there by default (`User-Agent`, `Accept`, `Host`).
+    ///
+    /// # Errors
+    /// [`ErrorKind::Request`] if name or value may not stand in a header, or if the header is the client's own
+    /// affair (`Content-Length`, `Transfer-Encoding`, `Connection`).
+    pub fn header(mut self, name: &str, value: &str) -> Result<Self, HttpError> {
+        let wrong = |cause: String| HttpError::request(format!("send the header `{name}`"), cause);
+        let parsed: HeaderName = name.parse().map_err(|error| wrong(format!("{error}")))?;
+        if [header::CONTENT_LENGTH, header::TRANSFER_ENCODING, header::CONNECTION].contains(&parsed) {
+            return Err(wrong("the client sets it by itself".to_owned()));
+        }
+        let value = HeaderValue::from_str(value).map_err(|error| wrong(error.to_string()))?;
+        self.headers.insert(parsed, value);
+        Ok(self)
+    }
+
+    /// Sends `body`.
+    #[must_use]
+    pub fn body(mut self, body: impl Into<Bytes>) -> Self {
+        self.body = body.into();
+        self
+    }
+
+    /// Chooses the version of HTTP.
+    #[must_use]
+    pub fn version(mut self, version: Version) -> Self {
+        self.version = version;
+        self
+    }
+
+    /// Where it goes.
+    pub fn url(&self) -> &Url {
+        &self.url
+    }
+
+    pub(crate) fn endpoint(&self, tls: &Tls) -> Result<Endpoint, HttpError> {
+        Endpoint::new(&self.url, self.version, tls)
+    }
+
+    /// The request as the bytes that HTTP/1.1 sends (RFC 9112, section 3).
+    pub(crate) fn http1_bytes(&self) -> Vec<u8> {
+        let mut bytes = format!("{} {} HTTP/1.1\r\n", self.method, self.url.path_and_query()).into_bytes();
+        let mut line = |name: &str, value: &[u8]| {
+            bytes.extend_from_slice(name.as_bytes());
+            bytes.extend_from_slice(b": ");
+            bytes.extend_from_slice(value);
+            bytes.extend_from_slice(b"\r\n");
+        };
+        if !self.headers.contains_key(header::HOST) {
+            line("host", self.url.authority().as_bytes());
+        }
+        for (name, value) in &self.headers {
+            line(name.as_str(), value.as_bytes());
+        }
+        if self.sends_length() {
+            line("content-length", self.body.len().to_string().as_bytes());
+        }
+        bytes.extend_from_slice(b"\r\n");
+        bytes.extend_from_slice(&self.body);
+        bytes
+    }
+
+    /// Whether the answer can have a body (RFC 9110, section 9.3.2).
+    pub(crate) fn is_head(&self) -> bool {
+        self.method == Method::HEAD
+    }
+
+    /// The request as hyper sends it over HTTP/2.
+    pub(crate) fn http2_request(&self) -> Result<http::Request<Full<Bytes>>, HttpError> {
+        let scheme = if self.url.is_tls() { "https" } else { "http" };
+        let host = self.headers.get(header::HOST).and_then(|host| host.to_str().ok());
+        let authority = host.map_or_else(|| self.url.authority(), str::to_owned);
+        let uri =
+            Uri::builder().scheme(scheme).authority(authority).path_and_query(self.url.path_and_query());
+        let mut request = self.with_uri(uri)?;
+        request.headers_mut().remove(header::HOST);
+        Ok(request)
+    }
+
+    fn http1_request(&self) -> Result<http::Request<Full<Bytes>>, HttpError> {
+        let mut request = self.with_uri(Uri::builder().path_and_query(self.url.path_and_query()))?;
+        if !self.headers.contains_key(header::HOST) {
+            let host = HeaderValue::from_str(&self.url.authority())
+                .map_err(|error| HttpError::request(self.to_string(), error.to_string()))?;
+            request.headers_mut().insert(header::HOST, host);
+        }
+        Ok(request)
+    }
+
+    fn with_uri(&self, uri: http::uri::Builder) -> Result<http::Request<Full<Bytes>>, HttpError> {
+        let wrong = |error: http::Error| HttpError::request(self.to_string(), error.to_string());
+        let mut request = http::Request::builder()
+            .method(self.method.clone())
+            .uri(uri.build().map_err(wrong)?)
+            .body(Full::new(self.body.clone()))
+            .map_err(wrong)?;
+        *request.headers_mut() = self.headers.clone();
+        if self.sends_length() {
+            request.headers_mut().insert(header::CONTENT_LENGTH, HeaderValue::from(self.body.len()));
+        }
+        Ok(request)
+    }
+
+    /// A length is due with a body, and with methods whose meaning expects one (RFC 9110, section 8.6).
+    fn sends_length(&self) -> bool {
+        !self.body.is_empty() || [Method::POST, Method::PUT, Method::PATCH].contains(&self.method)
+    }
+}
+
+impl std::fmt::Display for Request {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "{} {}", self.method, self.url)
+    }
+}
+
+/// What the server answered.
+#[derive(Debug, Clone)]
+pub struct Response {
+    /// The status code, 100 to 999.
+    pub status: u16,
+    /// The version it was answered in, such as `HTTP/1.1`.
+    pub version: http::Version,
+    /// The headers; names are compared without regard to case.
+    pub headers: HeaderMap,
+    /// The body, at most the first [`BODY_KEPT`] bytes.
+    pub body: Bytes,
+    /// The length of the whole body in bytes, also of what was not kept.
+    pub body_length: u64,
+    /// How long each stage took.
+    pub timings: Timings,
+}
+
+impl Response {
+    /// Whether the body was longer than what was kept.
+    pub fn is_truncated(&self) -> bool {
+        self.body_length > self.body.len() as u64
+    }
+}
+
+/// How long the stages of a request took.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Timings {
+    /// Turning the name into addresses; zero for an address.
+    pub resolve: Duration,
+    /// Until TCP was connected.
+    pub connect: Duration,
+    /// The TLS handshake, with `https`.
+    pub tls: Option<Duration>,
+    /// From the request being sent to the answer's head.
+    pub first_byte: Duration,
+    /// From the first step to the end of the body.
+    pub total: Duration,
+}
+
+/// The client: sends requests, each on a new connection.
+#[derive(Debug, Clone)]
+pub struct HttpClient {
+    tls: Tls,
+}
+
+impl HttpClient {
+    /// A client that believes the authorities of [`Tls::from_environment`].
+    ///
+    /// # Errors
+    /// As [`Tls::from_environment`].
+    pub fn new() -> Result<Self, HttpError> {
+        Ok(Self::with_tls(Tls::from_environment()?))
+    }
+
+    /// A client that believes the authorities of `tls`.
+    pub fn with_tls(tls: Tls) -> Self {
+        Self { tls }
+    }
+
+    /// Sends `request` on a connection of its own and waits at most `timeout` for the whole answer.
+    ///
+    /// Any status is an answer, not an error. Must be called on a tokio runtime with I/O and time.
+    ///
+    /// # Errors
+    /// [`HttpError`], whose kind says which stage failed.
+    pub async fn request(&self, request: &Request, timeout: Duration) -> Result<Response, HttpError> {
+        let begun = Instant::now();
+        let deadline = tokio::time::Instant::from_std(begun) + timeout;
+        let late = |stage: String| HttpError::timeout(format!("{request}: {stage}"), timeout);
+
+        let endpoint = request.endpoint(&self.tls)?;
+        let (stream, opened) = timeout_at(deadline, endpoint.open())
+            .await
+            .map_err(|_| late(format!("connect to {}", endpoint.name())))??;
+
+        let asked = Instant::now();
+        let answer = async {
+            if endpoint.speaks_http2(&stream) {
+                ask_http2(request, stream).await
+            } else {
+                ask_http1(request, stream).await
+            }
+        };
+        let (head, mut body, _connection) =
+            timeout_at(deadline, answer).await.map_err(|_| late("wait for the answer".to_owned()))??;
+        let first_byte = asked.elapsed();
+
+        let (body, body_length) =
+            timeout_at(deadline, read_body(request, &mut body)).await.map_err(|_| {
+                late(format!("read the body of the answer with status {}", head.status.as_u16()))
+            })??;
+        let timings = Timings {
+            resolve: opened.resolve,
+            connect: opened.connect,
+            tls: opened.tls,
+            first_byte,
+            total: begun.elapsed(),
+        };
+        let (status, version, headers) = (head.status.as_u16(), head.version, head.headers);
+        Ok(Response { status, version, headers, body, body_length, timings })
+    }
+}
+
+/// Drives a connection on a task of its own, as hyper wants it, and ends the task when dropped.
+struct Driver(JoinHandle<()>);
+
+impl Drop for Driver {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+async fn ask_http1(
+    request: &Request,
+    stream: Stream,
+) -> Result<(http::response::Parts, Incoming, Driver), HttpError> {
+    let failed = |error: hyper::Error| HttpError::hyper(request.to_string(), &error);
+    let (mut sender, connection) = conn::http1::handshake(TokioIo::new(stream)).await.map_err(failed)?;
+    let driver = Driver(tokio::spawn(async move {
+        // Its error also reaches the sender or the body, where it is reported.
+        let _ = connection.await;
+    }));
+    let answer = sender.send_request(request.http1_request()?).await.map_err(failed)?;
+    let (head, body) = answer.into_parts();
+    Ok((head, body, driver))
+}
+
+async fn ask_http2(
+    request: &Request,
+    stream: Stream,
+) -> Result<(http::response::Parts, Incoming, Driver), HttpError> {
+    let failed = |error: hyper::Error| HttpError::hyper(request.to_string(), &error);
+    let (mut sender, connection) =
+        conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.map_err(failed)?;
+    let driver = Driver(tokio::spawn(async move {
+        // Its error also reaches the sender or the body, where it is reported.
+        let _ = connection.await;
+    }));
+    let answer = sender.send_request(request.http2_request()?).await.map_err(failed)?;
+    let (head, body) = answer.into_parts();
+    Ok((head, body, driver))
+}
+
+/// Reads the whole body, keeps its beginning, and counts it all.
+async fn read_body(request: &Request, body: &mut Incoming) -> Result<(Bytes, u64), HttpError> {
+    let mut kept = Vec::new();
+    let mut length = 0;
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|error| {
+            HttpError::hyper(format!("{request}: read the body after {length} bytes"), &error)
+        })?;
+        if let Some(data) = frame.data_ref() {
+            length += data.len() as u64;
+            kept.extend_from_slice(&data[..data.len().min(BODY_KEPT - kept.len())]);
+        }
+    }
+    Ok((Bytes::from(kept), length))
+}
+
+#[cfg(test)]
+mod tests;

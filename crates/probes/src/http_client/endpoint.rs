@@ -1,0 +1,273 @@
+//! The way to a server: resolve its name, connect, agree on TLS.
+
+use std::env;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::{ClientConfig, RootCertStore};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{self, TcpStream};
+use tokio::sync::Mutex;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+
+use super::{ErrorKind, HttpError, Url};
+
+/// How long resolved addresses are used again. Short, so that a failover or a DNS fault is noticed.
+const RESOLVED_FOR: Duration = Duration::from_secs(1);
+
+/// Which certificate authorities are believed, and the cryptography used: rustls on ring.
+#[derive(Debug, Clone)]
+pub struct Tls {
+    config: Arc<ClientConfig>,
+}
+
+impl Tls {
+    /// Believes the web's authorities (Mozilla's list) and, if `SSL_CERT_FILE` is set, those in that PEM file.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Tls`] if the file cannot be read or holds no certificate.
+    pub fn from_environment() -> Result<Self, HttpError> {
+        match env::var_os("SSL_CERT_FILE").filter(|path| !path.is_empty()) {
+            Some(path) => Self::with_authorities(Path::new(&path)),
+            None => Self::new(web_authorities()),
+        }
+    }
+
+    /// Believes the web's authorities and those in the PEM file at `path`.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Tls`] if the file cannot be read or holds no certificate.
+    pub fn with_authorities(path: &Path) -> Result<Self, HttpError> {
+        let tried = || format!("read certificate authorities from {}", path.display());
+        let wrong =
+            |error: &dyn std::fmt::Display| HttpError::new(ErrorKind::Tls, tried(), error.to_string());
+        let mut roots = web_authorities();
+        let known = roots.len();
+        for certificate in CertificateDer::pem_file_iter(path).map_err(|error| wrong(&error))? {
+            roots.add(certificate.map_err(|error| wrong(&error))?).map_err(|error| wrong(&error))?;
+        }
+        if roots.len() == known {
+            return Err(wrong(&"it holds no certificate"));
+        }
+        Self::new(roots)
+    }
+
+    fn new(roots: RootCertStore) -> Result<Self, HttpError> {
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let config = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .map_err(|error| HttpError::new(ErrorKind::Tls, "set up TLS", error.to_string()))?
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        Ok(Self { config: Arc::new(config) })
+    }
+
+    fn connector(&self, protocols: &[&[u8]]) -> TlsConnector {
+        let mut config = (*self.config).clone();
+        config.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
+        TlsConnector::from(Arc::new(config))
+    }
+}
+
+/// The certificate authorities that Mozilla's browsers believe.
+fn web_authorities() -> RootCertStore {
+    webpki_roots::TLS_SERVER_ROOTS.iter().cloned().collect()
+}
+
+/// Which HTTP a request speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Version {
+    /// What the server chooses over TLS (HTTP/2 preferred, by ALPN); HTTP/1.1 without TLS.
+    #[default]
+    Auto,
+    /// HTTP/1.1 only.
+    Http1,
+    /// HTTP/2 only; without TLS by prior knowledge (RFC 9113, section 3.3).
+    Http2,
+}
+
+impl Version {
+    fn protocols(self) -> &'static [&'static [u8]] {
+        match self {
+            Self::Auto => &[b"h2", b"http/1.1"],
+            Self::Http1 => &[b"http/1.1"],
+            Self::Http2 => &[b"h2"],
+        }
+    }
+}
+
+/// How long each stage of opening a connection took.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct OpenTimings {
+    pub(crate) resolve: Duration,
+    pub(crate) connect: Duration,
+    pub(crate) tls: Option<Duration>,
+}
+
+/// One server, ready to be connected to again and again.
+pub(crate) struct Endpoint {
+    host: String,
+    port: u16,
+    name: String,
+    version: Version,
+    tls: Option<(ServerName<'static>, TlsConnector)>,
+    resolved: Mutex<Option<(Instant, Arc<[SocketAddr]>)>>,
+}
+
+impl Endpoint {
+    pub(crate) fn new(url: &Url, version: Version, tls: &Tls) -> Result<Self, HttpError> {
+        let tls = if url.is_tls() {
+            let name = ServerName::try_from(url.host().to_owned()).map_err(|error| {
+                HttpError::request(format!("use {} with TLS", url.host()), error.to_string())
+            })?;
+            Some((name, tls.connector(version.protocols())))
+        } else {
+            None
+        };
+        let (host, port, name) = (url.host().to_owned(), url.port(), url.host_and_port());
+        Ok(Self { host, port, name, version, tls, resolved: Mutex::new(None) })
+    }
+
+    /// Host and port, for error messages.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Opens a connection. Waits without bound; the caller sets the time allowed.
+    pub(crate) async fn open(&self) -> Result<(Stream, OpenTimings), HttpError> {
+        let mut timings = OpenTimings::default();
+        let begun = Instant::now();
+        let addresses = self.addresses().await?;
+        timings.resolve = begun.elapsed();
+
+        let begun = Instant::now();
+        let tcp = TcpStream::connect(&addresses[..])
+            .await
+            .map_err(|error| HttpError::connecting(self.tried_to_connect(&addresses), &error))?;
+        tcp.set_nodelay(true)
+            .map_err(|error| HttpError::connecting(self.tried_to_connect(&addresses), &error))?;
+        timings.connect = begun.elapsed();
+
+        let Some((server_name, connector)) = &self.tls else {
+            return Ok((Stream::Plain(tcp), timings));
+        };
+        let begun = Instant::now();
+        let stream =
+            connector.connect(server_name.clone(), tcp).await.map_err(|error| self.tls_error(&error))?;
+        timings.tls = Some(begun.elapsed());
+        let stream = Stream::Tls(Box::new(stream));
+        if self.version == Version::Http2 && !stream.chose_http2() {
+            let tried = format!("speak HTTP/2 with {}", self.name);
+            return Err(HttpError::new(
+                ErrorKind::Tls,
+                tried,
+                "the server did not choose `h2` (ALPN); use HTTP/1.1",
+            ));
+        }
+        Ok((stream, timings))
+    }
+
+    /// Whether requests on `stream` are to be sent as HTTP/2.
+    pub(crate) fn speaks_http2(&self, stream: &Stream) -> bool {
+        self.version == Version::Http2 || stream.chose_http2()
+    }
+
+    async fn addresses(&self) -> Result<Arc<[SocketAddr]>, HttpError> {
+        if let Ok(address) = self.host.parse::<IpAddr>() {
+            return Ok(Arc::new([SocketAddr::new(address, self.port)]));
+        }
+        // Held while resolving, so that a thousand connections ask once.
+        let mut resolved = self.resolved.lock().await;
+        if let Some((at, addresses)) = resolved.as_ref()
+            && at.elapsed() < RESOLVED_FOR
+        {
+            return Ok(addresses.clone());
+        }
+        let failed =
+            |cause: String| HttpError::new(ErrorKind::Resolve, format!("resolve {}", self.host), cause);
+        let found = net::lookup_host((self.host.as_str(), self.port));
+        let addresses: Arc<[SocketAddr]> = found.await.map_err(|error| failed(error.to_string()))?.collect();
+        if addresses.is_empty() {
+            return Err(failed("the name has no address".to_owned()));
+        }
+        *resolved = Some((Instant::now(), addresses.clone()));
+        Ok(addresses)
+    }
+
+    fn tried_to_connect(&self, addresses: &[SocketAddr]) -> String {
+        if self.host.parse::<IpAddr>().is_ok() {
+            return format!("connect to {}", self.name);
+        }
+        let addresses: Vec<String> = addresses.iter().map(ToString::to_string).collect();
+        format!("connect to {} ({})", self.name, addresses.join(", "))
+    }
+
+    fn tls_error(&self, error: &io::Error) -> HttpError {
+        let text = error.to_string();
+        let advice = if text.contains("UnknownIssuer") {
+            "; if the authority is your own, name its PEM file in SSL_CERT_FILE"
+        } else {
+            ""
+        };
+        HttpError::new(ErrorKind::Tls, format!("TLS handshake with {}", self.name), format!("{text}{advice}"))
+    }
+}
+
+/// A connection, with or without TLS.
+pub(crate) enum Stream {
+    Plain(TcpStream),
+    Tls(Box<TlsStream<TcpStream>>),
+}
+
+impl Stream {
+    fn chose_http2(&self) -> bool {
+        match self {
+            Self::Plain(_) => false,
+            Self::Tls(stream) => stream.get_ref().1.alpn_protocol() == Some(b"h2"),
+        }
+    }
+}
+
+impl AsyncRead for Stream {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(stream) => Pin::new(stream).poll_read(context, buffer),
+            Self::Tls(stream) => Pin::new(stream).poll_read(context, buffer),
+        }
+    }
+}
+
+impl AsyncWrite for Stream {
+    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Plain(stream) => Pin::new(stream).poll_write(context, bytes),
+            Self::Tls(stream) => Pin::new(stream).poll_write(context, bytes),
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(stream) => Pin::new(stream).poll_flush(context),
+            Self::Tls(stream) => Pin::new(stream).poll_flush(context),
+        }
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(stream) => Pin::new(stream).poll_shutdown(context),
+            Self::Tls(stream) => Pin::new(stream).poll_shutdown(context),
+        }
+    }
+}

@@ -1,0 +1,245 @@
+//! Who sends what: hands each request that came due to a connection that is free, and keeps the rest waiting.
+//!
+//! Since intended times follow from a request's number alone, the line of waiting requests is two numbers,
+//! however long it grows. Plain state, without I/O or clock: `now` is given.
+
+use super::ledger::{End, Ledger};
+use super::schedule::Schedule;
+
+/// In place of an intended time: the sender is free.
+const FREE: u64 = u64::MAX;
+
+/// The line of waiting requests is sampled to at most this many ages for a reading.
+const SAMPLED_AGES: u64 = 1000;
+
+pub(super) struct Dispatch {
+    /// None: each sender sends its next request when the last has ended.
+    schedule: Option<Schedule>,
+    timeout: u64,
+    /// Requests `head..tail` of the schedule wait for a sender.
+    head: u64,
+    tail: u64,
+    /// The intended time of what each sender is busy with, or [`FREE`].
+    senders: Vec<u64>,
+    senders_max: usize,
+    free: Vec<usize>,
+    pub(super) ledger: Ledger,
+}
+
+/// What the pacer has to do after a look at the schedule.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Task {
+    /// Wake this sender: it has been given a request.
+    Wake(usize),
+    /// Start a new sender with this number: it has been given a request.
+    Hire(usize),
+    /// Nothing more now; look again at this time.
+    SleepUntil(u64),
+}
+
+impl Dispatch {
+    /// `timeout` in nanoseconds.
+    pub(super) fn new(schedule: Option<Schedule>, timeout: u64, senders_max: usize, ledger: Ledger) -> Self {
+        Self {
+            schedule,
+            timeout,
+            head: 0,
+            tail: 0,
+            senders: Vec::new(),
+            senders_max,
+            free: Vec::new(),
+            ledger,
+        }
+    }
+
+    /// The pacer's next task. To be asked until it says to sleep.
+    pub(super) fn next_task(&mut self, now: u64) -> Task {
+        let Some(schedule) = self.schedule else {
+            return self.hire_all(now);
+        };
+        self.note_due(now);
+        self.expire(now);
+        if self.head == self.tail {
+            return Task::SleepUntil(schedule.intended(self.tail));
+        }
+        let intended = schedule.intended(self.head);
+        // The last one freed first: its connection is the least likely to have been closed for idleness.
+        if let Some(sender) = self.free.pop() {
+            self.head += 1;
+            self.senders[sender] = intended;
+            return Task::Wake(sender);
+        }
+        if self.senders.len() < self.senders_max {
+            self.head += 1;
+            self.senders.push(intended);
+            return Task::Hire(self.senders.len() - 1);
+        }
+        Task::SleepUntil(schedule.intended(self.tail).min(intended.saturating_add(self.timeout)))
+    }
+
+    /// Books how `sender`'s request ended. Gives it the next one and its intended time, or sets it free.
+    pub(super) fn finish(&mut self, sender: usize, now: u64, end: End) -> Option<u64> {
+        self.ledger.end(self.senders[sender], now, end);
+        let next = self.take(now);
+        self.senders[sender] = next.unwrap_or(FREE);
+        if next.is_none() {
+            self.free.push(sender);
+        }
+        next
+    }
+
+    /// The intended time of what `sender` has been given, if anything.
+    pub(super) fn given(&self, sender: usize) -> Option<u64> {
+        self.senders.get(sender).copied().filter(|intended| *intended != FREE)
+    }
+
+    /// Up to when all due requests have been booked.
+    pub(super) fn noted(&self, now: u64) -> u64 {
+        self.schedule.map_or(now, |schedule| schedule.intended(self.tail))
+    }
+
+    /// How many requests are with a sender.
+    pub(super) fn in_flight(&self) -> u64 {
+        (self.senders.len() - self.free.len()) as u64
+    }
+
+    /// How many requests wait for a sender.
+    pub(super) fn waiting(&self) -> u64 {
+        self.tail - self.head
+    }
+
+    /// The ages, in nanoseconds, of all requests that came due and have not ended, each with how many it stands for.
+    pub(super) fn outstanding(&self, now: u64) -> Vec<(u64, u64)> {
+        let busy = self.senders.iter().filter(|intended| **intended != FREE);
+        let mut ages: Vec<_> = busy.map(|intended| (now.saturating_sub(*intended), 1)).collect();
+        if let Some(schedule) = self.schedule {
+            let step = self.waiting().div_ceil(SAMPLED_AGES).max(1);
+            let mut number = self.head;
+            while number < self.tail {
+                let stands_for = step.min(self.tail - number);
+                // The youngest of those it stands for: ages are lower bounds.
+                let intended = schedule.intended(number + stands_for - 1);
+                ages.push((now.saturating_sub(intended), stands_for));
+                number += stands_for;
+            }
+        }
+        ages
+    }
+
+    /// Forgets all that has not ended: the load was stopped.
+    pub(super) fn abandon(&mut self, now: u64) {
+        self.head = self.tail;
+        self.senders.clear();
+        self.free.clear();
+        self.ledger.settle_all(now);
+    }
+
+    fn hire_all(&mut self, now: u64) -> Task {
+        if self.senders.len() == self.senders_max {
+            return Task::SleepUntil(u64::MAX);
+        }
+        self.ledger.due(now, now);
+        self.senders.push(now);
+        Task::Hire(self.senders.len() - 1)
+    }
+
+    /// The next request to be sent: the longest waiting one that can still be in time.
+    fn take(&mut self, now: u64) -> Option<u64> {
+        let Some(schedule) = self.schedule else {
+            self.ledger.due(now, now);
+            return Some(now);
+        };
+        self.note_due(now);
+        self.expire(now);
+        (self.head < self.tail).then(|| {
+            self.head += 1;
+            schedule.intended(self.head - 1)
+        })
+    }
+
+    fn note_due(&mut self, now: u64) {
+        if let Some(schedule) = self.schedule {
+            for number in self.tail..schedule.due(now) {
+                self.ledger.due(schedule.intended(number), now);
+                self.tail = number + 1;
+            }
+        }
+    }
+
+    /// Books as unsent what has waited for the whole timeout.
+    fn expire(&mut self, now: u64) {
+        if let Some(schedule) = self.schedule {
+            while self.head < self.tail && schedule.intended(self.head).saturating_add(self.timeout) <= now {
+                self.ledger.end(schedule.intended(self.head), now, End::Unsent);
+                self.head += 1;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, Instant};
+
+    use super::*;
+
+    const MS: u64 = 1_000_000;
+
+    /// 100 requests per second, at most `senders`, 50 ms timeout.
+    fn dispatch(senders: usize) -> Dispatch {
+        let ledger = Ledger::new(Instant::now(), Duration::from_millis(250), Duration::from_secs(1));
+        Dispatch::new(Some(Schedule::new(100.0, 0, 1)), 50 * MS, senders, ledger)
+    }
+
+    fn ok() -> End {
+        End::Answered { status: 200, expected: true }
+    }
+
+    #[test]
+    fn senders_are_hired_when_none_is_free_and_reused_when_one_is() {
+        let mut dispatch = dispatch(8);
+        assert_eq!(dispatch.next_task(0), Task::Hire(0));
+        assert_eq!(dispatch.next_task(0), Task::SleepUntil(10 * MS));
+        assert_eq!(dispatch.finish(0, MS, ok()), None);
+        assert_eq!(dispatch.next_task(10 * MS), Task::Wake(0));
+        assert_eq!(dispatch.given(0), Some(10 * MS));
+        assert_eq!(dispatch.next_task(20 * MS), Task::Hire(1));
+        assert_eq!(dispatch.in_flight(), 2);
+    }
+
+    #[test]
+    fn beyond_the_bound_requests_wait_and_then_count_as_unsent() {
+        let mut dispatch = dispatch(1);
+        assert_eq!(dispatch.next_task(0), Task::Hire(0));
+        assert_eq!(dispatch.next_task(35 * MS), Task::SleepUntil(40 * MS));
+        assert_eq!(dispatch.waiting(), 3);
+        assert_eq!(dispatch.next_task(62 * MS), Task::SleepUntil(70 * MS));
+        assert_eq!(dispatch.waiting(), 5, "the one of 10 ms has waited 50 ms");
+        // The sender was held for 85 ms: those of 20 and 30 ms are lost too, that of 40 ms goes out.
+        assert_eq!(dispatch.finish(0, 85 * MS, ok()), Some(40 * MS));
+        let counts = dispatch.ledger.running(85 * MS).counts;
+        assert_eq!((counts.success, counts.unsent), (1, 3));
+        assert_eq!(dispatch.outstanding(85 * MS).len(), 5);
+    }
+
+    #[test]
+    fn a_long_line_is_sampled_by_lower_bounds() {
+        let ledger = Ledger::new(Instant::now(), Duration::from_millis(250), Duration::from_secs(1));
+        let mut dispatch = Dispatch::new(Some(Schedule::new(1e6, 0, 1)), u64::MAX, 0, ledger);
+        dispatch.next_task(10 * MS);
+        let ages = dispatch.outstanding(10 * MS);
+        assert!(ages.len() <= 1000, "{}", ages.len());
+        assert_eq!(ages.iter().map(|(_, count)| count).sum::<u64>(), dispatch.waiting());
+        assert_eq!(dispatch.waiting(), 10_001);
+    }
+
+    #[test]
+    fn without_a_schedule_each_sender_goes_on_by_itself() {
+        let ledger = Ledger::new(Instant::now(), Duration::from_millis(250), Duration::from_secs(1));
+        let mut dispatch = Dispatch::new(None, 50 * MS, 2, ledger);
+        assert_eq!(dispatch.next_task(MS), Task::Hire(0));
+        assert_eq!(dispatch.next_task(MS), Task::Hire(1));
+        assert_eq!(dispatch.next_task(MS), Task::SleepUntil(u64::MAX));
+        assert_eq!(dispatch.finish(1, 3 * MS, ok()), Some(3 * MS));
+    }
+}

@@ -1,0 +1,375 @@
+//! What a span of time brought: how requests ended, how long they took, how late the generator was.
+
+use std::time::{Duration, Instant};
+
+use hdrhistogram::Histogram;
+
+use crate::http_client::ErrorKind;
+
+/// How one request ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// Answered in time with this status.
+    Answered(u16),
+    /// No answer, for this reason.
+    Failed(ErrorKind),
+    /// Never sent: no connection became free within the timeout.
+    Unsent,
+}
+
+/// How many requests ended in which way.
+///
+/// `success + unexpected + server_error` were answered; all other ways are failures without an answer.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Requests whose intended send time fell into the span; zero where a span goes by the requests' ends.
+    pub intended: u64,
+    /// Answered with an expected status: one in the plan's `expect`, or any below 500 without it.
+    pub success: u64,
+    /// Answered below 500, but outside the plan's `expect`.
+    pub unexpected: u64,
+    /// Answered with 500 or above, and not expected.
+    pub server_error: u64,
+    /// Sent, but without a whole answer within the timeout.
+    pub timeout: u64,
+    /// Not sent within the timeout, because all connections were in use.
+    pub unsent: u64,
+    /// The host name had no address.
+    pub resolve: u64,
+    /// The connection was refused or did not come about.
+    pub connect: u64,
+    /// TLS could not be agreed on.
+    pub tls: u64,
+    /// The server closed the connection before the answer was whole.
+    pub reset: u64,
+    /// The server's answer was not HTTP.
+    pub protocol: u64,
+    /// This machine ran short of file descriptors, ports or memory: not the server's trouble, but no answer either.
+    pub local: u64,
+}
+
+impl Counts {
+    /// Requests that came to an end, in whatever way.
+    pub fn ended(&self) -> u64 {
+        self.answered()
+            + self.timeout
+            + self.unsent
+            + self.resolve
+            + self.connect
+            + self.tls
+            + self.reset
+            + self.protocol
+            + self.local
+    }
+
+    /// Requests with a whole answer in time, whatever its status.
+    pub fn answered(&self) -> u64 {
+        self.success + self.unexpected + self.server_error
+    }
+
+    /// Requests that ended other than with success.
+    pub fn failed(&self) -> u64 {
+        self.ended() - self.success
+    }
+
+    /// Requests answered in time without a server error: with success, or with another status below 500.
+    pub fn available(&self) -> u64 {
+        self.success + self.unexpected
+    }
+
+    /// Requests meant to be sent that have not ended (still waiting, or cut off by the load's stop).
+    pub fn unfinished(&self) -> u64 {
+        self.intended.saturating_sub(self.ended())
+    }
+
+    /// Adds the counts of `other`.
+    pub fn merge(&mut self, other: &Self) {
+        self.intended += other.intended;
+        self.success += other.success;
+        self.unexpected += other.unexpected;
+        self.server_error += other.server_error;
+        self.timeout += other.timeout;
+        self.unsent += other.unsent;
+        self.resolve += other.resolve;
+        self.connect += other.connect;
+        self.tls += other.tls;
+        self.reset += other.reset;
+        self.protocol += other.protocol;
+        self.local += other.local;
+    }
+
+    /// Counts one end; `expected` says whether an answer's status is one of those wanted.
+    fn count(&mut self, outcome: Outcome, expected: bool) {
+        let counter = match outcome {
+            Outcome::Answered(_) if expected => &mut self.success,
+            Outcome::Answered(500..) => &mut self.server_error,
+            Outcome::Answered(_) => &mut self.unexpected,
+            Outcome::Unsent => &mut self.unsent,
+            Outcome::Failed(ErrorKind::Resolve) => &mut self.resolve,
+            Outcome::Failed(ErrorKind::Connect) => &mut self.connect,
+            Outcome::Failed(ErrorKind::Tls) => &mut self.tls,
+            Outcome::Failed(ErrorKind::Timeout) => &mut self.timeout,
+            Outcome::Failed(ErrorKind::Reset) => &mut self.reset,
+            Outcome::Failed(ErrorKind::Protocol) => &mut self.protocol,
+            Outcome::Failed(ErrorKind::Request | ErrorKind::Local) => &mut self.local,
+        };
+        *counter += 1;
+    }
+}
+
+/// How far the generator fell behind its own schedule: the time from when a request was due to when the generator
+/// came to see it. It says nothing of the server; where it is not small beside the latencies, the generator (or
+/// its machine) was the bottleneck, and the latencies are too high by about as much.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Late {
+    /// The worst.
+    pub max: Duration,
+    /// All together, to be divided by `count`.
+    pub total: Duration,
+    /// Requests that came due.
+    pub count: u64,
+}
+
+impl Late {
+    /// The mean, zero if nothing came due.
+    pub fn mean(&self) -> Duration {
+        let nanoseconds = self.total.as_nanos().checked_div(u128::from(self.count)).unwrap_or_default();
+        Duration::from_nanos(nanoseconds as u64)
+    }
+
+    /// Adds that of `other`.
+    pub fn merge(&mut self, other: &Self) {
+        self.max = self.max.max(other.max);
+        self.total += other.total;
+        self.count += other.count;
+    }
+
+    pub(super) fn count(&mut self, late: Duration) {
+        self.max = self.max.max(late);
+        self.total += late;
+        self.count += 1;
+    }
+}
+
+/// A distribution of latencies as pairs of a value in microseconds and its count, by rising value.
+///
+/// The values are those of an HDR histogram with three significant digits: each stands for all within 0.05 % of it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Latencies {
+    pairs: Vec<(u32, u64)>,
+}
+
+impl Latencies {
+    /// From pairs (microseconds, count) in any order.
+    pub fn from_pairs(pairs: impl IntoIterator<Item = (u32, u64)>) -> Self {
+        let mut pairs: Vec<_> = pairs.into_iter().filter(|(_, count)| *count > 0).collect();
+        pairs.sort_unstable();
+        pairs.dedup_by(|next, kept| {
+            let same = next.0 == kept.0;
+            if same {
+                kept.1 += next.1;
+            }
+            same
+        });
+        Self { pairs }
+    }
+
+    fn from_histogram(histogram: &Histogram<u32>) -> Self {
+        let pairs = histogram.iter_recorded().map(|bucket| {
+            let value = histogram.median_equivalent(bucket.value_iterated_to());
+            (u32::try_from(value).unwrap_or(u32::MAX), u64::from(bucket.count_at_value()))
+        });
+        Self { pairs: pairs.collect() }
+    }
+
+    /// The pairs (microseconds, count), by rising value.
+    pub fn pairs(&self) -> &[(u32, u64)] {
+        &self.pairs
+    }
+
+    /// How many latencies there are.
+    pub fn count(&self) -> u64 {
+        self.pairs.iter().map(|(_, count)| count).sum()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.pairs.is_empty()
+    }
+
+    /// The smallest latency that a share `q` (0 to 1) of all does not exceed, in seconds (nearest rank).
+    pub fn quantile(&self, q: f64) -> Option<f64> {
+        let rank = ((self.count() as f64 * q).ceil() as u64).max(1);
+        let mut seen = 0;
+        self.pairs.iter().find_map(|(value, count)| {
+            seen += count;
+            (seen >= rank).then(|| seconds(*value))
+        })
+    }
+
+    /// The mean in seconds.
+    pub fn mean(&self) -> Option<f64> {
+        let sum: f64 = self.pairs.iter().map(|(value, count)| seconds(*value) * *count as f64).sum();
+        (!self.is_empty()).then(|| sum / self.count() as f64)
+    }
+
+    /// The longest in seconds.
+    pub fn max(&self) -> Option<f64> {
+        self.pairs.last().map(|(value, _)| seconds(*value))
+    }
+
+    /// Adds those of `other`.
+    pub fn merge(&mut self, other: &Self) {
+        if !other.is_empty() {
+            *self = Self::union([self as &Self, other]);
+        }
+    }
+
+    /// All of `parts` together.
+    pub fn union<'p>(parts: impl IntoIterator<Item = &'p Self>) -> Self {
+        Self::from_pairs(parts.into_iter().flat_map(|part| part.pairs.iter().copied()))
+    }
+}
+
+fn seconds(microseconds: u32) -> f64 {
+    f64::from(microseconds) / 1e6
+}
+
+/// The totals of one span of time. Spans merge: the slices of a whole phase together are the phase.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Slice {
+    /// When the span begins.
+    pub start: Instant,
+    /// When the span ends; the next begins there.
+    pub end: Instant,
+    /// How its requests ended.
+    pub counts: Counts,
+    /// How long they took from their intended send time: the answered ones until the end of their answer, those
+    /// that ran into the timeout (sent or not) until then, as a lower bound. Those refused, reset or otherwise
+    /// failed are not in it: a fast refusal would make a broken server look quick.
+    pub latencies: Latencies,
+    /// How late the generator was.
+    pub late: Late,
+}
+
+impl Slice {
+    /// Adds the totals of `other` and widens the span to cover it.
+    pub fn merge(&mut self, other: &Self) {
+        self.start = self.start.min(other.start);
+        self.end = self.end.max(other.end);
+        self.counts.merge(&other.counts);
+        self.latencies.merge(&other.latencies);
+        self.late.merge(&other.late);
+    }
+
+    /// A latency quantile in seconds, see [`Latencies::quantile`].
+    pub fn quantile(&self, q: f64) -> Option<f64> {
+        self.latencies.quantile(q)
+    }
+
+    /// How long the span is.
+    pub fn length(&self) -> Duration {
+        self.end.duration_since(self.start)
+    }
+}
+
+/// A slice while it is being filled: its latencies stand in a histogram.
+pub(super) struct Tally {
+    pub(super) counts: Counts,
+    pub(super) late: Late,
+    histogram: Histogram<u32>,
+}
+
+impl Tally {
+    pub(super) fn new() -> Self {
+        // Three significant digits, in microseconds; it grows by itself to what is recorded.
+        let histogram = Histogram::new(3).expect("three significant digits are within HdrHistogram's bounds");
+        Self { counts: Counts::default(), late: Late::default(), histogram }
+    }
+
+    /// Books one end. `latency` in nanoseconds.
+    pub(super) fn end(&mut self, outcome: Outcome, expected: bool, latency: u64) {
+        self.counts.count(outcome, expected);
+        if matches!(outcome, Outcome::Answered(_) | Outcome::Unsent | Outcome::Failed(ErrorKind::Timeout)) {
+            let microseconds = (latency / 1000).clamp(1, u64::from(u32::MAX));
+            // It grows to any value that fits 64 bits, so there is nothing to report.
+            let _ = self.histogram.record(microseconds);
+        }
+    }
+
+    pub(super) fn latencies(&self) -> Latencies {
+        Latencies::from_histogram(&self.histogram)
+    }
+
+    /// Empties it for its next use.
+    pub(super) fn clear(&mut self) {
+        self.counts = Counts::default();
+        self.late = Late::default();
+        self.histogram.reset();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn slice(start: Instant, milliseconds: std::ops::Range<u64>, values: &[u32]) -> Slice {
+        let mut tally = Tally::new();
+        for value in values {
+            tally.counts.intended += 1;
+            tally.late.count(Duration::from_micros(1));
+            tally.end(Outcome::Answered(200), true, u64::from(*value) * 1000);
+        }
+        Slice {
+            start: start + Duration::from_millis(milliseconds.start),
+            end: start + Duration::from_millis(milliseconds.end),
+            counts: tally.counts,
+            latencies: tally.latencies(),
+            late: tally.late,
+        }
+    }
+
+    #[test]
+    fn merging_is_the_same_as_measuring_together() {
+        let start = Instant::now();
+        let first: Vec<u32> = (1..500).map(|n| n * 37).collect();
+        let second: Vec<u32> = (1..700).map(|n| n * 61).collect();
+        let mut merged = slice(start, 250..500, &second);
+        merged.merge(&slice(start, 0..250, &first));
+        let together = slice(start, 0..500, &[first, second].concat());
+        assert_eq!(merged, together);
+        assert_eq!(merged.length(), Duration::from_millis(500));
+    }
+
+    #[test]
+    fn quantiles_are_within_the_histograms_precision() {
+        let values: Vec<u32> = (1..=100_000).collect();
+        let slice = slice(Instant::now(), 0..250, &values);
+        for q in [0.5, 0.75, 0.9, 0.95, 0.99, 0.999, 1.0] {
+            let exact = q * 0.1;
+            let measured = slice.quantile(q).unwrap();
+            assert!((measured - exact).abs() <= exact * 0.001, "p{}: {measured} for {exact}", q * 100.0);
+        }
+        assert!((slice.latencies.mean().unwrap() - 0.05).abs() < 0.0001);
+        assert_eq!(slice.latencies.count(), 100_000);
+    }
+
+    #[test]
+    fn nothing_measured_has_no_quantile() {
+        let empty = Latencies::default();
+        assert_eq!((empty.quantile(0.5), empty.mean(), empty.max()), (None, None, None));
+    }
+
+    #[test]
+    fn outcomes_are_told_apart() {
+        let mut counts = Counts::default();
+        counts.count(Outcome::Answered(200), true);
+        counts.count(Outcome::Answered(404), false);
+        counts.count(Outcome::Answered(503), false);
+        counts.count(Outcome::Answered(503), true);
+        counts.count(Outcome::Failed(ErrorKind::Reset), false);
+        counts.count(Outcome::Unsent, false);
+        assert_eq!((counts.success, counts.unexpected, counts.server_error), (2, 1, 1));
+        assert_eq!((counts.ended(), counts.answered(), counts.failed(), counts.available()), (6, 4, 4, 3));
+    }
+}
