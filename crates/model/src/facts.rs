@@ -1,6 +1,7 @@
 //! Facts: what a planner may know about the host and the target. Gathered by the machine, read by pure functions.
 
 use crate::step::{Direction, LinkRef, NamespaceRef, PacketFilter, ProcessRef};
+use crate::target::Target;
 use crate::units::Size;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -99,10 +100,23 @@ pub struct ProcessFacts {
     pub state: char,
     /// TCP ports that it listens on.
     pub listens: Vec<u16>,
-    /// Folders of its control groups for processor and memory (absolute paths); empty where it is in the root group.
+    /// Folders of its control groups for processor and memory (absolute paths), without those that the agent shares
+    /// with it (such as the root group): what is charged there is not the process's alone.
     pub cgroups: Vec<String>,
+    /// The tightest memory limit of its control groups; none where nothing but the host's memory limits it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory: Option<MemoryLimit>,
     /// Why it is protected, if it is: process 1, ourselves, the shell that started us …
     pub protected: Option<String>,
+}
+
+/// A limit on the memory of a control group and how much of it is taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MemoryLimit {
+    /// The limit.
+    pub limit: Size,
+    /// What is used of it, without the page cache that the kernel would give back.
+    pub used: Size,
 }
 
 /// A root qdisc that is there already.
@@ -170,6 +184,8 @@ pub struct Facts {
     pub injection: String,
     /// The host.
     pub host: HostFacts,
+    /// What the experiment named, for workers that look for it again.
+    pub target: Target,
     /// What is acted on.
     pub subject: Subject,
     /// Addresses of the host names that the fault asked for.

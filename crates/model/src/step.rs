@@ -330,6 +330,8 @@ pub enum Work {
         rate: Option<Size>,
         /// Where growth stops.
         limit: Size,
+        /// Growth stops too when less than this is available, whoever takes it.
+        leave_free: Size,
     },
     /// Sends a signal to whatever matches, again and again, so that what is restarted is struck too.
     SignalEvery {
@@ -492,10 +494,10 @@ impl fmt::Display for Step {
                     Work::CpuLoad { percent, cores } => {
                         write!(formatter, "run a worker that keeps {cores} cores {percent} busy")?;
                     }
-                    Work::Memory { rate: None, limit } => {
+                    Work::Memory { rate: None, limit, .. } => {
                         write!(formatter, "run a worker that holds {limit} of memory")?;
                     }
-                    Work::Memory { rate: Some(rate), limit } => {
+                    Work::Memory { rate: Some(rate), limit, .. } => {
                         write!(formatter, "run a worker whose memory grows by {rate}/s up to {limit}")?;
                     }
                     Work::SignalEvery { selector, signal, every, .. } => {
