@@ -2,3 +2,6 @@
 
 pub mod http_client;
 pub mod load;
+
+#[cfg(test)]
+mod test_server;

@@ -1,0 +1,234 @@
+//! Servers for the tests: a well-behaved one (hyper), and one that does to each connection what a test wants.
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::io::Read;
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpListener as StdListener, TcpStream as StdStream};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread::{self, JoinHandle};
+
+use http_body_util::Full;
+use hyper::body::{Bytes, Incoming};
+use hyper::server::conn::{http1, http2};
+use hyper::service::service_fn;
+use hyper::{Request, Response};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use rustix::fd::OwnedFd;
+use rustix::net::{AddressFamily, SocketType, bind, getsockname, socket};
+use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpListener;
+use tokio::sync::Notify;
+use tokio_rustls::TlsAcceptor;
+
+type Answer = Pin<Box<dyn Future<Output = Response<Full<Bytes>>> + Send>>;
+type Handler = Arc<dyn Fn(Request<Incoming>) -> Answer + Send + Sync>;
+
+/// A server on a free port of loopback, on a thread of its own. It ends when dropped.
+pub(crate) struct TestServer {
+    pub(crate) address: SocketAddr,
+    counters: Arc<Counters>,
+    stop: Arc<Notify>,
+    thread: Option<JoinHandle<()>>,
+}
+
+#[derive(Default)]
+struct Counters {
+    requests: AtomicU64,
+    connections: AtomicU64,
+}
+
+/// How a server speaks.
+#[derive(Clone, Default)]
+pub(crate) struct Speech {
+    pub(crate) http2: bool,
+    pub(crate) tls: Option<TlsAcceptor>,
+}
+
+impl TestServer {
+    /// Serves HTTP/1.1; `handle` answers each request.
+    pub(crate) fn start<F, A>(handle: F) -> Self
+    where
+        F: Fn(Request<Incoming>) -> A + Send + Sync + 'static,
+        A: Future<Output = Response<Full<Bytes>>> + Send + 'static,
+    {
+        Self::speaking(Speech::default(), handle)
+    }
+
+    /// Serves as `speech` says.
+    pub(crate) fn speaking<F, A>(speech: Speech, handle: F) -> Self
+    where
+        F: Fn(Request<Incoming>) -> A + Send + Sync + 'static,
+        A: Future<Output = Response<Full<Bytes>>> + Send + 'static,
+    {
+        let listener = StdListener::bind("127.0.0.1:0").unwrap();
+        listener.set_nonblocking(true).unwrap();
+        let address = listener.local_addr().unwrap();
+        let (counters, stop) = (Arc::<Counters>::default(), Arc::new(Notify::new()));
+        let handler: Handler = Arc::new(move |request| Box::pin(handle(request)));
+        let (counting, stopped) = (counters.clone(), stop.clone());
+        let thread = thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            runtime.block_on(async {
+                tokio::select! {
+                    () = stopped.notified() => {}
+                    () = accept(TcpListener::from_std(listener).unwrap(), speech, handler, counting) => {}
+                }
+            });
+        });
+        Self { address, counters, stop, thread: Some(thread) }
+    }
+
+    pub(crate) fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.address)
+    }
+
+    pub(crate) fn requests(&self) -> u64 {
+        self.counters.requests.load(Ordering::SeqCst)
+    }
+
+    pub(crate) fn connections(&self) -> u64 {
+        self.counters.connections.load(Ordering::SeqCst)
+    }
+}
+
+impl Drop for TestServer {
+    fn drop(&mut self) {
+        self.stop.notify_one();
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+async fn accept(listener: TcpListener, speech: Speech, handler: Handler, counters: Arc<Counters>) {
+    loop {
+        let Ok((stream, _)) = listener.accept().await else { continue };
+        counters.connections.fetch_add(1, Ordering::SeqCst);
+        stream.set_nodelay(true).unwrap();
+        let (handler, counters, speech) = (handler.clone(), counters.clone(), speech.clone());
+        tokio::spawn(async move {
+            match speech.tls {
+                None => serve(stream, speech.http2, handler, counters).await,
+                Some(tls) => {
+                    if let Ok(stream) = tls.accept(stream).await {
+                        let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+                        serve(stream, http2, handler, counters).await;
+                    }
+                }
+            }
+        });
+    }
+}
+
+async fn serve<S>(stream: S, http2: bool, handler: Handler, counters: Arc<Counters>)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let service = service_fn(move |request| {
+        counters.requests.fetch_add(1, Ordering::SeqCst);
+        let answer = handler(request);
+        async move { Ok::<_, Infallible>(answer.await) }
+    });
+    // Clients of the tests go away as they please.
+    if http2 {
+        let _ =
+            http2::Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(stream), service).await;
+    } else {
+        let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
+    }
+}
+
+/// An answer with a status and a body.
+pub(crate) fn answer(status: u16, body: impl Into<Bytes>) -> Response<Full<Bytes>> {
+    Response::builder().status(status).body(Full::new(body.into())).unwrap()
+}
+
+/// A server that hands each connection to `serve`, on a thread per connection. It ends when dropped.
+pub(crate) struct RawServer {
+    pub(crate) address: SocketAddr,
+    ended: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl RawServer {
+    pub(crate) fn start(serve: impl Fn(StdStream) + Send + Sync + 'static) -> Self {
+        let listener = StdListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let ended = Arc::new(AtomicBool::new(false));
+        let (ending, serve) = (ended.clone(), Arc::new(serve));
+        let thread = thread::spawn(move || {
+            for stream in listener.incoming() {
+                if ending.load(Ordering::SeqCst) {
+                    break;
+                }
+                let serve = serve.clone();
+                thread::spawn(move || serve(stream.unwrap()));
+            }
+        });
+        Self { address, ended, thread: Some(thread) }
+    }
+
+    pub(crate) fn url(&self) -> String {
+        format!("http://{}/", self.address)
+    }
+}
+
+impl Drop for RawServer {
+    fn drop(&mut self) {
+        self.ended.store(true, Ordering::SeqCst);
+        // Wakes the thread from its wait for a connection.
+        let _ = StdStream::connect(self.address);
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+/// Reads one request without a body. Returns false at the connection's end.
+pub(crate) fn read_request(stream: &mut StdStream) -> bool {
+    let (mut seen, mut byte) = (Vec::new(), [0]);
+    while !seen.ends_with(b"\r\n\r\n") {
+        match stream.read(&mut byte) {
+            Ok(1) => seen.push(byte[0]),
+            _ => return false,
+        }
+    }
+    true
+}
+
+/// An address of loopback that refuses connections, and that nobody else can take while the socket is held.
+pub(crate) fn refusing_address() -> (OwnedFd, SocketAddr) {
+    let socket = socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
+    bind(&socket, &SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let address = getsockname(&socket).unwrap().try_into().unwrap();
+    (socket, address)
+}
+
+/// Closes the connection with a reset in place of an orderly end.
+pub(crate) fn reset(stream: StdStream) {
+    rustix::net::sockopt::set_socket_linger(&stream, Some(std::time::Duration::ZERO)).unwrap();
+}
+
+/// TLS for `localhost` and 127.0.0.1, offering `protocols`; and its authority as PEM.
+pub(crate) fn tls(protocols: &[&[u8]]) -> (TlsAcceptor, String) {
+    let mut authority = CertificateParams::new(Vec::new()).unwrap();
+    authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let authority = CertifiedIssuer::self_signed(authority, KeyPair::generate().unwrap()).unwrap();
+    let key = KeyPair::generate().unwrap();
+    let names = vec!["localhost".to_owned(), "127.0.0.1".to_owned()];
+    let certificate = CertificateParams::new(names).unwrap().signed_by(&key, &authority).unwrap();
+    let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(key.serialize_der()));
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let mut config = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![certificate.der().clone()], key)
+        .unwrap();
+    config.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
+    (TlsAcceptor::from(Arc::new(config)), authority.pem())
+}
