@@ -166,7 +166,11 @@ impl RawServer {
                     break;
                 }
                 let serve = serve.clone();
-                thread::spawn(move || serve(stream.unwrap()));
+                thread::spawn(move || {
+                    let stream = stream.unwrap();
+                    stream.set_nodelay(true).unwrap();
+                    serve(stream);
+                });
             }
         });
         Self { address, ended, thread: Some(thread) }

@@ -238,7 +238,7 @@ fn every_framing_of_an_answer_is_read_to_its_end() {
                 }
             }
         });
-        let total = run(LoadPlan { connections: 1, ..plan(&server.url(), 100.0) }, 20);
+        let total = run(LoadPlan { connections: 1, ..plan(&server.url(), 200.0) }, 20);
         assert_eq!(total.counts.success, total.counts.ended(), "{reply:?}: {:?}", total.counts);
         let connections = connections.load(Ordering::SeqCst);
         assert_eq!(connections == 1, kept, "{reply:?}: {connections} connections");
@@ -391,7 +391,7 @@ fn thousands_of_connections_at_once() {
             answer(200, "ok")
         }
     });
-    let timeout = Duration::from_secs(60);
+    let timeout = Duration::from_mins(1);
     let load = Load::start(LoadPlan { connections: CONNECTIONS, timeout, ..plan(&server.url("/"), 2000.0) })
         .unwrap();
     let full = wait_until(&load, |reading| reading.in_flight == CONNECTIONS as u64 && reading.waiting > 100);
