@@ -1,3 +1,5 @@
 //! Squall: chaos engineering in one binary.
 
+mod demo;
+
 fn main() {}

@@ -1,0 +1,3 @@
+//! The demonstration: a small shop, and what happens to it.
+
+pub mod shop;

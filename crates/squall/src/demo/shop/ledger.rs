@@ -1,0 +1,133 @@
+//! The ledger: writes every payment down, once.
+//!
+//! `POST /append` takes a list of entries, works for a few milliseconds, and answers how many of them were new.
+//! An order that it has already written down it does not write again, however often it is told. So a caller that
+//! heard nothing may simply tell it again: retries and late settlement are safe only because of this
+//! (*idempotency*; Helland, "Idempotence Is Not a Medical Condition", ACM Queue 10(4), 2012).
+//!
+//! `GET /entries` gives the totals.
+
+use std::collections::{HashSet, VecDeque};
+use std::sync::Mutex;
+use std::time::Duration;
+
+use hyper::{Method, StatusCode};
+use serde::{Deserialize, Serialize};
+
+use super::config::Config;
+use super::http::{Reply, Request};
+use super::lock;
+use super::metrics::{Metrics, Page};
+use super::server::Handler;
+
+/// Orders whose numbers are remembered; older ones are only in the totals.
+const REMEMBERED: usize = 50_000;
+
+/// One payment.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Entry {
+    /// The number of the order, the same however often it is sent.
+    pub(super) order: u64,
+    /// What was bought.
+    pub(super) item: String,
+    /// For how much.
+    pub(super) cents: u64,
+}
+
+/// The totals.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Totals {
+    /// Orders written down.
+    pub(super) entries: u64,
+    /// Their sum.
+    pub(super) cents: u64,
+    /// How often an order was told again that was already written down.
+    pub(super) repeated: u64,
+}
+
+/// The service.
+#[derive(Debug)]
+pub(super) struct Ledger {
+    work_ms: [u64; 2],
+    book: Mutex<Book>,
+    metrics: Metrics,
+}
+
+#[derive(Debug, Default)]
+struct Book {
+    totals: Totals,
+    known: HashSet<u64>,
+    order: VecDeque<u64>,
+}
+
+impl Book {
+    /// Writes an entry down, unless it is already there.
+    fn write(&mut self, entry: &Entry) {
+        if !self.known.insert(entry.order) {
+            self.totals.repeated += 1;
+            return;
+        }
+        self.order.push_back(entry.order);
+        if self.order.len() > REMEMBERED
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.known.remove(&oldest);
+        }
+        self.totals.entries += 1;
+        self.totals.cents = self.totals.cents.saturating_add(entry.cents);
+    }
+}
+
+impl Ledger {
+    /// An empty ledger.
+    pub(super) fn new(config: &Config) -> Self {
+        Self { work_ms: config.ledger.work_ms, book: Mutex::default(), metrics: Metrics::default() }
+    }
+
+    async fn append(&self, request: &Request) -> Result<Reply, Reply> {
+        let entries: Vec<Entry> = request.json()?;
+        let [shortest, longest] = self.work_ms;
+        tokio::time::sleep(Duration::from_millis(fastrand::u64(shortest..=longest))).await;
+        let mut book = lock(&self.book);
+        entries.iter().for_each(|entry| book.write(entry));
+        Ok(Reply::json(StatusCode::OK, &book.totals))
+    }
+}
+
+impl Handler for Ledger {
+    async fn handle(&self, request: Request) -> Reply {
+        match (&request.method, request.path.as_str()) {
+            (&Method::POST, "/append") => self.append(&request).await.unwrap_or_else(|refusal| refusal),
+            (&Method::GET, "/entries") => Reply::json(StatusCode::OK, &lock(&self.book).totals),
+            _ => Reply::not_found(),
+        }
+    }
+
+    fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+
+    fn describe(&self, page: &mut Page) {
+        let totals = lock(&self.book).totals;
+        page.counter("entries_total", "Orders written down.", &[], totals.entries);
+        page.counter("repeated_total", "Orders told again.", &[], totals.repeated);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_order_is_written_once_and_memory_is_bounded() {
+        let mut book = Book::default();
+        for order in 0..(REMEMBERED as u64 + 10) {
+            let entry = Entry { order, item: String::new(), cents: u64::MAX };
+            book.write(&entry);
+            book.write(&entry);
+        }
+        assert_eq!(book.totals.entries, REMEMBERED as u64 + 10);
+        assert_eq!(book.totals.repeated, book.totals.entries);
+        assert_eq!((book.known.len(), book.order.len()), (REMEMBERED, REMEMBERED));
+    }
+}
