@@ -3,8 +3,9 @@
 //! Since intended times follow from a request's number alone, the line of waiting requests is two numbers,
 //! however long it grows. Plain state, without I/O or clock: `now` is given.
 
-use super::ledger::{End, Ledger};
+use super::ledger::Ledger;
 use super::schedule::Schedule;
+use super::slice::End;
 
 /// In place of an intended time: the sender is free.
 const FREE: u64 = u64::MAX;
@@ -220,6 +221,19 @@ mod tests {
         let counts = dispatch.ledger.running(85 * MS).counts;
         assert_eq!((counts.success, counts.unsent), (1, 3));
         assert_eq!(dispatch.outstanding(85 * MS).len(), 5);
+    }
+
+    #[test]
+    fn lateness_is_the_pacers_not_the_servers() {
+        let mut dispatch = dispatch(8);
+        dispatch.next_task(0);
+        dispatch.finish(0, 25 * MS, ok());
+        // Requests of 10 and 20 ms are seen at 25 ms only, whatever held the pacer up.
+        let late = dispatch.ledger.running(25 * MS).late;
+        assert_eq!(
+            (late.count, late.max, late.mean()),
+            (3, Duration::from_millis(15), Duration::from_micros(6666) + Duration::from_nanos(666))
+        );
     }
 
     #[test]

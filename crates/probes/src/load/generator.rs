@@ -23,10 +23,9 @@ use tokio::sync::Notify;
 use tokio::time::{Sleep, sleep};
 
 use super::dispatch::{Dispatch, Task};
-use super::ledger::End;
 use super::reading::Snapshot;
 use super::schedule::nanoseconds;
-use super::slice::Slice;
+use super::slice::{End, Slice};
 use super::{http1, http2};
 use crate::http_client::{Endpoint, ErrorKind, HttpError, Request, Stream};
 

@@ -9,15 +9,8 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::slice::{Outcome, Slice, Tally};
+use super::slice::{End, Slice, Tally};
 use crate::http_client::HttpError;
-
-/// How one request ended, in the words of the HTTP client.
-pub(super) enum End {
-    Answered { status: u16, expected: bool },
-    Failed(HttpError),
-    Unsent,
-}
 
 pub(super) struct Ledger {
     origin: Instant,
@@ -71,19 +64,13 @@ impl Ledger {
     /// Books that the request meant for `intended` ended at `now`.
     pub(super) fn end(&mut self, intended: u64, now: u64, end: End) {
         self.roll(now);
-        let (outcome, expected) = match end {
-            End::Answered { status, expected } => (Outcome::Answered(status), expected),
-            End::Unsent => (Outcome::Unsent, false),
-            End::Failed(error) => {
-                let outcome = Outcome::Failed(error.kind);
-                self.last_error = Some((now, error));
-                (outcome, false)
-            }
-        };
         let latency = now.saturating_sub(intended);
-        self.current.end(outcome, expected, latency);
+        self.current.end(&end, latency);
         if let Some(tally) = self.open_at(intended) {
-            tally.end(outcome, expected, latency);
+            tally.end(&end, latency);
+        }
+        if let End::Failed(error) = end {
+            self.last_error = Some((now, error));
         }
     }
 

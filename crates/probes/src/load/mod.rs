@@ -49,7 +49,7 @@ use self::schedule::{Schedule, nanoseconds};
 use crate::http_client::{HttpError, Request, Tls, Version};
 
 pub use self::reading::{METRICS, Reading};
-pub use self::slice::{Counts, Late, Latencies, Outcome, Slice};
+pub use self::slice::{Counts, Late, Latencies, Slice};
 
 /// From the order to start until the first request is due: enough for the threads to be there.
 const LEAD: Duration = Duration::from_millis(5);

@@ -4,15 +4,14 @@ use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
 
-use crate::http_client::ErrorKind;
+use crate::http_client::{ErrorKind, HttpError};
 
 /// How one request ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Outcome {
-    /// Answered in time with this status.
-    Answered(u16),
+pub(super) enum End {
+    /// Answered in time; `expected` if the status is a success.
+    Answered { status: u16, expected: bool },
     /// No answer, for this reason.
-    Failed(ErrorKind),
+    Failed(HttpError),
     /// Never sent: no connection became free within the timeout.
     Unsent,
 }
@@ -98,20 +97,21 @@ impl Counts {
         self.local += other.local;
     }
 
-    /// Counts one end; `expected` says whether an answer's status is one of those wanted.
-    fn count(&mut self, outcome: Outcome, expected: bool) {
-        let counter = match outcome {
-            Outcome::Answered(_) if expected => &mut self.success,
-            Outcome::Answered(500..) => &mut self.server_error,
-            Outcome::Answered(_) => &mut self.unexpected,
-            Outcome::Unsent => &mut self.unsent,
-            Outcome::Failed(ErrorKind::Resolve) => &mut self.resolve,
-            Outcome::Failed(ErrorKind::Connect) => &mut self.connect,
-            Outcome::Failed(ErrorKind::Tls) => &mut self.tls,
-            Outcome::Failed(ErrorKind::Timeout) => &mut self.timeout,
-            Outcome::Failed(ErrorKind::Reset) => &mut self.reset,
-            Outcome::Failed(ErrorKind::Protocol) => &mut self.protocol,
-            Outcome::Failed(ErrorKind::Request | ErrorKind::Local) => &mut self.local,
+    fn count(&mut self, end: &End) {
+        let counter = match end {
+            End::Answered { expected: true, .. } => &mut self.success,
+            End::Answered { status: 500.., .. } => &mut self.server_error,
+            End::Answered { .. } => &mut self.unexpected,
+            End::Unsent => &mut self.unsent,
+            End::Failed(error) => match error.kind {
+                ErrorKind::Resolve => &mut self.resolve,
+                ErrorKind::Connect => &mut self.connect,
+                ErrorKind::Tls => &mut self.tls,
+                ErrorKind::Timeout => &mut self.timeout,
+                ErrorKind::Reset => &mut self.reset,
+                ErrorKind::Protocol => &mut self.protocol,
+                ErrorKind::Request | ErrorKind::Local => &mut self.local,
+            },
         };
         *counter += 1;
     }
@@ -288,9 +288,13 @@ impl Tally {
     }
 
     /// Books one end. `latency` in nanoseconds.
-    pub(super) fn end(&mut self, outcome: Outcome, expected: bool, latency: u64) {
-        self.counts.count(outcome, expected);
-        if matches!(outcome, Outcome::Answered(_) | Outcome::Unsent | Outcome::Failed(ErrorKind::Timeout)) {
+    pub(super) fn end(&mut self, end: &End, latency: u64) {
+        self.counts.count(end);
+        let has_latency = match end {
+            End::Answered { .. } | End::Unsent => true,
+            End::Failed(error) => error.kind == ErrorKind::Timeout,
+        };
+        if has_latency {
             let microseconds = (latency / 1000).clamp(1, u64::from(u32::MAX));
             // It grows to any value that fits 64 bits, so there is nothing to report.
             let _ = self.histogram.record(microseconds);
@@ -318,7 +322,7 @@ mod tests {
         for value in values {
             tally.counts.intended += 1;
             tally.late.count(Duration::from_micros(1));
-            tally.end(Outcome::Answered(200), true, u64::from(*value) * 1000);
+            tally.end(&End::Answered { status: 200, expected: true }, u64::from(*value) * 1000);
         }
         Slice {
             start: start + Duration::from_millis(milliseconds.start),
@@ -363,12 +367,11 @@ mod tests {
     #[test]
     fn outcomes_are_told_apart() {
         let mut counts = Counts::default();
-        counts.count(Outcome::Answered(200), true);
-        counts.count(Outcome::Answered(404), false);
-        counts.count(Outcome::Answered(503), false);
-        counts.count(Outcome::Answered(503), true);
-        counts.count(Outcome::Failed(ErrorKind::Reset), false);
-        counts.count(Outcome::Unsent, false);
+        for (status, expected) in [(200, true), (404, false), (503, false), (503, true)] {
+            counts.count(&End::Answered { status, expected });
+        }
+        counts.count(&End::Failed(HttpError::new(ErrorKind::Reset, "GET /", "connection reset")));
+        counts.count(&End::Unsent);
         assert_eq!((counts.success, counts.unexpected, counts.server_error), (2, 1, 1));
         assert_eq!((counts.ended(), counts.answered(), counts.failed(), counts.available()), (6, 4, 4, 3));
     }
