@@ -2,7 +2,7 @@
 //!
 //! It speaks HTTP/1.1 and HTTP/2 (hyper) with or without TLS (rustls on ring). It follows no redirect, keeps no
 //! cookie and uses no proxy: a probe asks exactly what it was told to ask. The load generator opens its
-//! connections through the same [`Endpoint`].
+//! connections through the same `Endpoint`.
 
 mod endpoint;
 mod error;
