@@ -1,0 +1,41 @@
+//! The Debian packages that the tests use: real servers, and tools that look at the kernel independently of Squall.
+
+use crate::{Outcome, shell};
+
+/// What is needed: a program that shows it is there, its package, and what for.
+const NEEDED: &[(&str, &str, &str)] = &[
+    ("cc", "gcc", "linking"),
+    ("ip", "iproute2", "network namespaces, an independent look at qdiscs"),
+    ("nft", "nftables", "an independent look at packet filters"),
+    ("ping", "iputils-ping", "measuring delay and loss"),
+    ("iperf3", "iperf3", "measuring bandwidth"),
+    ("python3", "python3", "victims that Squall does not know"),
+    ("prometheus", "prometheus", "a real metric source"),
+    ("chromium", "chromium", "looking at reports"),
+    ("tmux", "tmux", "looking at the terminal view"),
+];
+
+/// Installs what is missing as root; says what to install otherwise.
+pub(crate) fn provide() -> Outcome {
+    let missing: Vec<&str> =
+        NEEDED.iter().filter(|(program, _, _)| !shell::has(program)).map(|(_, package, _)| *package).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let list = missing.join(" ");
+    if !shell::is_root() || !shell::has("apt-get") {
+        eprintln!("missing: {list}\n  tests that need them are skipped; install them with: sudo apt-get install {list}");
+        return Ok(());
+    }
+    shell::run("package lists", &mut quiet(&["update", "-qq"]))?;
+    let mut install = vec!["install", "-y", "-qq", "--no-install-recommends"];
+    install.extend(&missing);
+    shell::run(&format!("installing {list}"), &mut quiet(&install))
+}
+
+fn quiet(arguments: &[&str]) -> std::process::Command {
+    let mut command = shell::command("apt-get", arguments);
+    // Servers that come with packages are started by the tests, each on a port of its own, and by nobody else.
+    command.env("DEBIAN_FRONTEND", "noninteractive").env("RUNLEVEL", "1").stdout(std::process::Stdio::null());
+    command
+}

@@ -1,0 +1,46 @@
+//! All tests, in the order in which they fail fastest.
+
+use crate::{Outcome, lab, packages, shell, tidy};
+
+/// `cargo xtask test`
+pub(crate) fn run(_: &[String]) -> Outcome {
+    packages::provide()?;
+    tidy::run(&[])?;
+    let cargo = |title: &str, arguments: &[&str]| shell::run(title, &mut shell::command("cargo", arguments));
+    cargo("format", &["fmt", "--all", "--check"])?;
+    cargo("lints", &["clippy", "--workspace", "--all-targets", "--quiet", "--", "--deny", "warnings"])?;
+    if shell::has("cargo-deny") {
+        cargo("licences and advisories", &["deny", "--offline", "check", "bans", "licenses", "sources"])?;
+    } else {
+        eprintln!("skipped: cargo deny is not installed (cargo install cargo-deny)");
+    }
+    cargo("unit tests", &["test", "--workspace", "--quiet"])?;
+    second_kernel()
+}
+
+/// What this kernel may lack, in a kernel that has it.
+fn second_kernel() -> Outcome {
+    let Some(script) = lab::script() else {
+        eprintln!("skipped: tests in a second kernel; there is no lab/kernel beside the project, or you are not root");
+        return Ok(());
+    };
+    let binaries = test_binaries("squall-linux")?;
+    for binary in binaries {
+        let arguments = [binary, "--test-threads=1".to_owned(), "netem".to_owned()];
+        shell::run("kernel tests in a kernel with netem", &mut lab::command(&script, &arguments)?)?;
+    }
+    Ok(())
+}
+
+/// The test programs of a package, built already.
+fn test_binaries(package: &str) -> Result<Vec<String>, String> {
+    let output = shell::command("cargo", &["test", "--package", package, "--no-run", "--message-format=json", "--quiet"])
+        .output()
+        .map_err(|error| error.to_string())?;
+    let lines = String::from_utf8_lossy(&output.stdout);
+    let executables = lines.lines().filter_map(|line| {
+        let message: serde_json::Value = serde_json::from_str(line).ok()?;
+        (message["profile"]["test"] == true).then(|| message["executable"].as_str().map(str::to_owned))?
+    });
+    Ok(executables.collect())
+}

@@ -1,0 +1,144 @@
+//! The house rules that the compiler does not know.
+
+use crate::{Outcome, shell};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Which crates a crate may use: the floors of ARCHITECTURE.md.
+const FLOORS: &[(&str, &[&str])] = &[
+    ("model", &[]),
+    ("faults", &["model"]),
+    ("linux", &["model"]),
+    ("probes", &["model"]),
+    ("report", &["model"]),
+    ("engine", &["model"]),
+    ("workers", &["model", "linux"]),
+    ("squall", &["model", "faults", "linux", "probes", "report", "engine", "workers"]),
+];
+
+/// Words that only some files may use: the word, where it is allowed, and why.
+const BANS: &[(&str, &[&str], &str)] = &[
+    (
+        "Command::new",
+        &[
+            "crates/workers/",
+            "crates/linux/src/step/worker.rs",
+            "crates/probes/src/exec.rs",
+            "crates/squall/src/agent/",
+            "crates/squall/src/demo/",
+        ],
+        "programs are started by workers, transports, the demo and the exec probe only",
+    ),
+    (
+        "unsafe ",
+        &["crates/linux/src/sys/"],
+        "unsafe code lives in crates/linux/src/sys alone, each block with its reason",
+    ),
+    ("Instant::now", &["crates/"], "the engine's clock is injected: only driver.rs reads it"),
+    ("SystemTime::now", &["crates/"], "the engine's clock is injected: only driver.rs reads it"),
+    ("Timestamp::now", &["crates/"], "the engine's clock is injected: only driver.rs reads it"),
+    ("todo!", &[], "unfinished work is not committed"),
+    ("unimplemented!", &[], "unfinished work is not committed"),
+    ("allow(dead_code)", &[], "what nobody uses is removed"),
+];
+
+/// In these places the clock is injected even though the crate is listed above.
+const CLOCKLESS: &[&str] = &["crates/engine/src/", "crates/model/src/", "crates/faults/src/", "crates/report/src/"];
+
+/// `cargo xtask tidy`
+pub(crate) fn run(_: &[String]) -> Outcome {
+    let mut problems = Vec::new();
+    let root = shell::root();
+    let mut files = Vec::new();
+    for folder in ["crates", "xtask"] {
+        collect(&root.join(folder), &mut files);
+    }
+    for file in &files {
+        let name = file.strip_prefix(&root).unwrap_or(file).to_string_lossy().into_owned();
+        match fs::read_to_string(file) {
+            Ok(text) => check_file(&name, &text, &mut problems),
+            Err(error) => problems.push(format!("{name}: {error}")),
+        }
+    }
+    check_registered(&root, &files, &mut problems);
+    check_floors(&root, &mut problems);
+    if problems.is_empty() {
+        println!("tidy: {} files in order", files.len());
+        return Ok(());
+    }
+    Err(format!("the house is not tidy:\n  {}", problems.join("\n  ")))
+}
+
+fn collect(folder: &Path, files: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let path = entry.path();
+        if path.is_dir() && !path.ends_with("target") {
+            collect(&path, files);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            files.push(path);
+        }
+    }
+}
+
+fn check_file(name: &str, text: &str, problems: &mut Vec<String>) {
+    if !text.starts_with("//!") {
+        problems.push(format!("{name}: does not begin with `//!` and what it is"));
+    }
+    // Tests may start programs and read clocks; this file names the banned words.
+    let is_test = name.contains("/tests") || name.contains("/examples/") || name.contains("testing");
+    if is_test || name.starts_with("xtask/") {
+        return;
+    }
+    let product = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or(text);
+    for (number, line) in product.lines().enumerate() {
+        let code = line.split("//").next().unwrap_or(line);
+        for (word, allowed, why) in BANS {
+            let clock = word.ends_with("::now");
+            let free = if clock {
+                name.ends_with("/driver.rs") || !CLOCKLESS.iter().any(|place| name.starts_with(place))
+            } else {
+                allowed.iter().any(|place| name.starts_with(place))
+            };
+            if code.contains(word) && !free {
+                problems.push(format!("{name}:{}: `{}`: {why}", number + 1, word.trim()));
+            }
+        }
+    }
+}
+
+/// Every file is declared as a module by its parent: a file that nothing registers is dead.
+fn check_registered(root: &Path, files: &[PathBuf], problems: &mut Vec<String>) {
+    for file in files {
+        let name = file.strip_prefix(root).unwrap_or(file).to_string_lossy().into_owned();
+        let stem = file.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
+        if ["lib", "main", "build"].contains(&stem) || !name.contains("/src/") {
+            continue;
+        }
+        let Some(folder) = file.parent() else { continue };
+        let (module, folder) = if stem == "mod" {
+            (folder.file_name().and_then(|name| name.to_str()).unwrap_or_default(), folder.parent().unwrap_or(folder))
+        } else {
+            (stem, folder)
+        };
+        let parents = [folder.join("mod.rs"), folder.join("lib.rs"), folder.join("main.rs"), folder.with_extension("rs")];
+        let declared = parents.iter().any(|parent| {
+            fs::read_to_string(parent).is_ok_and(|text| text.contains(&format!("mod {module};")))
+        });
+        if !declared {
+            problems.push(format!("{name}: no parent declares `mod {module};`"));
+        }
+    }
+}
+
+fn check_floors(root: &Path, problems: &mut Vec<String>) {
+    for (name, allowed) in FLOORS {
+        let manifest = fs::read_to_string(root.join("crates").join(name).join("Cargo.toml")).unwrap_or_default();
+        let dependencies = manifest.split("[dev-dependencies]").next().unwrap_or_default();
+        for line in dependencies.lines().filter(|line| line.starts_with("squall-")) {
+            let used = line.trim_start_matches("squall-").split(['.', ' ', '=']).next().unwrap_or_default();
+            if !allowed.contains(&used) {
+                problems.push(format!("crates/{name}/Cargo.toml: {name} may not use {used}; see ARCHITECTURE.md"));
+            }
+        }
+    }
+}
