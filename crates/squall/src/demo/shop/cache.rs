@@ -71,7 +71,10 @@ impl Cache {
     fn set(&self, request: &Request) -> Result<Reply, Reply> {
         let pair: Pair = request.json()?;
         if pair.key.len() > LONGEST || pair.value.len() > LONGEST {
-            return Err(Reply::error(StatusCode::BAD_REQUEST, "the key or the value is longer than 256 bytes"));
+            return Err(Reply::error(
+                StatusCode::BAD_REQUEST,
+                "the key or the value is longer than 256 bytes",
+            ));
         }
         lock(&self.shelf).set(pair);
         Ok(Reply::text(StatusCode::OK, "ok\n"))
@@ -82,7 +85,9 @@ impl Handler for Cache {
     async fn handle(&self, request: Request) -> Reply {
         match (&request.method, request.path.as_str()) {
             (&Method::POST, "/set") => self.set(&request).unwrap_or_else(|refusal| refusal),
-            (&Method::GET, path) => path.strip_prefix("/get/").map_or_else(Reply::not_found, |key| self.get(key)),
+            (&Method::GET, path) => {
+                path.strip_prefix("/get/").map_or_else(Reply::not_found, |key| self.get(key))
+            }
             _ => Reply::not_found(),
         }
     }

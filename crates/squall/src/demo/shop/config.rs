@@ -46,7 +46,8 @@ impl Layout {
     /// [`ShopError::Layout`] unless each service is named exactly once.
     pub(crate) fn of(addresses: &[(Service, SocketAddr)]) -> Result<Self, ShopError> {
         let only = |wanted: Service| {
-            let mut found = addresses.iter().filter(|(service, _)| *service == wanted).map(|(_, address)| *address);
+            let mut found =
+                addresses.iter().filter(|(service, _)| *service == wanted).map(|(_, address)| *address);
             match (found.next(), found.count()) {
                 (Some(address), 0) => Ok(address),
                 (None, _) => Err(ShopError::Layout { service: wanted, count: 0 }),
@@ -109,7 +110,10 @@ pub(crate) struct GatewaySettings {
 impl GatewaySettings {
     /// The weakness: no timeouts, and three retries at once, come what may.
     fn naive() -> Self {
-        Self { payment: CallPolicy { retries: 3, ..CallPolicy::patient(256, 0) }, cache: CallPolicy::patient(64, 64) }
+        Self {
+            payment: CallPolicy { retries: 3, ..CallPolicy::patient(256, 0) },
+            cache: CallPolicy::patient(64, 64),
+        }
     }
 
     /// A timeout for each call, one retry out of a budget, and a breaker for what can be done without.
@@ -260,7 +264,12 @@ impl CallPolicy {
         }
         if let Some(breaker) = self.breaker {
             let sound = (1..=breaker.of).contains(&breaker.failures) && breaker.of <= 10_000;
-            within(sound, "breaker.failures", breaker.failures, "from 1 to breaker.of, which is 10000 or less")?;
+            within(
+                sound,
+                "breaker.failures",
+                breaker.failures,
+                "from 1 to breaker.of, which is 10000 or less",
+            )?;
         }
         Ok(())
     }
@@ -323,9 +332,15 @@ mod tests {
         let mut addresses = Service::ALL.map(|service| (service, layout.address(service))).to_vec();
         assert_eq!(Layout::of(&addresses).unwrap(), layout);
         addresses.push((Service::Cache, layout.cache));
-        assert!(matches!(Layout::of(&addresses), Err(ShopError::Layout { service: Service::Cache, count: 2 })));
+        assert!(matches!(
+            Layout::of(&addresses),
+            Err(ShopError::Layout { service: Service::Cache, count: 2 })
+        ));
         addresses.retain(|(service, _)| *service != Service::Ledger);
-        assert!(matches!(Layout::of(&addresses), Err(ShopError::Layout { service: Service::Ledger, count: 0 })));
+        assert!(matches!(
+            Layout::of(&addresses),
+            Err(ShopError::Layout { service: Service::Ledger, count: 0 })
+        ));
     }
 
     #[test]

@@ -76,7 +76,10 @@ impl Gateway {
         let entry = Entry { order: fastrand::u64(..), item: item.to_owned(), cents };
         let answer = self.pay(&entry).await.map_err(|error| unavailable(&error))?;
         let status = if answer.status == StatusCode::ACCEPTED { "accepted, settles later" } else { "paid" };
-        Ok(Reply::json(answer.status, &Receipt { order: format!("{:016x}", entry.order), item, cents, status }))
+        Ok(Reply::json(
+            answer.status,
+            &Receipt { order: format!("{:016x}", entry.order), item, cents, status },
+        ))
     }
 
     async fn pay(&self, entry: &Entry) -> Result<Answer, CallError> {

@@ -34,7 +34,9 @@ impl Request {
         let (head, body) = request.into_parts();
         let body = match tokio::time::timeout(BODY_PATIENCE, read_body(body)).await {
             Ok(Some(body)) => body,
-            Ok(None) => return Err(Reply::error(StatusCode::PAYLOAD_TOO_LARGE, "the body is cut off or too large")),
+            Ok(None) => {
+                return Err(Reply::error(StatusCode::PAYLOAD_TOO_LARGE, "the body is cut off or too large"));
+            }
             Err(_) => return Err(Reply::error(StatusCode::REQUEST_TIMEOUT, "the body took too long")),
         };
         let path = head.uri.path().to_owned();
@@ -44,13 +46,18 @@ impl Request {
 
     /// The value of `name` in the query, as written.
     pub(super) fn query(&self, name: &str) -> Option<&str> {
-        self.query.split('&').filter_map(|pair| pair.split_once('=')).find(|(key, _)| *key == name).map(|(_, value)| value)
+        self.query
+            .split('&')
+            .filter_map(|pair| pair.split_once('='))
+            .find(|(key, _)| *key == name)
+            .map(|(_, value)| value)
     }
 
     /// The body as JSON, or the reply that says what is wrong with it.
     pub(super) fn json<T: DeserializeOwned>(&self) -> Result<T, Reply> {
-        serde_json::from_slice(&self.body)
-            .map_err(|error| Reply::error(StatusCode::BAD_REQUEST, &format!("the body is not what was expected: {error}")))
+        serde_json::from_slice(&self.body).map_err(|error| {
+            Reply::error(StatusCode::BAD_REQUEST, &format!("the body is not what was expected: {error}"))
+        })
     }
 }
 

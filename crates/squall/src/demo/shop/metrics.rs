@@ -64,7 +64,8 @@ impl Metrics {
     }
 
     fn record(&self, outcome: Outcome, took: Duration) {
-        let bucket = BOUNDS.iter().position(|bound| took <= Duration::from_millis(*bound)).unwrap_or(BOUNDS.len());
+        let bucket =
+            BOUNDS.iter().position(|bound| took <= Duration::from_millis(*bound)).unwrap_or(BOUNDS.len());
         self.buckets[bucket].fetch_add(1, Ordering::Relaxed);
         self.outcomes[outcome as usize].fetch_add(1, Ordering::Relaxed);
         self.micros.fetch_add(took.as_micros() as u64, Ordering::Relaxed);
@@ -80,7 +81,8 @@ impl Metrics {
         let lines = page.family("request_seconds", "How long requests took, in seconds.", "histogram");
         for (index, bucket) in self.buckets.iter().enumerate() {
             so_far += bucket.load(Ordering::Relaxed);
-            let bound = BOUNDS.get(index).map_or("+Inf".to_owned(), |bound| (*bound as f64 / 1000.0).to_string());
+            let bound =
+                BOUNDS.get(index).map_or("+Inf".to_owned(), |bound| (*bound as f64 / 1000.0).to_string());
             lines.push(format!("request_seconds_bucket{{le=\"{bound}\"}} {so_far}"));
         }
         let seconds = self.micros.load(Ordering::Relaxed) as f64 / 1e6;
@@ -144,7 +146,11 @@ impl Page {
 
 fn sample(name: &str, labels: Labels<'_>, value: u64) -> String {
     let labels: Vec<String> = labels.iter().map(|(key, value)| format!("{key}=\"{value}\"")).collect();
-    if labels.is_empty() { format!("{name} {value}") } else { format!("{name}{{{}}} {value}", labels.join(",")) }
+    if labels.is_empty() {
+        format!("{name} {value}")
+    } else {
+        format!("{name}{{{}}} {value}", labels.join(","))
+    }
 }
 
 impl fmt::Display for Page {

@@ -74,7 +74,8 @@ pub(crate) enum Service {
 
 impl Service {
     /// All services, those that others need first.
-    pub(crate) const ALL: [Service; 4] = [Service::Ledger, Service::Cache, Service::Payment, Service::Gateway];
+    pub(crate) const ALL: [Service; 4] =
+        [Service::Ledger, Service::Cache, Service::Payment, Service::Gateway];
 
     /// The name used in command lines, metrics and messages.
     pub(crate) fn name(self) -> &'static str {
@@ -156,7 +157,8 @@ pub(crate) enum ShopError {
 pub(crate) async fn serve(service: Service, config: Config) -> Result<(), ShopError> {
     config.check()?;
     let address = config.layout.address(service);
-    let listener = server::listen(address).map_err(|source| ShopError::Listen { service, address, source })?;
+    let listener =
+        server::listen(address).map_err(|source| ShopError::Listen { service, address, source })?;
     match service {
         Service::Gateway => until_terminated(server::run(listener, gateway::Gateway::new(&config))).await,
         Service::Payment => until_terminated(server::run(listener, payment::Payment::new(&config))).await,

@@ -13,12 +13,12 @@ use std::time::Duration;
 use thiserror::Error;
 use tokio::time::timeout;
 
+use super::Service;
 use super::breaker::Breaker;
 use super::config::{CallPolicy, Layout};
 use super::metrics::Page;
 use super::pool::{Answer, Outgoing, Pool, Trouble};
 use super::retry_budget::RetryBudget;
-use super::Service;
 
 /// How long a look at the upstream's `/health` may take.
 const PING_PATIENCE: Duration = Duration::from_millis(500);
