@@ -1,0 +1,230 @@
+//! The agent without I/O: what it answers, and when it puts everything back by itself.
+//!
+//! ```text
+//! AgentCore::new(hands, faults, warden)        faults: the table of all faults; warden: its process number
+//! core.handle(now, request) -> Response        one answer for each request, in order
+//! core.answered(now)                           call when the answer is written: the lease counts anew from here
+//! core.tick(now, halt_file_present) -> Vec<Restored>     call at `next_deadline`, and often enough for the halt file
+//! core.next_deadline() -> Option<Duration>     when `tick` must be called at the latest; none while nothing is live
+//! core.stream_ended() -> Vec<Restored>         the brain is gone: put everything back, then exit
+//! core.finished()                              whether `Bye` was answered
+//! core.owes()                                  whether something could not be put back (its log is kept)
+//! ```
+//!
+//! `now` is a monotonic time since the agent's start, so no clock jump matters; for a request, best the time at which
+//! its first byte was read.
+//!
+//! Three things end the injections without being asked: nothing was heard for longer than the lease; the `halt` file
+//! is there; an injection is older than it may last, which is its own time, the lease and [`GRACE`], because its
+//! brain talks and has forgotten it. After each, the agent is *halted*: it holds nothing more, and answers `Inject`,
+//! `Observe` and `Renew` with [`CallErrorKind::Halted`] and the reason. What it put back by itself is told in the
+//! answer to the next `Undo`, `Recover` or `Bye`.
+
+use crate::hands::Hands;
+use squall_model::fault::AnyFault;
+use squall_model::machine::Machine;
+use squall_model::protocol::{self, Answer, Call, CallError, CallErrorKind, Request, Response, Restored};
+use squall_model::undo_log::Disk;
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// How much longer than its own time and the lease an injection may live before the agent ends it.
+pub const GRACE: Duration = Duration::from_secs(2);
+
+/// The table of all faults.
+pub type Faults = &'static [&'static dyn AnyFault];
+
+/// The agent's logic. See the module for how it is driven.
+pub struct AgentCore<M, D> {
+    hands: Hands<M, D>,
+    faults: Faults,
+    warden: u32,
+    /// What `Hello` agreed on; none before it.
+    lease: Option<Duration>,
+    /// When the brain was last heard, or last answered.
+    heard: Duration,
+    /// When each live injection must be over.
+    deadlines: BTreeMap<String, Duration>,
+    /// Why injections are no longer held.
+    halted: Option<String>,
+    /// What was put back without being asked and is not told yet.
+    untold: Vec<Restored>,
+    finished: bool,
+}
+
+impl<M: Machine, D: Disk> AgentCore<M, D> {
+    /// An agent that waits for its first call. `warden` is the number of the process that watches it.
+    pub fn new(hands: Hands<M, D>, faults: Faults, warden: u32) -> Self {
+        Self {
+            hands,
+            faults,
+            warden,
+            lease: None,
+            heard: Duration::ZERO,
+            deadlines: BTreeMap::new(),
+            halted: None,
+            untold: Vec::new(),
+            finished: false,
+        }
+    }
+
+    /// Answers a request that was heard at `now`.
+    pub fn handle(&mut self, now: Duration, request: Request) -> Response {
+        self.expire(now);
+        self.heard = now;
+        Response { number: request.number, answer: self.answer(now, request.call) }
+    }
+
+    /// An answer was written at `now`. A brain that waits for an answer is not silent, however long it took.
+    pub fn answered(&mut self, now: Duration) {
+        self.heard = self.heard.max(now);
+    }
+
+    /// Looks whether injections must end, and puts them back if so.
+    pub fn tick(&mut self, now: Duration, halt_file_present: bool) -> Vec<Restored> {
+        if halt_file_present && self.halted.is_none() {
+            return self.halt(
+                "the halt file is there: remove it, or run `squall halt --clear`, to allow faults again",
+            );
+        }
+        self.expire(now)
+    }
+
+    /// When [`tick`](Self::tick) must be called at the latest.
+    pub fn next_deadline(&self) -> Option<Duration> {
+        let lease = self.lease.filter(|_| !self.deadlines.is_empty()).map(|lease| self.heard + lease);
+        self.deadlines.values().copied().chain(lease).min()
+    }
+
+    /// The stream ended: puts everything back. To be repeated while [`owes`](Self::owes), a few times at most.
+    pub fn stream_ended(&mut self) -> Vec<Restored> {
+        self.deadlines.clear();
+        self.hands.undo(&[])
+    }
+
+    /// Whether the last call was answered.
+    pub fn finished(&self) -> bool {
+        self.finished
+    }
+
+    /// Whether something is not put back.
+    pub fn owes(&self) -> bool {
+        self.hands.owes()
+    }
+
+    /// The hands.
+    pub fn hands(&mut self) -> &mut Hands<M, D> {
+        &mut self.hands
+    }
+
+    /// Ends what has lived too long: everything, because a brain that forgets one injection cannot be trusted with
+    /// the others.
+    fn expire(&mut self, now: Duration) -> Vec<Restored> {
+        if self.deadlines.is_empty() {
+            return Vec::new();
+        }
+        let lease = self.lease.unwrap_or_default();
+        if now > self.heard + lease {
+            let lease = squall_model::units::Duration(lease);
+            return self.halt(&format!(
+                "the lease expired: nothing was heard for longer than {lease}, so everything was put back"
+            ));
+        }
+        match self.deadlines.iter().find(|(_, deadline)| now > **deadline) {
+            None => Vec::new(),
+            Some((injection, _)) => {
+                let reason =
+                    format!("injection {injection} was not ended in its time, so everything was put back");
+                self.halt(&reason)
+            }
+        }
+    }
+
+    fn halt(&mut self, reason: &str) -> Vec<Restored> {
+        self.halted = Some(reason.to_owned());
+        let restored = self.stream_ended();
+        self.untold.extend(restored.iter().cloned());
+        restored
+    }
+
+    fn answer(&mut self, now: Duration, call: Call) -> Result<Answer, CallError> {
+        match (&self.lease, &call) {
+            (None, Call::Hello { .. } | Call::Bye) => {}
+            (None, _) => return Err(invalid("the first call must be hello")),
+            (Some(_), Call::Hello { .. }) => return Err(invalid("hello was said already")),
+            (Some(_), _) => {}
+        }
+        if let (Some(reason), Call::Inject { .. } | Call::Observe | Call::Renew) = (&self.halted, &call) {
+            return Err(CallError { kind: CallErrorKind::Halted, message: reason.clone(), entry: None });
+        }
+        match call {
+            Call::Hello { version, run, lease } => self.hello(version, &run, lease),
+            Call::Host => Ok(Answer::Host(self.hands.machine().host()?)),
+            Call::Plan(request) => self.hands.plan(&request, self.faults).map(Answer::Plan),
+            Call::Inject { injections } => self.inject(now, &injections),
+            Call::Observe => Ok(Answer::Observed { evidence: self.hands.observe() }),
+            Call::Undo { injections } => Ok(Answer::Restored { restored: self.undo(&injections) }),
+            Call::Renew => Ok(Answer::Renewed { live: self.hands.live() }),
+            Call::Recover => {
+                let mut restored = std::mem::take(&mut self.untold);
+                restored.extend(self.hands.recover()?);
+                Ok(Answer::Restored { restored })
+            }
+            Call::Leftovers => Ok(Answer::Leftovers { found: self.hands.leftovers()? }),
+            Call::Bye => {
+                self.finished = true;
+                Ok(Answer::Restored { restored: self.undo(&[]) })
+            }
+        }
+    }
+
+    /// Orphans are put back before anything else, even for a brain that cannot be served.
+    fn hello(
+        &mut self,
+        version: u32,
+        run: &str,
+        lease: squall_model::units::Duration,
+    ) -> Result<Answer, CallError> {
+        let recovered = self.hands.recover()?;
+        if version != protocol::VERSION {
+            self.untold.extend(recovered);
+            return Err(invalid(format!(
+                "this agent speaks version {} of the protocol and was called in version {version}; use the same \
+                 release of squall on both sides",
+                protocol::VERSION
+            )));
+        }
+        self.hands.begin(run, lease);
+        self.lease = Some(lease.0);
+        let pid = self.hands.owner().pid;
+        Ok(Answer::Hello { version: protocol::VERSION, pid, warden: self.warden, recovered })
+    }
+
+    fn inject(&mut self, now: Duration, injections: &[String]) -> Result<Answer, CallError> {
+        let result = self.hands.inject(injections);
+        let lease = self.lease.unwrap_or_default();
+        for injection in self.hands.live() {
+            let lasts = self.hands.lasts(&injection).unwrap_or_default().0;
+            self.deadlines.entry(injection).or_insert(now + lasts + lease + GRACE);
+        }
+        result.map(|evidence| Answer::Injected { evidence })
+    }
+
+    /// Puts back what is asked for, and tells what was put back before without being asked. Where the two are about
+    /// the same injection, as when a second try succeeds, the later word counts.
+    fn undo(&mut self, injections: &[String]) -> Vec<Restored> {
+        let now = self.hands.undo(injections);
+        let live = self.hands.live();
+        self.deadlines.retain(|injection, _| live.contains(injection));
+        let is_asked =
+            |restored: &Restored| injections.is_empty() || injections.contains(&restored.injection);
+        let (told, untold) = std::mem::take(&mut self.untold).into_iter().partition(is_asked);
+        self.untold = untold;
+        let is_newer = |restored: &Restored| now.iter().any(|later| later.injection == restored.injection);
+        Vec::into_iter(told).filter(|restored| !is_newer(restored)).chain(now.clone()).collect()
+    }
+}
+
+fn invalid(message: impl Into<String>) -> CallError {
+    CallError { kind: CallErrorKind::Invalid, message: message.into(), entry: None }
+}

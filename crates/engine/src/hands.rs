@@ -1,0 +1,458 @@
+//! The hands: the privileged half of the engine. They plan, inject, look, put back and recover, and decide nothing.
+//!
+//! There is no I/O here: the host is a [`Machine`], the folder of undo logs a [`Disk`], the wall clock a function.
+//! The same code runs in the agent, in the warden, in `squall recover` and in the simulator.
+//!
+//! ```text
+//! Hands::new(machine, disk, owner, wall_clock)            owner: this process; wall_clock: for the log's date
+//!     .with_hook(hook)                                    crash points, for tests
+//! hands.begin(run, lease)                                 what the logs to come say
+//! hands.plan(&request, faults) -> Result<Plan, CallError>           touches nothing
+//! hands.inject(&ids) -> Result<BTreeMap<id, Vec<Evidence>>, CallError>
+//! hands.observe() -> BTreeMap<id, Vec<Evidence>>
+//! hands.undo(&ids) -> Vec<Restored>                       all where none is named; again for what is still owed
+//! hands.recover() -> Result<Vec<Restored>, CallError>     what dead owners left
+//! hands.leftovers() -> Result<Vec<Leftover>, CallError>   marks that no living owner stands for
+//! hands.live() / hands.owes()                             active injections / anything not put back yet
+//! ```
+//!
+//! What holds at every instant, whenever the process may die:
+//!
+//! - a step is applied only after its undo is on disk;
+//! - a log is removed only after all its steps were put back and seen to be;
+//! - a log that could not be written is never written again, so a torn line stays its last one and cannot spoil the
+//!   line after it; the steps themselves are put back all the same;
+//! - a step that could not be put back stays owed: it is reported as residue each time, and may be tried again.
+
+mod plan;
+mod recover;
+
+use crate::crash::{self, Hook, Point};
+use jiff::Timestamp;
+use squall_model::facts::{Scope, Subject};
+use squall_model::machine::{Leftover, Machine};
+use squall_model::plan::PlannedInjection;
+use squall_model::protocol::{CallError, CallErrorKind, Restored};
+use squall_model::step::{Claim, ProcessRef, Step};
+use squall_model::target::{ProcessSelector, Target};
+use squall_model::undo::{Evidence, Reverted, Undo};
+use squall_model::undo_log::{self, Disk, Logged, Opened, UndoLog};
+use squall_model::units::Duration;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// The privileged half of the engine, on one host. See the module for what it does.
+pub struct Hands<M, D> {
+    machine: M,
+    disk: D,
+    hook: Hook,
+    owner: ProcessRef,
+    wall_clock: fn() -> Timestamp,
+    run: String,
+    lease: Duration,
+    /// Injections planned so far, for names that do not repeat.
+    counter: u64,
+    planned: BTreeMap<String, PlannedInjection>,
+    /// What was injected and is not put back, in the order of injection.
+    promises: Vec<Promise>,
+    /// Logs of dead owners that were taken over and are still owed.
+    taken: BTreeSet<String>,
+    /// Logs whose every step is put back, but which could not be removed.
+    unclosed: BTreeSet<String>,
+}
+
+/// One injection that may have changed the host, and how to put it back.
+struct Promise {
+    injection: String,
+    fault: String,
+    target: String,
+    claims: Vec<Claim>,
+    log: Notes,
+    /// Steps with their undo, in the order of application, that are not known to be put back.
+    owed: Vec<(usize, Undo)>,
+    /// Steps that were applied, to look for their effect; empty once the undo began.
+    active: Vec<(Step, Undo)>,
+}
+
+/// A log that is written until the first error and never after it.
+struct Notes {
+    log: UndoLog,
+    torn: bool,
+}
+
+impl Notes {
+    fn note(
+        &mut self,
+        write: impl FnOnce(&mut UndoLog) -> Result<(), undo_log::LogError>,
+    ) -> Result<(), CallError> {
+        if self.torn {
+            return Ok(());
+        }
+        write(&mut self.log).map_err(|error| {
+            self.torn = true;
+            failed(error.to_string())
+        })
+    }
+
+    fn intend<'s>(
+        &mut self,
+        disk: &mut impl Disk,
+        index: usize,
+        step: &'s Step,
+        undo: &'s Undo,
+    ) -> Result<Logged<'s>, CallError> {
+        self.log.intend(disk, index, step, undo).map_err(|error| {
+            self.torn = true;
+            failed(error.to_string())
+        })
+    }
+}
+
+impl<M: Machine, D: Disk> Hands<M, D> {
+    /// Hands that hold nothing yet. `owner` is the process that they live in.
+    pub fn new(machine: M, disk: D, owner: ProcessRef, wall_clock: fn() -> Timestamp) -> Self {
+        Self {
+            machine,
+            disk,
+            hook: crash::none(),
+            owner,
+            wall_clock,
+            run: String::new(),
+            lease: Duration::default(),
+            counter: 0,
+            planned: BTreeMap::new(),
+            promises: Vec::new(),
+            taken: BTreeSet::new(),
+            unclosed: BTreeSet::new(),
+        }
+    }
+
+    /// The same hands with a hook at their crash points.
+    #[must_use]
+    pub fn with_hook(mut self, hook: Hook) -> Self {
+        self.hook = hook;
+        self
+    }
+
+    /// Says which run the injections to come belong to, and how long they are held without hearing from the brain.
+    pub fn begin(&mut self, run: &str, lease: Duration) {
+        run.clone_into(&mut self.run);
+        self.lease = lease;
+    }
+
+    /// The process that these hands live in.
+    pub fn owner(&self) -> &ProcessRef {
+        &self.owner
+    }
+
+    /// The host.
+    pub fn machine(&mut self) -> &mut M {
+        &mut self.machine
+    }
+
+    /// Names of the injections that are active.
+    pub fn live(&self) -> Vec<String> {
+        self.promises.iter().filter(|p| !p.active.is_empty()).map(|p| p.injection.clone()).collect()
+    }
+
+    /// Whether anything that these hands changed is not put back.
+    pub fn owes(&self) -> bool {
+        !self.promises.is_empty()
+    }
+
+    /// How long a planned injection lasts.
+    pub fn lasts(&self, injection: &str) -> Option<Duration> {
+        self.planned.get(injection).map(|planned| planned.lasts)
+    }
+
+    /// Makes planned injections, in order, and takes a first look at their effect. The first that fails is put back
+    /// and ends the call; those before it stay, and those after it are not begun.
+    ///
+    /// # Errors
+    /// `Invalid` for a name that was not planned or is live, and for one in conflict with another injection on this
+    /// host; `Failed` where the log could not be written or a step could not be applied. The message says whether
+    /// everything of that injection was put back.
+    pub fn inject(&mut self, injections: &[String]) -> Result<BTreeMap<String, Vec<Evidence>>, CallError> {
+        let mut evidence = BTreeMap::new();
+        for injection in injections {
+            let planned = self.planned.get(injection).cloned().ok_or_else(|| {
+                invalid(format!("no injection {injection} was planned by this agent; plan again"))
+            })?;
+            let found = self
+                .inject_one(&planned)
+                .map_err(|error| CallError { entry: error.entry.or(Some(planned.entry)), ..error })?;
+            evidence.insert(injection.clone(), found);
+        }
+        Ok(evidence)
+    }
+
+    fn inject_one(&mut self, planned: &PlannedInjection) -> Result<Vec<Evidence>, CallError> {
+        if self.promises.iter().any(|promise| promise.injection == planned.id) {
+            return Err(invalid(format!(
+                "injection {} was made already and is not put back yet",
+                planned.id
+            )));
+        }
+        let mut promise = self.open(planned)?;
+        // The own claims are on disk before others' are read: of two agents at least one sees the other.
+        let made = match self.held_by_another(&planned.id, &planned.claims) {
+            Some(conflict) => Err(invalid(conflict)),
+            None => self.apply_all(&mut promise, &planned.steps),
+        };
+        if let Err(error) = made {
+            return Err(self.give_up(promise, planned, error));
+        }
+        let evidence = look(&mut self.machine, &promise.active);
+        self.promises.push(promise);
+        Ok(evidence)
+    }
+
+    fn open(&mut self, planned: &PlannedInjection) -> Result<Promise, CallError> {
+        let opened = Opened {
+            version: undo_log::VERSION,
+            injection: planned.id.clone(),
+            run: self.run.clone(),
+            fault: planned.fault.clone(),
+            target: planned.target.clone(),
+            owner: self.owner.clone(),
+            at: (self.wall_clock)().to_string(),
+            lease: self.lease,
+            claims: planned.claims.clone(),
+        };
+        (self.hook)(Point::BeforeCreate);
+        let log = UndoLog::open(&mut self.disk, opened)
+            .map_err(|error| failed(format!("{error}; {} was not injected", planned.fault)))?;
+        (self.hook)(Point::AfterCreate);
+        Ok(Promise {
+            injection: planned.id.clone(),
+            fault: planned.fault.clone(),
+            target: planned.target.clone(),
+            claims: planned.claims.clone(),
+            log: Notes { log, torn: false },
+            owed: Vec::new(),
+            active: Vec::new(),
+        })
+    }
+
+    fn apply_all(&mut self, promise: &mut Promise, steps: &[Step]) -> Result<(), CallError> {
+        for (index, step) in steps.iter().enumerate() {
+            let undo = self.machine.capture(step, &promise.injection)?;
+            (self.hook)(Point::BeforeIntend);
+            let logged = promise.log.intend(&mut self.disk, index, step, &undo)?;
+            (self.hook)(Point::AfterIntend);
+            promise.owed.push((index, undo.clone()));
+            (self.hook)(Point::BeforeApply);
+            let applied = self.machine.apply(logged);
+            (self.hook)(Point::AfterApply);
+            applied?;
+            (self.hook)(Point::BeforeApplied);
+            promise.log.note(|log| log.applied(&mut self.disk, index))?;
+            (self.hook)(Point::AfterApplied);
+            promise.active.push((step.clone(), undo));
+        }
+        Ok(())
+    }
+
+    /// Puts back an injection that could not be made, and says how that went.
+    fn give_up(&mut self, mut promise: Promise, planned: &PlannedInjection, error: CallError) -> CallError {
+        let residue = self.put_back(&mut promise).residue();
+        let fate = if residue.is_empty() {
+            "nothing of it is left".to_owned()
+        } else {
+            self.promises.push(promise);
+            format!("not all of it could be put back: {}", residue.join("; "))
+        };
+        let message = format!("{} on {}: {}; {fate}", planned.fault, planned.target, error.message);
+        CallError { message, ..error }
+    }
+
+    /// Looks for the effect of every active injection, step by step.
+    pub fn observe(&mut self) -> BTreeMap<String, Vec<Evidence>> {
+        let Self { machine, promises, .. } = self;
+        let active = promises.iter().filter(|promise| !promise.active.is_empty());
+        active.map(|promise| (promise.injection.clone(), look(machine, &promise.active))).collect()
+    }
+
+    /// Puts injections back, the latest first; all where none is named. A name that is not held is passed over, so
+    /// the call may be repeated: for what is still owed it is another try.
+    pub fn undo(&mut self, injections: &[String]) -> Vec<Restored> {
+        self.close_again();
+        let chosen = |promise: &Promise| injections.is_empty() || injections.contains(&promise.injection);
+        let (undone, kept) = std::mem::take(&mut self.promises).into_iter().partition(chosen);
+        self.promises = kept;
+        let mut restored = Vec::new();
+        let mut owed: Vec<Promise> = Vec::new();
+        for mut promise in Vec::into_iter(undone).rev() {
+            let outcome = self.put_back(&mut promise);
+            if !outcome.residue().is_empty() {
+                owed.insert(0, promise);
+            }
+            restored.push(outcome);
+        }
+        self.promises.append(&mut owed);
+        restored
+    }
+
+    /// Puts back what a promise owes, in reverse order, whatever fails on the way, and closes its log if all is well.
+    fn put_back(&mut self, promise: &mut Promise) -> Restored {
+        let mut restored = Restored {
+            injection: promise.injection.clone(),
+            fault: promise.fault.clone(),
+            target: promise.target.clone(),
+            steps: Vec::new(),
+            errors: Vec::new(),
+        };
+        promise.active.clear();
+        let mut still_owed = Vec::new();
+        for (index, undo) in std::mem::take(&mut promise.owed).into_iter().rev() {
+            if !self.put_back_step(&mut promise.log, index, &undo, &mut restored) {
+                still_owed.insert(0, (index, undo));
+            }
+        }
+        promise.owed = still_owed;
+        if restored.residue().is_empty() {
+            self.close(&promise.injection);
+        }
+        restored
+    }
+
+    /// Puts one step back; whether it is as it was.
+    fn put_back_step(&mut self, log: &mut Notes, index: usize, undo: &Undo, restored: &mut Restored) -> bool {
+        (self.hook)(Point::BeforeRevert);
+        let outcome = self.machine.revert(undo);
+        (self.hook)(Point::AfterRevert);
+        match outcome {
+            Ok(outcome) => {
+                (self.hook)(Point::BeforeReverted);
+                // The note spares the next owner a look, no more: without it the revert is repeated, harmlessly.
+                let _ = log.note(|log| log.reverted(&mut self.disk, index, &outcome));
+                (self.hook)(Point::AfterReverted);
+                let is_back = !matches!(outcome, Reverted::Drifted(_));
+                restored.steps.push(outcome);
+                is_back
+            }
+            Err(error) => {
+                restored.errors.push(format!("could not {undo}: {error}"));
+                false
+            }
+        }
+    }
+
+    /// Removes the log of an injection that is put back. A log that stays is tried again at the next call, and is
+    /// no residue: all that it describes is as it was.
+    fn close(&mut self, injection: &str) {
+        (self.hook)(Point::BeforeClose);
+        let closed = UndoLog::resume(injection).close(&mut self.disk);
+        (self.hook)(Point::AfterClose);
+        self.taken.remove(injection);
+        match closed {
+            Ok(()) => self.unclosed.remove(injection),
+            Err(_) => self.unclosed.insert(injection.to_owned()),
+        };
+    }
+
+    fn close_again(&mut self) {
+        for injection in self.unclosed.clone() {
+            self.close(&injection);
+        }
+    }
+
+    /// Looks for Squall's marks on the host, without those of injections whose owner lives.
+    ///
+    /// # Errors
+    /// The host could not be looked at, or the folder of logs could not be read.
+    pub fn leftovers(&mut self) -> Result<Vec<Leftover>, CallError> {
+        let found = self.machine.leftovers()?;
+        let mut alive: BTreeSet<String> = self.live().into_iter().collect();
+        for opened in self.others()? {
+            if self.is_alive(&opened.owner) {
+                alive.insert(opened.injection);
+            }
+        }
+        let stands = |leftover: &Leftover| leftover.injection.as_ref().is_some_and(|id| alive.contains(id));
+        Ok(found.into_iter().filter(|leftover| !stands(leftover)).collect())
+    }
+
+    /// What the logs of other owners, dead or alive, say about themselves.
+    fn others(&mut self) -> Result<Vec<Opened>, CallError> {
+        let names = self.disk.list().map_err(|error| failed(error.to_string()))?;
+        let mut others = Vec::new();
+        for name in names {
+            let is_ours = self.promises.iter().any(|promise| promise.injection == name)
+                || self.unclosed.contains(&name);
+            if is_ours {
+                continue;
+            }
+            // A log may be closed between the listing and the reading.
+            let contents = self.disk.read(&name).map(|bytes| undo_log::read(&bytes)).unwrap_or_default();
+            others.extend(contents.opened);
+        }
+        Ok(others)
+    }
+
+    /// Why these claims cannot be had now: another injection on this host holds one of them.
+    fn held_by_another(&mut self, injection: &str, claims: &[Claim]) -> Option<String> {
+        if claims.is_empty() {
+            return None;
+        }
+        let own = self.promises.iter().find_map(|promise| {
+            let claim = claims.iter().find(|claim| promise.claims.contains(claim))?;
+            Some(format!(
+                "injection {} ({} on {}) holds {claim} already",
+                promise.injection, promise.fault, promise.target
+            ))
+        });
+        own.or_else(|| self.held_by_another_owner(injection, claims))
+    }
+
+    fn held_by_another_owner(&mut self, injection: &str, claims: &[Claim]) -> Option<String> {
+        let others = match self.others() {
+            Ok(others) => others,
+            Err(error) => return Some(format!("could not learn what other injections hold: {error}")),
+        };
+        let others = others.into_iter().filter(|opened| opened.injection != injection);
+        let (claim, holder) = others.into_iter().find_map(|opened| {
+            let claim = claims.iter().find(|claim| opened.claims.contains(claim))?.clone();
+            Some((claim, opened))
+        })?;
+        let remedy = if self.is_alive(&holder.owner) {
+            format!("wait for the end of run {}, or end it with `squall halt {}`", holder.run, holder.run)
+        } else {
+            "its owner is gone: put it back with `squall recover`".to_owned()
+        };
+        Some(format!(
+            "{claim} is held by injection {} ({} on {}) of {}, whose undo would undo this one's change or bring it back; {remedy}",
+            holder.injection, holder.fault, holder.target, holder.owner
+        ))
+    }
+
+    /// Whether a process still lives, as the host tells. For words and for looks only: who may put a log back is
+    /// decided by its lock.
+    fn is_alive(&mut self, process: &ProcessRef) -> bool {
+        let selector = ProcessSelector { pid: Some(process.pid), ..ProcessSelector::default() };
+        let found = self.machine.resolve(Scope::Process, &Target::Process(selector)).unwrap_or_default();
+        found.iter().any(|subject| match subject {
+            Subject::Process(facts) => {
+                facts.process.start_time == process.start_time && facts.process.boot_id == process.boot_id
+            }
+            _ => false,
+        })
+    }
+}
+
+/// Looks for the effect of applied steps. A look that fails is no evidence.
+fn look(machine: &mut impl Machine, active: &[(Step, Undo)]) -> Vec<Evidence> {
+    let look = |(step, undo): &(Step, Undo)| {
+        machine
+            .observe(step, undo)
+            .unwrap_or_else(|error| Evidence::not_seen(format!("could not look for an effect: {error}")))
+    };
+    active.iter().map(look).collect()
+}
+
+fn invalid(message: impl Into<String>) -> CallError {
+    CallError { kind: CallErrorKind::Invalid, message: message.into(), entry: None }
+}
+
+fn failed(message: impl Into<String>) -> CallError {
+    CallError { kind: CallErrorKind::Failed, message: message.into(), entry: None }
+}

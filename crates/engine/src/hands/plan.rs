@@ -1,0 +1,342 @@
+//! Planning: from what an experiment names to injections that name each step and its undo. Touches nothing.
+
+use super::{Hands, invalid};
+use squall_model::facts::{Facts, Feature, HostFacts, Privilege, ProcessFacts, Subject};
+use squall_model::fault::{AnyFault, PlanError};
+use squall_model::machine::{Machine, subject_name};
+use squall_model::plan::{Plan, PlanEntry, PlanRequest, PlannedInjection};
+use squall_model::protocol::CallError;
+use squall_model::step::{Claim, Step};
+use squall_model::target::{Selection, Target};
+use squall_model::undo_log::Disk;
+use squall_model::units::Share;
+use std::collections::{BTreeMap, BTreeSet};
+
+impl<M: Machine, D: Disk> Hands<M, D> {
+    /// Resolves targets and plans every entry. The plan is kept until the next one, to be injected by name.
+    ///
+    /// Targets that are protected (process 1, ourselves, the operator's shell …) are spared, with a note, unless
+    /// they were named by their number. The limit of the blast radius is a share of the targets that match an entry
+    /// and may be struck, rounded down, at least one.
+    ///
+    /// # Errors
+    /// `Invalid`, with the entry that it is about: an unknown fault, wrong parameters, a privilege or a feature of
+    /// the kernel that is missing, no target or more than the blast radius allows, a conflict with another entry or
+    /// with an injection that is alive on this host. `Failed`: the host could not be looked at.
+    pub fn plan(&mut self, request: &PlanRequest, faults: &[&dyn AnyFault]) -> Result<Plan, CallError> {
+        let host = self.machine.host()?;
+        let mut plan = Plan::default();
+        for entry in &request.entries {
+            let number = Some(entry.entry);
+            self.plan_entry(entry, request, faults, &host, &mut plan)
+                .map_err(|error| CallError { entry: error.entry.or(number), ..error })?;
+        }
+        check_conflicts(&plan.injections, &request.together)?;
+        for planned in &plan.injections {
+            if let Some(conflict) = self.held_by_another_owner(&planned.id, &planned.claims) {
+                return Err(CallError { entry: Some(planned.entry), ..invalid(conflict) });
+            }
+        }
+        self.planned = plan.injections.iter().map(|planned| (planned.id.clone(), planned.clone())).collect();
+        Ok(plan)
+    }
+
+    fn plan_entry(
+        &mut self,
+        entry: &PlanEntry,
+        request: &PlanRequest,
+        faults: &[&dyn AnyFault],
+        host: &HostFacts,
+        plan: &mut Plan,
+    ) -> Result<(), CallError> {
+        let fault = *faults.iter().find(|fault| fault.name() == entry.fault).ok_or_else(|| {
+            invalid(format!("there is no fault {}; `squall faults` lists them", entry.fault))
+        })?;
+        check_privileges(fault, host)?;
+        check_features(fault, host)?;
+        let mut dice = Dice::new(request.seed.wrapping_add(entry.entry as u64));
+        let subjects =
+            self.choose(fault, &entry.selection, request.targets_limit, &mut dice, &mut plan.notes)?;
+        let names = fault.host_names(&entry.with).map_err(refused)?;
+        let addresses = if names.is_empty() { BTreeMap::new() } else { self.machine.addresses(&names)? };
+        for subject in subjects {
+            let facts = Facts {
+                injection: self.next_name(&mut dice),
+                host: host.clone(),
+                target: entry.selection.target.clone(),
+                subject,
+                addresses: addresses.clone(),
+            };
+            note_spared_connections(&facts, &mut plan.notes);
+            let steps = fault.plan(&entry.with, &facts).map_err(refused)?;
+            plan.injections.push(self.describe(entry, &facts, steps)?);
+        }
+        Ok(())
+    }
+
+    /// What of the things that match is struck.
+    fn choose(
+        &mut self,
+        fault: &dyn AnyFault,
+        selection: &Selection,
+        limit: Option<f64>,
+        dice: &mut Dice,
+        notes: &mut Vec<String>,
+    ) -> Result<Vec<Subject>, CallError> {
+        let found = self.machine.resolve(fault.scope(), &selection.target)?;
+        if found.is_empty() {
+            let nothing = format!("nothing on this host matches {}", selection.target);
+            if selection.optional {
+                note(notes, format!("{nothing}; {} is optional and left out", fault.name()));
+                return Ok(found);
+            }
+            return Err(invalid(format!(
+                "{nothing}, which {} should strike; correct the target, or say `optional: true` if that is well",
+                fault.name()
+            )));
+        }
+        let found = spare_protected(found, &selection.target, notes)?;
+        let matching = found.len();
+        let chosen = selection.choose(found, &mut || dice.roll());
+        check_limit(matching, chosen.len(), limit, &selection.target)?;
+        Ok(chosen)
+    }
+
+    /// A planned injection, with each undo in words as a dry capture gives it.
+    fn describe(
+        &mut self,
+        entry: &PlanEntry,
+        facts: &Facts,
+        steps: Vec<Step>,
+    ) -> Result<PlannedInjection, CallError> {
+        let target = subject_name(facts);
+        if steps.is_empty() {
+            return Err(invalid(format!("{} on {target} would change nothing", entry.fault)));
+        }
+        let mut undone_by = Vec::new();
+        let mut claims: Vec<Claim> = Vec::new();
+        for step in &steps {
+            let undo = self.machine.capture(step, &facts.injection).map_err(CallError::from)?;
+            undone_by.push(undo.to_string());
+            if let Some(claim) = step.claim() {
+                if claims.contains(&claim) {
+                    return Err(invalid(format!("{} on {target} would take {claim} twice", entry.fault)));
+                }
+                claims.push(claim);
+            }
+        }
+        Ok(PlannedInjection {
+            id: facts.injection.clone(),
+            entry: entry.entry,
+            fault: entry.fault.clone(),
+            target,
+            does: steps.iter().map(Step::to_string).collect(),
+            undone_by,
+            claims,
+            steps,
+            lasts: entry.lasts,
+        })
+    }
+
+    /// A name that is unique on the host and short enough for a mark: the end of the run's name, a number, and four
+    /// random digits.
+    fn next_name(&mut self, dice: &mut Dice) -> String {
+        self.counter += 1;
+        let letters: Vec<char> = self.run.chars().filter(char::is_ascii_alphanumeric).collect();
+        let run: String = letters[letters.len().saturating_sub(6)..].iter().collect();
+        let salt = hash(&self.run) ^ hash(&self.owner.boot_id) ^ u64::from(self.owner.pid) ^ dice.next();
+        format!(
+            "{}-{}-{:04x}",
+            if run.is_empty() { "run".to_owned() } else { run.to_ascii_lowercase() },
+            self.counter,
+            Dice::new(salt ^ self.counter).next() & 0xffff
+        )
+    }
+}
+
+/// Random numbers from a seed: `SplitMix64` (Steele, Lea and Flood, OOPSLA 2014).
+pub(super) struct Dice(u64);
+
+impl Dice {
+    pub(super) fn new(seed: u64) -> Self {
+        Self(seed)
+    }
+
+    pub(super) fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+
+    /// Uniform in `[0, 1)`, from the upper 53 bits.
+    fn roll(&mut self) -> f64 {
+        (self.next() >> 11) as f64 / (1_u64 << 53) as f64
+    }
+}
+
+/// FNV-1a, to make a number of a name.
+fn hash(text: &str) -> u64 {
+    text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
+    })
+}
+
+fn refused(error: PlanError) -> CallError {
+    invalid(error.to_string())
+}
+
+fn note(notes: &mut Vec<String>, text: String) {
+    if !notes.contains(&text) {
+        notes.push(text);
+    }
+}
+
+fn check_privileges(fault: &dyn AnyFault, host: &HostFacts) -> Result<(), CallError> {
+    let missing: Vec<&str> = fault
+        .privileges()
+        .iter()
+        .filter(|privilege| !host.privileges.contains(privilege))
+        .map(|privilege: &Privilege| privilege.capability())
+        .collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let granted = missing.join(",").to_lowercase();
+    Err(invalid(format!(
+        "{} needs {}, which Squall does not have here: run it as root (`sudo squall …`), let only its agent be root \
+         (`squall run --sudo …`), or grant it to the program (`sudo setcap {granted}+ep $(command -v squall)`)",
+        fault.name(),
+        missing.join(" and "),
+    )))
+}
+
+fn check_features(fault: &dyn AnyFault, host: &HostFacts) -> Result<(), CallError> {
+    match fault.features().iter().find(|feature| !host.has(**feature)) {
+        None => Ok(()),
+        Some(feature) => Err(invalid(format!(
+            "{} cannot be made on this kernel ({}): {}",
+            fault.name(),
+            host.kernel,
+            remedy(*feature)
+        ))),
+    }
+}
+
+/// What is missing without a feature, and how to get it.
+fn remedy(feature: Feature) -> &'static str {
+    match feature {
+        Feature::Netem => {
+            "it has no sch_netem, which delays and loses packets; install the kernel's full set of modules \
+             (Debian: linux-image-amd64 in place of the -cloud kernel; Ubuntu: linux-modules-extra-$(uname -r); \
+             Fedora: kernel-modules-extra) and `sudo modprobe sch_netem`"
+        }
+        Feature::Tbf => "it has no sch_tbf, which limits rates; `sudo modprobe sch_tbf`",
+        Feature::PacketClassifier => {
+            "it cannot tell packets apart within a qdisc; `sudo modprobe -a sch_htb cls_u32`, or strike the whole \
+             interface"
+        }
+        Feature::PacketFilter => {
+            "it has no nftables with tables that die with their owner (Linux 5.12 or later); \
+             `sudo modprobe nf_tables`"
+        }
+        Feature::SilentEgress => {
+            "its nftables has no egress hook (Linux 5.16 or later), so the sender would be told of each drop"
+        }
+        Feature::CgroupV2 => "control groups version 2 are not mounted with the cpu and memory controllers",
+        Feature::CgroupV1 => "control groups version 1 are not mounted with the cpu and memory controllers",
+    }
+}
+
+/// Leaves out what is protected, unless it was named by its number.
+fn spare_protected(
+    found: Vec<Subject>,
+    target: &Target,
+    notes: &mut Vec<String>,
+) -> Result<Vec<Subject>, CallError> {
+    if matches!(target, Target::Process(selector) if selector.pid.is_some()) {
+        return Ok(found);
+    }
+    let mut spared = Vec::new();
+    let mut keep = |process: &ProcessFacts| match &process.protected {
+        None => true,
+        Some(why) => {
+            spared.push(format!("{} is spared: {why}", process.process));
+            false
+        }
+    };
+    let kept: Vec<Subject> = found
+        .into_iter()
+        .filter_map(|subject| match subject {
+            Subject::Process(process) => keep(&process).then_some(Subject::Process(process)),
+            Subject::Resource { processes } if !processes.is_empty() => {
+                let processes: Vec<_> = processes.into_iter().filter(&mut keep).collect();
+                // An empty list would mean the whole host, which nobody named.
+                (!processes.is_empty()).then_some(Subject::Resource { processes })
+            }
+            other => Some(other),
+        })
+        .collect();
+    if kept.is_empty() {
+        return Err(invalid(format!(
+            "all that matches {target} is protected ({}); to strike it all the same, name it by its number: \
+             `process: {{pid: …}}`",
+            spared.join("; ")
+        )));
+    }
+    for text in spared {
+        note(notes, text);
+    }
+    Ok(kept)
+}
+
+/// The blast radius is a hard limit: at most a share of what matches, rounded down, at least one.
+fn check_limit(matching: usize, chosen: usize, limit: Option<f64>, target: &Target) -> Result<(), CallError> {
+    let Some(limit) = limit else { return Ok(()) };
+    // The small addition mends 0.29 × 100 = 28.999….
+    let allowed = ((matching as f64 * limit + 1e-9).floor() as usize).max(1);
+    if chosen <= allowed {
+        return Ok(());
+    }
+    Err(invalid(format!(
+        "{matching} targets match {target} and {chosen} would be struck, but the blast radius allows {} of them, so \
+         {allowed}; choose fewer (`mode: fixed`, `value: {allowed}`) or widen `blast_radius.targets`",
+        Share::of(limit)
+    )))
+}
+
+fn note_spared_connections(facts: &Facts, notes: &mut Vec<String>) {
+    if let Subject::Network(network) = &facts.subject {
+        for path in &network.control_paths {
+            note(
+                notes,
+                format!(
+                    "in {}, {path} is the connection that you work through; it is spared",
+                    network.namespace.name
+                ),
+            );
+        }
+    }
+}
+
+/// Two injections that are active at the same time may not hold the same claim.
+fn check_conflicts(injections: &[PlannedInjection], together: &[Vec<usize>]) -> Result<(), CallError> {
+    let at_once = |a: usize, b: usize| a == b || together.iter().any(|g| g.contains(&a) && g.contains(&b));
+    for (position, later) in injections.iter().enumerate() {
+        let held: BTreeSet<&Claim> = later.claims.iter().collect();
+        for earlier in &injections[..position] {
+            if !at_once(earlier.entry, later.entry) {
+                continue;
+            }
+            if let Some(claim) = earlier.claims.iter().find(|claim| held.contains(claim)) {
+                let message = format!(
+                    "{} on {} and {} on {} would be active at the same time and both take {claim}, so that the undo \
+                     of one would undo the other; let one follow the other, or strike different targets",
+                    earlier.fault, earlier.target, later.fault, later.target
+                );
+                return Err(CallError { entry: Some(later.entry), ..invalid(message) });
+            }
+        }
+    }
+    Ok(())
+}

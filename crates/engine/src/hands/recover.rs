@@ -1,0 +1,211 @@
+//! Recovery: puts back what dead owners left. Runs at the start of every agent, in the warden and in
+//! `squall recover`.
+//!
+//! A log whose lock can be had belongs to nobody alive; one whose lock is held is never touched. All logs that can be
+//! had are taken first and put back after, the latest first. A log's file is removed exactly when nothing of it is
+//! left to be told: a step that cannot be put back, or a damaged line that may have been a step's undo, keeps the
+//! file, so that it is told again next time and is forgotten only by whoever removes the file by hand.
+
+use super::{Hands, Notes, Promise, failed};
+use crate::crash::Point;
+use jiff::Timestamp;
+use squall_model::machine::{Leftover, Machine};
+use squall_model::protocol::{CallError, Restored};
+use squall_model::undo_log::{self, Contents, Disk, LogError, UndoLog};
+
+/// What stands for a name that a damaged log does not tell any more.
+const UNKNOWN: &str = "unknown";
+
+/// A dead owner's log, ours now.
+struct Orphan {
+    promise: Promise,
+    at: Option<Timestamp>,
+    /// What is lost to damage, in words; none where nothing is.
+    loss: Option<String>,
+}
+
+impl<M: Machine, D: Disk> Hands<M, D> {
+    /// Puts back what dead owners left, and says what was put back and what could not be. Logs that never led to a
+    /// change, or whose every change is known to be put back, are removed without a word.
+    ///
+    /// # Errors
+    /// The folder of logs could not be listed.
+    pub fn recover(&mut self) -> Result<Vec<Restored>, CallError> {
+        self.close_again();
+        let names = self.disk.list().map_err(|error| failed(error.to_string()))?;
+        let total = names.len();
+        let mut told = Vec::new();
+        let mut orphans = Vec::new();
+        for name in names {
+            if self.promises.iter().any(|promise| promise.injection == name) || self.unclosed.contains(&name)
+            {
+                continue;
+            }
+            match self.take(&name) {
+                Ok(Some(bytes)) => orphans.push(orphan(&name, &bytes)),
+                Ok(None) => {}
+                Err(error) => told.push(nothing_known(&name, &error)),
+            }
+        }
+        let nobody_else = orphans.len() == total;
+        orphans.sort_by(|a, b| (b.at, &b.promise.injection).cmp(&(a.at, &a.promise.injection)));
+        let mut restored: Vec<(Orphan, Restored)> = Vec::new();
+        for mut orphan in orphans {
+            let outcome = self.put_back_orphan(&mut orphan);
+            restored.push((orphan, outcome));
+        }
+        self.remove_marks(&mut restored, nobody_else);
+        for (orphan, outcome) in restored {
+            if outcome.residue().is_empty() {
+                self.close(&orphan.promise.injection);
+            }
+            if !(outcome.steps.is_empty() && outcome.errors.is_empty()) {
+                told.push(outcome);
+            }
+        }
+        Ok(told)
+    }
+
+    /// Takes a log over and reads it; none where its owner lives, or somebody else has put it back meanwhile.
+    fn take(&mut self, name: &str) -> Result<Option<Vec<u8>>, LogError> {
+        (self.hook)(Point::BeforeTakeOver);
+        let taken = if self.taken.contains(name) { Ok(()) } else { self.disk.take_over(name) };
+        (self.hook)(Point::AfterTakeOver);
+        let read = match taken {
+            Ok(()) => {
+                self.taken.insert(name.to_owned());
+                self.disk.read(name)
+            }
+            Err(LogError::Held { .. }) => return Ok(None),
+            Err(error) => Err(error),
+        };
+        match read {
+            Ok(bytes) => Ok(Some(bytes)),
+            Err(error) => {
+                let is_gone = self.disk.list().is_ok_and(|names| !names.iter().any(|known| known == name));
+                if is_gone {
+                    self.taken.remove(name);
+                    Ok(None)
+                } else {
+                    Err(error)
+                }
+            }
+        }
+    }
+
+    /// Puts back what the log tells. The file stays for now.
+    fn put_back_orphan(&mut self, orphan: &mut Orphan) -> Restored {
+        let promise = &mut orphan.promise;
+        let mut restored = Restored {
+            injection: promise.injection.clone(),
+            fault: promise.fault.clone(),
+            target: promise.target.clone(),
+            steps: Vec::new(),
+            errors: Vec::new(),
+        };
+        for (index, undo) in std::mem::take(&mut promise.owed).into_iter().rev() {
+            self.put_back_step(&mut promise.log, index, &undo, &mut restored);
+        }
+        restored.errors.extend(orphan.loss.clone());
+        restored
+    }
+
+    /// Looks for marks of the injections that were put back: a second look that needs no log, and the only one that
+    /// finds what a damaged line described. A mark that does not tell its injection is taken for a damaged log's only
+    /// while nobody else lives who might have made it.
+    fn remove_marks(&mut self, restored: &mut [(Orphan, Restored)], nobody_else: bool) {
+        if restored.is_empty() {
+            return;
+        }
+        let found = match self.machine.leftovers() {
+            Ok(found) => found,
+            Err(error) => {
+                for (orphan, outcome) in restored.iter_mut().filter(|(orphan, _)| orphan.loss.is_some()) {
+                    let name = &orphan.promise.injection;
+                    outcome.errors.push(format!("could not look for marks of injection {name}: {error}"));
+                }
+                return;
+            }
+        };
+        for leftover in found {
+            let made_by = |orphan: &Orphan| match &leftover.injection {
+                Some(injection) => *injection == orphan.promise.injection,
+                None => nobody_else && orphan.loss.is_some(),
+            };
+            if let Some((_, outcome)) = restored.iter_mut().find(|(orphan, _)| made_by(orphan)) {
+                self.remove_mark(&leftover, outcome);
+            }
+        }
+    }
+
+    fn remove_mark(&mut self, leftover: &Leftover, outcome: &mut Restored) {
+        (self.hook)(Point::BeforeRevert);
+        let removed = self.machine.remove(leftover);
+        (self.hook)(Point::AfterRevert);
+        match removed {
+            Ok(reverted) => outcome.steps.push(reverted),
+            Err(error) => outcome.errors.push(format!(
+                "could not remove {}: {error}; remove it by hand: {}",
+                leftover.what, leftover.remedy
+            )),
+        }
+    }
+}
+
+fn orphan(name: &str, bytes: &[u8]) -> Orphan {
+    let Contents { opened, owed, damaged_lines } = undo_log::read(bytes);
+    let lost = if damaged_lines == 0 { 0 } else { lost_intents(bytes) };
+    let claims = opened.as_ref().map(|opened| opened.claims.clone()).unwrap_or_default();
+    let loss = (lost > 0).then(|| {
+        let look = if claims.is_empty() {
+            String::new()
+        } else {
+            let claims = claims.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+            format!(" look at {claims};")
+        };
+        format!(
+            "undo log {name} is damaged: {lost} of its lines cannot be read, and a change that they described is put \
+             back only if it could be found by its mark;{look} when all is well, remove the file"
+        )
+    });
+    let at = opened.as_ref().and_then(|opened| opened.at.parse().ok());
+    let (fault, target) = match opened {
+        Some(opened) => (opened.fault, opened.target),
+        None => (UNKNOWN.to_owned(), UNKNOWN.to_owned()),
+    };
+    // A note after a torn line would spoil itself; see `Notes`.
+    let torn = bytes.last().is_some_and(|last| *last != b'\n');
+    let log = Notes { log: UndoLog::resume(name), torn };
+    let promise =
+        Promise { injection: name.to_owned(), fault, target, claims, log, owed, active: Vec::new() };
+    Orphan { promise, at, loss }
+}
+
+/// How many unreadable lines may have been a step's undo: all but those that are still seen to be one other record.
+fn lost_intents(bytes: &[u8]) -> usize {
+    let harmless = [&br#""record":"opened""#[..], br#""record":"applied""#, br#""record":"reverted""#];
+    let mut lines: Vec<&[u8]> = bytes.split(|byte| *byte == b'\n').collect();
+    lines.pop();
+    let is_lost = |line: &&[u8]| {
+        let is_damaged = undo_log::read(&[line, &b"\n"[..]].concat()).damaged_lines > 0;
+        let records = count(line, br#""record":"#);
+        let known = harmless.iter().any(|kind| count(line, kind) == 1);
+        is_damaged && !(records == 1 && known)
+    };
+    lines.iter().filter(|line| is_lost(line)).count()
+}
+
+fn count(haystack: &[u8], needle: &[u8]) -> usize {
+    haystack.windows(needle.len()).filter(|window| *window == needle).count()
+}
+
+/// The report about a log that cannot be read at all.
+fn nothing_known(name: &str, error: &LogError) -> Restored {
+    Restored {
+        injection: name.to_owned(),
+        fault: UNKNOWN.to_owned(),
+        target: UNKNOWN.to_owned(),
+        steps: Vec::new(),
+        errors: vec![format!("{error}; what it describes is not put back; try `squall recover` again")],
+    }
+}
