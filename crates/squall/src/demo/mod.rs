@@ -1,3 +1,3 @@
 //! The demonstration: a small shop, and what happens to it.
 
-pub mod shop;
+pub(crate) mod shop;

@@ -108,7 +108,7 @@ impl Drop for Pass<'_> {
 mod tests {
     use super::*;
 
-    const REST: Duration = Duration::from_secs(3600);
+    const REST: Duration = Duration::from_hours(1);
 
     fn breaker() -> Breaker {
         Breaker::new(BreakerSettings { failures: 3, of: 5, open_ms: REST.as_millis() as u64 })

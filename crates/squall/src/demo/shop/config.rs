@@ -142,12 +142,15 @@ pub(crate) struct PaymentSettings {
     pub(crate) ledger: CallPolicy,
     /// How many payments may wait to be written down later; 0: none, a payment fails when the ledger does.
     pub(crate) outbox: usize,
+    /// Calls of the ledger that settle what waits. No customer waits for these, so they may take longer; and they
+    /// have a connection of their own, so that neither kind can starve the other.
+    pub(crate) settle: CallPolicy,
 }
 
 impl PaymentSettings {
     /// The weakness: sixteen connections, a line of 128, and all the patience in the world.
     fn naive() -> Self {
-        Self { ledger: CallPolicy::patient(16, 128), outbox: 0 }
+        Self { ledger: CallPolicy::patient(16, 128), outbox: 0, settle: CallPolicy::patient(1, 0) }
     }
 
     /// The same connections, with a timeout, a retry budget, a breaker, and somewhere to put the order.
@@ -161,6 +164,7 @@ impl PaymentSettings {
                 ..CallPolicy::patient(16, 128)
             },
             outbox: 20_000,
+            settle: CallPolicy { timeout_ms: Some(2000), ..CallPolicy::patient(1, 0) },
         }
     }
 }
@@ -250,7 +254,8 @@ impl Config {
         within(self.payment.outbox <= 1_000_000, "payment.outbox", self.payment.outbox, "1000000 or less")?;
         self.gateway.payment.check()?;
         self.gateway.cache.check()?;
-        self.payment.ledger.check()
+        self.payment.ledger.check()?;
+        self.payment.settle.check()
     }
 }
 

@@ -89,7 +89,9 @@ impl Ledger {
         let [shortest, longest] = self.work_ms;
         tokio::time::sleep(Duration::from_millis(fastrand::u64(shortest..=longest))).await;
         let mut book = lock(&self.book);
-        entries.iter().for_each(|entry| book.write(entry));
+        for entry in &entries {
+            book.write(entry);
+        }
         Ok(Reply::json(StatusCode::OK, &book.totals))
     }
 }

@@ -177,7 +177,7 @@ mod tests {
         metrics.begin().end(StatusCode::ACCEPTED);
         metrics.begin().end(StatusCode::SERVICE_UNAVAILABLE);
         drop(metrics.begin());
-        metrics.record(Outcome::Ok, Duration::from_secs(60));
+        metrics.record(Outcome::Ok, Duration::from_mins(1));
         let mut page = Page::default();
         metrics.describe(&mut page);
         let page = page.to_string();

@@ -34,6 +34,8 @@ const SETTLE_REST: Duration = Duration::from_millis(250);
 #[derive(Debug)]
 pub(super) struct Payment {
     ledger: Upstream,
+    /// The ledger again, for what lies in the outbox.
+    settle: Upstream,
     outbox: Outbox,
     metrics: Metrics,
 }
@@ -43,6 +45,7 @@ impl Payment {
     pub(super) fn new(config: &Config) -> Self {
         Self {
             ledger: Upstream::new(Service::Ledger, &config.layout, &config.payment.ledger),
+            settle: Upstream::new(Service::Ledger, &config.layout, &config.payment.settle),
             outbox: Outbox::new(config.payment.outbox),
             metrics: Metrics::default(),
         }
@@ -53,17 +56,11 @@ impl Payment {
         if entry.item.len() > 64 {
             return Err(Reply::error(StatusCode::BAD_REQUEST, "the item's name is longer than 64 bytes"));
         }
-        match self.write_down(std::slice::from_ref(&entry)).await {
+        match write_down(&self.ledger, std::slice::from_ref(&entry)).await {
             Ok(()) => Ok(Reply::text(StatusCode::OK, "paid\n")),
             Err(_) if self.outbox.accept(entry) => Ok(Reply::text(StatusCode::ACCEPTED, "settles later\n")),
             Err(error) => Err(Reply::error(StatusCode::SERVICE_UNAVAILABLE, &error.to_string())),
         }
-    }
-
-    async fn write_down(&self, entries: &[Entry]) -> Result<(), CallError> {
-        let request = Outgoing::post("/append", &entries).map_err(|trouble| self.ledger.error(trouble))?;
-        let answer = self.ledger.call(&request).await?;
-        if answer.status.is_success() { Ok(()) } else { Err(self.ledger.refused(&answer)) }
     }
 }
 
@@ -96,12 +93,18 @@ impl Handler for Payment {
     async fn background(&self) {
         loop {
             let batch = self.outbox.oldest(BATCH).await;
-            match self.write_down(&batch).await {
+            match write_down(&self.settle, &batch).await {
                 Ok(()) => self.outbox.settled(batch.len()),
                 Err(_) => tokio::time::sleep(SETTLE_REST).await,
             }
         }
     }
+}
+
+async fn write_down(ledger: &Upstream, entries: &[Entry]) -> Result<(), CallError> {
+    let request = Outgoing::post("/append", &entries).map_err(|trouble| ledger.error(trouble))?;
+    let answer = ledger.call(&request).await?;
+    if answer.status.is_success() { Ok(()) } else { Err(ledger.refused(&answer)) }
 }
 
 fn price(item: &str) -> Reply {

@@ -285,6 +285,7 @@ fn a_silent_ledger_costs_the_fixed_shop_no_sale_and_all_is_settled_later() {
         shop.valve.set(Flow::Free);
         shop.until_settled().await;
         assert_eq!(shop.totals().await.entries, 410, "each sale once, none lost");
+        shop.until(Service::Gateway, "/checkout", |reply| reply.status == 200).await;
         assert_eq!(shop.metric(Service::Payment, "breaker_open{upstream=\"ledger\"}").await, 0);
     });
 }
