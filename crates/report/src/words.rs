@@ -1,0 +1,298 @@
+//! The words that all reports share: verdicts, phases, causes, and the sentences about guard, recovery and undo.
+
+use crate::quantity::{count, span};
+use crate::story::{Injection, PutBack, Story, Tally};
+use squall_model::condition::{Bound, Comparison, Truth};
+use squall_model::event::{AbortCause, CheckResult, Phase};
+use squall_model::undo::Reverted;
+use squall_model::verdict::Verdict;
+
+/// How something fared, for its colour and sign.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tone {
+    /// As it should be.
+    Good,
+    /// Not as it should be.
+    Bad,
+    /// No answer was found, or the run was ended.
+    Warning,
+    /// Neither.
+    Neutral,
+}
+
+impl Tone {
+    /// A sign that stands for it where there is no colour.
+    pub fn sign(self) -> &'static str {
+        match self {
+            Self::Good => "✓",
+            Self::Bad => "✗",
+            Self::Warning => "!",
+            Self::Neutral => "·",
+        }
+    }
+
+    /// Good or bad.
+    pub fn of(good: bool) -> Self {
+        if good { Self::Good } else { Self::Bad }
+    }
+
+    /// Of a truth.
+    pub fn of_truth(truth: &Truth) -> Self {
+        match truth {
+            Truth::Holds => Self::Good,
+            Truth::Fails => Self::Bad,
+            Truth::Unknown { .. } => Self::Warning,
+        }
+    }
+}
+
+/// The verdict in a word or two: `Passed`, `Not steady`, `Unfinished`.
+pub fn verdict_word(verdict: Option<Verdict>) -> &'static str {
+    match verdict {
+        Some(Verdict::Passed) => "Passed",
+        Some(Verdict::Failed) => "Failed",
+        Some(Verdict::Invalid) => "Invalid",
+        Some(Verdict::NotSteady) => "Not steady",
+        Some(Verdict::Aborted) => "Aborted",
+        Some(Verdict::NoEffect) => "No effect",
+        Some(Verdict::Residue) => "Residue left",
+        None => "Unfinished",
+    }
+}
+
+/// The colour of a verdict.
+pub fn verdict_tone(verdict: Option<Verdict>) -> Tone {
+    match verdict {
+        Some(Verdict::Passed) => Tone::Good,
+        Some(Verdict::Failed | Verdict::Residue) => Tone::Bad,
+        Some(Verdict::Invalid | Verdict::NotSteady | Verdict::Aborted | Verdict::NoEffect) => Tone::Warning,
+        None => Tone::Neutral,
+    }
+}
+
+/// What a verdict means, in a sentence.
+pub fn verdict_meaning(verdict: Option<Verdict>) -> &'static str {
+    match verdict {
+        Some(Verdict::Passed) => {
+            "The hypothesis held while the fault was truly active, and everything was put back."
+        }
+        Some(Verdict::Failed) => {
+            "The hypothesis did not hold, or the steady state did not return in time; everything was put back."
+        }
+        Some(Verdict::Invalid) => "The command or a file is wrong; nothing was touched.",
+        Some(Verdict::NotSteady) => "The steady state did not hold before; nothing was touched.",
+        Some(Verdict::Aborted) => "The run was ended early; everything was put back.",
+        Some(Verdict::NoEffect) => {
+            "The fault could not be made or showed no effect; everything was put back."
+        }
+        Some(Verdict::Residue) => "Something could not be put back.",
+        None => "The run did not finish: its journal ends without a verdict.",
+    }
+}
+
+/// The one sentence that says why.
+pub fn reason(story: &Story) -> &str {
+    let first = story.ending.as_ref().and_then(|ending| ending.reasons.first());
+    first.map_or_else(|| verdict_meaning(story.verdict()), String::as_str)
+}
+
+/// Reasons beyond the first.
+pub fn further_reasons(story: &Story) -> &[String] {
+    story.ending.as_ref().and_then(|ending| ending.reasons.get(1..)).unwrap_or_default()
+}
+
+/// A part of the run, as people call it.
+pub fn phase(phase: Phase) -> &'static str {
+    match phase {
+        Phase::Plan => "Plan",
+        Phase::SteadyState => "Steady state",
+        Phase::Baseline => "Baseline",
+        Phase::Fault => "Fault",
+        Phase::Undo => "Undo",
+        Phase::Recovery => "Recovery",
+        Phase::Analysis => "Analysis",
+    }
+}
+
+/// What ended a run early, as people call it.
+pub fn cause(cause: AbortCause) -> &'static str {
+    match cause {
+        AbortCause::Guard => "the guard",
+        AbortCause::Unreadable => "the guard: a metric could not be read",
+        AbortCause::Halt => "squall halt",
+        AbortCause::Signal => "a signal",
+        AbortCause::LostAgent => "a lost agent",
+        AbortCause::LeaseExpired => "an expired lease",
+        AbortCause::BlastRadius => "the blast radius",
+        AbortCause::Journal => "a journal that could not be written",
+    }
+}
+
+/// A comparison as it is written.
+pub fn comparison(comparison: Comparison) -> &'static str {
+    match comparison {
+        Comparison::Less => "<",
+        Comparison::LessOrEqual => "≤",
+        Comparison::Greater => ">",
+        Comparison::GreaterOrEqual => "≥",
+        Comparison::Equal => "=",
+        Comparison::NotEqual => "≠",
+        Comparison::Matches => "=~",
+    }
+}
+
+/// A threshold without its name: `< 500 ms`.
+pub fn bound(bound: &Bound) -> String {
+    format!("{} {}", comparison(bound.comparison), crate::quantity::Unit::of(&bound.name).show(bound.value))
+}
+
+/// Whether a condition held, in a word.
+pub fn truth(truth: &Truth) -> &'static str {
+    match truth {
+        Truth::Holds => "holds",
+        Truth::Fails => "does not hold",
+        Truth::Unknown { .. } => "unknown",
+    }
+}
+
+/// A check with its condition; the condition alone where the check has no other name.
+pub fn check(name: &str, expect: &str) -> String {
+    if name.is_empty() || name == expect { expect.to_owned() } else { format!("{name}: {expect}") }
+}
+
+/// How a check fared over time: `held 27 of 30, worst 41.2 %`.
+pub fn held(result: &CheckResult) -> String {
+    with_worst(result.held, result.asked, &result.worst)
+}
+
+/// How a check fared in one part of the run.
+pub fn tallied(tally: &Tally) -> String {
+    with_worst(tally.held, tally.asked, &tally.worst())
+}
+
+fn with_worst(held: u64, asked: u64, worst: &str) -> String {
+    let held = match (held, asked) {
+        (_, 0) => "never asked".to_owned(),
+        (1, 1) => "held".to_owned(),
+        (held, asked) => format!("held {} of {} times", count(held), count(asked)),
+    };
+    if worst.is_empty() { held } else { format!("{held}, worst: {worst}") }
+}
+
+/// Whether and when the steady state came back.
+pub fn recovery(story: &Story) -> Option<(Tone, String)> {
+    let recovery = story.recovery?;
+    let within = span(recovery.within);
+    Some(match recovery.seconds {
+        Some(seconds) => {
+            (Tone::Good, format!("steady state back after {} (allowed: {within})", span(seconds)))
+        }
+        None => (Tone::Bad, format!("the steady state did not come back within {within}")),
+    })
+}
+
+/// What was put back, counted: `2 of 2 injections put back, each looked at again`.
+pub fn put_back(story: &Story) -> (Tone, String) {
+    let (mut all, mut clean) = (0, 0);
+    for (_, done) in story.put_backs() {
+        all += 1;
+        clean += usize::from(done.residue.is_empty());
+    }
+    let missing = story.never_put_back().len();
+    let things = if all + missing == 1 { "injection" } else { "injections" };
+    match (all + missing, clean) {
+        (0, _) => (Tone::Neutral, "nothing was touched".to_owned()),
+        (total, clean) if total == clean => {
+            (Tone::Good, format!("{clean} of {total} {things} put back, and looked at again"))
+        }
+        (total, clean) if missing > 0 => {
+            let rest = "the journal does not tell of the rest: run `squall recover`, then `squall leftovers`";
+            (Tone::Bad, format!("{clean} of {total} {things} put back; {rest}"))
+        }
+        (total, clean) => (Tone::Bad, format!("{clean} of {total} {things} put back; residue is left")),
+    }
+}
+
+/// How one injection was put back.
+pub fn put_back_tone(done: &PutBack) -> Tone {
+    Tone::of(done.residue.is_empty())
+}
+
+/// One step of an undo: what came of it, and what was looked at.
+pub fn reverted(step: &Reverted) -> (Tone, String) {
+    match step {
+        Reverted::Undone { looked_at } => (Tone::Good, format!("put back; looked at {looked_at}")),
+        Reverted::AlreadyGone { looked_at } => (Tone::Good, format!("already gone; looked at {looked_at}")),
+        Reverted::Drifted(difference) => (
+            Tone::Bad,
+            format!(
+                "{}: was {}, is {}; {}",
+                difference.looked_at, difference.before, difference.now, difference.remedy
+            ),
+        ),
+    }
+}
+
+/// Whether an injection shows that it works, and how.
+pub fn evidence(injection: &Injection) -> (Tone, String) {
+    let line = injection.evidence_line();
+    match (&injection.failure, injection.active) {
+        (Some(failure), _) => (Tone::Bad, format!("could not be made: {failure}")),
+        (None, None) => (Tone::Neutral, "never made".to_owned()),
+        (None, Some(_)) if line.is_empty() => (Tone::Warning, "no evidence was given".to_owned()),
+        (None, Some(_)) if injection.effect_seen() => (Tone::Good, line),
+        (None, Some(_)) => (Tone::Warning, format!("no effect seen: {line}")),
+    }
+}
+
+/// The guard's last word in one line.
+pub fn guard(story: &Story) -> Option<(Tone, String)> {
+    if let Some(abort) = &story.abort {
+        return Some((Tone::Bad, format!("ended by {}: {}", cause(abort.cause), abort.reason)));
+    }
+    let guard = story.guard.as_ref()?;
+    let slowest = if guard.slowest > 0.0 {
+        format!(", the slowest look took {}", span(guard.slowest))
+    } else {
+        String::new()
+    };
+    let looks = if guard.ticks == 1 { "once".to_owned() } else { format!("{} times", count(guard.ticks)) };
+    Some((Tone::Good, format!("looked {looks} and had no reason to end the run{slowest}")))
+}
+
+/// The command that repeats the run.
+pub fn reproduce(story: &Story) -> String {
+    format!("squall run {} --seed {}", quoted(&story.header.file), story.header.seed)
+}
+
+/// A word for a POSIX shell.
+fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "_-./,:=@%+".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', r"'\''"))
+    }
+}
+
+/// A moment as people read it, in UTC.
+pub fn moment(at: jiff::Timestamp) -> String {
+    at.strftime("%Y-%m-%d %H:%M:%S UTC").to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn file_names_are_quoted_for_the_shell_where_needed() {
+        assert_eq!(quoted("examples/slow-ledger.yaml"), "examples/slow-ledger.yaml");
+        assert_eq!(quoted("it's; rm -rf"), r"'it'\''s; rm -rf'");
+    }
+
+    #[test]
+    fn a_check_is_not_named_twice() {
+        assert_eq!(check("error_rate < 1%", "error_rate < 1%"), "error_rate < 1%");
+        assert_eq!(check("http /health", "status == 200"), "http /health: status == 200");
+    }
+}

@@ -1,0 +1,59 @@
+//! What is printed: the summary and the lines.
+
+use crate::{RUNS, same_as_golden, support};
+use squall_report::{Colour, Lines, Story, text};
+
+#[test]
+fn the_summary_of_each_kind_of_run() {
+    for (name, run) in RUNS {
+        let summary = text::summary(&Story::of(&run()), Colour::Off);
+        for line in summary.lines() {
+            assert!(line.chars().count() <= 80, "{name}: {line}");
+        }
+        same_as_golden(&format!("{name}.txt"), &summary);
+    }
+}
+
+#[test]
+fn the_lines_of_each_kind_of_run() {
+    for (name, run) in RUNS {
+        let mut lines = Lines::default();
+        let told: String = run().iter().filter_map(|entry| lines.on(entry)).map(|line| line + "\n").collect();
+        same_as_golden(&format!("{name}.lines"), &told);
+    }
+}
+
+#[test]
+fn colour_changes_nothing_but_colour() {
+    let story = Story::of(&support::failed());
+    let coloured = text::summary(&story, Colour::On);
+    assert!(coloured.contains("\x1b[31m"));
+    let mut plain = String::new();
+    let mut rest = coloured.as_str();
+    while let Some((before, after)) = rest.split_once('\x1b') {
+        plain.push_str(before);
+        rest = after.split_once('m').unwrap().1;
+    }
+    plain.push_str(rest);
+    let trimmed = |text: &str| text.lines().map(|line| line.trim_end().to_owned()).collect::<Vec<_>>();
+    assert_eq!(trimmed(&plain), trimmed(&text::summary(&story, Colour::Off)));
+}
+
+#[test]
+fn a_journal_in_any_order_tells_the_same() {
+    let mut shuffled = support::failed();
+    shuffled.reverse();
+    // Events of one moment keep their order.
+    shuffled.sort_by(|one, other| other.elapsed.total_cmp(&one.elapsed));
+    let told = text::summary(&Story::of(&shuffled), Colour::Off);
+    assert!(
+        told.contains("FAILED") && told.contains("p99") && told.contains("18420 packets delayed"),
+        "{told}"
+    );
+}
+
+#[test]
+fn nothing_at_all_is_an_unfinished_run() {
+    let told = text::summary(&Story::of(&[]), Colour::Off);
+    assert!(told.contains("UNFINISHED") && told.contains("nothing was touched"), "{told}");
+}
