@@ -1,3 +1,13 @@
 //! The hands: steps carried out on a Linux kernel, and the only unsafe code.
+//!
+//! [`LinuxMachine`] is the door: it looks at the host (`facts/`), and captures, applies, observes and reverts steps
+//! (`step/`, one file a kind). [`disk`] keeps the undo logs. [`sys`] speaks to the kernel. All of it is synchronous, so
+//! that undo needs no runtime.
 
+pub mod disk;
+pub mod facts;
+pub mod machine;
+pub mod step;
 pub mod sys;
+
+pub use machine::LinuxMachine;

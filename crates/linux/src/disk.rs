@@ -1,0 +1,618 @@
+//! Where undo logs are kept on a real host: a folder with one file an injection, and a copy in another process.
+//!
+//! A file is `INJECTION.undo`, readable by its owner alone, written at its end only and synced with each line. The
+//! process that made it holds its lock (`flock`), which the kernel frees when the process ends, however it ends; so
+//! whoever gets the lock may take over. A [`Mirror`] gets each line too, once it is on disk: the warden keeps them in
+//! memory as a [`MirroredFolder`], so that a log which is cut, overwritten or deleted meanwhile costs nothing.
+//!
+//! Sources: open(2), fsync(2) (on new names: the folder is synced too), flock(2).
+
+use crate::sys::process;
+use rustix::fs::{FlockOperation, Mode, OFlags, fchmod, flock, fstat, ftruncate};
+use rustix::io::Errno;
+use squall_model::undo_log::{self, Disk, LogError};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+/// What the files' names end in; anything else in the folder is not ours.
+const SUFFIX: &str = ".undo";
+
+/// Names longer than this are refused, well below what file systems take.
+const LONGEST_NAME: usize = 200;
+
+/// Who gets a copy of what is written.
+pub trait Mirror: Send {
+    /// A line is on disk.
+    fn appended(&mut self, name: &str, line: &[u8]);
+    /// A file is gone: nothing is owed any longer.
+    fn removed(&mut self, name: &str);
+}
+
+/// A mirror that writes what it gets to a stream, one line each: `append NAME LINE` or `remove NAME`.
+#[derive(Debug)]
+pub struct MirrorWriter<W>(W);
+
+impl<W: Write + Send> MirrorWriter<W> {
+    /// Writes to this stream. Its other end is read with [`MirroredFolder::hear`]. Errors are passed over: the line is
+    /// on disk already, and whoever started the other end sees its death by other means.
+    pub fn new(stream: W) -> Self {
+        Self(stream)
+    }
+
+    fn send(&mut self, parts: &[&[u8]]) {
+        // In one write: a mirror's reader must never see half a line of a writer that was killed in between.
+        let _ = self.0.write_all(&parts.concat()).and_then(|()| self.0.flush());
+    }
+}
+
+impl<W: Write + Send> Mirror for MirrorWriter<W> {
+    fn appended(&mut self, name: &str, line: &[u8]) {
+        self.send(&[b"append ", name.as_bytes(), b" ", line]);
+    }
+    fn removed(&mut self, name: &str) {
+        self.send(&[b"remove ", name.as_bytes(), b"\n"]);
+    }
+}
+
+/// A file whose lock we hold.
+#[derive(Debug)]
+struct Held {
+    file: File,
+    /// How long the file is up to the last whole line.
+    length: u64,
+    /// Whether bytes stand after the last whole line that could not be taken away.
+    torn: bool,
+}
+
+/// The folder of undo logs.
+pub struct Folder {
+    path: PathBuf,
+    held: BTreeMap<String, Held>,
+    mirror: Option<Box<dyn Mirror>>,
+}
+
+impl Folder {
+    /// Opens the folder; makes it, for its owner alone, where it is not there.
+    pub fn open(path: impl Into<PathBuf>) -> Result<Self, LogError> {
+        let path = path.into();
+        let refused = |error: io::Error| failed("make the folder of", &path, &error);
+        if !path.is_dir() {
+            std::fs::create_dir_all(&path).map_err(refused)?;
+            rustix::fs::chmod(&path, Mode::RWXU).map_err(|errno| refused(errno.into()))?;
+        }
+        Ok(Self { path, held: BTreeMap::new(), mirror: None })
+    }
+
+    /// Copies what is written from now on to a mirror too, before `append` returns.
+    pub fn set_mirror(&mut self, mirror: Option<Box<dyn Mirror>>) {
+        self.mirror = mirror;
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    fn file(&self, name: &str) -> Result<PathBuf, LogError> {
+        let allowed = |letter: char| letter.is_ascii_alphanumeric() || letter == '-';
+        if name.is_empty() || name.len() > LONGEST_NAME || !name.chars().all(allowed) {
+            return Err(LogError::Disk {
+                deed: "name",
+                name: format!("{name:?}"),
+                cause: "a name has letters, digits and \"-\" only".to_owned(),
+            });
+        }
+        Ok(self.path.join(format!("{name}{SUFFIX}")))
+    }
+
+    /// Locks an open file that must still bear its name: between opening and locking another process may have taken
+    /// it over, settled and removed it.
+    fn hold(&mut self, name: &str, file: File, length: u64, torn: bool) -> Result<(), LogError> {
+        let held = || LogError::Held { name: name.to_owned() };
+        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => {}
+            Err(Errno::WOULDBLOCK) => return Err(held()),
+            Err(errno) => return Err(failed("lock", &self.file(name)?, &errno.into())),
+        }
+        match fstat(&file) {
+            Ok(status) if status.st_nlink > 0 => {
+                self.held.insert(name.to_owned(), Held { file, length, torn });
+                Ok(())
+            }
+            _ => Err(held()),
+        }
+    }
+
+    /// Makes a name, or its absence, outlast a power cut.
+    fn sync_names(&self) -> io::Result<()> {
+        File::open(&self.path)?.sync_all()
+    }
+
+    fn create_file(&mut self, name: &str) -> Result<(), LogError> {
+        let path = self.file(name)?;
+        let refused = |error: io::Error| failed("create", &path, &error);
+        let flags = OFlags::CREATE | OFlags::EXCL | OFlags::RDWR | OFlags::APPEND | OFlags::CLOEXEC;
+        let file = rustix::fs::open(&path, flags, Mode::RUSR | Mode::WUSR)
+            .map(File::from)
+            .map_err(|errno| refused(errno.into()))?;
+        // A umask takes bits away and never adds any; this gives back what one may have taken.
+        fchmod(&file, Mode::RUSR | Mode::WUSR).map_err(|errno| refused(errno.into()))?;
+        let made = self.hold(name, file, 0, false).and_then(|()| self.sync_names().map_err(refused));
+        if matches!(made, Err(LogError::Disk { .. })) {
+            self.held.remove(name);
+            let _ = std::fs::remove_file(&path); // It owes nothing yet; should it stay, recovery finds it empty.
+        }
+        made
+    }
+}
+
+impl Disk for Folder {
+    fn create(&mut self, name: &str) -> Result<(), LogError> {
+        self.create_file(name)
+    }
+
+    fn append(&mut self, name: &str, bytes: &[u8]) -> Result<(), LogError> {
+        let path = self.file(name)?;
+        let refused = |error: io::Error| failed("write", &path, &error);
+        let not_ours =
+            || refused(io::Error::other("its lock is not held here: create it or take it over first"));
+        let held = self.held.get_mut(name).ok_or_else(not_ours)?;
+        held.append(bytes).map_err(refused)?;
+        if let Some(mirror) = &mut self.mirror {
+            mirror.appended(name, bytes);
+        }
+        Ok(())
+    }
+
+    fn read(&mut self, name: &str) -> Result<Vec<u8>, LogError> {
+        let path = self.file(name)?;
+        std::fs::read(&path).map_err(|error| failed("read", &path, &error))
+    }
+
+    fn remove(&mut self, name: &str) -> Result<(), LogError> {
+        let path = self.file(name)?;
+        match std::fs::remove_file(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(failed("remove", &path, &error));
+            }
+            _ => {}
+        }
+        self.held.remove(name);
+        if let Some(mirror) = &mut self.mirror {
+            mirror.removed(name);
+        }
+        self.sync_names().map_err(|error| failed("remove", &path, &error))
+    }
+
+    fn list(&mut self) -> Result<Vec<String>, LogError> {
+        let refused = |error: io::Error| failed("list", &self.path, &error);
+        let mut names = Vec::new();
+        for entry in std::fs::read_dir(&self.path).map_err(refused)? {
+            let file = entry.map_err(refused)?.file_name();
+            if let Some(name) = file.to_str().and_then(|file| file.strip_suffix(SUFFIX))
+                && self.file(name).is_ok()
+            {
+                names.push(name.to_owned());
+            }
+        }
+        names.sort();
+        Ok(names)
+    }
+
+    /// A file that is gone by now counts as held: its holder was alive a moment ago and settled it.
+    fn take_over(&mut self, name: &str) -> Result<(), LogError> {
+        if self.held.contains_key(name) {
+            return Ok(());
+        }
+        let path = self.file(name)?;
+        let refused = |error: io::Error| failed("take over", &path, &error);
+        let held = || LogError::Held { name: name.to_owned() };
+        let file = match File::options().read(true).append(true).open(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(held()),
+            file => file.map_err(refused)?,
+        };
+        self.hold(name, file, 0, false)?;
+        // Read only now: until the lock was ours, its holder could still write.
+        let bytes = self.read(name)?;
+        let owner = undo_log::read(&bytes).opened.map(|opened| opened.owner);
+        // Where locks do not reach, as on some network file systems, the owner's life decides.
+        if owner.is_some_and(|owner| owner.pid != std::process::id() && process::is_alive(&owner)) {
+            self.held.remove(name);
+            return Err(held());
+        }
+        if let Some(log) = self.held.get_mut(name) {
+            log.length = bytes.len() as u64;
+            log.torn = bytes.last().is_some_and(|last| *last != b'\n');
+        }
+        Ok(())
+    }
+}
+
+impl Held {
+    /// Adds whole lines and syncs them. What a failed write leaves is taken away again, or else closed off with a
+    /// newline before the next line: glued to it, that one would be lost.
+    fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let lines = if self.torn { [b"\n", bytes].concat() } else { bytes.to_vec() };
+        let written = self.file.write_all(&lines).and_then(|()| self.file.sync_data());
+        match &written {
+            Ok(()) => {
+                self.length += lines.len() as u64;
+                self.torn = false;
+            }
+            Err(_) => self.torn = self.torn || ftruncate(&self.file, self.length).is_err(),
+        }
+        written
+    }
+}
+
+/// The folder as a mirror's reader sees it: what it heard counts, whatever became of the file.
+pub struct MirroredFolder {
+    folder: Folder,
+    heard: BTreeMap<String, Vec<u8>>,
+}
+
+impl MirroredFolder {
+    /// Nothing is heard yet.
+    pub fn new(folder: Folder) -> Self {
+        Self { folder, heard: BTreeMap::new() }
+    }
+
+    /// Takes in one line of a [`MirrorWriter`], with or without its newline. A line that makes no sense, such as one
+    /// that was cut when its writer was killed, is passed over: it is in the file.
+    pub fn hear(&mut self, line: &[u8]) {
+        let line = line.strip_suffix(b"\n").unwrap_or(line);
+        let word = |bytes: &[u8]| std::str::from_utf8(bytes).map(str::to_owned).ok();
+        if let Some(name) = line.strip_prefix(b"remove ").and_then(word) {
+            self.heard.remove(&name);
+        } else if let Some(rest) = line.strip_prefix(b"append ")
+            && let Some(space) = rest.iter().position(|byte| *byte == b' ')
+            && let Some(name) = word(&rest[..space])
+            && is_whole(&rest[space + 1..])
+        {
+            let lines = self.heard.entry(name).or_default();
+            lines.extend_from_slice(&rest[space + 1..]);
+            lines.push(b'\n');
+        }
+    }
+
+    /// Whether nothing that was heard is still owed.
+    pub fn is_settled(&self) -> bool {
+        self.heard.is_empty()
+    }
+}
+
+impl Disk for MirroredFolder {
+    fn create(&mut self, name: &str) -> Result<(), LogError> {
+        self.folder.create(name)
+    }
+
+    fn append(&mut self, name: &str, bytes: &[u8]) -> Result<(), LogError> {
+        if let Some(lines) = self.heard.get_mut(name) {
+            lines.extend_from_slice(bytes);
+        }
+        self.folder.append(name, bytes)
+    }
+
+    /// What was heard, then what stands in the file alone. Damaged lines of the file are left out where the file was
+    /// heard, since their whole text was heard too.
+    fn read(&mut self, name: &str) -> Result<Vec<u8>, LogError> {
+        let Some(heard) = self.heard.get(name) else { return self.folder.read(name) };
+        let known: BTreeSet<&[u8]> = heard.split(|byte| *byte == b'\n').collect();
+        let mut merged = heard.clone();
+        let file = self.folder.read(name).unwrap_or_default();
+        for line in file.split(|byte| *byte == b'\n').filter(|line| !known.contains(line) && is_whole(line)) {
+            merged.extend_from_slice(line);
+            merged.push(b'\n');
+        }
+        Ok(merged)
+    }
+
+    fn remove(&mut self, name: &str) -> Result<(), LogError> {
+        self.heard.remove(name);
+        self.folder.remove(name)
+    }
+
+    fn list(&mut self) -> Result<Vec<String>, LogError> {
+        // What was heard must be undone though the folder is gone.
+        let listed = match self.folder.list() {
+            Err(error) if self.heard.is_empty() => return Err(error),
+            listed => listed.unwrap_or_default(),
+        };
+        let names: BTreeSet<String> = listed.into_iter().chain(self.heard.keys().cloned()).collect();
+        Ok(names.into_iter().collect())
+    }
+
+    fn take_over(&mut self, name: &str) -> Result<(), LogError> {
+        let missing = self.folder.file(name).is_ok_and(|path| !path.exists());
+        if missing && let Some(lines) = self.heard.get(name).cloned() {
+            self.folder.create(name)?;
+            return self.folder.append(name, &lines);
+        }
+        self.folder.take_over(name)
+    }
+}
+
+/// Whether a line without its newline is a record that can be read.
+fn is_whole(line: &[u8]) -> bool {
+    // A damaged line counts as damage only where another follows it.
+    !line.is_empty() && undo_log::read(&[line, b"\n"].concat()).damaged_lines == 0
+}
+
+/// An error with what to do about it.
+fn failed(deed: &'static str, path: &Path, error: &io::Error) -> LogError {
+    let advice = match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => "; free some space there",
+        io::ErrorKind::ReadOnlyFilesystem => "; set SQUALL_STATE to a folder that can be written",
+        io::ErrorKind::PermissionDenied => {
+            "; run as the user who owns that folder, or set SQUALL_STATE to one of your own"
+        }
+        io::ErrorKind::AlreadyExists => "; an injection of that name is still owed: run `squall recover`",
+        _ => "",
+    };
+    LogError::Disk { deed, name: path.display().to_string(), cause: format!("{error}{advice}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use squall_model::step::{ProcessRef, Signal};
+    use squall_model::undo::{Reverted, Undo};
+    use squall_model::undo_log::{Contents, Logged, Opened, UndoLog};
+    use squall_model::units::Duration;
+    use std::os::unix::fs::PermissionsExt;
+    use std::process::Command;
+    use std::sync::{Arc, Mutex};
+
+    fn opened(name: &str, owner: ProcessRef) -> Opened {
+        Opened {
+            version: undo_log::VERSION,
+            injection: name.to_owned(),
+            run: "run".into(),
+            fault: "process.pause".into(),
+            target: "sleep".into(),
+            owner,
+            at: "2026-01-01T00:00:00Z".into(),
+            lease: Duration(std::time::Duration::from_secs(5)),
+            claims: Vec::new(),
+        }
+    }
+
+    fn step() -> squall_model::step::Step {
+        let process = process::own().unwrap();
+        squall_model::step::Step::Signal(squall_model::step::SignalStep { process, signal: Signal::Stop })
+    }
+
+    fn undo() -> Undo {
+        Undo::Signal { process: process::own().unwrap(), signal: Signal::Cont }
+    }
+
+    fn folder() -> (tempfile::TempDir, Folder) {
+        let state = tempfile::tempdir().unwrap();
+        let folder = Folder::open(state.path().join("live")).unwrap();
+        (state, folder)
+    }
+
+    fn contents(disk: &mut impl Disk, name: &str) -> Contents {
+        undo_log::read(&disk.read(name).unwrap())
+    }
+
+    /// What a log's holder leaves when it is killed: the file, and no lock.
+    fn abandoned(folder: &mut Folder, name: &str) {
+        let owner = ProcessRef { start_time: 1, ..process::own().unwrap() };
+        let mut log = UndoLog::open(folder, opened(name, owner)).unwrap();
+        let (step, undo) = (step(), undo());
+        let _: Logged<'_> = log.intend(folder, 0, &step, &undo).unwrap();
+        folder.held.remove(name);
+    }
+
+    #[test]
+    fn a_log_is_written_read_and_settled() {
+        let (_state, mut folder) = folder();
+        let mut log = UndoLog::open(&mut folder, opened("a-1", process::own().unwrap())).unwrap();
+        let (step, undo) = (step(), undo());
+        log.intend(&mut folder, 0, &step, &undo).unwrap();
+        log.applied(&mut folder, 0).unwrap();
+        assert_eq!(folder.list().unwrap(), ["a-1"]);
+        assert_eq!(contents(&mut folder, "a-1").owed, [(0, undo)]);
+        let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode(&folder.path), 0o700);
+        assert_eq!(mode(&folder.path.join("a-1.undo")), 0o600);
+        log.reverted(&mut folder, 0, &Reverted::Undone { looked_at: "x".into() }).unwrap();
+        assert_eq!(contents(&mut folder, "a-1").owed, []);
+        log.close(&mut folder).unwrap();
+        assert_eq!(folder.list().unwrap(), [""; 0]);
+        folder.remove("a-1").unwrap();
+    }
+
+    #[test]
+    fn a_living_holder_keeps_its_log() {
+        let (state, mut folder) = folder();
+        UndoLog::open(&mut folder, opened("a-1", process::own().unwrap())).unwrap();
+        let mut other = Folder::open(state.path().join("live")).unwrap();
+        assert_eq!(other.take_over("a-1"), Err(LogError::Held { name: "a-1".into() }));
+        assert!(matches!(other.append("a-1", b"x\n"), Err(LogError::Disk { .. })));
+        let message = other.create("a-1").unwrap_err().to_string();
+        assert!(message.contains("squall recover"), "{message}");
+        drop(folder);
+        other.take_over("a-1").unwrap();
+        other.take_over("a-1").unwrap();
+        assert_eq!(other.take_over("gone"), Err(LogError::Held { name: "gone".into() }));
+    }
+
+    #[test]
+    fn without_a_lock_the_owners_life_decides() {
+        let (state, mut folder) = folder();
+        let alive = process::reference(std::os::unix::process::parent_id()).unwrap();
+        UndoLog::open(&mut folder, opened("a-1", alive)).unwrap();
+        folder.held.clear();
+        let mut other = Folder::open(state.path().join("live")).unwrap();
+        assert_eq!(other.take_over("a-1"), Err(LogError::Held { name: "a-1".into() }));
+        abandoned(&mut folder, "b-2");
+        other.take_over("b-2").unwrap();
+    }
+
+    #[test]
+    fn a_torn_last_line_does_not_spoil_the_next() {
+        let (_state, mut folder) = folder();
+        abandoned(&mut folder, "a-1");
+        let path = folder.path.join("a-1.undo");
+        let mut bytes = std::fs::read(&path).unwrap();
+        bytes.extend_from_slice(b"01234567 {\"record\":\"appl");
+        std::fs::write(&path, bytes).unwrap();
+        folder.take_over("a-1").unwrap();
+        UndoLog::resume("a-1").reverted(&mut folder, 0, &Reverted::Undone { looked_at: "x".into() }).unwrap();
+        assert_eq!(contents(&mut folder, "a-1").owed, []);
+    }
+
+    #[test]
+    fn what_is_not_ours_is_passed_over_and_odd_names_are_refused() {
+        let (_state, mut folder) = folder();
+        for foreign in ["notes.txt", "a b.undo", ".undo", "x.undo~"] {
+            std::fs::write(folder.path.join(foreign), "").unwrap();
+        }
+        folder.create("a-1").unwrap();
+        assert_eq!(folder.list().unwrap(), ["a-1"]);
+        for name in ["", "../x", "a/b", "a.b", "ü", &"x".repeat(201)] {
+            assert!(matches!(folder.create(name), Err(LogError::Disk { .. })), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_folder_that_cannot_be_written_is_named_with_a_remedy() {
+        let message = Folder::open("/proc/sqt/live").err().unwrap().to_string();
+        assert!(message.contains("/proc/sqt/live"), "{message}");
+        let (_state, mut folder) = folder();
+        std::fs::remove_dir(&folder.path).unwrap();
+        assert!(folder.create("a-1").unwrap_err().to_string().contains("a-1.undo"));
+        assert!(folder.list().is_err());
+    }
+
+    /// Runs one test of this file again, inside a mount namespace of its own with a tiny disk at `$SQT_DISK`.
+    fn again_on_a_disk(test: &str, options: &str) {
+        let disk = tempfile::tempdir().unwrap();
+        let script =
+            format!("mount -t tmpfs -o {options} sqt-disk \"$SQT_DISK\" && exec \"$0\" --exact {test}");
+        let output = Command::new("unshare")
+            .args(["--mount", "sh", "-c", &script])
+            .arg(std::env::current_exe().unwrap())
+            .env("SQT_DISK", disk.path())
+            .output();
+        match output {
+            Ok(output) if output.status.success() => {}
+            Ok(output) => {
+                let text = [output.stdout, output.stderr].concat();
+                let text = String::from_utf8_lossy(&text);
+                // A failed assertion is the test's; anything before it is the machine's.
+                assert!(!text.contains("panicked"), "{text}");
+                println!("skipped: could not mount a small disk: {text}");
+            }
+            Err(error) => println!("skipped: could not run unshare: {error}"),
+        }
+    }
+
+    #[test]
+    fn a_full_disk_is_an_error_and_loses_nothing() {
+        let Ok(disk) = std::env::var("SQT_DISK") else {
+            return again_on_a_disk("disk::tests::a_full_disk_is_an_error_and_loses_nothing", "size=16k");
+        };
+        let mut folder = Folder::open(Path::new(&disk).join("live")).unwrap();
+        let owner = ProcessRef { start_time: 1, ..process::own().unwrap() };
+        let mut log = UndoLog::open(&mut folder, opened("a-1", owner)).unwrap();
+        let (step, undo) = (step(), undo());
+        let mut written = 0;
+        let error = loop {
+            match log.intend(&mut folder, written, &step, &undo) {
+                Ok(_) => written += 1,
+                Err(error) => break error.to_string(),
+            }
+            assert!(written < 1000, "the disk never became full");
+        };
+        assert!(error.contains("No space left") && error.contains("free some space"), "{error}");
+        let read = contents(&mut folder, "a-1");
+        assert_eq!((read.owed.len(), read.damaged_lines), (written, 0));
+        assert!(folder.read("a-1").unwrap().ends_with(b"\n"), "half a line was left");
+        log.close(&mut folder).unwrap();
+        assert_eq!(folder.list().unwrap(), [""; 0]);
+    }
+
+    #[test]
+    fn a_read_only_disk_is_an_error_with_a_remedy() {
+        let Ok(disk) = std::env::var("SQT_DISK") else {
+            return again_on_a_disk("disk::tests::a_read_only_disk_is_an_error_with_a_remedy", "size=16k,ro");
+        };
+        let message = Folder::open(Path::new(&disk).join("live")).err().unwrap().to_string();
+        assert!(message.contains("SQUALL_STATE"), "{message}");
+        let mut folder = Folder::open(&disk).unwrap();
+        let message = folder.create("a-1").unwrap_err().to_string();
+        assert!(message.contains("SQUALL_STATE"), "{message}");
+    }
+
+    /// A mirror that the test reads.
+    #[derive(Clone, Default)]
+    struct Tape(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Tape {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    /// A log as its dead owner left it, and the mirror's view of it.
+    fn mirrored() -> (tempfile::TempDir, PathBuf, MirroredFolder) {
+        let (state, mut folder) = folder();
+        let tape = Tape::default();
+        folder.set_mirror(Some(Box::new(MirrorWriter::new(tape.clone()))));
+        abandoned(&mut folder, "b-2");
+        folder.take_over("b-2").unwrap();
+        folder.remove("b-2").unwrap();
+        abandoned(&mut folder, "a-1");
+        drop(folder);
+        let mut mirrored = MirroredFolder::new(Folder::open(state.path().join("live")).unwrap());
+        let heard = tape.0.lock().unwrap().clone();
+        heard.split_inclusive(|byte| *byte == b'\n').for_each(|line| mirrored.hear(line));
+        mirrored.hear(b"append a-1 torn");
+        mirrored.hear(b"nonsense\n");
+        let path = state.path().join("live/a-1.undo");
+        (state, path, mirrored)
+    }
+
+    #[test]
+    fn a_mirror_heals_a_log_that_was_cut_overwritten_or_deleted() {
+        let damages: [fn(&Path); 4] = [
+            |_| (),
+            |path| File::options().write(true).open(path).unwrap().set_len(20).unwrap(),
+            |path| std::fs::write(path, vec![b'#'; 700]).unwrap(),
+            |path| std::fs::remove_file(path).unwrap(),
+        ];
+        for damage in damages {
+            let (_state, path, mut mirrored) = mirrored();
+            assert!(!mirrored.is_settled());
+            damage(&path);
+            assert_eq!(mirrored.list().unwrap(), ["a-1"]);
+            mirrored.take_over("a-1").unwrap();
+            let read = contents(&mut mirrored, "a-1");
+            assert_eq!((read.owed.as_slice(), read.damaged_lines), ([(0, undo())].as_slice(), 0));
+            let outcome = Reverted::Undone { looked_at: "x".into() };
+            UndoLog::resume("a-1").reverted(&mut mirrored, 0, &outcome).unwrap();
+            assert_eq!(contents(&mut mirrored, "a-1").owed, []);
+            mirrored.remove("a-1").unwrap();
+            assert!(mirrored.is_settled());
+            assert_eq!(mirrored.list().unwrap(), [""; 0]);
+        }
+    }
+
+    #[test]
+    fn lines_that_the_mirror_did_not_hear_are_read_from_the_file() {
+        let (state, _path, mut mirrored) = mirrored();
+        let mut folder = Folder::open(state.path().join("live")).unwrap();
+        folder.take_over("a-1").unwrap();
+        UndoLog::resume("a-1").reverted(&mut folder, 0, &Reverted::Undone { looked_at: "x".into() }).unwrap();
+        assert_eq!(contents(&mut mirrored, "a-1").owed, []);
+    }
+}

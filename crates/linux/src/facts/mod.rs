@@ -1,0 +1,142 @@
+//! Facts about the host, and what a target turns out to be on it. Reads only.
+
+pub mod process;
+
+use crate::step::failed;
+use crate::sys::cgroup::{Controller, Version};
+use crate::sys::{cgroup, memory};
+use squall_model::facts::{Feature, HostFacts, Privilege, Scope, Subject};
+use squall_model::machine::MachineError;
+use squall_model::target::Target;
+use squall_model::units::Size;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, ToSocketAddrs};
+
+/// Looks at the host.
+pub fn host() -> Result<HostFacts, MachineError> {
+    let memory = memory::read().map_err(|error| failed("read the host's memory", &error))?;
+    Ok(HostFacts {
+        boot_id: crate::sys::process::boot_id().to_owned(),
+        kernel: rustix::system::uname().release().to_string_lossy().into_owned(),
+        cpus: processors(),
+        memory_total: Size(memory.total),
+        memory_available: Size(memory.available),
+        privileges: privileges()?,
+        features: features(),
+    })
+}
+
+/// Finds what a target names, as things of a scope.
+pub fn resolve(scope: Scope, target: &Target) -> Result<Vec<Subject>, MachineError> {
+    match (scope, target) {
+        (Scope::Process, Target::Process(selector)) => {
+            Ok(process::strikeable(selector)?.into_iter().map(Subject::Process).collect())
+        }
+        (Scope::Resource, Target::Process(selector)) => Ok(process::by_control_groups(selector)?),
+        (Scope::Resource, Target::Host(_)) => Ok(vec![Subject::Resource { processes: Vec::new() }]),
+        (Scope::Process, _) => Err(misfit("strikes processes", "{process: {name: …}}", target)),
+        (Scope::Resource, _) => {
+            Err(misfit("strikes a host or control groups", "{host: true} or {process: {name: …}}", target))
+        }
+        (Scope::Network, _) => Err(MachineError::Unsupported {
+            message: format!("could not look at {target}: this build of Squall has no network steps"),
+        }),
+    }
+}
+
+/// Looks up host names. A name without an address is an error.
+pub fn addresses(names: &[String]) -> Result<BTreeMap<String, Vec<IpAddr>>, MachineError> {
+    let look_up = |name: &String| {
+        let found = (name.as_str(), 0).to_socket_addrs().map_err(|error| MachineError::NotFound {
+            message: format!(
+                "could not find the address of {name:?}: {error}; check the name, or give an address"
+            ),
+        })?;
+        let addresses: BTreeSet<IpAddr> = found.map(|address| address.ip()).collect();
+        Ok((name.clone(), addresses.into_iter().collect()))
+    };
+    names.iter().map(look_up).collect()
+}
+
+/// Processors that our threads, and so our workers, may run on.
+fn processors() -> u32 {
+    let allowed = rustix::thread::sched_getaffinity(None).map(|set| set.count());
+    allowed.unwrap_or(1).max(1)
+}
+
+/// Numbers of capabilities are those of `include/uapi/linux/capability.h`.
+fn privileges() -> Result<BTreeSet<Privilege>, MachineError> {
+    let status = crate::sys::process::status(std::process::id())
+        .map_err(|error| failed("read our own capabilities", &error))?;
+    let all = [
+        (Privilege::DacOverride, 1),
+        (Privilege::Kill, 5),
+        (Privilege::NetAdmin, 12),
+        (Privilege::SysPtrace, 19),
+        (Privilege::SysAdmin, 21),
+    ];
+    let has = |bit: u32| status.capabilities & (1 << bit) != 0;
+    Ok(all.into_iter().filter(|(_, bit)| has(*bit)).map(|(privilege, _)| privilege).collect())
+}
+
+/// What the kernel can do.
+fn features() -> BTreeSet<Feature> {
+    let trees = cgroup::trees().unwrap_or_default();
+    let own = std::process::id();
+    let group = |controller| cgroup::of_process(own, controller, &trees).ok().flatten();
+    let versions =
+        [Controller::Cpu, Controller::Memory].map(|controller| group(controller).map(|group| group.version));
+    let mut features = BTreeSet::new();
+    if versions == [Some(Version::V1); 2] {
+        features.insert(Feature::CgroupV1);
+    }
+    if versions == [Some(Version::V2); 2] {
+        features.insert(Feature::CgroupV2);
+    }
+    features
+}
+
+fn misfit(does: &str, wanted: &str, target: &Target) -> MachineError {
+    MachineError::Refused { message: format!("this fault {does}: its target must be {wanted}, not {target}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use squall_model::target::ProcessSelector;
+
+    #[test]
+    fn the_host_is_as_other_programs_see_it() {
+        let host = host().unwrap();
+        let output = std::process::Command::new("nproc").output().unwrap();
+        assert_eq!(String::from_utf8_lossy(&output.stdout).trim(), host.cpus.to_string());
+        let output = std::process::Command::new("uname").arg("-r").output().unwrap();
+        assert_eq!(String::from_utf8_lossy(&output.stdout).trim(), host.kernel);
+        assert!(host.memory_available <= host.memory_total);
+        assert_eq!(host.privileges.contains(&Privilege::Kill), rustix::process::geteuid().is_root());
+    }
+
+    #[test]
+    fn a_scope_takes_only_targets_of_its_kind() {
+        for (scope, target) in [
+            (Scope::Process, Target::Host(true)),
+            (Scope::Process, Target::Interface("lo".into())),
+            (Scope::Resource, Target::Netns("sqt".into())),
+        ] {
+            let error = resolve(scope, &target).unwrap_err();
+            assert!(matches!(&error, MachineError::Refused { .. }), "{error}");
+        }
+        let host = resolve(Scope::Resource, &Target::Host(true)).unwrap();
+        assert_eq!(host, [Subject::Resource { processes: vec![] }]);
+        let nothing = ProcessSelector { name: Some("sqt-no-such".into()), ..Default::default() };
+        assert_eq!(resolve(Scope::Process, &Target::Process(nothing)).unwrap(), []);
+    }
+
+    #[test]
+    fn names_are_looked_up() {
+        let found = addresses(&["localhost".to_owned(), "10.0.0.7".to_owned()]).unwrap();
+        assert!(found["localhost"].iter().all(IpAddr::is_loopback) && !found["localhost"].is_empty());
+        assert_eq!(found["10.0.0.7"], ["10.0.0.7".parse::<IpAddr>().unwrap()]);
+        assert!(matches!(addresses(&["sqt.invalid".to_owned()]), Err(MachineError::NotFound { .. })));
+    }
+}

@@ -1,0 +1,83 @@
+//! The real machine: the door through which the engine looks at a Linux host and changes it.
+
+use crate::step::file_value::Writes;
+use crate::step::worker::Workers;
+use crate::{facts, step};
+use squall_model::facts::{HostFacts, Scope, Subject};
+use squall_model::machine::{Leftover, Machine, MachineError};
+use squall_model::step::Step;
+use squall_model::target::Target;
+use squall_model::undo::{Evidence, Reverted, Undo};
+use squall_model::undo_log::Logged;
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+/// This host. What it remembers (the pipes of workers, what a file read before) serves evidence only; everything can
+/// be undone by another that knows nothing but the undo record.
+#[derive(Debug)]
+pub struct LinuxMachine {
+    pub(crate) workers: Workers,
+    pub(crate) writes: Writes,
+}
+
+impl LinuxMachine {
+    /// This host, with the running program as its workers' program.
+    pub fn new() -> Self {
+        Self::with_worker_program("/proc/self/exe")
+    }
+
+    /// This host, with another program that takes `worker MARK JOB`.
+    pub fn with_worker_program(program: impl Into<PathBuf>) -> Self {
+        Self { workers: Workers::new(program.into()), writes: Writes::default() }
+    }
+}
+
+impl Default for LinuxMachine {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Machine for LinuxMachine {
+    fn host(&mut self) -> Result<HostFacts, MachineError> {
+        facts::host()
+    }
+
+    fn resolve(&mut self, scope: Scope, target: &Target) -> Result<Vec<Subject>, MachineError> {
+        facts::resolve(scope, target)
+    }
+
+    fn addresses(&mut self, names: &[String]) -> Result<BTreeMap<String, Vec<IpAddr>>, MachineError> {
+        facts::addresses(names)
+    }
+
+    fn capture(&mut self, step: &Step, _injection: &str) -> Result<Undo, MachineError> {
+        step::capture(step)
+    }
+
+    fn apply(&mut self, logged: Logged<'_>) -> Result<(), MachineError> {
+        step::apply(self, logged.step())
+    }
+
+    fn observe(&mut self, step: &Step, undo: &Undo) -> Result<Evidence, MachineError> {
+        step::observe(self, step, undo)
+    }
+
+    fn revert(&mut self, undo: &Undo) -> Result<Reverted, MachineError> {
+        step::revert(self, undo)
+    }
+
+    fn leftovers(&mut self) -> Result<Vec<Leftover>, MachineError> {
+        Ok(self.workers.leftovers().into_iter().map(|(_, leftover)| leftover).collect())
+    }
+
+    fn remove(&mut self, leftover: &Leftover) -> Result<Reverted, MachineError> {
+        match self.workers.remove(leftover)? {
+            Some(outcome) => Ok(outcome),
+            None => Err(MachineError::NotFound {
+                message: format!("could not remove {}: nothing of that kind is known here", leftover.what),
+            }),
+        }
+    }
+}

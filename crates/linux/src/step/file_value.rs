@@ -1,0 +1,236 @@
+//! Values written to files of the kernel: read before, written, read again; written back only over our own.
+//!
+//! A file that is a button, such as `drop_caches`, has no value of its own: nothing is put back, and its effect is what
+//! is seen elsewhere before and after.
+
+use crate::step::failed;
+use crate::sys::{memory, process};
+use squall_model::facts::Privilege;
+use squall_model::machine::MachineError;
+use squall_model::step::FileValueStep;
+use squall_model::undo::{Difference, Evidence, Reverted, Undo};
+use squall_model::units::Size;
+use std::collections::BTreeMap;
+use std::io::{self, Write};
+
+/// The button that drops the page cache and other kernel caches.
+const DROP_CACHES: &str = "/proc/sys/vm/drop_caches";
+
+/// What is remembered of writes while this machine lives.
+#[derive(Debug, Default)]
+pub(crate) struct Writes {
+    /// What a file read right after the write: the kernel may show our value in other words.
+    shown: BTreeMap<String, String>,
+    /// Bytes of kernel caches before and after the button was pressed.
+    caches: Option<(u64, u64)>,
+}
+
+/// Reads the value to be written back.
+pub(crate) fn capture(step: &FileValueStep) -> Result<Undo, MachineError> {
+    if !step.restore {
+        let why = format!("nothing: {} is a button, the kernel fills by itself what it empties", step.path);
+        return Ok(Undo::Nothing { why });
+    }
+    let before = read(&step.path).map_err(|error| refused("read", &step.path, &error))?;
+    Ok(Undo::FileValue {
+        path: step.path.clone(),
+        before,
+        ours: step.value.clone(),
+        boot_id: process::boot_id().to_owned(),
+    })
+}
+
+/// Writes the value.
+pub(crate) fn apply(step: &FileValueStep, writes: &mut Writes) -> Result<(), MachineError> {
+    let caches = || memory::read().map_or(0, |memory| memory.caches);
+    let before = caches();
+    write(&step.path, &step.value).map_err(|error| refused("write", &step.path, &error))?;
+    if step.path == DROP_CACHES {
+        writes.caches = Some((before, caches()));
+    }
+    if step.restore {
+        let shown = read(&step.path).map_err(|error| refused("read", &step.path, &error))?;
+        writes.shown.insert(step.path.clone(), shown);
+    }
+    Ok(())
+}
+
+/// Looks whether the value is there, or what the button did.
+pub(crate) fn observe(step: &FileValueStep, undo: &Undo, writes: &Writes) -> Result<Evidence, MachineError> {
+    if step.path == DROP_CACHES {
+        return Ok(dropped(writes.caches));
+    }
+    let Undo::FileValue { before, ours, .. } = undo else {
+        return Ok(Evidence::seen(format!("{} was written", step.path)));
+    };
+    let now = read(&step.path).map_err(|error| refused("read", &step.path, &error))?;
+    let says = format!("{} reads {now:?}", step.path);
+    let is_ours = now == *ours || (now != *before && writes.shown.get(&step.path) == Some(&now));
+    Ok(if is_ours { Evidence::seen(says) } else { Evidence::not_seen(says) })
+}
+
+fn dropped(caches: Option<(u64, u64)>) -> Evidence {
+    let Some((before, after)) = caches else {
+        return Evidence::not_seen("the caches have not been dropped yet");
+    };
+    let freed = before.saturating_sub(after);
+    let says = format!("caches fell from {} to {}", Size(before), Size(after));
+    let evidence = if freed > 0 {
+        Evidence::seen(says)
+    } else {
+        Evidence::not_seen(format!("caches did not shrink ({} before, {} after)", Size(before), Size(after)))
+    };
+    evidence.with("freed_bytes", freed as f64)
+}
+
+/// Writes the value before back over ours, and looks again. A value that is neither is somebody else's.
+pub(crate) fn revert(
+    path: &str,
+    before: &str,
+    ours: &str,
+    boot_id: &str,
+    writes: &mut Writes,
+) -> Result<Reverted, MachineError> {
+    let found = |value: &str| format!("{path} reads {value:?}");
+    if boot_id != process::boot_id() {
+        let looked_at = format!("the host was restarted, which reset {path}");
+        return Ok(Reverted::AlreadyGone { looked_at });
+    }
+    let now = match read(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            return Ok(Reverted::AlreadyGone { looked_at: format!("{path} is gone") });
+        }
+        now => now.map_err(|error| refused("read", path, &error))?,
+    };
+    let drifted = |now: &str| {
+        Reverted::Drifted(Difference {
+            looked_at: path.to_owned(),
+            before: before.to_owned(),
+            now: now.to_owned(),
+            remedy: format!("echo '{before}' > {path}"),
+        })
+    };
+    if now == before {
+        return Ok(Reverted::AlreadyGone { looked_at: found(&now) });
+    }
+    if now != ours && writes.shown.get(path) != Some(&now) {
+        return Ok(drifted(&now));
+    }
+    write(path, before).map_err(|error| refused("write", path, &error))?;
+    let now = read(path).map_err(|error| refused("read", path, &error))?;
+    if now != before {
+        return Ok(drifted(&now));
+    }
+    writes.shown.remove(path);
+    Ok(Reverted::Undone { looked_at: found(&now) })
+}
+
+fn read(path: &str) -> io::Result<String> {
+    Ok(std::fs::read_to_string(path)?.trim_end_matches('\n').to_owned())
+}
+
+/// Writes to a file that is there already; never makes one.
+fn write(path: &str, value: &str) -> io::Result<()> {
+    std::fs::File::options().write(true).truncate(true).open(path)?.write_all(value.as_bytes())
+}
+
+fn refused(verb: &str, path: &str, error: &io::Error) -> MachineError {
+    match error.kind() {
+        io::ErrorKind::NotFound => MachineError::NotFound {
+            message: format!("could not {verb} {path}: this kernel has no such file"),
+        },
+        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => MachineError::Forbidden {
+            message: format!(
+                "could not {verb} {path}: {error}; it belongs to root: run with --sudo, or as root (in a container, \
+                 with /proc/sys writable)"
+            ),
+            needs: Some(Privilege::DacOverride),
+        },
+        _ => failed(format_args!("{verb} {path}"), error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use squall_model::undo::Effect;
+
+    struct Scene {
+        file: tempfile::NamedTempFile,
+        writes: Writes,
+    }
+
+    impl Scene {
+        fn new(value: &str) -> Self {
+            let mut file = tempfile::NamedTempFile::new().unwrap();
+            file.write_all(value.as_bytes()).unwrap();
+            Self { file, writes: Writes::default() }
+        }
+        fn step(&self, value: &str) -> FileValueStep {
+            let path = self.file.path().to_str().unwrap().to_owned();
+            FileValueStep { path, value: value.to_owned(), restore: true }
+        }
+        fn revert(&mut self, undo: &Undo) -> Reverted {
+            let Undo::FileValue { path, before, ours, boot_id } = undo else { panic!("{undo:?}") };
+            revert(path, before, ours, boot_id, &mut self.writes).unwrap()
+        }
+    }
+
+    #[test]
+    fn a_value_is_written_seen_and_put_back() {
+        let mut scene = Scene::new("60\n");
+        let step = scene.step("10");
+        let undo = capture(&step).unwrap();
+        assert!(matches!(scene.revert(&undo), Reverted::AlreadyGone { .. }));
+        apply(&step, &mut scene.writes).unwrap();
+        assert_eq!(observe(&step, &undo, &scene.writes).unwrap().effect, Effect::Seen);
+        assert!(matches!(scene.revert(&undo), Reverted::Undone { .. }));
+        assert_eq!(std::fs::read_to_string(scene.file.path()).unwrap(), "60");
+        assert_eq!(observe(&step, &undo, &scene.writes).unwrap().effect, Effect::NotSeen);
+        assert!(matches!(scene.revert(&undo), Reverted::AlreadyGone { .. }));
+    }
+
+    #[test]
+    fn somebody_elses_value_is_left_alone_and_reported() {
+        let mut scene = Scene::new("60");
+        let step = scene.step("10");
+        let undo = capture(&step).unwrap();
+        apply(&step, &mut scene.writes).unwrap();
+        std::fs::write(scene.file.path(), "33").unwrap();
+        let Reverted::Drifted(difference) = scene.revert(&undo) else { panic!("not seen") };
+        assert_eq!((difference.before.as_str(), difference.now.as_str()), ("60", "33"));
+        assert_eq!(std::fs::read_to_string(scene.file.path()).unwrap(), "33");
+    }
+
+    #[test]
+    fn another_boots_value_and_a_missing_file_need_no_undo() {
+        let mut scene = Scene::new("60");
+        let step = scene.step("10");
+        let Undo::FileValue { path, before, ours, .. } = capture(&step).unwrap() else { panic!("no undo") };
+        let earlier = revert(&path, &before, &ours, "earlier", &mut scene.writes).unwrap();
+        assert!(matches!(earlier, Reverted::AlreadyGone { .. }));
+        let missing = FileValueStep { path: "/proc/sys/vm/sqt-none".into(), ..step };
+        assert!(matches!(capture(&missing).unwrap_err(), MachineError::NotFound { .. }));
+        let again = revert(&missing.path, "1", "2", process::boot_id(), &mut scene.writes).unwrap();
+        assert!(matches!(again, Reverted::AlreadyGone { .. }));
+    }
+
+    #[test]
+    fn dropping_caches_shows_what_was_freed() {
+        if !rustix::process::geteuid().is_root() {
+            println!("skipped: dropping caches takes root");
+            return;
+        }
+        let mut file = tempfile::NamedTempFile::new_in(env!("CARGO_MANIFEST_DIR")).unwrap();
+        file.write_all(&vec![7; 32 << 20]).unwrap();
+        file.as_file().sync_all().unwrap();
+        let step = FileValueStep { path: DROP_CACHES.into(), value: "3".into(), restore: false };
+        let mut writes = Writes::default();
+        let undo = capture(&step).unwrap();
+        assert_eq!(observe(&step, &undo, &writes).unwrap().effect, Effect::NotSeen);
+        apply(&step, &mut writes).unwrap();
+        let evidence = observe(&step, &undo, &writes).unwrap();
+        assert_eq!(evidence.effect, Effect::Seen, "{}", evidence.summary);
+        assert!(evidence.measures["freed_bytes"] >= f64::from(16 << 20), "{}", evidence.summary);
+    }
+}

@@ -1,0 +1,79 @@
+//! Steps carried out, one file a kind: capture, apply, observe, revert. The match arms here are all that joins them.
+
+pub mod file_value;
+pub mod signal;
+pub mod worker;
+
+use crate::machine::LinuxMachine;
+use squall_model::machine::MachineError;
+use squall_model::step::{ProcessRef, Step};
+use squall_model::undo::{Evidence, Reverted, Undo};
+use std::fmt::Display;
+use std::io;
+
+/// Reads what must be known to undo the step.
+pub(crate) fn capture(step: &Step) -> Result<Undo, MachineError> {
+    match step {
+        Step::Signal(step) => signal::capture(step),
+        Step::FileValue(step) => file_value::capture(step),
+        Step::Worker(step) => Ok(worker::capture(step)),
+        Step::Qdisc(_) | Step::PacketFilter(_) => Err(without_network(step)),
+    }
+}
+
+/// Makes the change.
+pub(crate) fn apply(machine: &mut LinuxMachine, step: &Step) -> Result<(), MachineError> {
+    match step {
+        Step::Signal(step) => signal::apply(step),
+        Step::FileValue(step) => file_value::apply(step, &mut machine.writes),
+        Step::Worker(step) => machine.workers.apply(step),
+        Step::Qdisc(_) | Step::PacketFilter(_) => Err(without_network(step)),
+    }
+}
+
+/// Looks for the effect.
+pub(crate) fn observe(
+    machine: &mut LinuxMachine,
+    step: &Step,
+    undo: &Undo,
+) -> Result<Evidence, MachineError> {
+    match step {
+        Step::Signal(step) => Ok(signal::observe(step)),
+        Step::FileValue(step) => file_value::observe(step, undo, &machine.writes),
+        Step::Worker(step) => Ok(machine.workers.observe(step)),
+        Step::Qdisc(_) | Step::PacketFilter(_) => Err(without_network(step)),
+    }
+}
+
+/// Puts back and looks again.
+pub(crate) fn revert(machine: &mut LinuxMachine, undo: &Undo) -> Result<Reverted, MachineError> {
+    match undo {
+        Undo::Signal { process, signal } => signal::revert(process, *signal),
+        Undo::FileValue { path, before, ours, boot_id } => {
+            file_value::revert(path, before, ours, boot_id, &mut machine.writes)
+        }
+        Undo::Worker { mark, boot_id } => machine.workers.revert(mark, boot_id),
+        Undo::Nothing { why } => Ok(Reverted::AlreadyGone { looked_at: why.clone() }),
+        Undo::Qdisc { .. } | Undo::PacketFilter { .. } => Err(MachineError::Unsupported {
+            message: format!("could not {undo}: this build of Squall has no network steps"),
+        }),
+    }
+}
+
+fn without_network(step: &Step) -> MachineError {
+    MachineError::Unsupported {
+        message: format!("could not make a {} step: this build of Squall has no network steps", step.kind()),
+    }
+}
+
+/// What was tried and what came back.
+pub(crate) fn failed(what: impl Display, error: &io::Error) -> MachineError {
+    MachineError::Failed { message: format!("could not {what}: {error}") }
+}
+
+/// A process that was there when the plan was made.
+pub(crate) fn gone(process: &ProcessRef) -> MachineError {
+    MachineError::NotFound {
+        message: format!("could not find {process}: it has ended since it was planned for; plan again"),
+    }
+}

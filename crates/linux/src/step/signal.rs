@@ -1,0 +1,242 @@
+//! Signals to a process. A stop is taken back by a continue, and a continue of a stopped process by a stop; what other
+//! signals do cannot be taken back and leaves nothing of ours.
+//!
+//! Signals go through a pidfd whose process was looked at, so a later process with the same number is never hit.
+//! A stop stops all threads of the process.
+
+use crate::step::{failed, gone};
+use crate::sys::pidfd::{Pidfd, number};
+use crate::sys::process::{self, Stat};
+use rustix::io::Errno;
+use squall_model::facts::Privilege;
+use squall_model::machine::MachineError;
+use squall_model::step::{ProcessRef, Signal, SignalStep};
+use squall_model::undo::{Difference, Evidence, Reverted, Undo};
+use std::time::{Duration, Instant};
+
+/// How long an effect may take to show: a process that waits for a device stops only when the device answered.
+const SHOWS_WITHIN: Duration = Duration::from_millis(200);
+
+/// How long a continued process may take to run again.
+const RUNS_WITHIN: Duration = Duration::from_secs(1);
+
+/// Reads what must be known to take the signal back. Refuses what could not be.
+pub(crate) fn capture(step: &SignalStep) -> Result<Undo, MachineError> {
+    let process = &step.process;
+    let stat = process::find(process).filter(|stat| !stat.ended()).ok_or_else(|| gone(process))?;
+    let signal = match (step.signal, stat.state) {
+        (Signal::Stop, 'T' | 't') => {
+            let message = format!(
+                "could not pause {process}: it is stopped already (state {}), and continuing it afterwards would not \
+                 leave it as it was; continue it first, or choose another process",
+                stat.state
+            );
+            return Err(MachineError::Refused { message });
+        }
+        (Signal::Stop, _) => Signal::Cont,
+        (Signal::Cont, 'T') => Signal::Stop,
+        (signal, _) => {
+            let why =
+                format!("nothing: {signal} to {process} cannot be taken back and leaves nothing of ours");
+            return Ok(Undo::Nothing { why });
+        }
+    };
+    Ok(Undo::Signal { process: process.clone(), signal })
+}
+
+/// Sends the signal.
+pub(crate) fn apply(step: &SignalStep) -> Result<(), MachineError> {
+    if send(&step.process, step.signal)? { Ok(()) } else { Err(gone(&step.process)) }
+}
+
+/// Looks for what the signal did.
+pub(crate) fn observe(step: &SignalStep) -> Evidence {
+    let process = &step.process;
+    let signal = step.signal;
+    match signal {
+        Signal::Stop => match wait_for(process, SHOWS_WITHIN, |stat| stat.state == 'T') {
+            Some(stat) if stat.state == 'T' => Evidence::seen(format!("{process} is stopped")),
+            Some(stat) => Evidence::not_seen(format!("{process} is not stopped (state {})", stat.state)),
+            None => Evidence::not_seen(format!("{process} is gone")),
+        },
+        Signal::Kill | Signal::Term | Signal::Int | Signal::Quit | Signal::Abrt => {
+            match wait_for(process, SHOWS_WITHIN, Stat::ended).filter(|stat| !stat.ended()) {
+                None => Evidence::seen(format!("{process} has ended")),
+                Some(stat) => Evidence::not_seen(format!("{process} still runs (state {})", stat.state)),
+            }
+        }
+        // What these do is the program's own affair; that it took the signal is all that can be seen.
+        Signal::Cont | Signal::Hup | Signal::Usr1 | Signal::Usr2 => {
+            let taken = |_: &Stat| !is_pending(process, signal);
+            if wait_for(process, SHOWS_WITHIN, taken).is_none_or(|stat| taken(&stat)) {
+                Evidence::seen(format!("{process} has taken {signal}"))
+            } else {
+                Evidence::not_seen(format!("{process} has not taken {signal} yet"))
+            }
+        }
+    }
+}
+
+/// Continues what we stopped (or stops what we continued) and looks again.
+pub(crate) fn revert(process: &ProcessRef, signal: Signal) -> Result<Reverted, MachineError> {
+    let stopped = |stat: &Stat| stat.state == 'T' || is_pending(process, Signal::Stop);
+    let as_before = |stat: &Stat| stat.ended() || stopped(stat) == (signal == Signal::Stop);
+    let look = |stat: &Stat| format!("state of {process}: {}", state_in_words(stat.state));
+    let over = || Reverted::AlreadyGone { looked_at: format!("{process} is gone") };
+    match process::find(process) {
+        None => return Ok(over()),
+        Some(stat) if stat.ended() => return Ok(over()),
+        Some(stat) if as_before(&stat) => return Ok(Reverted::AlreadyGone { looked_at: look(&stat) }),
+        Some(_) => {}
+    }
+    if !send(process, signal)? {
+        return Ok(over());
+    }
+    Ok(match wait_for(process, RUNS_WITHIN, as_before) {
+        None => over(),
+        Some(stat) if as_before(&stat) => Reverted::Undone { looked_at: look(&stat) },
+        Some(stat) => Reverted::Drifted(Difference {
+            looked_at: format!("state of {process}"),
+            before: if signal == Signal::Cont { "running" } else { "stopped" }.to_owned(),
+            now: state_in_words(stat.state).to_owned(),
+            remedy: format!("kill -{} {}", signal.to_string().trim_start_matches("SIG"), process.pid),
+        }),
+    })
+}
+
+/// Sends a signal to exactly this process; says whether it was still there.
+pub fn send(process: &ProcessRef, signal: Signal) -> Result<bool, MachineError> {
+    let sent = match Pidfd::open(process) {
+        Ok(None) => return Ok(false),
+        Ok(Some(pidfd)) => pidfd.send(signal),
+        Err(errno) => Err(errno),
+    };
+    match sent {
+        Ok(()) => Ok(true),
+        Err(Errno::SRCH) => Ok(false),
+        Err(Errno::PERM) => Err(MachineError::Forbidden {
+            message: format!(
+                "could not send {signal} to {process}: it belongs to another user; that takes CAP_KILL: run with \
+                 --sudo, or as root"
+            ),
+            needs: Some(Privilege::Kill),
+        }),
+        Err(errno) => Err(failed(format_args!("send {signal} to {process}"), &errno.into())),
+    }
+}
+
+/// Looks again and again until what is seen will do or the time is over; gives the last look, `None` where the process
+/// is gone.
+fn wait_for(process: &ProcessRef, at_most: Duration, will_do: impl Fn(&Stat) -> bool) -> Option<Stat> {
+    let deadline = Instant::now() + at_most;
+    loop {
+        let stat = process::find(process)?;
+        if will_do(&stat) || Instant::now() >= deadline {
+            return Some(stat);
+        }
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
+
+/// Whether a signal was sent and is not taken yet.
+fn is_pending(process: &ProcessRef, signal: Signal) -> bool {
+    process::status(process.pid)
+        .is_ok_and(|status| status.pending & (1 << (number(signal).as_raw() - 1)) != 0)
+}
+
+fn state_in_words(state: char) -> &'static str {
+    match state {
+        'T' => "stopped",
+        't' => "stopped by a debugger",
+        'Z' | 'X' => "ended",
+        'D' => "waiting for a device",
+        _ => "running",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sys::process::tests::{Victim, wait_until};
+    use squall_model::undo::Effect;
+
+    fn step(victim: &Victim, signal: Signal) -> SignalStep {
+        SignalStep { process: victim.reference(), signal }
+    }
+
+    /// The state letter as `ps` reports it: not through our own reader.
+    fn state_by_ps(pid: u32) -> String {
+        let output = std::process::Command::new("ps").args(["-o", "state=", "-p", &pid.to_string()]).output();
+        String::from_utf8(output.unwrap().stdout).unwrap().trim().to_owned()
+    }
+
+    #[test]
+    fn a_pause_stops_and_its_undo_continues() {
+        let victim = Victim::sleeping();
+        let pause = step(&victim, Signal::Stop);
+        let Undo::Signal { process, signal } = capture(&pause).unwrap() else { panic!("no undo") };
+        assert_eq!(state_by_ps(victim.pid()), "S");
+        // The law: a revert is safe where the step never ran.
+        assert!(matches!(revert(&process, signal).unwrap(), Reverted::AlreadyGone { .. }));
+        apply(&pause).unwrap();
+        assert_eq!(observe(&pause).effect, Effect::Seen);
+        assert_eq!(state_by_ps(victim.pid()), "T");
+        assert!(matches!(revert(&process, signal).unwrap(), Reverted::Undone { .. }));
+        assert_eq!(state_by_ps(victim.pid()), "S");
+        assert_eq!(observe(&pause).effect, Effect::NotSeen);
+        assert!(matches!(revert(&process, signal).unwrap(), Reverted::AlreadyGone { .. }));
+    }
+
+    #[test]
+    fn what_is_stopped_already_is_refused() {
+        let victim = Victim::sleeping();
+        send(&victim.reference(), Signal::Stop).unwrap();
+        wait_until(|| state_by_ps(victim.pid()) == "T");
+        let error = capture(&step(&victim, Signal::Stop)).unwrap_err();
+        assert!(
+            matches!(&error, MachineError::Refused { message } if message.contains("already")),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn a_kill_ends_and_owes_nothing() {
+        let victim = Victim::sleeping();
+        let kill = step(&victim, Signal::Kill);
+        assert!(matches!(capture(&kill).unwrap(), Undo::Nothing { .. }));
+        assert_eq!(observe(&kill).effect, Effect::NotSeen);
+        apply(&kill).unwrap();
+        assert_eq!(observe(&kill).effect, Effect::Seen);
+    }
+
+    #[test]
+    fn a_signal_that_is_ignored_shows_no_effect() {
+        let victim = Victim::start("sh", &["-c", "trap '' TERM; echo; while :; do sleep 1; done"]);
+        wait_until(|| process::children(victim.pid()).is_ok_and(|children| !children.is_empty()));
+        let term = step(&victim, Signal::Term);
+        apply(&term).unwrap();
+        assert_eq!(observe(&term).effect, Effect::NotSeen);
+    }
+
+    #[test]
+    fn a_process_that_is_gone_is_not_found_and_needs_no_undo() {
+        let victim = Victim::sleeping();
+        let pause = step(&victim, Signal::Stop);
+        let process = victim.reference();
+        drop(victim);
+        assert!(matches!(capture(&pause).unwrap_err(), MachineError::NotFound { .. }));
+        assert!(matches!(apply(&pause).unwrap_err(), MachineError::NotFound { .. }));
+        assert!(matches!(revert(&process, Signal::Cont).unwrap(), Reverted::AlreadyGone { .. }));
+        assert_eq!(observe(&pause).effect, Effect::NotSeen);
+    }
+
+    #[test]
+    fn a_paused_process_that_is_killed_needs_no_undo() {
+        let victim = Victim::sleeping();
+        let pause = step(&victim, Signal::Stop);
+        apply(&pause).unwrap();
+        send(&pause.process, Signal::Kill).unwrap();
+        wait_until(|| !process::is_alive(&pause.process));
+        assert!(matches!(revert(&pause.process, Signal::Cont).unwrap(), Reverted::AlreadyGone { .. }));
+    }
+}

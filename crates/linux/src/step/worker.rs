@@ -1,0 +1,335 @@
+//! Workers: processes of our own that must keep running while a fault is active. Undone by ending them.
+//!
+//! A worker is this very program, run as `squall worker MARK JOB`. The mark stands on its command line, so it is found
+//! and ended by any Squall at any time, without a log. It dies with the agent by three nets: the kernel kills it when
+//! the agent dies, its standard input comes to an end, and the warden looks for its mark.
+//!
+//! The pipes are a small protocol: the worker first writes one [`Report`], `Ready` or `Failed`; then for each line
+//! that it reads it writes its [`Evidence`] so far.
+
+use crate::step::failed;
+use crate::step::signal::send;
+use crate::sys::pidfd::Pidfd;
+use crate::sys::{process, wait};
+use serde::{Deserialize, Serialize};
+use squall_model::machine::{Leftover, MachineError};
+use squall_model::step::{ProcessRef, Signal, Work, WorkerStep};
+use squall_model::undo::{Difference, Evidence, Reverted, Undo};
+use std::collections::BTreeMap;
+use std::io::{self, Read, Write};
+use std::os::unix::fs::MetadataExt;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+/// What every worker's mark begins with; the injection follows.
+pub const MARK_PREFIX: &str = "squall-worker:";
+
+/// The subcommand that a worker is run as.
+pub const ROLE: &str = "worker";
+
+/// How long a worker may take to be ready; a busy machine is what some faults are about.
+const READY_WITHIN: Duration = Duration::from_secs(5);
+/// How long a worker may take to say what it has done so far.
+const ANSWERS_WITHIN: Duration = Duration::from_secs(1);
+/// How long a worker may take to end by itself once it is asked to.
+const ENDS_WITHIN: Duration = Duration::from_millis(300);
+/// How long the kernel may take to end it by force; giving back much memory takes a while.
+const KILLED_WITHIN: Duration = Duration::from_secs(5);
+
+/// What a worker is told on its command line, as JSON.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Job {
+    /// What it does.
+    pub work: Work,
+    /// Folders of the control groups that it joins before it begins.
+    pub cgroups: Vec<String>,
+    /// The agent's process number; a worker whose parent is another has lost its agent and ends.
+    pub parent: u32,
+}
+
+/// One line from a worker.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "report", rename_all = "snake_case")]
+pub enum Report {
+    /// It begins.
+    Ready,
+    /// It cannot, and ends.
+    Failed {
+        /// What was tried, what came back, what to do.
+        message: String,
+    },
+    /// What it has done so far.
+    Evidence(Evidence),
+}
+
+/// A worker that this machine started.
+#[derive(Debug)]
+struct Running {
+    child: Child,
+    questions: ChildStdin,
+    answers: ChildStdout,
+    /// Bytes of an answer whose end is not read yet.
+    unread: Vec<u8>,
+}
+
+type Spawning = (Command, mpsc::Sender<io::Result<Child>>);
+
+/// The workers of this machine.
+#[derive(Debug)]
+pub(crate) struct Workers {
+    program: PathBuf,
+    running: BTreeMap<String, Running>,
+    spawner: Option<mpsc::Sender<Spawning>>,
+}
+
+/// Names the worker and the process.
+pub(crate) fn capture(step: &WorkerStep) -> Undo {
+    Undo::Worker { mark: step.mark.clone(), boot_id: process::boot_id().to_owned() }
+}
+
+impl Workers {
+    /// Workers run this program; `/proc/self/exe` for our own.
+    pub(crate) fn new(program: PathBuf) -> Self {
+        Self { program, running: BTreeMap::new(), spawner: None }
+    }
+
+    /// Starts the worker and returns once it is ready.
+    pub(crate) fn apply(&mut self, step: &WorkerStep) -> Result<(), MachineError> {
+        let mark = &step.mark;
+        let could_not = |cause: String| MachineError::Failed {
+            message: format!("could not start worker {mark}: {cause}"),
+        };
+        if let Some(process) = marked(&self.program, |other| other == mark).first() {
+            return Err(could_not(format!("{process} runs already with that mark; run `squall recover`")));
+        }
+        let mut running = self.start(step).map_err(|error| could_not(error.to_string()))?;
+        let outcome = match running.answer(READY_WITHIN) {
+            Ok(Some(Report::Ready)) => Ok(()),
+            Ok(Some(Report::Failed { message })) => Err(could_not(message)),
+            Ok(Some(Report::Evidence(_))) => Err(could_not("it answered before it was ready".to_owned())),
+            Ok(None) => Err(could_not(format!("it was not ready within {} s", READY_WITHIN.as_secs()))),
+            Err(error) => Err(could_not(running.end_in_words().unwrap_or_else(|| error.to_string()))),
+        };
+        // One that failed is kept as well: the revert that follows ends and reaps it.
+        self.running.insert(mark.clone(), running);
+        outcome
+    }
+
+    /// Asks the worker what it has done so far.
+    pub(crate) fn observe(&mut self, step: &WorkerStep) -> Evidence {
+        let Some(running) = self.running.get_mut(&step.mark) else {
+            return Evidence::not_seen(format!("worker {} was not started here", step.mark));
+        };
+        let answer = running.ask(ANSWERS_WITHIN);
+        if let Some(end) = running.end_in_words() {
+            return Evidence::not_seen(format!("the worker has ended: {end}"));
+        }
+        match answer {
+            Ok(Some(Report::Evidence(evidence))) => evidence,
+            Ok(Some(Report::Failed { message })) => Evidence::not_seen(message),
+            Ok(Some(Report::Ready) | None) => Evidence::not_seen("the worker did not answer in time"),
+            Err(error) => Evidence::not_seen(format!("the worker cannot be asked: {error}")),
+        }
+    }
+
+    /// Ends whatever bears the mark, whoever started it, and looks again.
+    pub(crate) fn revert(&mut self, mark: &str, boot_id: &str) -> Result<Reverted, MachineError> {
+        let found = if boot_id == process::boot_id() {
+            marked(&self.program, |other| other == mark)
+        } else {
+            Vec::new()
+        };
+        for process in &found {
+            end(process)?;
+        }
+        if let Some(mut running) = self.running.remove(mark) {
+            // It has ended, or never bore the mark; either way nobody else would reap it.
+            let _ = running.child.kill();
+            let _ = running.child.wait();
+        }
+        let looked_at = format!("no process bears the mark {mark}");
+        let left = marked(&self.program, |other| other == mark);
+        Ok(match left.first().filter(|_| !found.is_empty()) {
+            Some(process) => Reverted::Drifted(Difference {
+                looked_at: format!("worker {mark}"),
+                before: "not running".to_owned(),
+                now: format!("{process} still runs"),
+                remedy: format!("kill -KILL {}", process.pid),
+            }),
+            None if found.is_empty() => Reverted::AlreadyGone { looked_at },
+            None => Reverted::Undone { looked_at },
+        })
+    }
+
+    /// All workers on this machine, ours and others'.
+    pub(crate) fn leftovers(&self) -> Vec<(ProcessRef, Leftover)> {
+        let mut found = Vec::new();
+        for process in marked(&self.program, |mark| mark.starts_with(MARK_PREFIX)) {
+            let Some(mark) = process::command_line(process.pid).ok().and_then(|words| words.get(2).cloned())
+            else {
+                continue; // It ended just now.
+            };
+            let leftover = Leftover {
+                what: format!("worker {mark} (pid {})", process.pid),
+                injection: mark.strip_prefix(MARK_PREFIX).map(str::to_owned),
+                remedy: format!("kill {}", process.pid),
+            };
+            found.push((process, leftover));
+        }
+        found
+    }
+
+    /// Ends a worker that was found as a leftover; `None` where it is none of ours.
+    pub(crate) fn remove(&mut self, leftover: &Leftover) -> Result<Option<Reverted>, MachineError> {
+        let is_worker = leftover.what.starts_with(&format!("worker {MARK_PREFIX}"));
+        let found = self.leftovers().into_iter().find(|(_, found)| found == leftover);
+        let looked_at = format!("{} is gone", leftover.what);
+        Ok(match found {
+            Some((process, _)) => {
+                end(&process)?;
+                Some(Reverted::Undone { looked_at })
+            }
+            None if is_worker => Some(Reverted::AlreadyGone { looked_at }),
+            None => None,
+        })
+    }
+
+    fn start(&mut self, step: &WorkerStep) -> io::Result<Running> {
+        let job = Job { work: step.work.clone(), cgroups: step.cgroups.clone(), parent: std::process::id() };
+        let mut command = Command::new(&self.program);
+        command.arg0("squall").arg(ROLE).arg(&step.mark).arg(serde_json::to_string(&job)?);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).process_group(0);
+        let mut child = self.spawn(command)?;
+        match (child.stdin.take(), child.stdout.take()) {
+            (Some(questions), Some(answers)) => Ok(Running { child, questions, answers, unread: Vec::new() }),
+            _ => Err(io::Error::other("its pipes are missing")),
+        }
+    }
+
+    /// Starts a program on a thread that lives as long as we do: the kernel kills a worker when the *thread* that
+    /// started it ends, and the caller's thread may be one of a pool.
+    fn spawn(&mut self, command: Command) -> io::Result<Child> {
+        let stopped = || io::Error::other("the thread that starts workers has ended");
+        let (answer, child) = mpsc::channel();
+        let spawner = match &self.spawner {
+            Some(spawner) => spawner,
+            None => self.spawner.insert(start_spawner()?),
+        };
+        spawner.send((command, answer)).map_err(|_| stopped())?;
+        child.recv().map_err(|_| stopped())?
+    }
+}
+
+fn start_spawner() -> io::Result<mpsc::Sender<Spawning>> {
+    let (sender, receiver) = mpsc::channel::<Spawning>();
+    std::thread::Builder::new().name("workers".to_owned()).spawn(move || {
+        for (mut command, answer) in receiver {
+            // Nobody waits for the answer only if the machine is gone, and then the worker sees its pipes end.
+            let _ = answer.send(command.spawn());
+        }
+    })?;
+    Ok(sender)
+}
+
+impl Running {
+    /// Sends a line and waits for the answer to it.
+    fn ask(&mut self, at_most: Duration) -> io::Result<Option<Report>> {
+        // An answer that came too late for an earlier question is none to this one.
+        while self.answer(Duration::ZERO)?.is_some() {}
+        self.questions.write_all(b"\n")?;
+        self.answer(at_most)
+    }
+
+    /// Waits for one line; `None` where it did not come in time.
+    fn answer(&mut self, at_most: Duration) -> io::Result<Option<Report>> {
+        let deadline = Instant::now() + at_most;
+        loop {
+            if let Some(end) = self.unread.iter().position(|byte| *byte == b'\n') {
+                let line: Vec<u8> = self.unread.drain(..=end).collect();
+                return Ok(Some(serde_json::from_slice(&line)?));
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            if !wait::readable(&self.answers, left)? {
+                return Ok(None);
+            }
+            let mut buffer = [0; 4096];
+            match self.answers.read(&mut buffer)? {
+                0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+                count => self.unread.extend_from_slice(&buffer[..count]),
+            }
+        }
+    }
+
+    /// How it ended, if it has.
+    fn end_in_words(&mut self) -> Option<String> {
+        use std::os::unix::process::ExitStatusExt;
+        // Its pipes end a moment before it can be waited for.
+        let status = self.child.try_wait().ok()??;
+        Some(match status.signal() {
+            Some(9) => "it was killed (SIGKILL); where memory ran out, by the kernel".to_owned(),
+            Some(signal) => format!("it was ended by signal {signal}"),
+            None => format!("it exited with {}", status.code().unwrap_or_default()),
+        })
+    }
+}
+
+/// Ends a worker: politely, then by force; returns once it is gone.
+fn end(process: &ProcessRef) -> Result<(), MachineError> {
+    let refused = |error: rustix::io::Errno| failed(format_args!("end worker {process}"), &error.into());
+    // Held before it is signalled: its end is waited for, however short its life.
+    let Some(pidfd) = Pidfd::open(process).map_err(refused)? else { return Ok(()) };
+    for (signal, within) in [(Signal::Term, ENDS_WITHIN), (Signal::Kill, KILLED_WITHIN)] {
+        if !send(process, signal)? || pidfd.wait(within).map_err(refused)? {
+            return Ok(());
+        }
+    }
+    Ok(()) // The second look will tell.
+}
+
+/// Living workers whose mark is wanted: `PROGRAM worker MARK …`, run from our program. An editor or a `grep` that has
+/// a mark among its words is none.
+fn marked(program: &Path, wanted: impl Fn(&str) -> bool) -> Vec<ProcessRef> {
+    let ours = Program::of(program);
+    let is_it = |pid: u32| {
+        let words = process::command_line(pid).unwrap_or_default();
+        let bears_mark =
+            words.get(1).is_some_and(|word| word == ROLE) && words.get(2).is_some_and(|mark| wanted(mark));
+        bears_mark && ours.is_run_by(pid)
+    };
+    let pids = process::all().unwrap_or_default();
+    let living = |pid: u32| process::stat(pid).ok().filter(|stat| !stat.ended()).map(|stat| stat.reference());
+    pids.into_iter().filter(|pid| is_it(*pid)).filter_map(living).collect()
+}
+
+/// A program's file: by its inode, or by its name where another version was installed meanwhile.
+#[derive(Debug)]
+pub(crate) struct Program {
+    inode: Option<(u64, u64)>,
+    name: Option<String>,
+}
+
+impl Program {
+    pub(crate) fn of(path: &Path) -> Self {
+        let target = std::fs::read_link(path).unwrap_or_else(|_| path.to_owned());
+        Self { inode: inode(path), name: file_name(&target) }
+    }
+
+    /// Whether a process runs it.
+    pub(crate) fn is_run_by(&self, pid: u32) -> bool {
+        let path = format!("/proc/{pid}/exe");
+        let name = process::executable(pid).ok().and_then(|path| file_name(&path));
+        (self.inode.is_some() && inode(Path::new(&path)) == self.inode)
+            || (name.is_some() && name == self.name)
+    }
+}
+
+fn inode(path: &Path) -> Option<(u64, u64)> {
+    std::fs::metadata(path).ok().map(|metadata| (metadata.dev(), metadata.ino()))
+}
+
+fn file_name(path: &Path) -> Option<String> {
+    Some(path.file_name()?.to_string_lossy().trim_end_matches(" (deleted)").to_owned())
+}
