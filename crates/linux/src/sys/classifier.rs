@@ -375,7 +375,7 @@ mod tests {
             let (here, there) = TestNamespace::with_neighbour();
             let hardware = there.run(&["cat", "/sys/class/net/eth0/address"]);
             for gateway in ["10.9.0.2", "fd09::2"] {
-                here.run(&["ip", "neighbour", "add", gateway, "dev", "eth0", "lladdr", hardware.trim()]);
+                here.run(&["ip", "neighbour", "replace", gateway, "dev", "eth0", "lladdr", hardware.trim()]);
                 here.run(&["ip", "route", "add", "default", "via", gateway]);
             }
             let (link, control, raw) = here
@@ -433,7 +433,7 @@ mod tests {
         packet
     }
 
-    /// An IPv6 packet from fd09::1; what follows the header begins with a header of the given kind.
+    /// An IPv6 packet from `fd09::1`; what follows the header begins with a header of the given kind.
     fn v6(to: &str, next: u8, rest: &[u8]) -> Vec<u8> {
         let length = (rest.len() as u16).to_be_bytes();
         let mut packet = vec![0x60, 0, 0, 0, length[0], length[1], next, 64];
@@ -465,8 +465,8 @@ mod tests {
         filter
     }
 
-    fn port(first: u16, last: u16) -> Option<Ports> {
-        Some(Ports { first, last })
+    fn ports(first: u16, last: u16) -> Ports {
+        Ports { first, last }
     }
 
     #[test]
@@ -530,19 +530,21 @@ mod tests {
             for (expected, wanted) in [
                 (true, filter(|filter| filter.protocol = Some(Protocol::Udp))),
                 (false, filter(|filter| filter.protocol = Some(Protocol::Tcp))),
-                (true, filter(|filter| filter.remote_port = port(53, 53))),
-                (true, filter(|filter| filter.remote_port = port(50, 60))),
-                (false, filter(|filter| filter.remote_port = port(54, 60))),
-                (false, filter(|filter| filter.remote_port = port(1, 52))),
-                (true, filter(|filter| filter.local_port = port(4000, 4000))),
+                (true, filter(|filter| filter.remote_port = Some(ports(53, 53)))),
+                (true, filter(|filter| filter.remote_port = Some(ports(50, 60)))),
+                (false, filter(|filter| filter.remote_port = Some(ports(54, 60)))),
+                (false, filter(|filter| filter.remote_port = Some(ports(1, 52)))),
+                (true, filter(|filter| filter.local_port = Some(ports(4000, 4000)))),
                 (
                     false,
-                    filter(|filter| (filter.local_port, filter.remote_port) = (port(53, 53), port(53, 53))),
+                    filter(|filter| {
+                        (filter.local_port, filter.remote_port) = (Some(ports(53, 53)), Some(ports(53, 53)))
+                    }),
                 ),
                 (
                     true,
                     filter(|filter| {
-                        (filter.protocol, filter.remote_port) = (Some(Protocol::Udp), port(53, 53))
+                        (filter.protocol, filter.remote_port) = (Some(Protocol::Udp), Some(ports(53, 53)));
                     }),
                 ),
             ] {
@@ -551,7 +553,7 @@ mod tests {
         }
         // A later fragment has a protocol and no ports, though its bytes look like some.
         let udp = filter(|filter| filter.protocol = Some(Protocol::Udp));
-        let domain = filter(|filter| filter.remote_port = port(53, 53));
+        let domain = filter(|filter| filter.remote_port = Some(ports(53, 53)));
         for packet in [v4(four, 17, 0, 5, &dns), v6(six, 44, &[fragment(17, 5), dns.clone()].concat())] {
             assert!(bench.picks(&udp, &packet));
             assert!(!bench.picks(&domain, &packet));
@@ -561,8 +563,9 @@ mod tests {
         assert!(bench.picks(&icmp, &v4(four, 1, 0, 0, &dns)));
         assert!(bench.picks(&icmp, &v6(six, 58, &dns)));
         assert!(!bench.picks(&domain, &v4(four, 1, 0, 0, &dns)));
-        let nonsense =
-            filter(|filter| (filter.protocol, filter.remote_port) = (Some(Protocol::Icmp), port(53, 53)));
+        let nonsense = filter(|filter| {
+            (filter.protocol, filter.remote_port) = (Some(Protocol::Icmp), Some(ports(53, 53)))
+        });
         assert!(!bench.picks(&nonsense, &v4(four, 1, 0, 0, &dns)));
         assert!(!bench.picks(&domain, &v4(four, 17, 0, 0, &[0, 53])));
     }
@@ -574,8 +577,8 @@ mod tests {
         }
         let mut bench = Bench::new();
         let net = filter(|filter| filter.remote = vec!["198.51.100.0/24".parse().unwrap()]);
-        let web = filter(|filter| filter.remote_port = port(80, 80));
-        let ssh = filter(|filter| filter.remote_port = port(22, 22));
+        let web = filter(|filter| filter.remote_port = Some(ports(80, 80)));
+        let ssh = filter(|filter| filter.remote_port = Some(ports(22, 22)));
         let packets = [(53, "198.51.100.7"), (80, "192.0.2.1"), (22, "198.51.100.7"), (443, "192.0.2.1")]
             .map(|(port, to)| v4(to, 17, 0, 0, &to_port(port)));
         let each = |bench: &mut Bench, program: &Program| {

@@ -39,7 +39,7 @@ fn pareto(place: u32) -> f64 {
 
 /// The number below which a standard normal variable lies with the given probability (between 0 and 1, both
 /// excluded), by Acklam's rational approximation; its relative error is below 1.15e-9.
-#[expect(clippy::unreadable_literal, reason = "the coefficients as published")]
+#[expect(clippy::unreadable_literal, clippy::excessive_precision, reason = "the coefficients as published")]
 fn inverse_normal(probability: f64) -> f64 {
     const A: [f64; 6] = [
         -3.969683028665376e1,

@@ -8,7 +8,7 @@
 //! A *thread* is in a namespace, and a socket stays in the one that its maker was in. Entering (`setns`) changes the
 //! calling thread for good, so it is done on a thread that ends afterwards. No process is started.
 //!
-//! Sources: namespaces(7), network_namespaces(7), setns(2), ip-netns(8).
+//! Sources: namespaces(7), `network_namespaces(7)`, setns(2), ip-netns(8).
 
 use super::netlink::{Error, Result};
 use rustix::fs::{Mode, OFlags, fstat, open};
@@ -76,6 +76,16 @@ impl Namespace {
         self.id
     }
 
+    /// Moves the calling thread, and threads that it starts later, into the namespace. For a process that has one
+    /// thread and is to live there. Takes `CAP_SYS_ADMIN`.
+    pub fn enter(&self) -> Result<()> {
+        move_into_link_name_space(self.descriptor.as_fd(), Some(LinkNameSpaceType::Network)).map_err(
+            |errno| {
+                Error::refused(format_args!("enter the network namespace net:[{}]", self.id.inode), errno)
+            },
+        )
+    }
+
     /// Runs a closure inside the namespace and hands back what it returns. Sockets that it opens stay inside.
     /// Takes `CAP_SYS_ADMIN`, unless the calling thread is in that namespace already.
     pub fn run<T: Send>(&self, inside: impl FnOnce() -> T + Send) -> Result<T> {
@@ -83,11 +93,7 @@ impl Namespace {
             return Ok(inside());
         }
         on_another_thread(|| {
-            move_into_link_name_space(self.descriptor.as_fd(), Some(LinkNameSpaceType::Network)).map_err(
-                |errno| {
-                    Error::refused(format_args!("enter the network namespace net:[{}]", self.id.inode), errno)
-                },
-            )?;
+            self.enter()?;
             Ok(inside())
         })
     }
@@ -201,8 +207,8 @@ pub(super) mod tests {
             Command::new("ip").args(["netns", "exec", &self.0]).args(command).output().unwrap()
         }
 
-        /// A second namespace, joined to this one by a cable: `eth0` here has 10.9.0.1 and fd09::1, there 10.9.0.2
-        /// and fd09::2.
+        /// A second namespace, joined to this one by a cable: `eth0` has 10.9.0.1 and `fd09::1` here, 10.9.0.2 and
+        /// `fd09::2` there.
         pub(crate) fn with_neighbour() -> (Self, Self) {
             let (here, there) = (Self::new(), Self::new());
             here.run(&[
@@ -220,6 +226,12 @@ pub(super) mod tests {
                     "nodad",
                 ]);
                 namespace.run(&["ip", "link", "set", "eth0", "up"]);
+            }
+            // Only now do the two know each other's hardware addresses.
+            for address in ["10.9.0.2", "fd09::2"] {
+                let answers =
+                    |_| here.output(&["ping", "-n", "-c", "1", "-W", "0.1", address]).status.success();
+                assert!((0..40).any(answers), "{address} does not answer");
             }
             (here, there)
         }

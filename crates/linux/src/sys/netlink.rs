@@ -325,6 +325,7 @@ impl<'a> AttributeIter<'a> {
     }
 
     /// What [`attributes`] reads inside of the first attribute of a kind; none if there is no such attribute.
+    #[must_use]
     pub fn nested(&self, wanted: u16) -> AttributeIter<'a> {
         attributes(self.find_kind(wanted).unwrap_or_default())
     }

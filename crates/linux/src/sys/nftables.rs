@@ -119,7 +119,8 @@ impl fmt::Display for Family {
     }
 }
 
-/// Where a chain sees packets.
+/// Where a chain sees packets. A link that is not there may be named without an error: since Linux 6.16 such a chain
+/// waits for it to come.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Hook {
     /// Packets for this machine; family `inet`.
@@ -197,14 +198,16 @@ impl Chain {
 
     /// Lets the packets that a filter describes pass this chain. What is added later does not see them.
     pub fn spare(&mut self, filter: &PacketFilter, comment: &str) {
-        self.add(None, filter, Transport::Any, 1.0, Verdict::Accept, comment);
+        let strike = Strike { share: 1.0, verdict: Verdict::Accept, comment };
+        self.add(None, filter, Transport::Any, &strike);
     }
 
     /// Denies a share (0 to 1), picked at random, of the packets that a filter describes, and counts those it denies.
     /// In a chain of family `inet`, only those that come in (input) or go out (output, forward) by the link of that
     /// name, if one is named. A packet is picked or not just once, however many prefixes of the filter it lies in.
     ///
-    /// Rejecting resets TCP and answers "port unreachable" to the rest; it cannot be done at egress.
+    /// Rejecting resets TCP and answers "port unreachable" to the rest; it cannot be done at egress. At output name a
+    /// link: the answer goes to the sender by the loopback link and would itself be denied by a rule for all packets.
     pub fn deny(
         &mut self,
         link: Option<&str>,
@@ -213,54 +216,69 @@ impl Chain {
         denial: Denial,
         comment: &str,
     ) {
+        let mut add = |only, verdict| self.add(link, filter, only, &Strike { share, verdict, comment });
         match denial {
-            Denial::Drop => self.add(link, filter, Transport::Any, share, Verdict::Drop, comment),
+            Denial::Drop => add(Transport::Any, Verdict::Drop),
             Denial::Reject => {
-                self.add(link, filter, Transport::Is(TCP), share, Verdict::ResetTcp, comment);
-                self.add(link, filter, Transport::IsNot(TCP), share, Verdict::PortUnreachable, comment);
+                add(Transport::Is(TCP), Verdict::ResetTcp);
+                add(Transport::IsNot(TCP), Verdict::PortUnreachable);
             }
         }
     }
 
     /// A rule looks for one remote prefix, one local prefix and one protocol; a filter that names several becomes
     /// several rules, of which a packet fits at most one.
-    fn add(
-        &mut self,
-        link: Option<&str>,
-        filter: &PacketFilter,
-        only: Transport,
-        share: f64,
-        verdict: Verdict,
-        comment: &str,
-    ) {
-        let incoming = self.hook.incoming();
-        let family = self.hook.family();
-        let ends = |local: bool| if local == incoming { End::Destination } else { End::Source };
+    fn add(&mut self, link: Option<&str>, filter: &PacketFilter, only: Transport, strike: &Strike<'_>) {
         for remote in each(disjoint(&filter.remote)) {
             for local in each(disjoint(&filter.local)) {
                 for transport in only.of(filter) {
-                    let mut rule = Expressions::default();
-                    if let Some(link) = link {
-                        rule.meta(
-                            if incoming { NFT_META_IIFNAME } else { NFT_META_OIFNAME },
-                            &link_name(link),
-                        );
-                    }
-                    for (prefix, end) in [(remote, ends(false)), (local, ends(true))] {
-                        prefix.into_iter().for_each(|prefix| rule.prefix(family, prefix, end));
-                    }
-                    rule.transport(transport);
-                    for (ports, end) in [(filter.remote_port, ends(false)), (filter.local_port, ends(true))] {
-                        ports.into_iter().for_each(|ports| rule.ports(ports, end));
-                    }
-                    rule.chance(share);
-                    rule.push("counter", Attributes::new());
-                    rule.verdict(verdict);
-                    self.rules.push(Rule { expressions: rule.list, comment: comment.to_owned() });
+                    let rule = self.rule(link, (remote, local), transport, filter, strike);
+                    self.rules.push(rule);
                 }
             }
         }
     }
+
+    fn rule(
+        &self,
+        link: Option<&str>,
+        (remote, local): (Option<Prefix>, Option<Prefix>),
+        transport: Transport,
+        filter: &PacketFilter,
+        strike: &Strike<'_>,
+    ) -> Rule {
+        let (name, remote_end, local_end) = if self.hook.incoming() {
+            (NFT_META_IIFNAME, End::Source, End::Destination)
+        } else {
+            (NFT_META_OIFNAME, End::Destination, End::Source)
+        };
+        let mut rule = Expressions::default();
+        if let Some(link) = link {
+            rule.meta(name, &link_name(link));
+        }
+        for (prefix, end) in [(remote, remote_end), (local, local_end)] {
+            if let Some(prefix) = prefix {
+                rule.prefix(self.hook.family(), prefix, end);
+            }
+        }
+        rule.transport(transport);
+        for (ports, end) in [(filter.remote_port, remote_end), (filter.local_port, local_end)] {
+            if let Some(ports) = ports {
+                rule.ports(ports, end);
+            }
+        }
+        rule.chance(strike.share);
+        rule.push("counter", Attributes::new());
+        rule.verdict(strike.verdict);
+        Rule { expressions: rule.list, comment: strike.comment.to_owned() }
+    }
+}
+
+/// What becomes of the packets of a rule.
+struct Strike<'a> {
+    share: f64,
+    verdict: Verdict,
+    comment: &'a str,
 }
 
 const TCP: u8 = 6;
@@ -409,17 +427,22 @@ impl Expressions {
             (false, End::Source) => 8,
             (false, End::Destination) => 24,
         };
-        // Only the bytes that count are loaded; the last of them may need a mask.
-        let length = usize::from(prefix.length.min(Prefix::single(prefix.address).length));
+        // Whole bytes are compared as they are; else the address as a whole is masked first.
         let mut value = octets(prefix.address);
-        value.truncate(length.div_ceil(8));
-        let Some(last) = value.last_mut() else { return };
-        let ignored_bits = value_bits(length);
-        *last &= 0xff << ignored_bits;
+        let length = prefix.length.min(8 * value.len() as u8);
+        let (whole, bits) = (usize::from(length / 8), length % 8);
+        if bits == 0 {
+            value.truncate(whole);
+        }
+        if value.is_empty() {
+            return; // A prefix of no bits holds every address.
+        }
         self.load_payload(NFT_PAYLOAD_NETWORK_HEADER, offset, value.len());
-        if ignored_bits > 0 {
-            let mut mask = vec![0xff; value.len() - 1];
-            mask.push(0xff << ignored_bits);
+        if bits > 0 {
+            let mut mask = vec![0; value.len()];
+            mask[..whole].fill(0xff);
+            mask[whole] = !(0xff >> bits);
+            value.iter_mut().zip(&mask).for_each(|(byte, mask)| *byte &= mask);
             self.mask(&mask);
         }
         self.compare(NFT_CMP_EQ, &value);
@@ -514,11 +537,6 @@ impl Expressions {
     }
 }
 
-/// How many bits of the last byte do not count.
-fn value_bits(length: usize) -> u32 {
-    (8 - length % 8) as u32 % 8
-}
-
 /// Tables that live as long as this does. When it is dropped, or the process ends in whatever way, the kernel removes
 /// them at once. The descriptor is not passed on to programs started; a child that is forked without starting a program
 /// would share it and keep the tables alive.
@@ -588,9 +606,8 @@ pub fn delete(family: Family, name: &str) -> Result<bool> {
 fn table_messages(table: &Table, flags: u32, messages: &mut Vec<Message>) {
     let Table { family, name, comment, chains } = table;
     messages.push(message(NFT_MSG_NEWTABLE, flags::CREATE | flags::EXCLUSIVE, *family).with(|list| {
-        list.put_text(NFTA_TABLE_NAME, name)
-            .put_be32(NFTA_TABLE_FLAGS, flags)
-            .put(NFTA_TABLE_USERDATA, &user_data(comment))
+        let list = list.put_text(NFTA_TABLE_NAME, name).put_be32(NFTA_TABLE_FLAGS, flags);
+        put_comment(list, NFTA_TABLE_USERDATA, comment)
     }));
     for chain in chains {
         messages.push(message(NFT_MSG_NEWCHAIN, flags::CREATE | flags::EXCLUSIVE, *family).with(|list| {
@@ -609,10 +626,11 @@ fn table_messages(table: &Table, flags: u32, messages: &mut Vec<Message>) {
         }));
         for rule in &chain.rules {
             messages.push(message(NFT_MSG_NEWRULE, flags::CREATE | flags::APPEND, *family).with(|list| {
-                list.put_text(NFTA_RULE_TABLE, name)
+                let list = list
+                    .put_text(NFTA_RULE_TABLE, name)
                     .put_text(NFTA_RULE_CHAIN, &chain.name)
-                    .put_nested(NFTA_RULE_EXPRESSIONS, rule.expressions.clone())
-                    .put(NFTA_RULE_USERDATA, &user_data(&rule.comment))
+                    .put_nested(NFTA_RULE_EXPRESSIONS, rule.expressions.clone());
+                put_comment(list, NFTA_RULE_USERDATA, &rule.comment)
             }));
         }
     }
@@ -632,14 +650,18 @@ fn message(kind: u16, flags: u16, family: Family) -> Message {
     Message::new(NFNL_SUBSYS_NFTABLES << 8 | kind, flags, &[family.number(), 0, 0, 0])
 }
 
-/// A comment as `nft` keeps it: type 0, length with the closing NUL, text.
-fn user_data(comment: &str) -> Vec<u8> {
+/// Adds a comment as `nft` keeps it: type 0, length with the closing NUL, text.
+fn put_comment(list: Attributes, kind: u16, comment: &str) -> Attributes {
     let mut end = comment.len().min(LONGEST_COMMENT - 1);
     while !comment.is_char_boundary(end) {
         end -= 1;
     }
     let text = &comment.as_bytes()[..end];
-    [&[0, text.len() as u8 + 1][..], text, &[0]].concat()
+    if text.is_empty() {
+        list
+    } else {
+        list.put(kind, &[&[0, text.len() as u8 + 1][..], text, &[0]].concat())
+    }
 }
 
 fn comment(list: &AttributeIter<'_>, kind: u16) -> String {
@@ -800,4 +822,422 @@ pub fn features() -> Result<Features> {
             reject: has(false, Hook::Input, (1.0, Denial::Reject))?,
         })
     })?
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::namespace::Namespace;
+    use super::super::namespace::tests::{TestNamespace, privileged};
+    use super::*;
+    use squall_model::step::Protocol as Transport;
+    use std::io::{BufRead, BufReader, ErrorKind};
+    use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
+    use std::process::{Command, Stdio};
+    use std::time::{Duration, Instant};
+
+    /// Whether the kernel has all of nftables; says why not if not.
+    fn has_all() -> bool {
+        if !privileged() {
+            return false;
+        }
+        let features = features().unwrap();
+        let all = features.inet && features.egress && features.chance && features.reject && features.owner;
+        if !all {
+            println!("skipped: this kernel has only a part of nftables: {features:?}");
+        }
+        all
+    }
+
+    fn table(name: &str, chains: Vec<Chain>) -> Table {
+        Table {
+            family: chains[0].hook.family(),
+            name: name.to_owned(),
+            comment: "squall of a test".to_owned(),
+            chains,
+        }
+    }
+
+    /// A table with one chain with one rule that drops.
+    fn dropping(hook: Hook, filter: &PacketFilter, share: f64) -> Table {
+        denying(hook, filter, share, Denial::Drop)
+    }
+
+    fn denying(hook: Hook, filter: &PacketFilter, share: f64, denial: Denial) -> Table {
+        let mut chain = Chain::new("c", hook, FIRST);
+        chain.deny(None, filter, share, denial, "test");
+        table("sqt", vec![chain])
+    }
+
+    fn own(namespace: &Namespace, tables: &[Table]) -> OwnedTables {
+        namespace.run(|| OwnedTables::create(tables)).unwrap().unwrap()
+    }
+
+    fn udp(port: u16) -> PacketFilter {
+        let ports = Some(Ports { first: port, last: port });
+        PacketFilter { protocol: Some(Transport::Udp), remote_port: ports, ..PacketFilter::default() }
+    }
+
+    fn to(prefixes: &[&str]) -> PacketFilter {
+        let remote = prefixes.iter().map(|prefix| prefix.parse().unwrap()).collect();
+        PacketFilter { remote, ..PacketFilter::default() }
+    }
+
+    fn egress() -> Hook {
+        Hook::Egress("eth0".to_owned())
+    }
+
+    /// Two sockets, of which the first can send to the second.
+    fn pair(here: &Namespace, there: &Namespace, v6: bool) -> (UdpSocket, UdpSocket) {
+        let [mine, theirs] =
+            if v6 { ["[fd09::1]:0", "[fd09::2]:7001"] } else { ["10.9.0.1:0", "10.9.0.2:7001"] };
+        let sender = here.run(|| UdpSocket::bind(mine).unwrap()).unwrap();
+        let receiver = there.run(|| UdpSocket::bind(theirs).unwrap()).unwrap();
+        receiver.set_read_timeout(Some(Duration::from_millis(150))).unwrap();
+        sender.connect(receiver.local_addr().unwrap()).unwrap();
+        (sender, receiver)
+    }
+
+    /// How many of so many packets arrive. All must be sent without an error.
+    fn arrived((sender, receiver): &(UdpSocket, UdpSocket), count: usize) -> usize {
+        const AT_ONCE: usize = 200; // As many as the receiver's buffer holds.
+        let receive = |sent: usize| (0..sent).map_while(|_| receiver.recv(&mut [0; 200]).ok()).count();
+        let batches = (0..count).step_by(AT_ONCE).map(|done| AT_ONCE.min(count - done));
+        batches
+            .map(|batch| {
+                (0..batch).for_each(|_| assert_eq!(sender.send(&[0; 100]).unwrap(), 100));
+                receive(batch)
+            })
+            .sum()
+    }
+
+    #[test]
+    fn a_table_is_shown_by_nft_as_it_was_asked_for() {
+        if !has_all() {
+            return;
+        }
+        let (here, _there) = TestNamespace::with_neighbour();
+        let namespace = here.open();
+        let mut input = Chain::new("in", Hook::Input, FIRST);
+        input.spare(&PacketFilter { local: to(&["10.9.0.1"]).remote, ..udp(22) }, "ssh");
+        let ranged = PacketFilter {
+            remote_port: Some(Ports { first: 50, last: 60 }),
+            protocol: Some(Transport::Tcp),
+            ..to(&["10.9.0.0/21", "fd09::/61"])
+        };
+        input.deny(Some("eth0"), &ranged, 0.3, Denial::Reject, "");
+        let mut output = Chain::new("out", Hook::Output, 7);
+        output.deny(Some("eth0"), &to(&["10.9.0.0/24", "fd09::/64", "::/0"]), 1.0, Denial::Drop, "");
+        let mut lossy = Chain::new("lossy", egress(), -5);
+        lossy.deny(
+            None,
+            &PacketFilter { protocol: Some(Transport::Icmp), ..to(&["10.9.0.2"]) },
+            0.25,
+            Denial::Drop,
+            "x",
+        );
+        let tables = [table("sqt_inet", vec![input, output]), table("sqt_netdev", vec![lossy])];
+        namespace.run(|| create(&tables)).unwrap().unwrap();
+        let shown = here.run(&["nft", "list", "ruleset"]);
+        println!("{shown}");
+        let lines: Vec<&str> =
+            shown.lines().map(str::trim).filter(|line| !line.is_empty() && *line != "}").collect();
+        // A priority is shown with the name of a known one near it.
+        let count = |start: &str| lines.iter().filter(|line| line.starts_with(start)).count();
+        assert_eq!(count("comment \"squall of a test\""), 2);
+        assert_eq!(count("type filter hook input priority -450; policy accept;"), 1);
+        assert_eq!(count("type filter hook output priority"), 1);
+        assert_eq!(count("type filter hook egress device \"eth0\" priority"), 1);
+        for rule in [
+            "ip daddr 10.9.0.1 udp sport 22 counter packets 0 bytes 0 accept comment \"ssh\"",
+            "iifname \"eth0\" ip saddr 10.9.0.0/21 tcp sport 50-60 numgen random mod 1000000 < 300000 counter packets 0 bytes 0 reject with tcp reset",
+            "iifname \"eth0\" ip6 saddr fd09::/61 tcp sport 50-60 numgen random mod 1000000 < 300000 counter packets 0 bytes 0 reject with tcp reset",
+            "oifname \"eth0\" ip daddr 10.9.0.0/24 counter packets 0 bytes 0 drop",
+            "oifname \"eth0\" meta nfproto ipv6 counter packets 0 bytes 0 drop",
+            "ip daddr 10.9.0.2 meta l4proto icmp numgen random mod 1000000 < 250000 counter packets 0 bytes 0 drop comment \"x\"",
+        ] {
+            assert!(lines.iter().any(|line| line.starts_with(rule)), "missing: {rule}");
+        }
+        assert_eq!(lines.iter().filter(|line| line.contains("fd09::/64")).count(), 0, "it lies within ::/0");
+
+        let listed = namespace.run(tables_in_here).unwrap();
+        let (names, owned): (Vec<_>, Vec<_>) =
+            listed.iter().map(|table| (table.name.as_str(), table.owned)).unzip();
+        assert_eq!((names, owned), (vec!["sqt_inet", "sqt_netdev"], vec![false, false]));
+        assert!(listed.iter().all(|table| table.comment == "squall of a test" && table.owner.is_none()));
+        assert_eq!(listed[1].family, Family::Netdev);
+        namespace
+            .run(|| {
+                assert!(delete(Family::Inet, "sqt_inet").unwrap());
+                assert!(!delete(Family::Inet, "sqt_inet").unwrap(), "deleting again does nothing");
+                assert!(delete(Family::Netdev, "sqt_netdev").unwrap());
+            })
+            .unwrap();
+        assert_eq!(here.run(&["nft", "list", "ruleset"]), "");
+    }
+
+    fn tables_in_here() -> Vec<ListedTable> {
+        let mut tables = tables().unwrap();
+        tables.sort_by(|one, other| one.name.cmp(&other.name));
+        tables
+    }
+
+    #[test]
+    fn an_owned_table_goes_with_its_owner_and_nobody_else_deletes_it() {
+        if !has_all() {
+            return;
+        }
+        let (here, _there) = TestNamespace::with_neighbour();
+        let namespace = here.open();
+        let mut owned =
+            own(&namespace, &[dropping(Hook::Input, &udp(9), 1.0), dropping(egress(), &udp(9), 1.0)]);
+        let listed = owned.tables().unwrap();
+        assert!(
+            listed.len() == 2 && listed.iter().all(|table| table.owned && table.owner.is_some()),
+            "{listed:?}"
+        );
+        let refused = namespace.run(|| delete(Family::Inet, "sqt")).unwrap().unwrap_err();
+        assert_eq!(refused.errno(), Some(Errno::PERM));
+        assert!(
+            !here.output(&["nft", "flush", "ruleset"]).status.success() || owned.tables().unwrap().len() == 2
+        );
+        drop(owned);
+        assert_eq!(namespace.run(tables_in_here).unwrap(), []);
+    }
+
+    #[test]
+    fn an_owned_table_goes_when_its_process_is_killed() {
+        const HOLD: &str = "SQUALL_TEST_HOLD_TABLE_IN";
+        if let Ok(path) = std::env::var(HOLD) {
+            let _owned = own(&Namespace::open(path).unwrap(), &[dropping(Hook::Input, &udp(9), 1.0)]);
+            println!("holding");
+            std::thread::sleep(Duration::from_secs(20));
+            return;
+        }
+        if !has_all() {
+            return;
+        }
+        let (here, _there) = TestNamespace::with_neighbour();
+        let mut holder = Command::new(std::env::current_exe().unwrap())
+            .args([
+                "--exact",
+                "--nocapture",
+                "sys::nftables::tests::an_owned_table_goes_when_its_process_is_killed",
+            ])
+            .env(HOLD, here.path())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let output = BufReader::new(holder.stdout.take().unwrap());
+        let held = output.lines().map_while(std::io::Result::ok).any(|line| line.ends_with("holding"));
+        let during = here.open().run(tables_in_here).unwrap();
+        holder.kill().unwrap();
+        holder.wait().unwrap();
+        assert!(held);
+        assert_eq!(during.len(), 1);
+        assert_eq!(here.open().run(tables_in_here).unwrap(), []);
+    }
+
+    #[test]
+    fn a_batch_is_made_whole_or_not_at_all() {
+        if !has_all() {
+            return;
+        }
+        let (here, _there) = TestNamespace::with_neighbour();
+        let namespace = here.open();
+        let good = dropping(Hook::Input, &udp(9), 1.0);
+        let bad = denying(egress(), &udp(9), 1.0, Denial::Reject); // Which cannot be done there.
+        let error = namespace.run(|| OwnedTables::create(&[good.clone(), bad])).unwrap().unwrap_err();
+        assert!(
+            error.to_string().starts_with("could not add the nftables table inet sqt and netdev sqt: "),
+            "{error}"
+        );
+        assert_eq!(namespace.run(tables_in_here).unwrap(), []);
+        let owned = own(&namespace, std::slice::from_ref(&good));
+        let again = namespace.run(|| create(std::slice::from_ref(&good))).unwrap().unwrap_err();
+        assert!(matches!(again.errno(), Some(Errno::EXIST | Errno::PERM)), "{again}");
+        drop(owned);
+    }
+
+    #[test]
+    fn a_large_batch_is_taken() {
+        if !has_all() {
+            return;
+        }
+        let (here, _there) = TestNamespace::with_neighbour();
+        let many: Vec<String> =
+            (0..2000).map(|number| format!("10.{}.{}.0/25", number / 250, number % 250)).collect();
+        let many: Vec<&str> = many.iter().map(String::as_str).collect();
+        let mut owned = own(&here.open(), &[dropping(egress(), &to(&many), 1.0)]);
+        assert_eq!(owned.counters(Family::Netdev, "sqt").unwrap().len(), 2000);
+    }
+
+    #[test]
+    fn packets_dropped_at_egress_are_lost_in_silence_and_counted() {
+        if !has_all() {
+            return;
+        }
+        let (here, there) = TestNamespace::with_neighbour();
+        let (near, far) = (here.open(), there.open());
+        for v6 in [false, true] {
+            let sockets = pair(&near, &far, v6);
+            assert_eq!(arrived(&sockets, 5), 5);
+            let mut owned = own(&near, &[dropping(egress(), &udp(7001), 1.0)]);
+            assert_eq!(arrived(&sockets, 20), 0);
+            let counted = owned.counters(Family::Netdev, "sqt").unwrap();
+            let header = if v6 { 48 } else { 28 };
+            assert_eq!((counted[0].packets, counted[0].bytes), (20, 20 * (100 + header + 14)));
+            assert_eq!((counted[0].chain.as_str(), counted[0].comment.as_str()), ("c", "test"));
+            drop(owned);
+            assert_eq!(arrived(&sockets, 5), 5);
+        }
+    }
+
+    #[test]
+    fn a_share_of_packets_is_lost_once_whatever_the_prefixes() {
+        if !has_all() {
+            return;
+        }
+        let (here, there) = TestNamespace::with_neighbour();
+        let (near, far) = (here.open(), there.open());
+        let sockets = pair(&near, &far, false);
+        let filter = to(&["10.9.0.2", "10.9.0.0/24", "10.9.0.0/24", "10.0.0.0/8", "fd09::/64"]);
+        let mut owned = own(&near, &[dropping(egress(), &filter, 0.3)]);
+        let arrived = arrived(&sockets, 2000);
+        // 1400 ± 5 standard deviations of 20.5.
+        assert!((1297..=1503).contains(&arrived), "{arrived} of 2000");
+        let counted = owned.counters(Family::Netdev, "sqt").unwrap();
+        assert_eq!(counted.iter().map(|rule| rule.packets).sum::<u64>(), 2000 - arrived as u64);
+    }
+
+    #[test]
+    fn filters_take_the_right_packets_at_every_hook() {
+        if !has_all() {
+            return;
+        }
+        let (here, there) = TestNamespace::with_neighbour();
+        let (near, far) = (here.open(), there.open());
+        let sockets = pair(&near, &far, false);
+        let sender = sockets.0.local_addr().unwrap().port();
+        let ports = |first, last| Some(Ports { first, last });
+        // What the receiver sees has the ends the other way round.
+        let cases: [(PacketFilter, PacketFilter, bool); 8] = [
+            (to(&["10.9.0.0/30"]), to(&["10.9.0.1"]), true),
+            (to(&["10.9.0.4/30"]), to(&["10.9.0.2"]), false),
+            (to(&["fd09::/64"]), to(&["::/0"]), false),
+            (
+                PacketFilter { remote_port: ports(7000, 7001), ..PacketFilter::default() },
+                PacketFilter { local_port: ports(7000, 7001), ..PacketFilter::default() },
+                true,
+            ),
+            (
+                PacketFilter { local_port: ports(sender, sender), ..PacketFilter::default() },
+                PacketFilter { remote_port: ports(sender, sender), ..PacketFilter::default() },
+                true,
+            ),
+            (
+                PacketFilter { remote_port: ports(7002, 7003), ..PacketFilter::default() },
+                PacketFilter { remote_port: ports(7001, 7001), ..PacketFilter::default() },
+                false,
+            ),
+            (
+                PacketFilter { protocol: Some(Transport::Tcp), ..to(&["10.9.0.2"]) },
+                PacketFilter { protocol: Some(Transport::Icmp), ..PacketFilter::default() },
+                false,
+            ),
+            (
+                PacketFilter { local: to(&["10.9.0.1"]).remote, ..to(&["10.9.0.2"]) },
+                PacketFilter { local: to(&["10.9.0.2"]).remote, ..to(&["10.9.0.1"]) },
+                true,
+            ),
+        ];
+        for (leaving, arriving, expected) in cases {
+            let ingress = Hook::Ingress("eth0".to_owned());
+            for (namespace, hook, filter) in
+                [(&near, egress(), &leaving), (&far, ingress, &arriving), (&far, Hook::Input, &arriving)]
+            {
+                let owned = own(namespace, &[dropping(hook.clone(), filter, 1.0)]);
+                assert_eq!(arrived(&sockets, 1) == 0, expected, "{hook:?}: {filter}");
+                drop(owned);
+            }
+        }
+        // Which link a packet comes by counts too, and what is spared before is not denied.
+        for (link, spare, expected) in [("eth0", false, true), ("eth1", false, false), ("eth0", true, false)]
+        {
+            let mut chain = Chain::new("c", Hook::Input, FIRST);
+            if spare {
+                chain.spare(&to(&["10.9.0.1"]), "");
+            }
+            chain.deny(Some(link), &PacketFilter::default(), 1.0, Denial::Drop, "");
+            let owned = own(&far, &[table("sqt", vec![chain])]);
+            assert_eq!(arrived(&sockets, 1) == 0, expected, "{link} {spare}");
+            drop(owned);
+        }
+    }
+
+    #[test]
+    fn a_drop_at_output_is_told_to_the_sender() {
+        if !has_all() {
+            return;
+        }
+        let (here, there) = TestNamespace::with_neighbour();
+        let (sender, _receiver) = pair(&here.open(), &there.open(), false);
+        let _owned = own(&here.open(), &[dropping(Hook::Output, &udp(7001), 1.0)]);
+        assert_eq!(sender.send(&[0]).unwrap_err().kind(), ErrorKind::PermissionDenied);
+    }
+
+    #[test]
+    fn a_rejected_sender_knows_at_once() {
+        if !has_all() {
+            return;
+        }
+        let (here, there) = TestNamespace::with_neighbour();
+        let (near, far) = (here.open(), there.open());
+        for address in ["10.9.0.2:7002", "[fd09::2]:7002"] {
+            let address: SocketAddr = address.parse().unwrap();
+            let listener = far.run(|| TcpListener::bind(address).unwrap()).unwrap();
+            let connect =
+                || near.run(|| TcpStream::connect_timeout(&address, Duration::from_secs(5))).unwrap();
+            connect().unwrap();
+            for (namespace, hook) in [(&far, Hook::Input), (&near, Hook::Output)] {
+                let mut chain = Chain::new("c", hook.clone(), FIRST);
+                chain.deny(Some("eth0"), &PacketFilter::default(), 1.0, Denial::Reject, "");
+                let owned = own(namespace, &[table("sqt", vec![chain])]);
+                let start = Instant::now();
+                assert_eq!(connect().unwrap_err().kind(), ErrorKind::ConnectionRefused, "{hook:?} {address}");
+                assert!(start.elapsed() < Duration::from_secs(4), "told, not timed out");
+                drop(owned);
+            }
+            connect().unwrap();
+            drop(listener);
+        }
+        // UDP gets "port unreachable", which a connected socket reports at the next call.
+        let (sender, _receiver) = pair(&near, &far, false);
+        sender.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+        let _owned = own(&far, &[denying(Hook::Input, &PacketFilter::default(), 1.0, Denial::Reject)]);
+        sender.send(&[0]).unwrap();
+        assert_eq!(sender.recv(&mut [0; 10]).unwrap_err().kind(), ErrorKind::ConnectionRefused);
+    }
+
+    #[test]
+    fn what_the_kernel_has_is_what_nft_can_make() {
+        if !privileged() {
+            return;
+        }
+        let features = features().unwrap();
+        println!("{features:?}");
+        let namespace = TestNamespace::new();
+        let chain = |family: &str, hook: &str| {
+            let commands = format!(
+                "add table {family} t; add chain {family} t c {{ type filter hook {hook} priority 0; }}"
+            );
+            namespace.output(&["nft", &commands]).status.success()
+        };
+        assert_eq!(features.inet, chain("inet", "input"));
+        assert_eq!(features.ingress, chain("netdev", "ingress device lo"));
+        if !features.inet {
+            let table = dropping(Hook::Input, &udp(9), 1.0);
+            let error = namespace.open().run(|| create(&[table])).unwrap().unwrap_err();
+            assert!(error.to_string().contains("this kernel has no nf_tables for inet"), "{error}");
+        }
+    }
 }

@@ -9,6 +9,13 @@
 //! A qdisc outlives whoever made it. It is told from others by its handle, so that [`TrafficControl::delete_root`]
 //! removes the one with that handle and never another.
 //!
+//! One trace stays: a link without a queue (`veth`, with a queue length of 0, as some container runtimes make them) is
+//! given a queue length of 1000 by the kernel when its first qdisc is added. Note [`route::Link::queue_length`] before
+//! and set it back afterwards with [`route::set_queue_length`].
+//!
+//! [`route::Link::queue_length`]: super::route::Link::queue_length
+//! [`route::set_queue_length`]: super::route::set_queue_length
+//!
 //! Sources: `include/uapi/linux/{rtnetlink,pkt_sched,pkt_cls,gen_stats}.h`, `net/sched/sch_api.c`; tc(8).
 
 use super::classifier::Program;
@@ -594,6 +601,26 @@ mod tests {
         assert_eq!(control.root(eth0).unwrap().unwrap().handle, Handle::new(9, 0));
     }
 
+    #[test]
+    fn a_queue_length_that_the_kernel_changed_can_be_set_back() {
+        if !privileged() {
+            return;
+        }
+        let (here, _there) = TestNamespace::with_neighbour();
+        here.run(&["ip", "link", "set", "eth0", "txqueuelen", "0"]);
+        let (eth0, mut control) = (link(&here, "eth0"), control(&here));
+        let length = || {
+            let links = here.open().run(|| route::links().unwrap()).unwrap();
+            links.into_iter().find(|link| link.index == eth0).unwrap().queue_length
+        };
+        control.add(eth0, Handle::ROOT, OURS, &packet_fifo(10)).unwrap();
+        control.delete_root(eth0, OURS).unwrap();
+        println!("the kernel left a queue length of {}", length());
+        here.open().run(|| route::set_queue_length(eth0, 0).unwrap()).unwrap();
+        assert_eq!(length(), 0);
+        assert_eq!(control.root(eth0).unwrap().unwrap().discipline.kind, "noqueue");
+    }
+
     /// A qdisc that was listed can be made again from what was listed.
     #[test]
     fn a_qdisc_is_restored_from_its_bytes() {
@@ -680,7 +707,6 @@ mod tests {
             socket
         };
         let (limited, free) = (receiver(7001), receiver(7002));
-        here.run(&["ping", "-c", "1", "10.9.0.2"]); // So that the neighbour's hardware address is known.
         let sender = here.open().run(|| UdpSocket::bind("10.9.0.1:0").unwrap()).unwrap();
         for _ in 0..100 {
             sender.send_to(&[0; 400], "10.9.0.2:7001").unwrap();

@@ -3,7 +3,7 @@
 //! A question names a family, a protocol and a set of states; each answer is a `struct inet_diag_msg`. A socket is told
 //! from others by its inode, which `/proc/PID/fd/*` shows as `socket:[INODE]` for the processes that hold it.
 //!
-//! Sources: sock_diag(7), `include/uapi/linux/inet_diag.h`, `include/net/tcp_states.h`.
+//! Sources: `sock_diag(7)`, `include/uapi/linux/inet_diag.h`, `include/net/tcp_states.h`.
 
 use super::netlink::{Message, Protocol, Reply, Result, Socket, array_at, u32_at};
 use rustix::io::Errno;
