@@ -225,6 +225,9 @@ pub(super) mod tests {
                     "eth0",
                     "nodad",
                 ]);
+                // So that a question for a hardware address that came too early is soon asked again.
+                let retry = "echo 20 > /proc/sys/net/ipv6/neigh/eth0/retrans_time_ms";
+                namespace.run(&["sh", "-c", retry]);
                 namespace.run(&["ip", "link", "set", "eth0", "up"]);
             }
             // Only now do the two know each other's hardware addresses.
