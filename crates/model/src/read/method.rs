@@ -1,1 +1,668 @@
-//! method
+//! The method of an experiment: faults one after another or together, waits, ramps and repetitions.
+//!
+//! Ramps and repetitions are unrolled here. Each stage of a ramp lasts as long as `for` says.
+
+use super::fields::{Fields, Reader};
+use super::{ReadError, nearest};
+use crate::experiment::{Action, DEFAULT_LASTS, Strike};
+use crate::facts::Scope;
+use crate::node::{Content, Key, Node, Place};
+use crate::target::{Mode, Selection, Target};
+use crate::units::{Duration, Frequency, Rate, Share, Size};
+use std::fmt;
+use std::str::FromStr;
+
+/// The kinds of target that this version can strike.
+pub(super) const TARGETS: [&str; 4] = ["process", "interface", "netns", "host"];
+/// Kinds of target that experiments may name elsewhere, and this version cannot strike.
+const OTHER_TARGETS: [&str; 6] = ["container", "pod", "service", "path", "database", "proxy"];
+/// How to choose among several targets, beside the target or within it.
+const CHOICES: [&str; 4] = ["mode", "value", "optional", "on"];
+/// How many strikes a method may come to, with ramps and repetitions unrolled.
+const MAX_STRIKES: usize = 1000;
+/// How many stages a ramp may have.
+const MAX_STEPS: u64 = 100;
+
+/// A strike, and the place of its duration.
+struct Timed {
+    strike: Strike,
+    lasts_place: Place,
+}
+
+impl Reader<'_> {
+    /// All entries of the method. `limit` is the blast radius' duration.
+    pub(super) fn method(&mut self, node: &Node, limit: Option<Duration>) -> Vec<Action> {
+        let mut actions = Vec::new();
+        let mut strikes = 0_usize;
+        let mut active = std::time::Duration::ZERO;
+        for entry in self.list(node, "`method`") {
+            for group in self.entry(entry) {
+                let Group::Strikes(timed) = group else {
+                    if let Group::Wait(duration) = group {
+                        actions.push(Action::Wait(duration));
+                    }
+                    continue;
+                };
+                strikes += timed.len();
+                if strikes > MAX_STRIKES {
+                    let message = format!("the method comes to more than {MAX_STRIKES} strikes");
+                    self.error(ReadError::at(entry.place, message).label("here the limit is passed"));
+                    return actions;
+                }
+                let before = active;
+                active = active.saturating_add(span(&timed));
+                self.limit(&timed, before, active, limit);
+                actions.push(Action::Strike(timed.into_iter().map(|timed| timed.strike).collect()));
+            }
+        }
+        actions
+    }
+
+    /// Refuses what would be active for longer than the blast radius allows.
+    fn limit(
+        &mut self,
+        timed: &[Timed],
+        before: std::time::Duration,
+        active: std::time::Duration,
+        limit: Option<Duration>,
+    ) {
+        let Some(limit) = limit.filter(|limit| before <= limit.0 && active > limit.0) else { return };
+        let Some(longest) =
+            timed.iter().max_by_key(|timed| timed.strike.after.0.saturating_add(timed.strike.lasts.0))
+        else {
+            return;
+        };
+        let message = if before.is_zero() {
+            format!("this lasts {}, and `blast_radius` allows faults for {limit}", Duration(active))
+        } else {
+            let active = Duration(active);
+            format!("with this, faults last {active} in all, and `blast_radius` allows {limit}")
+        };
+        self.error(
+            ReadError::at(longest.lasts_place, message)
+                .label("longer than the limit")
+                .help("shorten `for:`, or raise `blast_radius: {duration: …}`"),
+        );
+    }
+
+    /// One entry: a wait, or one or more groups of strikes.
+    fn entry(&mut self, node: &Node) -> Vec<Group> {
+        let Some(mut fields) = self.fields(node, "an entry of `method`") else { return Vec::new() };
+        let kinds = ["fault", "together", "wait"];
+        let Content::Map(entries) = &node.content else { return Vec::new() };
+        let found: Vec<&Key> =
+            entries.iter().map(|(key, _)| key).filter(|key| kinds.contains(&key.name.as_str())).collect();
+        match found.as_slice() {
+            [] => {
+                let (place, help) = match entries
+                    .iter()
+                    .find_map(|(key, _)| nearest::nearest(&key.name, kinds).map(|near| (key, near)))
+                {
+                    Some((key, near)) => (key.place, format!("did you mean `{near}`?")),
+                    None => (
+                        node.place,
+                        "such as `- fault: network.latency` with `target:` and `for:`".to_owned(),
+                    ),
+                };
+                let message = "an entry of `method` says `fault`, `together` or `wait`";
+                self.error(ReadError::at(place, message).label("none of these").help(help));
+                Vec::new()
+            }
+            [_, second, ..] => {
+                let message = format!("`{}` cannot stand beside `{}`", second.name, found[0].name);
+                self.error(ReadError::at(second.place, message).help("make it an entry of its own: `- …`"));
+                Vec::new()
+            }
+            [kind] => match kind.name.as_str() {
+                "wait" => {
+                    let wait = fields.get("wait").and_then(|node| self.duration(node));
+                    fields.finish(self);
+                    wait.map(Group::Wait).into_iter().collect()
+                }
+                "together" => self.together(fields),
+                _ => self.single(node, fields),
+            },
+        }
+    }
+
+    fn together(&mut self, mut fields: Fields<'_>) -> Vec<Group> {
+        let members = fields.get("together");
+        let lasts = fields.get("for").and_then(|node| self.lasts(node));
+        let times = self.repeat(&mut fields);
+        let place = fields.key_place("together");
+        fields.finish(self);
+        let members = members.map_or(&[][..], |node| self.list(node, "`together`"));
+        if members.is_empty() {
+            self.error(ReadError::at(place, "`together` is empty").help("list two or more faults under it"));
+        }
+        let mut group = Vec::new();
+        for member in members {
+            let Some(mut fields) = self.fields(member, "an entry of `together`") else { continue };
+            for other in ["wait", "together", "ramp", "repeat"] {
+                if member.get(other).is_some() {
+                    let help = match other {
+                        "wait" => "`after: 10s` beside a fault lets it begin later than the others",
+                        "repeat" => "`repeat` stands beside `together` and repeats all of it",
+                        _ => "make it an entry of `method`",
+                    };
+                    let message = format!("`{other}` cannot stand within `together`");
+                    self.error(ReadError::at(fields.key_place(other), message).help(help));
+                    fields.get(other);
+                }
+            }
+            let after = fields.get("after").and_then(|node| self.duration(node)).unwrap_or_default();
+            let Some(timed) = self.strike(member, &mut fields, lasts) else {
+                fields.finish(self);
+                continue;
+            };
+            fields.finish(self);
+            group.push(Timed { strike: Strike { after, ..timed.strike }, ..timed });
+        }
+        if group.is_empty() {
+            return Vec::new();
+        }
+        (1..=times)
+            .map(|turn| {
+                let mark = |timed: &Timed| {
+                    let stage = (times > 1).then(|| format!("{turn} of {times}"));
+                    Timed { strike: Strike { stage, ..timed.strike.clone() }, ..*timed }
+                };
+                Group::Strikes(group.iter().map(mark).collect())
+            })
+            .collect()
+    }
+
+    fn single(&mut self, node: &Node, mut fields: Fields<'_>) -> Vec<Group> {
+        let times = self.repeat(&mut fields);
+        let ramp = fields.get("ramp");
+        if node.get("after").is_some() {
+            let message = "`after` is for faults within `together`";
+            let error =
+                ReadError::at(fields.key_place("after"), message).help("put `- wait: …` before this entry");
+            self.error(error);
+            fields.get("after");
+        }
+        let timed = match ramp {
+            None => self.strike(node, &mut fields, None).map(|timed| vec![timed]),
+            Some(ramp) => self.ramp(node, &mut fields, ramp),
+        };
+        fields.finish(self);
+        let Some(stages) = timed else { return Vec::new() };
+        let mut groups = Vec::new();
+        for turn in 1..=times {
+            for timed in &stages {
+                let turn = (times > 1).then(|| format!("{turn} of {times}"));
+                let stage = match (timed.strike.stage.clone(), turn) {
+                    (Some(stage), Some(turn)) => Some(format!("{stage}, {turn}")),
+                    (stage, turn) => stage.or(turn),
+                };
+                groups.push(Group::Strikes(vec![Timed {
+                    strike: Strike { stage, ..timed.strike.clone() },
+                    ..*timed
+                }]));
+                if groups.len() > MAX_STRIKES {
+                    return groups;
+                }
+            }
+        }
+        groups
+    }
+
+    fn repeat(&mut self, fields: &mut Fields<'_>) -> usize {
+        let Some(node) = fields.get("repeat") else { return 1 };
+        match node.content {
+            Content::Integer(times) if (1..=MAX_STRIKES as i64).contains(&times) => times as usize,
+            _ => {
+                let message = format!("`repeat` is a whole number between 1 and {MAX_STRIKES}");
+                self.error(ReadError::at(node.place, message));
+                1
+            }
+        }
+    }
+
+    fn lasts(&mut self, node: &Node) -> Option<Duration> {
+        let lasts: Duration = self.value(node)?;
+        if lasts == Duration::default() {
+            self.error(
+                ReadError::at(node.place, "a fault must last for some time").label("this is no time at all"),
+            );
+            return None;
+        }
+        Some(lasts)
+    }
+
+    /// One fault with its target, parameters and duration.
+    fn strike(&mut self, node: &Node, fields: &mut Fields<'_>, lasts: Option<Duration>) -> Option<Timed> {
+        let strike = self.strike_without_parameters(node, fields, lasts)?;
+        let with = fields.get("with").cloned().unwrap_or_else(|| no_parameters(fields.key_place("fault")));
+        self.check(&strike.strike.fault, &with)?;
+        Some(Timed { strike: Strike { with, ..strike.strike }, ..strike })
+    }
+
+    /// Asks the fault whether it takes these parameters.
+    fn check(&mut self, fault: &str, with: &Node) -> Option<()> {
+        let fault = self.catalog.fault(fault)?;
+        fault.check(with).map_err(|error| self.error(error)).ok()
+    }
+
+    fn strike_without_parameters(
+        &mut self,
+        node: &Node,
+        fields: &mut Fields<'_>,
+        lasts: Option<Duration>,
+    ) -> Option<Timed> {
+        let name = fields.get("fault");
+        let target = fields.get("target");
+        let lasts_node = fields.get("for");
+        let choices = CHOICES.map(|choice| fields.get(choice));
+        let lasts_place = lasts_node.map_or(fields.key_place("fault"), |node| node.place);
+        let lasts = match lasts_node {
+            Some(node) => self.lasts(node),
+            None => Some(lasts.unwrap_or(DEFAULT_LASTS)),
+        };
+        let fault = match name {
+            Some(node) => self.fault_name(node),
+            None => {
+                self.error(
+                    ReadError::at(node.place, "`fault` is missing").help("`squall faults` lists them"),
+                );
+                None
+            }
+        };
+        let selection = match target {
+            Some(target) => self.selection(target, choices),
+            None => {
+                let message = "`target` is missing: nothing is struck that was not named";
+                let error = ReadError::at(fields.key_place("fault"), message).label("on what?").help(
+                    "such as `target: {process: {name: postgres}}`, `{interface: eth0}` or `{host: true}`",
+                );
+                self.error(error);
+                None
+            }
+        };
+        if let (Some(fault), Some(selection), Some(target)) = (&fault, &selection, target) {
+            self.fits(fault, selection, target);
+        }
+        // Parameters are checked also where the rest is wrong, so that all mistakes are told at once.
+        let (Some(fault), Some(selection), Some(lasts)) = (fault.clone(), selection, lasts) else {
+            if let (Some(fault), Some(with), None) = (fault, fields.get("with"), node.get("ramp")) {
+                self.check(&fault, with);
+            }
+            return None;
+        };
+        let strike = Strike {
+            fault,
+            selection,
+            with: no_parameters(node.place),
+            lasts,
+            after: Duration::default(),
+            place: node.place,
+            stage: None,
+        };
+        Some(Timed { strike, lasts_place })
+    }
+
+    fn fault_name(&mut self, node: &Node) -> Option<String> {
+        let name: String = self.value(node)?;
+        if self.catalog.fault(&name).is_some() {
+            return Some(name);
+        }
+        let known: Vec<&str> = self.catalog.faults().iter().map(|fault| fault.name()).collect();
+        let error = ReadError::at(node.place, format!("unknown fault `{name}`"))
+            .label("not known here")
+            .help(nearest::advice(&name, &known));
+        self.error(error);
+        None
+    }
+
+    /// Whether the fault can act on such a target at all.
+    fn fits(&mut self, fault: &str, selection: &Selection, node: &Node) {
+        let Some(scope) = self.catalog.fault(fault).map(|fault| fault.scope()) else { return };
+        let (can, words) = match scope {
+            Scope::Process => {
+                (matches!(selection.target, Target::Process(_)), "processes: `{process: {name: …}}`")
+            }
+            Scope::Network => (true, ""),
+            Scope::Resource => (
+                matches!(selection.target, Target::Process(_) | Target::Host(_)),
+                "the host or the control groups of processes: `{host: true}` or `{process: {name: …}}`",
+            ),
+        };
+        if !can {
+            let message = format!("`{fault}` acts on {words}");
+            let label = format!("not on {}", selection.target);
+            self.error(ReadError::at(node.place, message).label(label));
+        }
+    }
+
+    fn selection(&mut self, node: &Node, beside: [Option<&Node>; 4]) -> Option<Selection> {
+        let Content::Map(entries) = &node.content else {
+            let message = format!("expected a target, found {}", node.kind());
+            let help = "such as `{process: {name: postgres}}`, `{interface: eth0}`, `{netns: shop}` or `{host: true}`";
+            self.error(ReadError::at(node.place, message).label("expected a map").help(help));
+            return None;
+        };
+        let chosen = |index: usize| {
+            node.get(CHOICES[index]).or(beside[index]).filter(|node| node.content != Content::Null)
+        };
+        let (mode, value, optional, on) = (chosen(0), chosen(1), chosen(2), chosen(3));
+        let mut is_right = true;
+        if let Some(on) = on {
+            self.error(
+                ReadError::at(on.place, "this version strikes only the host that it runs on")
+                    .label("another host")
+                    .help("run `squall` there, and leave `on:` away"),
+            );
+            is_right = false;
+        }
+        let kinds: Vec<_> =
+            entries.iter().filter(|(key, _)| !CHOICES.contains(&key.name.as_str())).cloned().collect();
+        if let Some((key, _)) = kinds.iter().find(|(key, _)| OTHER_TARGETS.contains(&key.name.as_str())) {
+            self.error(
+                ReadError::at(
+                    key.place,
+                    format!("this version cannot strike a target of the kind `{}`", key.name),
+                )
+                .label("not in this version")
+                .help(format!("it can: {}", nearest::list(&TARGETS))),
+            );
+            return None;
+        }
+        let target: Option<Target> = self.value(&Node { content: Content::Map(kinds), place: node.place });
+        let target = target.filter(|target| self.target_makes_sense(target, node));
+        let optional = optional.and_then(|node| self.value(node)).unwrap_or(false);
+        let mode_and_value = self.mode(mode, value);
+        let (target, (mode, value)) = target.zip(mode_and_value)?;
+        is_right.then_some(Selection { target, mode, value, optional })
+    }
+
+    fn target_makes_sense(&mut self, target: &Target, node: &Node) -> bool {
+        let inner = |name: &str| node.get(name).map_or(node.place, |node| node.place);
+        let wrong = match target {
+            Target::Process(selector) => {
+                let place = inner("process");
+                let texts = [&selector.name, &selector.cgroup, &selector.cmdline];
+                if selector.is_empty() {
+                    let error = ReadError::at(place, "this would match every process")
+                        .help("give at least one of `name`, `pid`, `port`, `cgroup`, `cmdline`");
+                    Some(error)
+                } else if texts.into_iter().flatten().any(|text| text.trim().is_empty()) {
+                    Some(ReadError::at(place, "an empty text would match every process"))
+                } else if selector.pid == Some(0) || selector.port == Some(0) {
+                    Some(ReadError::at(place, "no process has the number or port 0"))
+                } else {
+                    None
+                }
+            }
+            // Names are parts of paths below /sys and /run/netns; the kernel allows interfaces 15 bytes.
+            Target::Interface(name) if name.is_empty() || name.len() > 15 || has_no_place_in_a_path(name) => {
+                Some(ReadError::at(
+                    inner("interface"),
+                    format!("{name:?} cannot be the name of an interface"),
+                ))
+            }
+            Target::Netns(name) if name.is_empty() || name.len() > 255 || has_no_place_in_a_path(name) => {
+                Some(ReadError::at(
+                    inner("netns"),
+                    format!("{name:?} cannot be the name of a network namespace"),
+                ))
+            }
+            Target::Host(false) => Some(
+                ReadError::at(inner("host"), "`host: false` names nothing")
+                    .help("write `host: true`, or another target"),
+            ),
+            Target::Interface(_) | Target::Netns(_) | Target::Host(true) => None,
+        };
+        let makes_sense = wrong.is_none();
+        self.errors.extend(wrong);
+        makes_sense
+    }
+
+    fn mode(&mut self, mode: Option<&Node>, value: Option<&Node>) -> Option<(Mode, Option<f64>)> {
+        let chosen: Mode = match mode {
+            Some(node) => self.value(node)?,
+            None => Mode::All,
+        };
+        let wanted = match chosen {
+            Mode::One | Mode::All => {
+                let Some(value) = value else { return Some((chosen, None)) };
+                let help = "`value` goes with `mode: fixed`, `fixed-percent` or `random-max-percent`";
+                self.error(ReadError::at(value.place, "`value` without a mode that takes one").help(help));
+                return None;
+            }
+            Mode::Fixed => "a whole number of targets, such as 2",
+            Mode::FixedPercent | Mode::RandomMaxPercent => "a share of the targets, such as 30%",
+        };
+        let Some(node) = value else {
+            let place = mode.map_or_else(Place::default, |node| node.place);
+            self.error(ReadError::at(place, "this mode needs a `value`").help(format!("give {wanted}")));
+            return None;
+        };
+        let number = match &node.content {
+            Content::Integer(number) => Some(*number as f64),
+            Content::Float(number) => Some(*number),
+            Content::Text(text) if chosen != Mode::Fixed => {
+                text.trim().strip_suffix('%').and_then(|number| number.trim().parse().ok())
+            }
+            _ => None,
+        };
+        let fits = |number: f64| match chosen {
+            Mode::Fixed => number >= 1.0 && number.fract() == 0.0 && number <= 1e6,
+            _ => number > 0.0 && number <= 100.0,
+        };
+        if let Some(number) = number.filter(|number| fits(*number)) {
+            return Some((chosen, Some(number)));
+        }
+        self.error(ReadError::at(node.place, format!("`value` is {wanted}")).label("expected this"));
+        None
+    }
+
+    /// The stages of a ramp: a strike each, with the parameters between their first and last value.
+    fn ramp(&mut self, node: &Node, fields: &mut Fields<'_>, ramp: &Node) -> Option<Vec<Timed>> {
+        let strike = self.strike_without_parameters(node, fields, None);
+        let with = fields.get("with").cloned().unwrap_or_else(|| no_parameters(ramp.place));
+        let (parameters, steps) = self.ramp_parameters(ramp, &with)?;
+        let base = strike?;
+        let mut stages = Vec::new();
+        for step in 0..steps {
+            let part = step as f64 / (steps - 1) as f64;
+            let mut with = with.clone();
+            let mut words = Vec::new();
+            for (key, place, from, to) in &parameters {
+                let value = from.towards(to, part);
+                words.push(format!("{} {value}", key.name));
+                if let Content::Map(entries) = &mut with.content {
+                    entries.push((key.clone(), Node { content: value.content(), place: *place }));
+                }
+            }
+            self.check(&base.strike.fault, &with)?;
+            let stage = Some(format!("{} ({} of {steps})", words.join(", "), step + 1));
+            stages.push(Timed { strike: Strike { with, stage, ..base.strike.clone() }, ..base });
+        }
+        Some(stages)
+    }
+
+    #[allow(clippy::type_complexity, reason = "read once, taken apart at once")]
+    fn ramp_parameters(
+        &mut self,
+        ramp: &Node,
+        with: &Node,
+    ) -> Option<(Vec<(Key, Place, Quantity, Quantity)>, usize)> {
+        let Content::Map(entries) = &ramp.content else {
+            let error = ReadError::at(ramp.place, format!("`ramp` is a map, and this is {}", ramp.kind()))
+                .help("such as `ramp: {delay: [10ms, 200ms], steps: 5}`");
+            self.error(error);
+            return None;
+        };
+        let steps = match ramp.get("steps").map(|node| (&node.content, node.place)) {
+            Some((Content::Integer(steps), _)) if (2..=MAX_STEPS as i64).contains(steps) => {
+                Some(*steps as usize)
+            }
+            Some((_, place)) => {
+                self.error(ReadError::at(
+                    place,
+                    format!("`steps` is a whole number between 2 and {MAX_STEPS}"),
+                ));
+                None
+            }
+            None => {
+                let error = ReadError::at(ramp.place, "`steps` is missing: how many stages the ramp has");
+                self.error(error.help("such as `ramp: {delay: [10ms, 200ms], steps: 5}`"));
+                None
+            }
+        };
+        let mut parameters = Vec::new();
+        for (key, node) in entries.iter().filter(|(key, _)| key.name != "steps") {
+            if with.get(&key.name).is_some() {
+                let message = format!("`{}` is both in `with` and in `ramp`", key.name);
+                self.error(ReadError::at(key.place, message).help("leave it away in `with`"));
+                continue;
+            }
+            match ends(node) {
+                Ok((from, to)) => parameters.push((key.clone(), node.place, from, to)),
+                Err(error) => self.error(error),
+            }
+        }
+        if entries.iter().all(|(key, _)| key.name == "steps") {
+            let error = ReadError::at(ramp.place, "`ramp` names no parameter that grows");
+            self.error(error.help("such as `ramp: {delay: [10ms, 200ms], steps: 5}`"));
+            return None;
+        }
+        (!parameters.is_empty()).then_some(parameters).zip(steps)
+    }
+}
+
+fn has_no_place_in_a_path(name: &str) -> bool {
+    name.contains('/')
+        || name == "."
+        || name == ".."
+        || name.chars().any(|c| c.is_whitespace() || c.is_control())
+}
+
+fn no_parameters(place: Place) -> Node {
+    Node { content: Content::Map(Vec::new()), place }
+}
+
+/// How long a group keeps faults active.
+fn span(timed: &[Timed]) -> std::time::Duration {
+    let end = timed.iter().map(|timed| timed.strike.after.0.saturating_add(timed.strike.lasts.0)).max();
+    let start = timed.iter().map(|timed| timed.strike.after.0).min();
+    end.unwrap_or_default().saturating_sub(start.unwrap_or_default())
+}
+
+/// What an entry of the method comes to.
+enum Group {
+    Wait(Duration),
+    Strikes(Vec<Timed>),
+}
+
+/// The first and the last value of a ramp.
+fn ends(node: &Node) -> Result<(Quantity, Quantity), ReadError> {
+    let example = "such as [10ms, 200ms]";
+    let Content::List(items) = &node.content else {
+        let message = format!("a ramp goes from one value to another, and this is {}", node.kind());
+        return Err(ReadError::at(node.place, message).label("expected a list of two").help(example));
+    };
+    let [from, to] = items.as_slice() else {
+        let message = format!("a ramp goes from one value to another, and these are {}", items.len());
+        return Err(ReadError::at(node.place, message).label("expected two values").help(example));
+    };
+    let read = |node: &Node| {
+        Quantity::of(node).ok_or_else(|| {
+            let message = "only quantities can grow: durations, shares, sizes, rates, frequencies, numbers";
+            ReadError::at(node.place, message).label("not a quantity").help(example)
+        })
+    };
+    let (first, last) = (read(from)?, read(to)?);
+    if first.unit != last.unit {
+        let message =
+            format!("a ramp goes from {} to {}: {first} and {last}", first.unit.words(), last.unit.words());
+        return Err(ReadError::at(to.place, message).label("not of the same kind").help(example));
+    }
+    Ok((first, last))
+}
+
+/// The kinds of quantity.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Unit {
+    Integer,
+    Number,
+    Duration,
+    Share,
+    Size,
+    Rate,
+    Frequency,
+}
+
+impl Unit {
+    fn words(self) -> &'static str {
+        match self {
+            Self::Integer | Self::Number => "a number",
+            Self::Duration => "a duration",
+            Self::Share => "a share",
+            Self::Size => "a size",
+            Self::Rate => "a data rate",
+            Self::Frequency => "a frequency",
+        }
+    }
+}
+
+/// A number in the base unit of its kind: nanoseconds, fractions, bytes, bits a second, times a second.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Quantity {
+    unit: Unit,
+    number: f64,
+}
+
+impl Quantity {
+    fn of(node: &Node) -> Option<Self> {
+        let new = |unit, number| Some(Self { unit, number });
+        match &node.content {
+            Content::Integer(number) => new(Unit::Integer, *number as f64),
+            Content::Float(number) => new(Unit::Number, *number),
+            Content::Text(text) => Duration::from_str(text)
+                .map(|duration| (Unit::Duration, duration.0.as_nanos() as f64))
+                .or_else(|_| Share::from_str(text).map(|share| (Unit::Share, share.fraction())))
+                .or_else(|_| Size::from_str(text).map(|size| (Unit::Size, size.0 as f64)))
+                .or_else(|_| Rate::from_str(text).map(|rate| (Unit::Rate, rate.bits_per_second as f64)))
+                .or_else(|_| Frequency::from_str(text).map(|often| (Unit::Frequency, often.per_second)))
+                .ok()
+                .and_then(|(unit, number)| new(unit, number)),
+            _ => None,
+        }
+    }
+
+    /// The value that lies `part` of the way towards another.
+    fn towards(&self, other: &Self, part: f64) -> Self {
+        let number = self.number + (other.number - self.number) * part;
+        let is_whole = matches!(self.unit, Unit::Integer | Unit::Duration | Unit::Size | Unit::Rate);
+        Self { unit: self.unit, number: if is_whole { number.round() } else { number } }
+    }
+
+    fn content(&self) -> Content {
+        match self.unit {
+            Unit::Integer => Content::Integer(self.number as i64),
+            Unit::Number => Content::Float(self.number),
+            // Sizes and rates are printed rounded; here every byte and bit counts.
+            Unit::Size => Content::Text(format!("{}B", self.number)),
+            Unit::Rate => Content::Text(format!("{}bit", self.number)),
+            Unit::Frequency => Content::Text(format!("{}/s", self.number)),
+            Unit::Duration | Unit::Share => Content::Text(self.to_string()),
+        }
+    }
+}
+
+impl fmt::Display for Quantity {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.unit {
+            Unit::Integer | Unit::Number => write!(formatter, "{}", self.number),
+            Unit::Duration => {
+                write!(formatter, "{}", Duration(std::time::Duration::from_nanos(self.number as u64)))
+            }
+            Unit::Share => write!(formatter, "{}", Share::of(self.number)),
+            Unit::Size => write!(formatter, "{}", Size(self.number as u64)),
+            Unit::Rate => write!(formatter, "{}", Rate { bits_per_second: self.number as u64 }),
+            Unit::Frequency => write!(formatter, "{}", Frequency { per_second: self.number }),
+        }
+    }
+}

@@ -21,6 +21,7 @@ mod yaml;
 use crate::node::{Content, Node, Place};
 
 pub use decode::decode;
+pub use experiment::experiment;
 pub use render::render;
 pub use variables::{Overrides, variables};
 

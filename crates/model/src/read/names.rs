@@ -1,1 +1,137 @@
-//! names
+//! Conditions of a file and the names that they may speak of.
+
+use super::fields::Reader;
+use super::{ReadError, nearest, within};
+use crate::condition::Condition;
+use crate::node::{Content, Node, Place};
+
+/// What every load measures.
+pub(super) const LOAD_METRICS: [&str; 12] = [
+    "error_rate",
+    "success_rate",
+    "availability",
+    "throughput",
+    "latency_mean",
+    "latency_p50",
+    "latency_p75",
+    "latency_p90",
+    "latency_p95",
+    "latency_p99",
+    "latency_p999",
+    "latency_max",
+];
+
+/// The metrics that an experiment measures, by which its conditions can speak.
+#[derive(Debug, Default)]
+pub(super) struct Measured {
+    /// Names of the loads.
+    pub(super) loads: Vec<String>,
+    /// Names of the other metrics.
+    pub(super) metrics: Vec<String>,
+}
+
+impl Measured {
+    /// Every name that can be used.
+    fn names(&self) -> Vec<String> {
+        let bare = (self.loads.len() == 1).then(|| LOAD_METRICS.iter().map(|name| (*name).to_owned()));
+        let full =
+            self.loads.iter().flat_map(|load| LOAD_METRICS.iter().map(move |name| format!("{load}.{name}")));
+        bare.into_iter().flatten().chain(self.metrics.iter().cloned()).chain(full).collect()
+    }
+}
+
+impl Reader<'_> {
+    /// A condition; mistakes point at the characters that they are about.
+    pub(super) fn condition(&mut self, node: &Node) -> Option<Condition> {
+        let Content::Text(text) = &node.content else {
+            self.error(
+                ReadError::at(node.place, format!("expected a condition, found {}", node.kind()))
+                    .label("expected a condition")
+                    .help("such as `error_rate < 1%` or `status == 200`"),
+            );
+            return None;
+        };
+        match Condition::parse(text) {
+            Ok(condition) => Some(condition),
+            Err(error) => {
+                let whole = within(self.text, node.place, text);
+                let is_verbatim = self.text.get(whole.start..whole.end) == Some(text);
+                let place = if is_verbatim {
+                    Place { start: whole.start + error.start, end: whole.start + error.end }
+                } else {
+                    node.place
+                };
+                self.error(ReadError::at(place, error.message).label("in this condition"));
+                None
+            }
+        }
+    }
+
+    /// A condition over metrics, all of whose names are measured.
+    pub(super) fn metric_condition(&mut self, node: &Node, measured: &Measured) -> Option<Condition> {
+        let condition = self.condition(node)?;
+        let known = measured.names();
+        for name in condition.names().iter().filter(|name| !known.contains(name)) {
+            let known: Vec<&str> = known.iter().map(String::as_str).collect();
+            let is_of_load = LOAD_METRICS.contains(&name.as_str());
+            let help = if is_of_load && measured.loads.is_empty() {
+                format!(
+                    "`{name}` is measured by a load: add `load: {{NAME: {{http: {{url: …}}, rate: 50/s}}}}`"
+                )
+            } else if is_of_load {
+                let full: Vec<String> =
+                    measured.loads.iter().map(|load| format!("`{load}.{name}`")).collect();
+                format!("there are several loads: write {}", full.join(" or "))
+            } else if known.is_empty() {
+                "nothing is: add a `load:`, a `metrics:` entry, or a probe beside `expect`".to_owned()
+            } else {
+                nearest::advice(name, &shortened(&known, name))
+            };
+            let place = within(self.text, node.place, name);
+            let message = format!("`{name}` is not measured in this experiment");
+            self.error(ReadError::at(place, message).label("not measured").help(help));
+        }
+        Some(condition)
+    }
+
+    /// A condition over the answer of a probe.
+    pub(super) fn answer_condition(
+        &mut self,
+        node: &Node,
+        probe: &str,
+        values: &[(&'static str, &'static str)],
+    ) -> Option<Condition> {
+        let condition = self.condition(node)?;
+        let is_known = |name: &str| {
+            values.iter().any(|(value, _)| match value.strip_suffix(".*") {
+                // `json.*` covers `json.a` and `json[0]`, and `json` where the whole is one value.
+                Some(prefix) => name
+                    .strip_prefix(prefix)
+                    .is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '['])),
+                None => name == *value,
+            })
+        };
+        for name in condition.names().iter().filter(|name| !is_known(name)) {
+            let known: Vec<&str> = values.iter().map(|(value, _)| *value).collect();
+            let place = within(self.text, node.place, name);
+            let help = if LOAD_METRICS.contains(&name.as_str()) {
+                format!("metrics are judged in an entry of their own: `- expect: {}`", condition.text)
+            } else {
+                nearest::advice(name, &known)
+            };
+            let message = format!("the probe `{probe}` does not answer with `{name}`");
+            self.error(ReadError::at(place, message).label("not in its answer").help(help));
+        }
+        Some(condition)
+    }
+}
+
+/// The names to list: with many loads, only the full names that are like the one that was meant.
+fn shortened<'k>(known: &[&'k str], name: &str) -> Vec<&'k str> {
+    if known.len() <= 30 {
+        return known.to_vec();
+    }
+    let near = nearest::nearest(name, known.iter().copied());
+    let bare = known.iter().copied().filter(|known| !known.contains('.')).take(29);
+    near.into_iter().chain(bare).collect()
+}
