@@ -538,7 +538,7 @@ mod tests {
                 (
                     false,
                     filter(|filter| {
-                        (filter.local_port, filter.remote_port) = (Some(ports(53, 53)), Some(ports(53, 53)))
+                        (filter.local_port, filter.remote_port) = (Some(ports(53, 53)), Some(ports(53, 53)));
                     }),
                 ),
                 (
@@ -564,7 +564,7 @@ mod tests {
         assert!(bench.picks(&icmp, &v6(six, 58, &dns)));
         assert!(!bench.picks(&domain, &v4(four, 1, 0, 0, &dns)));
         let nonsense = filter(|filter| {
-            (filter.protocol, filter.remote_port) = (Some(Protocol::Icmp), Some(ports(53, 53)))
+            (filter.protocol, filter.remote_port) = (Some(Protocol::Icmp), Some(ports(53, 53)));
         });
         assert!(!bench.picks(&nonsense, &v4(four, 1, 0, 0, &dns)));
         assert!(!bench.picks(&domain, &v4(four, 17, 0, 0, &[0, 53])));
