@@ -84,7 +84,7 @@ impl<M: Machine, D: Disk> AgentCore<M, D> {
     pub fn tick(&mut self, now: Duration, halt_file_present: bool) -> Vec<Restored> {
         if halt_file_present && self.halted.is_none() {
             return self.halt(
-                "the halt file is there: remove it, or run `squall halt --clear`, to allow faults again",
+                "the file `halt` is there: everything was put back, and nothing is injected until it is removed",
             );
         }
         self.expire(now)

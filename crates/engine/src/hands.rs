@@ -20,8 +20,8 @@
 //!
 //! - a step is applied only after its undo is on disk;
 //! - a log is removed only after all its steps were put back and seen to be;
-//! - a log that could not be written is never written again, so a torn line stays its last one and cannot spoil the
-//!   line after it; the steps themselves are put back all the same;
+//! - a step that is put back is noted before the one before it is put back, since the two may hang together;
+//! - a log that cannot be written stops no undo, and a torn line spoils no other line;
 //! - a step that could not be put back stays owed: it is reported as residue each time, and may be tried again.
 
 mod plan;
@@ -36,7 +36,7 @@ use squall_model::protocol::{CallError, CallErrorKind, Restored};
 use squall_model::step::{Claim, ProcessRef, Step};
 use squall_model::target::{ProcessSelector, Target};
 use squall_model::undo::{Evidence, Reverted, Undo};
-use squall_model::undo_log::{self, Disk, Logged, Opened, UndoLog};
+use squall_model::undo_log::{self, Disk, LogError, Opened, UndoLog};
 use squall_model::units::Duration;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -73,37 +73,24 @@ struct Promise {
     active: Vec<(Step, Undo)>,
 }
 
-/// A log that is written until the first error and never after it.
+/// A log that may end in a torn line: one that could not be written, or that its writer died in. The line is ended
+/// before anything is written after it, so that it spoils no other; recovery knows a torn line from a damaged one.
 struct Notes {
     log: UndoLog,
+    name: String,
     torn: bool,
 }
 
 impl Notes {
-    fn note(
+    fn write<'s, D: Disk, T: 's>(
         &mut self,
-        write: impl FnOnce(&mut UndoLog) -> Result<(), undo_log::LogError>,
-    ) -> Result<(), CallError> {
-        if self.torn {
-            return Ok(());
-        }
-        write(&mut self.log).map_err(|error| {
-            self.torn = true;
-            failed(error.to_string())
-        })
-    }
-
-    fn intend<'s>(
-        &mut self,
-        disk: &mut impl Disk,
-        index: usize,
-        step: &'s Step,
-        undo: &'s Undo,
-    ) -> Result<Logged<'s>, CallError> {
-        self.log.intend(disk, index, step, undo).map_err(|error| {
-            self.torn = true;
-            failed(error.to_string())
-        })
+        disk: &mut D,
+        write: impl FnOnce(&mut UndoLog, &mut D) -> Result<T, LogError>,
+    ) -> Result<T, CallError> {
+        let ended = if self.torn { disk.append(&self.name, b"\n") } else { Ok(()) };
+        let written = ended.and_then(|()| write(&mut self.log, disk));
+        self.torn = written.is_err();
+        written.map_err(|error| failed(error.to_string()))
     }
 }
 
@@ -227,7 +214,7 @@ impl<M: Machine, D: Disk> Hands<M, D> {
             fault: planned.fault.clone(),
             target: planned.target.clone(),
             claims: planned.claims.clone(),
-            log: Notes { log, torn: false },
+            log: Notes { log, name: planned.id.clone(), torn: false },
             owed: Vec::new(),
             active: Vec::new(),
         })
@@ -237,7 +224,8 @@ impl<M: Machine, D: Disk> Hands<M, D> {
         for (index, step) in steps.iter().enumerate() {
             let undo = self.machine.capture(step, &promise.injection)?;
             (self.hook)(Point::BeforeIntend);
-            let logged = promise.log.intend(&mut self.disk, index, step, &undo)?;
+            let logged =
+                promise.log.write(&mut self.disk, |log, disk| log.intend(disk, index, step, &undo))?;
             (self.hook)(Point::AfterIntend);
             promise.owed.push((index, undo.clone()));
             (self.hook)(Point::BeforeApply);
@@ -245,7 +233,7 @@ impl<M: Machine, D: Disk> Hands<M, D> {
             (self.hook)(Point::AfterApply);
             applied?;
             (self.hook)(Point::BeforeApplied);
-            promise.log.note(|log| log.applied(&mut self.disk, index))?;
+            promise.log.write(&mut self.disk, |log, disk| log.applied(disk, index))?;
             (self.hook)(Point::AfterApplied);
             promise.active.push((step.clone(), undo));
         }
@@ -323,8 +311,8 @@ impl<M: Machine, D: Disk> Hands<M, D> {
         match outcome {
             Ok(outcome) => {
                 (self.hook)(Point::BeforeReverted);
-                // The note spares the next owner a look, no more: without it the revert is repeated, harmlessly.
-                let _ = log.note(|log| log.reverted(&mut self.disk, index, &outcome));
+                // A full disk must not stop an undo: without the note, the next owner looks at this step again.
+                let _ = log.write(&mut self.disk, |log, disk| log.reverted(disk, index, &outcome));
                 (self.hook)(Point::AfterReverted);
                 let is_back = !matches!(outcome, Reverted::Drifted(_));
                 restored.steps.push(outcome);

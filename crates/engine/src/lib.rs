@@ -3,3 +3,4 @@
 pub mod agent;
 pub mod crash;
 pub mod hands;
+pub mod suite;

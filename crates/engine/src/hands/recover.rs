@@ -173,15 +173,15 @@ fn orphan(name: &str, bytes: &[u8]) -> Orphan {
         Some(opened) => (opened.fault, opened.target),
         None => (UNKNOWN.to_owned(), UNKNOWN.to_owned()),
     };
-    // A note after a torn line would spoil itself; see `Notes`.
     let torn = bytes.last().is_some_and(|last| *last != b'\n');
-    let log = Notes { log: UndoLog::resume(name), torn };
+    let log = Notes { log: UndoLog::resume(name), name: name.to_owned(), torn };
     let promise =
         Promise { injection: name.to_owned(), fault, target, claims, log, owed, active: Vec::new() };
     Orphan { promise, at, loss }
 }
 
-/// How many unreadable lines may have been a step's undo: all but those that are still seen to be one other record.
+/// How many unreadable lines may have been a step's undo: all but torn ones, which never were, and those that are
+/// still seen to be one other record.
 fn lost_intents(bytes: &[u8]) -> usize {
     let harmless = [&br#""record":"opened""#[..], br#""record":"applied""#, br#""record":"reverted""#];
     let mut lines: Vec<&[u8]> = bytes.split(|byte| *byte == b'\n').collect();
@@ -189,10 +189,21 @@ fn lost_intents(bytes: &[u8]) -> usize {
     let is_lost = |line: &&[u8]| {
         let is_damaged = undo_log::read(&[line, &b"\n"[..]].concat()).damaged_lines > 0;
         let records = count(line, br#""record":"#);
-        let known = harmless.iter().any(|kind| count(line, kind) == 1);
-        is_damaged && !(records == 1 && known)
+        let is_other = records == 1 && harmless.iter().any(|kind| count(line, kind) == 1);
+        is_damaged && !is_torn(line) && !is_other
     };
     lines.iter().filter(|line| is_lost(line)).count()
+}
+
+/// Whether a line is the beginning of a record and nothing else: what a failed write leaves. Damage changes bytes
+/// and seldom their number, so it leaves a JSON text that is whole and wrong.
+fn is_torn(line: &[u8]) -> bool {
+    let (checksum, json) = line.split_at(line.len().min(8));
+    let Some((space, json)) = json.split_first() else {
+        return checksum.iter().all(u8::is_ascii_hexdigit);
+    };
+    let cut = |error: serde_json::Error| error.is_eof();
+    *space == b' ' && serde_json::from_slice::<serde_json::Value>(json).err().is_some_and(cut)
 }
 
 fn count(haystack: &[u8], needle: &[u8]) -> usize {
