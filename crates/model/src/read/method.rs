@@ -21,7 +21,7 @@ const CHOICES: [&str; 4] = ["mode", "value", "optional", "on"];
 /// How many strikes a method may come to, with ramps and repetitions unrolled.
 const MAX_STRIKES: usize = 1000;
 /// How many stages a ramp may have.
-const MAX_STEPS: u64 = 100;
+pub(super) const MAX_STEPS: u64 = 100;
 
 /// A strike, and the place of its duration.
 struct Timed {

@@ -23,6 +23,7 @@ use crate::node::{Content, Node, Place};
 pub use decode::decode;
 pub use experiment::experiment;
 pub use render::render;
+pub use schema::schema;
 pub use variables::{Overrides, variables};
 
 /// The longest file that is read, in bytes.
