@@ -1,1 +1,123 @@
 //! Data planes: programs that must keep running while a fault is active.
+//!
+//! A worker is the binary run as `squall worker MARK JOB` by the agent (see `squall_linux::step::worker`, which starts,
+//! asks and ends it). It gets ready, says so, and then answers each line on standard input with what it has done so
+//! far. When standard input ends, or the agent dies, it ends: nothing of it is left.
+
+mod cpu_load;
+mod memory;
+mod signal_every;
+
+use rustix::process::{Pid, Signal, getppid, set_parent_process_death_signal};
+use squall_linux::step::worker::{Job, Report};
+use squall_linux::sys::cgroup;
+use squall_model::step::Work;
+use squall_model::undo::Evidence;
+use std::io::{self, BufRead, Write};
+use std::path::Path;
+use std::process::ExitCode;
+
+/// Work that goes on in threads of its own until the process ends.
+trait Going {
+    /// What it has done so far.
+    fn evidence(&self) -> Evidence;
+}
+
+/// Why there is no work to be done.
+enum Refusal {
+    /// The agent is gone already, and nobody listens.
+    Orphaned,
+    /// What was tried, what came back, what to do.
+    Failed(String),
+}
+
+/// `squall worker MARK JOB`; the mark only tells this process from others.
+pub fn main(arguments: &[String]) -> ExitCode {
+    let begun = match arguments {
+        [_mark, job] => begin(job),
+        _ => Err(Refusal::Failed("a worker takes a mark and a job, from the agent only".to_owned())),
+    };
+    match begun {
+        Ok(going) => match serve(going.as_ref()) {
+            Ok(()) => ExitCode::SUCCESS,
+            // The agent's end of the pipe is gone, and so is the agent.
+            Err(_) => ExitCode::FAILURE,
+        },
+        Err(Refusal::Orphaned) => ExitCode::FAILURE,
+        Err(Refusal::Failed(message)) => {
+            // Where this cannot be said either, the exit code says it.
+            let _ = say(&Report::Failed { message });
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn begin(job: &str) -> Result<Box<dyn Going>, Refusal> {
+    let job: Job = serde_json::from_str(job)
+        .map_err(|error| Refusal::Failed(format!("could not read the job {job:?}: {error}")))?;
+    die_with(job.parent)?;
+    be_the_first_to_die(&job.work)?;
+    for folder in &job.cgroups {
+        cgroup::join(Path::new(folder)).map_err(|error| {
+            Refusal::Failed(format!(
+                "could not join control group {folder}: {error}; that takes write access to its cgroup.procs: run \
+                 with --sudo, or as root"
+            ))
+        })?;
+    }
+    match job.work {
+        Work::CpuLoad { percent, cores } => boxed(cpu_load::start(percent, cores)),
+        Work::Memory { rate, limit, leave_free } => {
+            boxed(memory::start(memory::Growth { rate, limit, leave_free }))
+        }
+        Work::SignalEvery { selector, signal, every, at_most } => {
+            boxed(signal_every::start(signal_every::Strikes { selector, signal, every, at_most }))
+        }
+    }
+}
+
+fn boxed<T: Going + 'static>(started: io::Result<T>) -> Result<Box<dyn Going>, Refusal> {
+    match started {
+        Ok(going) => Ok(Box::new(going)),
+        Err(error) => Err(Refusal::Failed(format!("could not start the worker's threads: {error}"))),
+    }
+}
+
+/// Has the kernel kill us when the agent dies, and checks that it did not die before that was said.
+fn die_with(parent: u32) -> Result<(), Refusal> {
+    set_parent_process_death_signal(Some(Signal::KILL)).map_err(|error| {
+        Refusal::Failed(format!("could not tie the worker's life to the agent's: {error}"))
+    })?;
+    let now = getppid().map(Pid::as_raw_nonzero).and_then(|pid| u32::try_from(pid.get()).ok());
+    if now == Some(parent) { Ok(()) } else { Err(Refusal::Orphaned) }
+}
+
+/// When memory runs out, the kernel shall end the worker before anything that matters: 1000 is "this one first"
+/// (`proc_pid_oom_score_adj(5)`).
+fn be_the_first_to_die(work: &Work) -> Result<(), Refusal> {
+    let score = match work {
+        Work::Memory { .. } => "1000",
+        Work::CpuLoad { .. } | Work::SignalEvery { .. } => "500",
+    };
+    std::fs::write("/proc/self/oom_score_adj", score).map_err(|error| {
+        Refusal::Failed(format!("could not make the worker the first to end when memory runs out: {error}"))
+    })
+}
+
+/// Says that we are ready, and answers until the questions end.
+fn serve(going: &dyn Going) -> io::Result<()> {
+    say(&Report::Ready)?;
+    for question in io::stdin().lock().lines() {
+        question?;
+        say(&Report::Evidence(going.evidence()))?;
+    }
+    Ok(())
+}
+
+fn say(report: &Report) -> io::Result<()> {
+    let mut line = serde_json::to_vec(report)?;
+    line.push(b'\n');
+    let mut stdout = io::stdout().lock();
+    stdout.write_all(&line)?;
+    stdout.flush()
+}

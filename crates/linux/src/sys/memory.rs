@@ -1,6 +1,6 @@
-//! The host's memory as `/proc/meminfo` shows it.
+//! The host's memory as `/proc/meminfo` shows it, and what of it one process has.
 //!
-//! Source: `proc_meminfo(5)`.
+//! Sources: `proc_meminfo(5)`, `proc_pid_status(5)`.
 
 use std::io;
 
@@ -21,16 +21,26 @@ pub fn read() -> io::Result<Memory> {
         .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "/proc/meminfo is not in the known format"))
 }
 
+/// Bytes of a process that are in memory now, shared ones too.
+pub fn resident(pid: u32) -> io::Result<u64> {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
+    // One that ended and waits to be reaped has none.
+    Ok(field(&text, "VmRSS").unwrap_or(0))
+}
+
 fn parse(text: &str) -> Option<Memory> {
-    let bytes = |name: &str| -> Option<u64> {
-        let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
-        line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()?.checked_mul(1024)
-    };
+    let bytes = |name| field(text, name);
     Some(Memory {
         total: bytes("MemTotal")?,
         available: bytes("MemAvailable")?,
         caches: bytes("Cached")? + bytes("Buffers").unwrap_or(0) + bytes("SReclaimable").unwrap_or(0),
     })
+}
+
+/// Bytes that a line `NAME:  NUMBER kB` tells of.
+fn field(text: &str, name: &str) -> Option<u64> {
+    let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
+    line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()?.checked_mul(1024)
 }
 
 #[cfg(test)]
@@ -45,5 +55,6 @@ mod tests {
         assert_eq!(parse("MemTotal: 2048 kB\n"), None);
         let real = read().unwrap();
         assert!(real.available <= real.total && real.available > 0);
+        assert!(resident(std::process::id()).unwrap() > 0);
     }
 }

@@ -202,9 +202,10 @@ fn parse_status(text: &str) -> Option<Status> {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
+    use std::os::unix::process::CommandExt;
     use std::process::{Child, Command, Stdio};
 
-    /// A process of the test's own, ended when dropped.
+    /// A process of the test's own in a group of its own; ended with all that it started when dropped.
     pub(crate) struct Victim(pub(crate) Child);
 
     impl Victim {
@@ -212,6 +213,7 @@ pub(crate) mod tests {
         pub(crate) fn start(program: &str, arguments: &[&str]) -> Self {
             let mut command = Command::new(program);
             command.args(arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+            command.process_group(0);
             Self(command.spawn().unwrap())
         }
 
@@ -234,7 +236,8 @@ pub(crate) mod tests {
 
     impl Drop for Victim {
         fn drop(&mut self) {
-            let _ = self.0.kill();
+            let group = rustix::process::Pid::from_child(&self.0);
+            let _ = rustix::process::kill_process_group(group, rustix::process::Signal::KILL);
             let _ = self.0.wait();
         }
     }

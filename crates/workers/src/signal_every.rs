@@ -1,0 +1,115 @@
+//! Sends a signal to what a selector matches, again and again, so that what is restarted is struck too.
+//!
+//! Each time the processes are looked for anew. What must never be struck, or is protected, is passed over each time.
+
+use crate::Going;
+use squall_linux::facts::process::strikeable;
+use squall_linux::step::signal::send;
+use squall_model::facts::ProcessFacts;
+use squall_model::machine::MachineError;
+use squall_model::step::{ProcessRef, Signal};
+use squall_model::target::ProcessSelector;
+use squall_model::undo::Evidence;
+use squall_model::units::Duration;
+use std::io;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+/// Whom to strike, with what, how often.
+#[derive(Debug, Clone)]
+pub(crate) struct Strikes {
+    /// Whom.
+    pub(crate) selector: ProcessSelector,
+    /// With what.
+    pub(crate) signal: Signal,
+    /// How often.
+    pub(crate) every: Duration,
+    /// How many processes at most each time.
+    pub(crate) at_most: usize,
+}
+
+/// What was done so far.
+#[derive(Debug, Clone, Default)]
+struct Tally {
+    sent: u64,
+    last: Option<ProcessRef>,
+    /// Why the last round struck nothing, if it did not.
+    in_vain: Option<String>,
+}
+
+/// A thread that strikes.
+pub(crate) struct Striker {
+    strikes: Strikes,
+    tally: Arc<Mutex<Tally>>,
+}
+
+/// Starts the thread that strikes; the first time at once.
+pub(crate) fn start(strikes: Strikes) -> io::Result<Striker> {
+    let tally = Arc::new(Mutex::new(Tally::default()));
+    let told = Arc::clone(&tally);
+    let todo = strikes.clone();
+    std::thread::Builder::new().name("signals".to_owned()).spawn(move || strike_on(&todo, &told))?;
+    Ok(Striker { strikes, tally })
+}
+
+impl Going for Striker {
+    fn evidence(&self) -> Evidence {
+        let tally = self.tally.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let signal = self.strikes.signal;
+        let last = tally.last.map(|process| format!(", last to {process}")).unwrap_or_default();
+        let vain =
+            tally.in_vain.map(|why| format!("; the last round struck nothing: {why}")).unwrap_or_default();
+        let says = format!("{signal} was sent {} times{last}{vain}", tally.sent);
+        let evidence = if tally.sent > 0 { Evidence::seen(says) } else { Evidence::not_seen(says) };
+        evidence.with("signals_sent", tally.sent as f64)
+    }
+}
+
+fn strike_on(strikes: &Strikes, tally: &Mutex<Tally>) {
+    loop {
+        let began = Instant::now();
+        let struck = round(strikes);
+        {
+            let mut tally = tally.lock().unwrap_or_else(PoisonError::into_inner);
+            tally.in_vain = struck.as_ref().err().map(ToString::to_string);
+            if let Ok(struck) = struck {
+                tally.sent += struck.len() as u64;
+                tally.last = struck.into_iter().last();
+            }
+        }
+        std::thread::sleep(strikes.every.0.saturating_sub(began.elapsed()));
+    }
+}
+
+/// One round: look, choose, strike. An error where nothing was struck.
+fn round(strikes: &Strikes) -> Result<Vec<ProcessRef>, MachineError> {
+    let found = strikeable(&strikes.selector)?;
+    let free = found.into_iter().filter(|process| process.protected.is_none()).collect();
+    let mut struck = Vec::new();
+    for process in choose(free, strikes.at_most) {
+        // One that ended meanwhile was not struck by us.
+        if send(&process.process, strikes.signal)? {
+            struck.push(process.process);
+        }
+    }
+    if struck.is_empty() {
+        let message = format!("nothing matched {}", strikes.selector);
+        return Err(MachineError::NotFound { message });
+    }
+    Ok(struck)
+}
+
+/// Some of the processes, by chance: the first of a pool shall not be the only one that is ever struck.
+fn choose(mut found: Vec<ProcessFacts>, at_most: usize) -> Vec<ProcessFacts> {
+    while found.len() > at_most {
+        let mut bytes = [0; 8];
+        // Without chance the first ones are struck; that is no reason to strike none.
+        let dice = match rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty()) {
+            Ok(_) => usize::from_ne_bytes(bytes),
+            Err(_) => found.len() - 1,
+        };
+        let spared = dice % found.len();
+        found.remove(spared);
+    }
+    found
+}

@@ -1,0 +1,442 @@
+//! Workers on the real kernel: started, asked and ended by the machine, watched by other means.
+
+use squall_linux::LinuxMachine;
+use squall_linux::step::worker::{Job, MARK_PREFIX};
+use squall_linux::sys::{cgroup, memory, process};
+use squall_model::machine::{Machine, MachineError};
+use squall_model::step::{ProcessRef, Signal, Step, Work, WorkerStep};
+use squall_model::target::ProcessSelector;
+use squall_model::undo::{Effect, Evidence, Reverted, Undo};
+use squall_model::undo_log::{Disk, LogError, UndoLog};
+use squall_model::units::{Duration, Share, Size};
+use std::io::{Read, Write};
+use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Instant;
+
+/// The worker program, which is built beside the tests.
+fn program() -> PathBuf {
+    let tests = std::env::current_exe().unwrap();
+    let program = tests.ancestors().nth(2).unwrap().join("examples/worker");
+    assert!(program.exists(), "{} is missing: cargo build --examples", program.display());
+    program
+}
+
+fn seconds(count: f64) -> std::time::Duration {
+    std::time::Duration::from_secs_f64(count)
+}
+
+/// Waits, up to ten seconds, until something is so.
+fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
+    let deadline = Instant::now() + seconds(10.0);
+    while !condition() {
+        assert!(Instant::now() < deadline, "not within ten seconds: {what}");
+        std::thread::sleep(seconds(0.02));
+    }
+}
+
+/// Takes everything and keeps nothing.
+struct NoDisk;
+
+impl Disk for NoDisk {
+    fn create(&mut self, _: &str) -> Result<(), LogError> {
+        Ok(())
+    }
+    fn append(&mut self, _: &str, _: &[u8]) -> Result<(), LogError> {
+        Ok(())
+    }
+    fn read(&mut self, _: &str) -> Result<Vec<u8>, LogError> {
+        Ok(Vec::new())
+    }
+    fn remove(&mut self, _: &str) -> Result<(), LogError> {
+        Ok(())
+    }
+    fn list(&mut self) -> Result<Vec<String>, LogError> {
+        Ok(Vec::new())
+    }
+    fn take_over(&mut self, _: &str) -> Result<(), LogError> {
+        Ok(())
+    }
+}
+
+/// A worker step and the machine that carries it out; undone when dropped.
+struct Scene {
+    machine: LinuxMachine,
+    step: Step,
+    mark: String,
+    undo: Undo,
+}
+
+impl Scene {
+    fn new(work: Work) -> Self {
+        Self::within(work, Vec::new())
+    }
+
+    fn within(work: Work, cgroups: Vec<String>) -> Self {
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let mark = format!("{MARK_PREFIX}sqt-{}-{number}", std::process::id());
+        let step = Step::Worker(WorkerStep { mark: mark.clone(), work, cgroups });
+        let mut machine = LinuxMachine::with_worker_program(program());
+        let undo = machine.capture(&step, "sqt").unwrap();
+        Self { machine, step, mark, undo }
+    }
+
+    fn apply(&mut self) -> Result<(), MachineError> {
+        self.machine.apply(UndoLog::resume("sqt").intend(&mut NoDisk, 0, &self.step, &self.undo).unwrap())
+    }
+
+    fn observe(&mut self) -> Evidence {
+        self.machine.observe(&self.step, &self.undo).unwrap()
+    }
+
+    fn revert(&mut self) -> Reverted {
+        self.machine.revert(&self.undo).unwrap()
+    }
+
+    /// Processes with the mark, as `ps` shows them.
+    fn pids(&self) -> Vec<u32> {
+        pids_by_ps(&self.mark)
+    }
+}
+
+impl Drop for Scene {
+    fn drop(&mut self) {
+        let _ = self.machine.revert(&self.undo);
+    }
+}
+
+fn pids_by_ps(mark: &str) -> Vec<u32> {
+    let output = Command::new("ps").args(["-eo", "pid=,args=", "-ww"]).output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let bears_it = |line: &&str| line.split_whitespace().nth(3) == Some(mark);
+    text.lines()
+        .filter(bears_it)
+        .map(|line| line.split_whitespace().next().unwrap().parse().unwrap())
+        .collect()
+}
+
+/// A process of the test's own in a group of its own; ended with all that it started when dropped.
+struct Victim(Child);
+
+impl Victim {
+    fn start(command: &mut Command) -> Self {
+        Self(command.process_group(0).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap())
+    }
+}
+
+impl Drop for Victim {
+    fn drop(&mut self) {
+        let group = rustix::process::Pid::from_child(&self.0);
+        let _ = rustix::process::kill_process_group(group, rustix::process::Signal::KILL);
+        let _ = self.0.wait();
+    }
+}
+
+fn load(percent: f64, cores: u32) -> Work {
+    Work::CpuLoad { percent: Share::of(percent / 100.0), cores }
+}
+
+/// A spike that leaves no reserve: what is tested is small beside any host.
+fn spike(size: u64) -> Work {
+    Work::Memory { rate: None, limit: Size(size), leave_free: Size(0) }
+}
+
+#[test]
+fn a_cpu_load_is_as_large_as_asked() {
+    let mut scene = Scene::new(load(40.0, 1));
+    scene.apply().unwrap();
+    let pid = scene.pids()[0];
+    // Fields 14 and 15 of /proc/PID/stat: processor time in ticks of 10 ms.
+    let ticks = || {
+        let text = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+        let fields: Vec<i64> =
+            text.rsplit_once(") ").unwrap().1.split(' ').filter_map(|f| f.parse().ok()).collect();
+        fields[10] + fields[11]
+    };
+    std::thread::sleep(seconds(0.5));
+    let (began, before) = (Instant::now(), ticks());
+    std::thread::sleep(seconds(3.0));
+    let share = (ticks() - before) as f64 / 100.0 / began.elapsed().as_secs_f64();
+    // Other tests may hold it below for a while, never above what it makes up for.
+    assert!((0.25..0.5).contains(&share), "asked for 0.4, got {share}");
+    let evidence = scene.observe();
+    assert_eq!(evidence.effect, Effect::Seen, "{}", evidence.summary);
+    assert!(evidence.measures["cpu_seconds"] > 0.5, "{}", evidence.summary);
+}
+
+#[test]
+fn a_worker_is_ended_by_its_undo_and_by_any_other_machine() {
+    let mut scene = Scene::new(load(1.0, 1));
+    assert!(matches!(scene.revert(), Reverted::AlreadyGone { .. }));
+    scene.apply().unwrap();
+    assert_eq!(scene.pids().len(), 1);
+    assert!(matches!(scene.revert(), Reverted::Undone { .. }));
+    assert!(scene.pids().is_empty());
+    assert!(matches!(scene.revert(), Reverted::AlreadyGone { .. }));
+    scene.apply().unwrap();
+    // One that did not start it, as in recovery. The worker stays unreaped until its parent looks.
+    let mut other = LinuxMachine::with_worker_program(program());
+    assert!(matches!(other.revert(&scene.undo).unwrap(), Reverted::Undone { .. }));
+    assert_eq!(scene.observe().effect, Effect::NotSeen);
+    let Undo::Worker { mark, .. } = &scene.undo else { panic!("no worker") };
+    let earlier = Undo::Worker { mark: mark.clone(), boot_id: "earlier".into() };
+    assert!(matches!(other.revert(&earlier).unwrap(), Reverted::AlreadyGone { .. }));
+}
+
+#[test]
+fn a_stopped_worker_is_ended_all_the_same() {
+    let mut scene = Scene::new(load(1.0, 1));
+    scene.apply().unwrap();
+    let pid = scene.pids()[0].to_string();
+    assert!(Command::new("kill").args(["-STOP", &pid]).status().unwrap().success());
+    assert!(matches!(scene.revert(), Reverted::Undone { .. }));
+    assert!(scene.pids().is_empty());
+}
+
+#[test]
+fn a_leftover_worker_is_found_and_removed_without_a_log() {
+    let mut scene = Scene::new(load(1.0, 1));
+    scene.apply().unwrap();
+    let mut other = LinuxMachine::with_worker_program(program());
+    let name = scene.mark.strip_prefix(MARK_PREFIX).unwrap().to_owned();
+    let ours = |machine: &mut LinuxMachine| {
+        let found = machine.leftovers().unwrap();
+        found.into_iter().find(|leftover| leftover.injection.as_deref() == Some(name.as_str()))
+    };
+    let leftover = ours(&mut other).unwrap();
+    assert!(leftover.remedy.contains(&scene.pids()[0].to_string()));
+    assert!(matches!(other.remove(&leftover).unwrap(), Reverted::Undone { .. }));
+    assert_eq!(ours(&mut other), None);
+    assert!(matches!(other.remove(&leftover).unwrap(), Reverted::AlreadyGone { .. }));
+}
+
+#[test]
+fn a_process_that_only_speaks_of_a_mark_is_left_alone() {
+    let mut scene = Scene::new(load(1.0, 1));
+    scene.apply().unwrap();
+    let script = "sleep 60; : \"$@\"";
+    let speaker = Victim::start(Command::new("sh").args(["-c", script, "worker", &scene.mark]));
+    let program = "import sys,time; time.sleep(60)";
+    let impostor = Victim::start(Command::new("python3").args(["-c", program, "worker", &scene.mark]));
+    scene.revert();
+    for victim in [&speaker, &impostor] {
+        assert!(process::is_alive(&process::reference(victim.0.id()).unwrap()));
+    }
+}
+
+#[test]
+fn a_spike_is_there_at_once_and_gone_after() {
+    let size = 256 << 20;
+    let mut scene = Scene::new(spike(size));
+    scene.apply().unwrap();
+    let pid = scene.pids()[0];
+    wait_until("the spike is held", || memory::resident(pid).unwrap() >= size);
+    let evidence = scene.observe();
+    assert_eq!(evidence.effect, Effect::Seen, "{}", evidence.summary);
+    assert!(memory::resident(pid).unwrap() < size + (32 << 20));
+    let score = std::fs::read_to_string(format!("/proc/{pid}/oom_score_adj")).unwrap();
+    assert_eq!(score.trim(), "1000");
+    assert!(matches!(scene.revert(), Reverted::Undone { .. }));
+    assert_eq!(memory::resident(pid).unwrap_or(0), 0);
+}
+
+#[test]
+fn a_leak_grows_at_its_rate() {
+    let leak = Work::Memory { rate: Some(Size(20_000_000)), limit: Size(1 << 30), leave_free: Size(0) };
+    let mut scene = Scene::new(leak);
+    scene.apply().unwrap();
+    let held = |scene: &mut Scene| scene.observe().measures["held_bytes"];
+    std::thread::sleep(seconds(0.5));
+    let (began, before) = (Instant::now(), held(&mut scene));
+    std::thread::sleep(seconds(2.0));
+    let rate = (held(&mut scene) - before) / began.elapsed().as_secs_f64();
+    assert!((15e6..25e6).contains(&rate), "{rate} bytes a second");
+}
+
+#[test]
+fn growth_stops_before_the_reserve() {
+    let total = memory::read().unwrap().total;
+    let mut scene = Scene::new(Work::Memory { rate: None, limit: Size(total), leave_free: Size(total) });
+    scene.apply().unwrap();
+    std::thread::sleep(seconds(0.3));
+    let evidence = scene.observe();
+    assert_eq!((evidence.effect, evidence.measures["held_bytes"] as u64), (Effect::NotSeen, 0));
+    assert!(evidence.summary.contains("left to others"), "{}", evidence.summary);
+}
+
+#[test]
+fn what_is_restarted_is_struck_again() {
+    let name = format!("61.{}", std::process::id());
+    let script = format!("for i in $(seq 200); do sleep {name}; done");
+    let _supervisor = Victim::start(Command::new("sh").args(["-c", &script, "sh"]));
+    let sleeper = || {
+        let selector = ProcessSelector {
+            cmdline: Some(format!("sleep {name}")),
+            name: Some("sleep".into()),
+            ..Default::default()
+        };
+        squall_linux::facts::process::strikeable(&selector).unwrap().pop().map(|facts| facts.process)
+    };
+    wait_until("the victim runs", || sleeper().is_some());
+    let first = sleeper().unwrap();
+    let mut scene = Scene::new(Work::SignalEvery {
+        selector: ProcessSelector {
+            name: Some("sleep".into()),
+            cmdline: Some(format!("sleep {name}")),
+            ..Default::default()
+        },
+        signal: Signal::Kill,
+        every: Duration(seconds(0.2)),
+        at_most: 1,
+    });
+    scene.apply().unwrap();
+    wait_until("it was struck three times", || scene.observe().measures["signals_sent"] >= 3.0);
+    assert!(!process::is_alive(&first));
+    scene.revert();
+    // The last one to be struck is on its way out; what comes after it stays.
+    std::thread::sleep(seconds(0.2));
+    wait_until("the last one runs", || sleeper().is_some());
+    let last = sleeper().unwrap();
+    std::thread::sleep(seconds(0.5));
+    assert!(process::is_alive(&last));
+}
+
+#[test]
+fn squall_is_never_struck() {
+    let own = ProcessSelector { pid: Some(std::process::id()), ..Default::default() };
+    let every = Duration(seconds(0.1));
+    let mut scene = Scene::new(Work::SignalEvery { selector: own, signal: Signal::Kill, every, at_most: 1 });
+    scene.apply().unwrap();
+    std::thread::sleep(seconds(0.3));
+    let evidence = scene.observe();
+    assert_eq!(evidence.effect, Effect::NotSeen);
+    assert!(evidence.summary.contains("never struck"), "{}", evidence.summary);
+}
+
+/// A worker without a machine, as the test's own child.
+fn bare(parent: u32) -> Child {
+    let job = Job { work: load(1.0, 1), cgroups: vec![], parent };
+    let mut command = Command::new(program());
+    command.args(["worker", "squall-worker:sqt-bare", &serde_json::to_string(&job).unwrap()]);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap()
+}
+
+#[test]
+fn a_worker_ends_with_its_questions_and_without_its_agent() {
+    let mut worker = bare(std::process::id());
+    let mut ready = [0; 4];
+    worker.stdout.as_mut().unwrap().read_exact(&mut ready).unwrap();
+    worker.stdin.as_mut().unwrap().write_all(b"\n").unwrap();
+    drop(worker.stdin.take());
+    assert!(worker.wait().unwrap().success());
+    // Its agent died before it could be tied to it.
+    assert!(!bare(1).wait().unwrap().success());
+}
+
+#[test]
+fn a_worker_dies_with_its_agent_even_if_it_is_stopped() {
+    // The agent is a shell that becomes a sleeper; the worker's pipes stay open, so only the kernel can end it.
+    let mark = format!("{MARK_PREFIX}sqt-orphan-{}", std::process::id());
+    let job = |parent: &str| {
+        let job = serde_json::to_string(&Job { work: load(1.0, 1), cgroups: vec![], parent: 0 }).unwrap();
+        job.replace("\"parent\":0", &format!("\"parent\":{parent}"))
+    };
+    let (questions, keep_open) = std::io::pipe().unwrap();
+    let script = format!("\"$0\" worker {mark} \"{}\" <&3 & sleep 60", job("$$").replace('"', "\\\""));
+    let mut agent = Command::new("bash");
+    agent.args(["-c", &format!("exec 3<&0; {script}")]).arg(program()).stdin(questions);
+    let mut agent = Victim::start(&mut agent);
+    wait_until("the worker runs", || pids_by_ps(&mark).len() == 1);
+    std::thread::sleep(seconds(0.2));
+    let pid = pids_by_ps(&mark)[0].to_string();
+    assert!(Command::new("kill").args(["-STOP", &pid]).status().unwrap().success());
+    agent.0.kill().unwrap();
+    wait_until("the worker is gone", || pids_by_ps(&mark).is_empty());
+    drop(keep_open);
+}
+
+#[test]
+fn a_worker_outlives_the_thread_that_asked_for_it() {
+    let mut scene = Scene::new(load(1.0, 1));
+    std::thread::scope(|scope| scope.spawn(|| scene.apply().unwrap()).join().unwrap());
+    std::thread::sleep(seconds(0.3));
+    assert_eq!(scene.pids().len(), 1);
+}
+
+/// A control group that the test made; removed when dropped.
+struct TestGroup(PathBuf);
+
+impl TestGroup {
+    fn new(controller: cgroup::Controller) -> Option<Self> {
+        let trees = cgroup::trees().unwrap();
+        let parent = cgroup::of_process(std::process::id(), controller, &trees).unwrap()?;
+        // Beside our own group: one that has processes cannot have groups within in version 2.
+        let folder = match (parent.is_root(), parent.folder.parent()) {
+            (false, Some(folder)) => folder.to_owned(),
+            _ => parent.mount.clone(),
+        };
+        let folder = folder.join(format!("sqt-{}-{}", controller.name(), std::process::id()));
+        std::fs::create_dir(&folder).ok()?;
+        Some(Self(folder))
+    }
+}
+
+impl Drop for TestGroup {
+    fn drop(&mut self) {
+        for _ in 0..100 {
+            if std::fs::remove_dir(&self.0).is_ok() {
+                return;
+            }
+            std::thread::sleep(seconds(0.02));
+        }
+    }
+}
+
+#[test]
+fn a_worker_joins_control_groups_and_their_limit_holds() {
+    let Some(group) = TestGroup::new(cgroup::Controller::Memory) else {
+        println!("skipped: no control group for memory can be made here");
+        return;
+    };
+    let limit = 128_u64 << 20;
+    let files = ["memory.limit_in_bytes", "memory.max"].map(|file| group.0.join(file));
+    let Some(file) = files.iter().find(|file| file.exists()) else {
+        println!("skipped: the memory controller is not passed on to {}", group.0.display());
+        return;
+    };
+    std::fs::write(file, limit.to_string()).unwrap();
+    let leave_free = Size(32 << 20);
+    let work = Work::Memory { rate: None, limit: Size(1 << 30), leave_free };
+    let mut scene = Scene::within(work, vec![group.0.to_str().unwrap().to_owned()]);
+    scene.apply().unwrap();
+    let pid = scene.pids()[0];
+    let members = std::fs::read_to_string(group.0.join("cgroup.procs")).unwrap();
+    assert_eq!(members.trim(), pid.to_string());
+    wait_until("growth stops", || scene.observe().summary.contains("in the control group"));
+    let held = scene.observe().measures["held_bytes"] as u64;
+    assert!((16 << 20..=limit - leave_free.0).contains(&held), "holds {held}");
+    assert!(matches!(scene.revert(), Reverted::Undone { .. }));
+}
+
+#[test]
+fn a_control_group_that_cannot_be_joined_is_named() {
+    let mut scene = Scene::within(load(1.0, 1), vec!["/sys/fs/cgroup/sqt-none".into()]);
+    let message = scene.apply().unwrap_err().to_string();
+    assert!(message.contains("/sys/fs/cgroup/sqt-none"), "{message}");
+    assert!(!matches!(scene.revert(), Reverted::Drifted(_)));
+    assert!(scene.pids().is_empty());
+}
+
+#[test]
+fn an_idle_worker_is_small() {
+    let mut scene = Scene::new(load(0.0, 1));
+    scene.apply().unwrap();
+    let resident = memory::resident(scene.pids()[0]).unwrap();
+    // A debug build; a release is smaller still.
+    assert!(resident < 8 << 20, "{resident} bytes");
+    let unrelated = ProcessRef { start_time: 0, ..process::own().unwrap() };
+    assert!(!process::is_alive(&unrelated));
+}
