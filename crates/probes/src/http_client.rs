@@ -6,6 +6,7 @@
 
 mod endpoint;
 mod error;
+mod parts;
 mod url;
 
 use std::time::{Duration, Instant};
@@ -13,15 +14,16 @@ use std::time::{Duration, Instant};
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Bytes, Incoming};
 use hyper::client::conn;
-use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
+use hyper::header::{self, HeaderMap, HeaderValue};
 use hyper::{Method, Uri, http};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::task::JoinHandle;
 use tokio::time::timeout_at;
 
+pub use endpoint::{Authorities, Version};
 pub(crate) use endpoint::{Endpoint, Stream};
-pub use endpoint::{Tls, Version};
 pub use error::{ErrorKind, HttpError};
+pub use parts::{Headers, Verb};
 pub use url::Url;
 
 /// How much of an answer's body is kept; the rest is read and dropped.
@@ -53,29 +55,32 @@ impl Request {
     /// # Errors
     /// [`ErrorKind::Request`] if method or URL is wrong.
     pub fn new(method: &str, url: &str) -> Result<Self, HttpError> {
-        let url = Url::parse(url)?;
-        let method = Method::from_bytes(method.as_bytes())
-            .map_err(|error| HttpError::request(format!("use the method `{method}`"), error.to_string()))?;
+        Ok(Self::of(Url::parse(url)?, Verb::parse(method)?))
+    }
+
+    /// A request of parts that were checked before.
+    pub fn of(url: Url, method: Verb) -> Self {
         let mut headers = HeaderMap::new();
         headers.insert(header::USER_AGENT, HeaderValue::from_static(USER_AGENT));
         headers.insert(header::ACCEPT, HeaderValue::from_static("*/*"));
-        Ok(Self { url, method, headers, body: Bytes::new(), version: Version::Auto })
+        Self { url, method: method.0, headers, body: Bytes::new(), version: Version::Auto }
     }
 
-    /// Sets a header, in place of one that is there by default (`User-Agent`, `Accept`, `Host`).
+    /// Sets headers, in place of those that are there by default (`User-Agent`, `Accept`, `Host`).
+    #[must_use]
+    pub fn headers(mut self, headers: Headers) -> Self {
+        self.headers.extend(headers.0);
+        self
+    }
+
+    /// Sets a header.
     ///
     /// # Errors
-    /// [`ErrorKind::Request`] if name or value may not stand in a header, or if the header is the client's own
-    /// affair (`Content-Length`, `Transfer-Encoding`, `Connection`).
-    pub fn header(mut self, name: &str, value: &str) -> Result<Self, HttpError> {
-        let wrong = |cause: String| HttpError::request(format!("send the header `{name}`"), cause);
-        let parsed: HeaderName = name.parse().map_err(|error| wrong(format!("{error}")))?;
-        if [header::CONTENT_LENGTH, header::TRANSFER_ENCODING, header::CONNECTION].contains(&parsed) {
-            return Err(wrong("the client sets it by itself".to_owned()));
-        }
-        let value = HeaderValue::from_str(value).map_err(|error| wrong(error.to_string()))?;
-        self.headers.insert(parsed, value);
-        Ok(self)
+    /// [`ErrorKind::Request`], see [`Headers::set`].
+    pub fn header(self, name: &str, value: &str) -> Result<Self, HttpError> {
+        let mut headers = Headers::default();
+        headers.set(name, value)?;
+        Ok(self.headers(headers))
     }
 
     /// Sends `body`.
@@ -97,8 +102,8 @@ impl Request {
         &self.url
     }
 
-    pub(crate) fn endpoint(&self, tls: &Tls) -> Result<Endpoint, HttpError> {
-        Endpoint::new(&self.url, self.version, tls)
+    pub(crate) fn endpoint(&self, authorities: &Authorities) -> Result<Endpoint, HttpError> {
+        Endpoint::new(&self.url, self.version, authorities)
     }
 
     /// The request as the bytes that HTTP/1.1 sends (RFC 9112, section 3).
@@ -217,23 +222,15 @@ pub struct Timings {
 }
 
 /// The client: sends requests, each on a new connection.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct HttpClient {
-    tls: Tls,
+    authorities: Authorities,
 }
 
 impl HttpClient {
-    /// A client that believes the authorities of [`Tls::from_environment`].
-    ///
-    /// # Errors
-    /// As [`Tls::from_environment`].
-    pub fn new() -> Result<Self, HttpError> {
-        Ok(Self::with_tls(Tls::from_environment()?))
-    }
-
-    /// A client that believes the authorities of `tls`.
-    pub fn with_tls(tls: Tls) -> Self {
-        Self { tls }
+    /// A client that believes these authorities.
+    pub fn new(authorities: Authorities) -> Self {
+        Self { authorities }
     }
 
     /// Sends `request` on a connection of its own and waits at most `timeout` for the whole answer.
@@ -247,7 +244,7 @@ impl HttpClient {
         let deadline = tokio::time::Instant::from_std(begun) + timeout;
         let late = |stage: String| HttpError::timeout(format!("{request}: {stage}"), timeout);
 
-        let endpoint = request.endpoint(&self.tls)?;
+        let endpoint = request.endpoint(&self.authorities)?;
         let (stream, opened) = timeout_at(deadline, endpoint.open())
             .await
             .map_err(|_| late(format!("connect to {}", endpoint.name())))??;

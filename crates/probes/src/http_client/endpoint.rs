@@ -3,7 +3,7 @@
 use std::env;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::path::Path;
+use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -23,63 +23,60 @@ use super::{ErrorKind, HttpError, Url};
 /// How long resolved addresses are used again. Short, so that a failover or a DNS fault is noticed.
 const RESOLVED_FOR: Duration = Duration::from_secs(1);
 
-/// Which certificate authorities are believed, and the cryptography used: rustls on ring.
-#[derive(Debug, Clone)]
-pub struct Tls {
-    config: Arc<ClientConfig>,
+/// Which certificate authorities are believed beside those of the web (Mozilla's list). They are read each time that a
+/// server with TLS is to be spoken to, and not before.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Authorities {
+    /// Those in the PEM file that the environment variable `SSL_CERT_FILE` names, if it is set.
+    #[default]
+    Environment,
+    /// Those in this PEM file.
+    File(PathBuf),
 }
 
-impl Tls {
-    /// Believes the web's authorities (Mozilla's list) and, if `SSL_CERT_FILE` is set, those in that PEM file.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Tls`] if the file cannot be read or holds no certificate.
-    pub fn from_environment() -> Result<Self, HttpError> {
-        match env::var_os("SSL_CERT_FILE").filter(|path| !path.is_empty()) {
-            Some(path) => Self::with_authorities(Path::new(&path)),
-            None => Self::new(web_authorities()),
-        }
+impl Authorities {
+    /// TLS by rustls on ring, offering `protocols` (ALPN).
+    fn connector(&self, protocols: &[&[u8]]) -> Result<TlsConnector, HttpError> {
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let mut config = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .map_err(|error| HttpError::new(ErrorKind::Tls, "set up TLS", error.to_string()))?
+            .with_root_certificates(self.roots()?)
+            .with_no_client_auth();
+        config.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
+        Ok(TlsConnector::from(Arc::new(config)))
     }
 
-    /// Believes the web's authorities and those in the PEM file at `path`.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Tls`] if the file cannot be read or holds no certificate.
-    pub fn with_authorities(path: &Path) -> Result<Self, HttpError> {
+    fn roots(&self) -> Result<RootCertStore, HttpError> {
+        let mut roots: RootCertStore = webpki_roots::TLS_SERVER_ROOTS.iter().cloned().collect();
+        let known = roots.len();
+        let Some(path) = self.path() else { return Ok(roots) };
         let tried = || format!("read certificate authorities from {}", path.display());
         let wrong =
             |error: &dyn std::fmt::Display| HttpError::new(ErrorKind::Tls, tried(), error.to_string());
-        let mut roots = web_authorities();
-        let known = roots.len();
-        for certificate in CertificateDer::pem_file_iter(path).map_err(|error| wrong(&error))? {
+        for certificate in CertificateDer::pem_file_iter(&path).map_err(|error| wrong(&error))? {
             roots.add(certificate.map_err(|error| wrong(&error))?).map_err(|error| wrong(&error))?;
         }
         if roots.len() == known {
             return Err(wrong(&"it holds no certificate"));
         }
-        Self::new(roots)
+        Ok(roots)
     }
 
-    fn new(roots: RootCertStore) -> Result<Self, HttpError> {
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let config = ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .map_err(|error| HttpError::new(ErrorKind::Tls, "set up TLS", error.to_string()))?
-            .with_root_certificates(roots)
-            .with_no_client_auth();
-        Ok(Self { config: Arc::new(config) })
-    }
-
-    fn connector(&self, protocols: &[&[u8]]) -> TlsConnector {
-        let mut config = (*self.config).clone();
-        config.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
-        TlsConnector::from(Arc::new(config))
+    fn path(&self) -> Option<PathBuf> {
+        match self {
+            Self::File(path) => Some(path.clone()),
+            Self::Environment => {
+                env::var_os("SSL_CERT_FILE").filter(|path| !path.is_empty()).map(PathBuf::from)
+            }
+        }
     }
 }
 
-/// The certificate authorities that Mozilla's browsers believe.
-fn web_authorities() -> RootCertStore {
-    webpki_roots::TLS_SERVER_ROOTS.iter().cloned().collect()
+impl From<Option<PathBuf>> for Authorities {
+    fn from(path: Option<PathBuf>) -> Self {
+        path.map_or(Self::Environment, Self::File)
+    }
 }
 
 /// Which HTTP a request speaks.
@@ -123,12 +120,12 @@ pub(crate) struct Endpoint {
 }
 
 impl Endpoint {
-    pub(crate) fn new(url: &Url, version: Version, tls: &Tls) -> Result<Self, HttpError> {
+    pub(crate) fn new(url: &Url, version: Version, authorities: &Authorities) -> Result<Self, HttpError> {
         let tls = if url.is_tls() {
             let name = ServerName::try_from(url.host().to_owned()).map_err(|error| {
                 HttpError::request(format!("use {} with TLS", url.host()), error.to_string())
             })?;
-            Some((name, tls.connector(version.protocols())))
+            Some((name, authorities.connector(version.protocols())?))
         } else {
             None
         };
@@ -213,7 +210,7 @@ impl Endpoint {
     fn tls_error(&self, error: &io::Error) -> HttpError {
         let text = error.to_string();
         let advice = if text.contains("UnknownIssuer") {
-            "; if the authority is your own, name its PEM file in SSL_CERT_FILE"
+            "; if the authority is your own, name its PEM file in `authorities:` or SSL_CERT_FILE"
         } else {
             ""
         };

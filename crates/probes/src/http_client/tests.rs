@@ -12,8 +12,7 @@ use crate::test_server::{RawServer, Speech, TestServer, answer, read_request, re
 const PATIENCE: Duration = Duration::from_secs(30);
 
 fn ask(request: &Request, timeout: Duration) -> Result<Response, HttpError> {
-    let client = HttpClient::new().unwrap();
-    ask_by(&client, request, timeout)
+    ask_by(&HttpClient::default(), request, timeout)
 }
 
 fn ask_by(client: &HttpClient, request: &Request, timeout: Duration) -> Result<Response, HttpError> {
@@ -74,7 +73,7 @@ fn tls_chooses_the_version_and_trusts_only_known_authorities() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("authority.pem");
     std::fs::write(&file, authority).unwrap();
-    let client = HttpClient::with_tls(Tls::with_authorities(&file).unwrap());
+    let client = HttpClient::new(Authorities::File(file));
     let response = ask_by(&client, &request, PATIENCE).unwrap();
     assert_eq!((response.status, response.version), (201, http::Version::HTTP_2));
     assert!(response.timings.tls.is_some());
@@ -92,7 +91,7 @@ fn a_server_without_http2_is_named() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("authority.pem");
     std::fs::write(&file, authority).unwrap();
-    let client = HttpClient::with_tls(Tls::with_authorities(&file).unwrap());
+    let client = HttpClient::new(Authorities::File(file));
     let request = Request::get(&format!("https://{}/", server.address)).unwrap().version(Version::Http2);
     assert_eq!(ask_by(&client, &request, PATIENCE).unwrap_err().kind, ErrorKind::Tls);
 }
@@ -103,7 +102,9 @@ fn authorities_that_cannot_be_read_are_said() {
     let empty = folder.path().join("empty.pem");
     std::fs::write(&empty, "").unwrap();
     for file in [empty, folder.path().join("missing.pem")] {
-        let error = Tls::with_authorities(&file).unwrap_err();
+        let request = Request::get("https://127.0.0.1:1/").unwrap();
+        let client = HttpClient::new(Authorities::File(file.clone()));
+        let error = ask_by(&client, &request, PATIENCE).unwrap_err();
         assert_eq!(error.kind, ErrorKind::Tls);
         assert!(error.to_string().contains(file.to_str().unwrap()), "{error}");
     }

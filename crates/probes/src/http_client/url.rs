@@ -3,6 +3,8 @@
 use std::fmt;
 
 use hyper::Uri;
+use schemars::JsonSchema;
+use serde::Deserialize;
 
 use super::HttpError;
 
@@ -10,7 +12,9 @@ use super::HttpError;
 ///
 /// A fragment (`#…`) is dropped, since it never travels (RFC 9110, section 4.2.5). Credentials in the URL are
 /// refused: they would end up in journals; send an `Authorization` header instead.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Deserialize, JsonSchema)]
+#[serde(try_from = "String")]
+#[schemars(inline)]
 pub struct Url {
     tls: bool,
     host: String,
@@ -89,6 +93,14 @@ impl Url {
 
     fn bracketed_host(&self) -> String {
         if self.host.contains(':') { format!("[{}]", self.host) } else { self.host.clone() }
+    }
+}
+
+impl TryFrom<String> for Url {
+    type Error = HttpError;
+
+    fn try_from(text: String) -> Result<Self, HttpError> {
+        Self::parse(&text)
     }
 }
 

@@ -3,7 +3,6 @@
 //! All of it runs on one thread with a tokio runtime of its own, so that nothing else in Squall can hold it up.
 
 use std::io;
-use std::ops::RangeInclusive;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -26,6 +25,7 @@ use super::dispatch::{Dispatch, Task};
 use super::reading::Snapshot;
 use super::schedule::nanoseconds;
 use super::slice::{End, Slice};
+use super::statuses::Statuses;
 use super::{http1, http2};
 use crate::http_client::{Endpoint, ErrorKind, HttpError, Request, Stream};
 
@@ -36,7 +36,7 @@ const FAILURE_PAUSE: Duration = Duration::from_millis(10);
 pub(super) struct Shared {
     origin: Instant,
     timeout: Duration,
-    expect: Option<RangeInclusive<u16>>,
+    expect: Option<Statuses>,
     paced: bool,
     request: Request,
     http1_bytes: Vec<u8>,
@@ -63,7 +63,7 @@ pub(super) struct Orders {
     /// From when its times are counted.
     pub(super) origin: Instant,
     pub(super) timeout: Duration,
-    pub(super) expect: Option<RangeInclusive<u16>>,
+    pub(super) expect: Option<Statuses>,
     /// Whether there is a schedule; without, each sender goes on as fast as it can.
     pub(super) paced: bool,
     pub(super) request: Request,
@@ -187,7 +187,7 @@ impl Shared {
     }
 
     fn is_expected(&self, status: u16) -> bool {
-        self.expect.as_ref().map_or(status < 500, |expect| expect.contains(&status))
+        self.expect.as_ref().map_or(status < 500, |expect| expect.contains(status))
     }
 }
 

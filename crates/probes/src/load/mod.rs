@@ -29,13 +29,14 @@ mod dispatch;
 mod generator;
 mod http1;
 mod http2;
+mod kind;
 mod ledger;
 mod reading;
 mod schedule;
 mod slice;
+mod statuses;
 
 use std::io;
-use std::ops::RangeInclusive;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -46,10 +47,12 @@ use self::dispatch::Dispatch;
 use self::generator::{Orders, Shared, Timer};
 use self::ledger::Ledger;
 use self::schedule::{Schedule, nanoseconds};
-use crate::http_client::{HttpError, Request, Tls, Version};
+use crate::http_client::{Authorities, HttpError, Request, Version};
 
+pub use self::kind::{LoadKind, plan};
 pub use self::reading::{METRICS, Reading};
 pub use self::slice::{Counts, Late, Latencies, Slice};
+pub use self::statuses::Statuses;
 
 /// From the order to start until the first request is due: enough for the threads to be there.
 const LEAD: Duration = Duration::from_millis(5);
@@ -74,15 +77,15 @@ pub struct LoadPlan {
     /// Requests at a time on one HTTP/2 connection. By default 100.
     pub streams: usize,
     /// The statuses that are a success, 5xx too if named. By default all below 500.
-    pub expect: Option<RangeInclusive<u16>>,
+    pub expect: Option<Statuses>,
     /// The length of the sliding window. By default 10 s.
     pub window: Duration,
     /// The length of a slice, and the window's grain. By default 250 ms.
     pub slice: Duration,
     /// How many threads generate it. By default 1, which is enough for tens of thousands of requests per second.
     pub threads: usize,
-    /// Which certificate authorities are believed; by default those of [`Tls::from_environment`].
-    pub tls: Option<Tls>,
+    /// Which certificate authorities are believed.
+    pub authorities: Authorities,
 }
 
 impl LoadPlan {
@@ -99,7 +102,7 @@ impl LoadPlan {
             window: Duration::from_secs(10),
             slice: Duration::from_millis(250),
             threads: 1,
-            tls: None,
+            authorities: Authorities::default(),
         }
     }
 
@@ -111,7 +114,11 @@ impl LoadPlan {
         Ok(Self::new(Request::get(url)?, Some(rate)))
     }
 
-    fn check(&self) -> Result<(), LoadError> {
+    /// Whether load can be generated so.
+    ///
+    /// # Errors
+    /// [`LoadError::Plan`], which says what cannot be.
+    pub fn check(&self) -> Result<(), LoadError> {
         let wrong = |what: String| Err(LoadError::Plan(what));
         if let Some(rate) = self.rate
             && !(rate.is_finite() && (1e-3..=1e7).contains(&rate))
@@ -195,10 +202,6 @@ impl Load {
     pub fn start(plan: LoadPlan) -> Result<Self, LoadError> {
         plan.check()?;
         allow_connections(plan.connections)?;
-        let tls = match &plan.tls {
-            Some(tls) => tls.clone(),
-            None => Tls::from_environment()?,
-        };
         let version = if plan.http2 { Version::Http2 } else { Version::Http1 };
         let request = plan.request.clone().version(version);
         let start = Instant::now() + LEAD;
@@ -219,7 +222,7 @@ impl Load {
                 timeout: plan.timeout,
                 expect: plan.expect.clone(),
                 paced: plan.rate.is_some(),
-                endpoint: request.endpoint(&tls)?,
+                endpoint: request.endpoint(&plan.authorities)?,
                 request: request.clone(),
                 streams,
                 dispatch: Dispatch::new(schedule, nanoseconds(plan.timeout), senders, ledger),
@@ -272,16 +275,17 @@ impl Load {
         slices
     }
 
-    /// Ends the load at once and returns the slices not taken yet. Requests under way are given up and left in
-    /// their slices as [`Counts::unfinished`]: neither success nor failure. Calling it again is allowed.
-    ///
-    /// It waits for the threads to end, which takes milliseconds.
+    /// Ends the load at once and returns the slices not taken yet, see [`Load::end`].
     pub fn stop(&self) -> Vec<Slice> {
         self.end();
         self.take_slices()
     }
 
-    fn end(&self) {
+    /// Ends the load at once; the slices not taken yet stay to be taken. Requests under way are given up and left in
+    /// their slices as [`Counts::unfinished`]: neither success nor failure. Calling it again is allowed.
+    ///
+    /// It waits for the threads to end, which takes milliseconds.
+    pub fn end(&self) {
         let mut ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
         for shared in &self.generators {
             shared.stop();

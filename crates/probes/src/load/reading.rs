@@ -14,7 +14,7 @@ use super::slice::{Counts, Late, Latencies, Slice};
 /// * `success_rate`: answered within the timeout with an expected status (without `expect`: any below 500).
 /// * `error_rate`: `1 - success_rate`; all that was not a success, whatever the reason.
 /// * `availability`: answered within the timeout without a server error. It differs from `success_rate` by answers
-///   that were not expected but are no server error: with `expect: 200..=299` a 404 is no success, yet the service
+///   that were not expected but are no server error: with `expect: 200-299` a 404 is no success, yet the service
 ///   was there and said so.
 ///
 /// # Latencies

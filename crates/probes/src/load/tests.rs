@@ -294,7 +294,8 @@ fn success_and_availability_differ_by_what_was_expected() {
         let status = [200, 404, 503, 200][requests.fetch_add(1, Ordering::SeqCst) as usize % 4];
         future::ready(answer(status, ""))
     });
-    let load = Load::start(LoadPlan { expect: Some(200..=299), ..plan(&server.url("/"), 400.0) }).unwrap();
+    let load =
+        Load::start(LoadPlan { expect: Some((200..=299).into()), ..plan(&server.url("/"), 400.0) }).unwrap();
     let reading = wait_until(&load, |reading| reading.counts.ended() >= 200);
     let about = |value: Option<f64>, share: f64| (value.unwrap() - share).abs() < 0.03;
     assert!(about(reading.success_rate, 0.5), "{reading:?}");
@@ -344,17 +345,17 @@ fn http2_goes_on_after_a_stall() {
 #[test]
 fn http2_over_tls_is_chosen_by_alpn() {
     let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("authority.pem");
     for http2 in [true, false] {
         let (acceptor, authority) = tls(&[b"h2", b"http/1.1"]);
-        let file = folder.path().join("authority.pem");
         std::fs::write(&file, authority).unwrap();
         let server = TestServer::speaking(Speech { http2: false, tls: Some(acceptor) }, move |request| {
             let as_asked = (request.version() == hyper::Version::HTTP_2) == http2;
             future::ready(answer(if as_asked { 200 } else { 500 }, "ok"))
         });
         let url = format!("https://localhost:{}/", server.address.port());
-        let trusted = Some(Tls::with_authorities(&file).unwrap());
-        let load = Load::start(LoadPlan { http2, tls: trusted, ..plan(&url, 100.0) }).unwrap();
+        let authorities = Authorities::File(file.clone());
+        let load = Load::start(LoadPlan { http2, authorities, ..plan(&url, 100.0) }).unwrap();
         let reading = wait_until(&load, |reading| reading.counts.ended() >= 50);
         assert_eq!(reading.counts.failed(), 0, "{:?} {:?}", reading.counts, reading.last_error);
     }
