@@ -212,6 +212,8 @@ fn parse_head(bytes: &[u8], shared: &Shared) -> Result<Option<Head>, HttpError> 
     if shared.is_head() || status < 200 || status == 204 || status == 304 {
         body = Body::Length(0);
     }
+    // What ends with the connection leaves none to keep, whatever the headers say.
+    keep_alive &= !matches!(body, Body::UntilClose);
     Ok(Some(Head { status, length, body, keep_alive }))
 }
 
