@@ -14,6 +14,9 @@ use squall_model::value::{Reading, Value};
 use squall_model::verdict::Verdict;
 use std::collections::BTreeMap;
 
+/// Beyond this a reading is no reading: nothing that is measured counts so far, and sums would overflow.
+const LARGEST: f64 = 1e18;
+
 /// All that the journal tells. Times are seconds since the run started.
 #[derive(Debug, Clone, Default)]
 pub struct Story {
@@ -172,6 +175,10 @@ pub struct Tally {
     pub asked: u64,
     /// How often it held.
     pub held: u64,
+    /// When it was first asked.
+    pub first: f64,
+    /// When it was last asked.
+    pub last: f64,
     /// When it did not hold, and whether nothing was known.
     pub misses: Vec<Miss>,
     /// Why the last question that failed did.
@@ -466,7 +473,7 @@ impl Story {
             }
         }
         for series in &mut self.series {
-            let value = values.get(&series.name).copied().filter(|value| value.is_finite());
+            let value = values.get(&series.name).copied().filter(|value| value.abs() <= LARGEST);
             series.points.push(Point { elapsed, value });
             if let Some(error) = errors.get(&series.name) {
                 series.error = Some(error.clone());
@@ -528,7 +535,7 @@ fn about(bounds: &[Bound], metric: &str) -> Vec<Bound> {
 fn distinct(bounds: &[Bound]) -> Vec<Bound> {
     let mut kept: Vec<Bound> = Vec::new();
     for bound in bounds {
-        if bound.value.is_finite() && !kept.contains(bound) {
+        if bound.value.abs() <= LARGEST && !kept.contains(bound) {
             kept.push(bound.clone());
         }
     }
@@ -596,6 +603,8 @@ impl Tally {
             expect: expect.to_owned(),
             asked: 0,
             held: 0,
+            first: f64::INFINITY,
+            last: 0.0,
             misses: Vec::new(),
             error: None,
             slowest: 0.0,
@@ -607,6 +616,8 @@ impl Tally {
 
     fn take(&mut self, elapsed: f64, truth: &Truth, reading: &Reading, error: Option<&String>, seconds: f64) {
         self.asked += 1;
+        self.first = self.first.min(elapsed);
+        self.last = self.last.max(elapsed);
         self.slowest = self.slowest.max(seconds);
         match truth {
             Truth::Holds => self.held += 1,

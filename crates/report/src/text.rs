@@ -122,7 +122,7 @@ fn metrics(page: &mut Page, story: &Story) {
     for series in &shown {
         let label = cut(&short_name(&series.name), INDENT - 1);
         let mut line = Line::new().plain("  ").with(Style::Dim, label).to_column(2 + INDENT);
-        for (style, sparks) in course(series, story, SPARKS) {
+        for (style, sparks) in course(series, story, (0.0, story.horizon()), SPARKS) {
             line = line.with(style, sparks);
         }
         let line = line.plain("  ");
@@ -144,8 +144,12 @@ fn metrics(page: &mut Page, story: &Story) {
 }
 
 /// The course of a metric as a line of blocks, in pieces of one style: the time of the fault stands out.
-pub(crate) fn course(series: &Series, story: &Story, width: usize) -> Vec<(Style, String)> {
-    let range = (0.0, story.horizon());
+pub(crate) fn course(
+    series: &Series,
+    story: &Story,
+    range: (f64, f64),
+    width: usize,
+) -> Vec<(Style, String)> {
     let worst = sample::worst(&series.points, range, width, sample::less_is_worse(&series.name));
     // A course far below its objective looks low, not wild.
     let allowed = series.objectives.iter().filter(|bound| wants_less(bound)).map(|bound| bound.value);

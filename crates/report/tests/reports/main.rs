@@ -1,5 +1,10 @@
 //! Reports of whole runs: compared with golden files, checked for their structure, fed with hostile journals.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod documents;
+mod live;
+mod pages;
 mod support;
 mod texts;
 

@@ -419,3 +419,166 @@ pub(crate) fn truncated() -> Vec<Entry> {
     entries.truncate(cut);
     entries
 }
+
+/// Two faults at once, one after, one that shows no effect, one that could not be made; a gap in the metrics.
+pub(crate) fn busy() -> Vec<Entry> {
+    let mut journal =
+        Journal::new("checkout-survives-a-bad-afternoon", "The shop sells on while its parts fail", 90.0);
+    let target = "of payment (pid 812)";
+    journal.plan(
+        &[
+            (LATENCY, "network.latency", target, "on lo: delay by 400ms ± 40ms", "remove our qdisc from lo"),
+            (
+                "cpu-1",
+                "cpu.load",
+                "this host",
+                "run a worker that keeps 2 cores 80% busy",
+                "end worker sq-cpu-1",
+            ),
+            (
+                "pause-1",
+                "process.pause",
+                "cache (pid 820)",
+                "send SIGSTOP to cache (pid 820)",
+                "send SIGCONT to cache (pid 820)",
+            ),
+            (
+                "loss-1",
+                "network.loss",
+                "of ledger (pid 830)",
+                "on lo: drop 10% of packets",
+                "remove our qdisc from lo",
+            ),
+            (
+                "kill-1",
+                "process.kill",
+                "ledger (pid 830)",
+                "send SIGKILL to ledger (pid 830)",
+                "nothing: a kill cannot be taken back",
+            ),
+        ],
+        30,
+        &[],
+    );
+    journal.quiet();
+    journal.phase(Phase::Fault);
+    journal.inject_latency();
+    journal.inject(
+        "cpu-1",
+        "cpu.load",
+        "this host",
+        Evidence::seen("1.6 cores kept busy").with("cores", 1.6),
+    );
+    for second in 0_u32..40 {
+        if second == 20 {
+            let looked_at = "worker sq-cpu-1: no process carries its mark".to_owned();
+            journal.restored("cpu-1", "cpu.load", "this host", Reverted::Undone { looked_at });
+        }
+        journal.second(Phase::Fault, 0.004, 0.35, 199.0);
+    }
+    journal.delayed(18_420);
+    journal.latency_undone();
+    journal.inject("pause-1", "process.pause", "cache (pid 820)", Evidence::seen("stopped for 0.1 s"));
+    for second in 0_u32..25 {
+        if (8..16).contains(&second) {
+            journal.unread_second(Phase::Fault, "load shop: no request was answered within 2s");
+        } else {
+            journal.second(Phase::Fault, 0.03, 0.7, 150.0);
+        }
+    }
+    journal.evidence("pause-1", Evidence::seen("stopped for 25 s"));
+    let looked_at = "the run state of cache (pid 820): S, as before".to_owned();
+    journal.restored("pause-1", "process.pause", "cache (pid 820)", Reverted::Undone { looked_at });
+    journal.inject("loss-1", "network.loss", "of ledger (pid 830)", Evidence::not_seen("0 packets dropped"));
+    for _ in 0..10 {
+        journal.second(Phase::Fault, 0.0, 0.09, 200.0);
+    }
+    journal.guard(false);
+    journal.evidence("loss-1", Evidence::not_seen("0 of 0 packets dropped"));
+    let message = "could not send SIGKILL to ledger (pid 830): it is gone".to_owned();
+    let (injection, stage) = ("kill-1".to_owned(), None);
+    let target = "ledger (pid 830)".into();
+    journal.say(Event::InjectStarted {
+        injection: injection.clone(),
+        fault: "process.kill".into(),
+        target,
+        stage,
+    });
+    journal.say(Event::InjectFailed { injection, message });
+    journal.undo("failed");
+    let looked_at = "the root qdisc of lo (of ledger (pid 830)): noqueue, as before".to_owned();
+    journal.restored("loss-1", "network.loss", "of ledger (pid 830)", Reverted::AlreadyGone { looked_at });
+    journal.recover(3);
+    journal.compare(&[
+        ("error_rate", 0.0, 0.011, Some((0.009, 0.014)), true),
+        ("latency_p99", 0.0821, 0.55, Some((0.48, 0.61)), true),
+        ("throughput", 199.9, 187.2, Some((-18.2, -7.3)), true),
+    ]);
+    journal.judge(&[("status == 200", 75, 75, ""), ("error_rate < 1%", 83, 58, "3.9 %")]);
+    journal.verdict(
+        Verdict::NoEffect,
+        &[
+            "process.kill on ledger (pid 830) could not be made",
+            "network.loss on ledger (pid 830) showed no effect",
+        ],
+    )
+}
+
+/// An hour of traffic with a fault in the middle, and a check that misses every other time.
+pub(crate) fn hour() -> Vec<Entry> {
+    let mut journal = Journal::new("an-hour", "It holds for an hour", 1800.0);
+    journal.prelude();
+    for _ in 0..870 {
+        journal.second(Phase::Baseline, 0.0, 0.082, 200.0);
+    }
+    journal.phase(Phase::Fault);
+    journal.inject_latency();
+    for second in 0_u32..1800 {
+        let odd = f64::from(second % 2);
+        journal.second(Phase::Fault, 0.03 * odd, 0.3 + 0.4 * odd, 200.0);
+    }
+    journal.delayed(1_000_000);
+    journal.undo("over");
+    journal.latency_undone();
+    journal.recover(900);
+    journal.verdict(Verdict::Failed, &["error_rate < 1% did not hold"])
+}
+
+/// A journal that tries to become markup, to steer the terminal, and to break numbers.
+pub(crate) fn hostile() -> Vec<Entry> {
+    const EVIL: &str = "\"'><script>alert(1)</script><img src=x onerror=alert(1)>\u{1b}[2J\u{202e}`|</style></title>{{7*7}}&lt;";
+    let mut entries = failed();
+    for entry in &mut entries {
+        let mut json = serde_json::to_value(&*entry).unwrap();
+        poison(&mut json, EVIL);
+        *entry = serde_json::from_value(json).unwrap();
+    }
+    let extremes = [f64::MAX, f64::MIN, f64::MIN_POSITIVE, 0.0, -0.0, 1e300, f64::NAN, f64::INFINITY];
+    let mut last = entries.last().unwrap().clone();
+    for (index, value) in extremes.into_iter().enumerate() {
+        let values = BTreeMap::from([("latency_p99".to_owned(), value), (format!("{EVIL}{index}"), value)]);
+        last.event = Event::Metrics { phase: Phase::Fault, values, errors: BTreeMap::new() };
+        entries.push(last.clone());
+    }
+    entries
+}
+
+/// Every text but those that name a kind of thing becomes evil.
+fn poison(json: &mut serde_json::Value, evil: &str) {
+    use serde_json::Value::{Array, Object, String};
+    const KINDS: [&str; 10] =
+        ["event", "phase", "truth", "at", "cause", "outcome", "effect", "verdict", "comparison", "lasts"];
+    match json {
+        String(text) => *text = format!("{text}{evil}"),
+        Array(items) => items.iter_mut().for_each(|item| poison(item, evil)),
+        Object(fields) => {
+            for (key, value) in fields.iter_mut().filter(|(key, _)| !KINDS.contains(&key.as_str())) {
+                // The names of metrics stay, so that there are graphs.
+                if key != "name" && key != "metric" {
+                    poison(value, evil);
+                }
+            }
+        }
+        _ => {}
+    }
+}
