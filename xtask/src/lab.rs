@@ -38,7 +38,8 @@ long ptrace(int request, ...) {
 
 /// The script that boots the second kernel, where it is there and may be used.
 pub(crate) fn script() -> Option<PathBuf> {
-    let script = std::env::var_os("SQUALL_LAB").map_or_else(|| shell::root().join("../shared/lab/kernel"), PathBuf::from);
+    let script = std::env::var_os("SQUALL_LAB")
+        .map_or_else(|| shell::root().join("../shared/lab/kernel"), PathBuf::from);
     (script.is_file() && shell::is_root()).then_some(script)
 }
 

@@ -17,14 +17,19 @@ const NEEDED: &[(&str, &str, &str)] = &[
 
 /// Installs what is missing as root; says what to install otherwise.
 pub(crate) fn provide() -> Outcome {
-    let missing: Vec<&str> =
-        NEEDED.iter().filter(|(program, _, _)| !shell::has(program)).map(|(_, package, _)| *package).collect();
+    let missing: Vec<&str> = NEEDED
+        .iter()
+        .filter(|(program, _, _)| !shell::has(program))
+        .map(|(_, package, _)| *package)
+        .collect();
     if missing.is_empty() {
         return Ok(());
     }
     let list = missing.join(" ");
     if !shell::is_root() || !shell::has("apt-get") {
-        eprintln!("missing: {list}\n  tests that need them are skipped; install them with: sudo apt-get install {list}");
+        eprintln!(
+            "missing: {list}\n  tests that need them are skipped; install them with: sudo apt-get install {list}"
+        );
         return Ok(());
     }
     shell::run("package lists", &mut quiet(&["update", "-qq"]))?;

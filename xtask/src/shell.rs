@@ -21,8 +21,13 @@ pub(crate) fn command(program: &str, arguments: &[&str]) -> Command {
 pub(crate) fn run(title: &str, command: &mut Command) -> Outcome {
     eprintln!("── {title}");
     let started = Instant::now();
-    let status = command.status().map_err(|error| format!("{title}: could not start {command:?}: {error}"))?;
-    eprintln!("── {title}: {} after {:.1} s", if status.success() { "ok" } else { "FAILED" }, started.elapsed().as_secs_f64());
+    let status =
+        command.status().map_err(|error| format!("{title}: could not start {command:?}: {error}"))?;
+    eprintln!(
+        "── {title}: {} after {:.1} s",
+        if status.success() { "ok" } else { "FAILED" },
+        started.elapsed().as_secs_f64()
+    );
     if status.success() { Ok(()) } else { Err(format!("{title}: {command:?} ended with {status}")) }
 }
 

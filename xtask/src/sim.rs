@@ -4,8 +4,10 @@ use crate::{Outcome, shell};
 
 /// `cargo xtask sim [--seeds COUNT | --seed N]`
 pub(crate) fn run(arguments: &[String]) -> Outcome {
-    let mut command =
-        shell::command("cargo", &["test", "--release", "--package", "squall-engine", "--", "--nocapture", "sim"]);
+    let mut command = shell::command(
+        "cargo",
+        &["test", "--release", "--package", "squall-engine", "--", "--nocapture", "sim"],
+    );
     match arguments {
         [] => {}
         [flag, count] if flag == "--seeds" => {

@@ -21,7 +21,9 @@ pub(crate) fn run(_: &[String]) -> Outcome {
 /// What this kernel may lack, in a kernel that has it.
 fn second_kernel() -> Outcome {
     let Some(script) = lab::script() else {
-        eprintln!("skipped: tests in a second kernel; there is no lab/kernel beside the project, or you are not root");
+        eprintln!(
+            "skipped: tests in a second kernel; there is no lab/kernel beside the project, or you are not root"
+        );
         return Ok(());
     };
     let binaries = test_binaries("squall-linux")?;
@@ -34,9 +36,12 @@ fn second_kernel() -> Outcome {
 
 /// The test programs of a package, built already.
 fn test_binaries(package: &str) -> Result<Vec<String>, String> {
-    let output = shell::command("cargo", &["test", "--package", package, "--no-run", "--message-format=json", "--quiet"])
-        .output()
-        .map_err(|error| error.to_string())?;
+    let output = shell::command(
+        "cargo",
+        &["test", "--package", package, "--no-run", "--message-format=json", "--quiet"],
+    )
+    .output()
+    .map_err(|error| error.to_string())?;
     let lines = String::from_utf8_lossy(&output.stdout);
     let executables = lines.lines().filter_map(|line| {
         let message: serde_json::Value = serde_json::from_str(line).ok()?;

@@ -43,7 +43,8 @@ const BANS: &[(&str, &[&str], &str)] = &[
 ];
 
 /// In these places the clock is injected even though the crate is listed above.
-const CLOCKLESS: &[&str] = &["crates/engine/src/", "crates/model/src/", "crates/faults/src/", "crates/report/src/"];
+const CLOCKLESS: &[&str] =
+    &["crates/engine/src/", "crates/model/src/", "crates/faults/src/", "crates/report/src/"];
 
 /// `cargo xtask tidy`
 pub(crate) fn run(_: &[String]) -> Outcome {
@@ -116,11 +117,19 @@ fn check_registered(root: &Path, files: &[PathBuf], problems: &mut Vec<String>) 
         }
         let Some(folder) = file.parent() else { continue };
         let (module, folder) = if stem == "mod" {
-            (folder.file_name().and_then(|name| name.to_str()).unwrap_or_default(), folder.parent().unwrap_or(folder))
+            (
+                folder.file_name().and_then(|name| name.to_str()).unwrap_or_default(),
+                folder.parent().unwrap_or(folder),
+            )
         } else {
             (stem, folder)
         };
-        let parents = [folder.join("mod.rs"), folder.join("lib.rs"), folder.join("main.rs"), folder.with_extension("rs")];
+        let parents = [
+            folder.join("mod.rs"),
+            folder.join("lib.rs"),
+            folder.join("main.rs"),
+            folder.with_extension("rs"),
+        ];
         let declared = parents.iter().any(|parent| {
             fs::read_to_string(parent).is_ok_and(|text| text.contains(&format!("mod {module};")))
         });
@@ -132,12 +141,15 @@ fn check_registered(root: &Path, files: &[PathBuf], problems: &mut Vec<String>) 
 
 fn check_floors(root: &Path, problems: &mut Vec<String>) {
     for (name, allowed) in FLOORS {
-        let manifest = fs::read_to_string(root.join("crates").join(name).join("Cargo.toml")).unwrap_or_default();
+        let manifest =
+            fs::read_to_string(root.join("crates").join(name).join("Cargo.toml")).unwrap_or_default();
         let dependencies = manifest.split("[dev-dependencies]").next().unwrap_or_default();
         for line in dependencies.lines().filter(|line| line.starts_with("squall-")) {
             let used = line.trim_start_matches("squall-").split(['.', ' ', '=']).next().unwrap_or_default();
             if !allowed.contains(&used) {
-                problems.push(format!("crates/{name}/Cargo.toml: {name} may not use {used}; see ARCHITECTURE.md"));
+                problems.push(format!(
+                    "crates/{name}/Cargo.toml: {name} may not use {used}; see ARCHITECTURE.md"
+                ));
             }
         }
     }

@@ -1,6 +1,26 @@
 //! The engine: plan, inject, observe, guard, verdict, undo, recovery.
+//!
+//! The brain: [`run`] decides without touching anything, [`driver`] carries out what it decides.
 
 pub mod agent;
+pub mod analysis;
+mod checks;
 pub mod crash;
+pub mod driver;
+mod guard;
 pub mod hands;
+mod hypothesis;
+pub mod journal;
+pub mod link;
+pub mod load;
+mod method;
+mod record;
+mod restore;
+pub mod run;
 pub mod suite;
+#[cfg(test)]
+mod testing;
+mod verdict;
+mod words;
+
+pub use method::plan_request;

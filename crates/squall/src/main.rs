@@ -1,5 +1,39 @@
 //! Squall: chaos engineering in one binary.
+//!
+//! One binary, several roles: the command line (the brain), and the processes that it starts of itself. Those are told
+//! apart by their first word before anything else happens, so that a warden stays as small as it is.
 
+mod agent;
+mod cli;
+mod crash_point;
 mod demo;
+mod exit;
+mod files;
+mod instruments;
+mod load;
+mod manual;
+mod registry;
+mod state;
+mod undo_logs;
 
-fn main() {}
+use std::process::ExitCode;
+
+/// A role that users never type: its first word and its entry.
+type Role = (&'static str, fn(&[String]) -> ExitCode);
+
+const ROLES: &[Role] = &[
+    ("agent", agent::main),
+    ("warden", agent::warden::main),
+    ("worker", squall_workers::main),
+    ("shop", demo::processes::main),
+];
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> =
+        std::env::args_os().skip(1).map(|argument| argument.to_string_lossy().into_owned()).collect();
+    let role = arguments.first().and_then(|word| ROLES.iter().find(|(name, _)| name == word));
+    match role {
+        Some((_, entry)) => entry(&arguments[1..]),
+        None => cli::main(),
+    }
+}

@@ -93,7 +93,8 @@ impl ShopNetwork {
 
     /// Where each service listens.
     pub(crate) fn layout(&self) -> Result<Layout, String> {
-        Layout::of(&Service::ALL.map(|service| (service, self.address(service)))).map_err(|error| error.to_string())
+        Layout::of(&Service::ALL.map(|service| (service, self.address(service))))
+            .map_err(|error| error.to_string())
     }
 
     /// Leaves the network there when this value is dropped.

@@ -8,6 +8,7 @@ use squall_linux::sys::process;
 use squall_model::step::Signal;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
@@ -50,7 +51,9 @@ impl Shop {
     fn open(&mut self, fixed: bool) -> Result<(), String> {
         let config = self.layout.config(fixed);
         for service in Service::ALL {
-            let child = self.spawn(service, &config).map_err(|error| format!("could not start {service}: {error}"))?;
+            let child = self
+                .spawn(service, &config)
+                .map_err(|error| format!("could not start {service}: {error}"))?;
             self.services.push((service, child));
         }
         Service::ALL.into_iter().try_for_each(|service| wait_until_healthy(service, self.address(service)))
@@ -84,7 +87,8 @@ impl Shop {
     fn end(&mut self) {
         for (_, child) in &self.services {
             // A service that has ended needs no signal.
-            if let Ok(Some(held)) = process::reference(child.id()).map(|one| Pidfd::open(&one).ok().flatten()) {
+            if let Ok(Some(held)) = process::reference(child.id()).map(|one| Pidfd::open(&one).ok().flatten())
+            {
                 let _ = held.send(Signal::Term);
                 // One that is stopped hears it once it goes on.
                 let _ = held.send(Signal::Cont);
@@ -150,10 +154,14 @@ fn serve(arguments: &[String]) -> Result<(), String> {
     let service: Service = service.parse().map_err(|error: shop::ShopError| error.to_string())?;
     let config: Config = serde_json::from_str(config).map_err(|error| error.to_string())?;
     if place != "-" {
-        namespace::Namespace::open(place).and_then(|there| there.enter()).map_err(|error| error.to_string())?;
+        namespace::Namespace::open(place)
+            .and_then(|there| there.enter())
+            .map_err(|error| error.to_string())?;
     }
-    let runtime =
-        tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| error.to_string())?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| error.to_string())?;
     let follows = bond == "follow";
     let outcome = runtime.block_on(async {
         tokio::select! {

@@ -1,0 +1,108 @@
+//! The hands: the process that plans, injects, observes and undoes for one brain, over the stream it was started on.
+//!
+//! It listens on no port. When the stream ends, when the lease runs out, or when the `halt` file appears, it undoes
+//! everything that it holds. Its warden, started before the first change, does the same if it dies.
+
+pub(crate) mod frames;
+pub(crate) mod transport;
+pub(crate) mod warden;
+
+use crate::state::State;
+use crate::{crash_point, registry};
+use jiff::Timestamp;
+use squall_engine::agent::AgentCore;
+use squall_engine::hands::Hands;
+use squall_linux::disk::Folder;
+use squall_linux::machine::LinuxMachine;
+use squall_linux::sys::process;
+use squall_model::protocol::{Request, Restored};
+use std::io::{self, Write};
+use std::process::ExitCode;
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::time::{Duration, Instant};
+
+/// How often the agent looks at its lease and the `halt` file when nobody calls; also how often the warden hears it.
+const TICK: Duration = Duration::from_millis(200);
+
+/// `squall agent [--state FOLDER]`: serves the brain on standard input and output.
+pub(crate) fn main(arguments: &[String]) -> ExitCode {
+    let state = match arguments {
+        [flag, folder] if flag == "--state" => State::at(folder),
+        _ => State::locate(),
+    };
+    match serve(&state) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // The brain may be gone, and the terminal with it.
+            let _ = writeln!(io::stderr(), "squall agent: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn serve(state: &State) -> Result<(), String> {
+    let in_folder = |error: io::Error| {
+        format!(
+            "could not use the state folder {}: {error}; set SQUALL_STATE to another",
+            state.folder().display()
+        )
+    };
+    state.prepare().map_err(in_folder)?;
+    let mut warden = warden::start(state).map_err(|error| format!("could not start the warden: {error}"))?;
+    let mut disk = Folder::open(state.undo_logs()).map_err(|error| error.to_string())?;
+    disk.set_mirror(Some(warden.mirror().map_err(|error| error.to_string())?));
+    let owner = process::own().map_err(|error| format!("could not identify this process: {error}"))?;
+    let hands = Hands::new(LinuxMachine::new(), disk, owner, Timestamp::now).with_hook(crash_point::hook()?);
+    let mut agent = AgentCore::new(hands, registry::FAULTS, warden.pid());
+
+    let requests = listen();
+    let started = Instant::now();
+    while !agent.finished() {
+        warden.beat();
+        let patience =
+            agent.next_deadline().map_or(TICK, |at| at.saturating_sub(started.elapsed()).min(TICK));
+        match requests.recv_timeout(patience) {
+            Ok(request) => {
+                let response = agent.handle(started.elapsed(), request);
+                if frames::write(&mut io::stdout().lock(), &response).is_err() {
+                    break;
+                }
+                agent.answered(started.elapsed());
+            }
+            Err(RecvTimeoutError::Timeout) => {
+                agent.tick(started.elapsed(), state.halt_file().exists());
+            }
+            Err(RecvTimeoutError::Disconnected) => break,
+        }
+    }
+    finish(&mut agent)
+}
+
+/// Undoes what is still held. What cannot be put back keeps its log, and the warden tries once more.
+fn finish(agent: &mut AgentCore<LinuxMachine, Folder>) -> Result<(), String> {
+    let mut restored = agent.stream_ended();
+    for pause in [20, 100, 500] {
+        if !agent.owes() {
+            return Ok(());
+        }
+        std::thread::sleep(Duration::from_millis(pause));
+        restored = agent.stream_ended();
+    }
+    let residue: Vec<String> = restored.iter().flat_map(Restored::residue).collect();
+    Err(format!("could not put back: {}", residue.join("; ")))
+}
+
+/// Reads the stream on a thread of its own, so that a silent brain cannot keep the lease from running out. When the
+/// stream ends, so does the channel. Anything that is not a request is treated like an end: undoing is always safe.
+fn listen() -> mpsc::Receiver<Request> {
+    let (sender, receiver) = mpsc::channel();
+    std::thread::spawn(move || {
+        let mut stream = io::stdin().lock();
+        while let Ok(Some(request)) = frames::read(&mut stream) {
+            if sender.send(request).is_err() {
+                return;
+            }
+        }
+    });
+    receiver
+}

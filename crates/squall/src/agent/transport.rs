@@ -1,0 +1,143 @@
+//! How the brain reaches its agent on this machine: a child process, its standard input and output the stream.
+
+use super::frames;
+use squall_engine::link::{AgentLink, LinkError, Links};
+use squall_model::probe::Pending;
+use squall_model::protocol::{Answer, Call, Request, Response};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::process::Stdio;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use tokio::process::{Child, ChildStdin, ChildStdout, Command};
+use tokio::sync::{mpsc, oneshot};
+
+/// Starts agents as child processes, one after another: the one before must be gone before the next begins.
+pub(crate) struct ChildAgents {
+    program: PathBuf,
+    arguments: Vec<String>,
+    through_sudo: bool,
+    last: Arc<tokio::sync::Mutex<Option<Child>>>,
+}
+
+impl ChildAgents {
+    /// Agents of this same binary, with their undo logs in `state`; through `sudo -n` where asked, with root's state.
+    pub(crate) fn new(state: &crate::state::State, through_sudo: bool) -> std::io::Result<Self> {
+        let mut arguments = vec!["agent".to_owned()];
+        if !through_sudo {
+            arguments.extend(["--state".to_owned(), state.folder().to_string_lossy().into_owned()]);
+        }
+        Ok(Self { program: std::env::current_exe()?, arguments, through_sudo, last: Arc::default() })
+    }
+
+    fn command(&self) -> Command {
+        let mut command = if self.through_sudo {
+            let mut sudo = Command::new("sudo");
+            sudo.arg("-n").arg("--").arg(&self.program);
+            sudo
+        } else {
+            Command::new(&self.program)
+        };
+        command.args(&self.arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::inherit());
+        // A Ctrl-C at the terminal is the brain's to answer; the agent ends when its stream does.
+        command.process_group(0);
+        command
+    }
+}
+
+impl Links for ChildAgents {
+    fn connect(&self) -> Pending<'static, Result<Arc<dyn AgentLink>, String>> {
+        let mut command = self.command();
+        let last = Arc::clone(&self.last);
+        Box::pin(async move {
+            let mut last = last.lock().await;
+            if let Some(mut before) = last.take() {
+                // Its stream has ended already. What it still holds when it dies, its warden puts back.
+                let patience = std::time::Duration::from_secs(2);
+                if tokio::time::timeout(patience, before.wait()).await.is_err() {
+                    before
+                        .kill()
+                        .await
+                        .map_err(|error| format!("could not end the agent before: {error}"))?;
+                }
+            }
+            let mut child = command.spawn().map_err(|error| format!("could not start an agent: {error}"))?;
+            let (Some(stdin), Some(stdout)) = (child.stdin.take(), child.stdout.take()) else {
+                return Err("could not start an agent: it has no stream".to_owned());
+            };
+            *last = Some(child);
+            let link: Arc<dyn AgentLink> = Arc::new(ChildLink::new(stdin, stdout));
+            Ok(link)
+        })
+    }
+}
+
+type Answered = Result<Answer, LinkError>;
+
+/// Calls that wait for their answer; `None` once the stream has ended.
+type Waiting = Arc<Mutex<Option<BTreeMap<u64, oneshot::Sender<Answered>>>>>;
+
+/// A stream to a child. Two tasks serve it: one writes calls, one reads answers.
+struct ChildLink {
+    next: AtomicU64,
+    calls: mpsc::UnboundedSender<Request>,
+    waiting: Waiting,
+}
+
+const ENDED: &str = "the agent is gone: its stream ended";
+
+fn lost() -> LinkError {
+    LinkError::Lost(ENDED.to_owned())
+}
+
+impl ChildLink {
+    fn new(stdin: ChildStdin, stdout: ChildStdout) -> Self {
+        let (calls, queue) = mpsc::unbounded_channel();
+        let waiting: Waiting = Arc::new(Mutex::new(Some(BTreeMap::new())));
+        tokio::spawn(write_calls(stdin, queue, Arc::clone(&waiting)));
+        tokio::spawn(read_answers(stdout, Arc::clone(&waiting)));
+        Self { next: AtomicU64::new(1), calls, waiting }
+    }
+}
+
+/// Gives up on every call that waits, now and later.
+fn give_up(waiting: &Waiting) {
+    let calls = waiting.lock().map(|mut waiting| waiting.take()).unwrap_or_default();
+    for (_, caller) in calls.into_iter().flatten() {
+        // A caller that no longer listens has its own reasons.
+        let _ = caller.send(Err(lost()));
+    }
+}
+
+async fn write_calls(mut stdin: ChildStdin, mut queue: mpsc::UnboundedReceiver<Request>, waiting: Waiting) {
+    while let Some(request) = queue.recv().await {
+        if frames::send(&mut stdin, &request).await.is_err() {
+            give_up(&waiting);
+            return;
+        }
+    }
+    // The last handle is gone: dropping the stream tells the agent to undo everything and end.
+}
+
+async fn read_answers(mut stdout: ChildStdout, waiting: Waiting) {
+    while let Ok(response) = frames::receive::<Response>(&mut stdout).await {
+        let caller = waiting.lock().ok().and_then(|mut calls| calls.as_mut()?.remove(&response.number));
+        if let Some(caller) = caller {
+            let _ = caller.send(response.answer.map_err(LinkError::Refused));
+        }
+    }
+    give_up(&waiting);
+}
+
+impl AgentLink for ChildLink {
+    fn call(&self, call: Call) -> Pending<'static, Answered> {
+        let number = self.next.fetch_add(1, Ordering::Relaxed);
+        let (caller, answer) = oneshot::channel();
+        let waits = match self.waiting.lock() {
+            Ok(mut waiting) => waiting.as_mut().map(|calls| calls.insert(number, caller)).is_some(),
+            Err(_) => false,
+        };
+        let sent = waits && self.calls.send(Request { number, call }).is_ok();
+        Box::pin(async move { if sent { answer.await.unwrap_or_else(|_| Err(lost())) } else { Err(lost()) } })
+    }
+}

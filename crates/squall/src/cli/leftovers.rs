@@ -1,0 +1,50 @@
+//! `squall leftovers`: Squall's marks on this machine that belong to no living injection.
+
+use crate::cli::out;
+use crate::exit::{Failure, Outcome};
+use crate::state::State;
+use crate::undo_logs;
+use clap::Args;
+use squall_linux::machine::LinuxMachine;
+use squall_model::machine::{Leftover, Machine};
+use std::process::ExitCode;
+
+#[derive(Debug, Args)]
+pub(crate) struct Options {
+    /// As JSON
+    #[arg(long)]
+    json: bool,
+}
+
+impl Options {
+    pub(crate) fn run(self) -> Outcome {
+        let state = State::locate();
+        let held = undo_logs::all(&state)?;
+        let alive: Vec<&str> =
+            held.iter().filter(|one| one.alive).map(|one| one.injection.as_str()).collect();
+        let marks = LinuxMachine::new().leftovers().map_err(|error| Failure::failed(error.to_string()))?;
+        let belongs = |mark: &Leftover| mark.injection.as_deref().is_some_and(|id| alive.contains(&id));
+        let mut found: Vec<Leftover> = marks.into_iter().filter(|mark| !belongs(mark)).collect();
+        for orphan in held.iter().filter(|one| !one.alive) {
+            let owed = if orphan.owed.is_empty() { "nothing".to_owned() } else { orphan.owed.join("; ") };
+            found.push(Leftover {
+                what: format!(
+                    "undo log of {} ({} on {}), owed: {owed}",
+                    orphan.injection, orphan.fault, orphan.target
+                ),
+                injection: Some(orphan.injection.clone()),
+                remedy: "squall recover".to_owned(),
+            });
+        }
+        if self.json {
+            out::say_json(&found);
+        } else if found.is_empty() {
+            out::say("no leftovers");
+        } else {
+            found
+                .iter()
+                .for_each(|leftover| out::say(format!("{}\n  remedy: {}", leftover.what, leftover.remedy)));
+        }
+        Ok(if found.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    }
+}

@@ -1,0 +1,104 @@
+//! The command line: one file a verb, one line here each.
+
+pub(crate) mod out;
+
+mod completions;
+mod doctor;
+mod faults;
+mod halt;
+mod init;
+mod leftovers;
+mod plan;
+mod probes;
+mod recover;
+mod report;
+pub(crate) mod run;
+mod schema;
+mod status;
+mod validate;
+
+use crate::demo;
+use crate::exit::Outcome;
+use clap::{Parser, Subcommand};
+use std::process::ExitCode;
+
+/// Chaos engineering in one binary: break your own system on purpose, in a small and bounded way, watch what that
+/// does to its users, and put everything back, proven.
+#[derive(Debug, Parser)]
+#[command(name = "squall", version, max_term_width = 100, arg_required_else_help = true)]
+#[command(
+    after_help = "Exit codes of `run`: 0 passed, 1 failed, 2 invalid, 3 not steady, 4 aborted, 5 no effect, \
+6 residue.\nState: SQUALL_STATE (default /var/lib/squall as root, else ~/.local/state/squall). \
+Log: SQUALL_LOG=debug."
+)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+/// Declares the verbs: each is a module with `Options` (its arguments and manual) and `run`.
+macro_rules! verbs {
+    ($($(#[$meta:meta])* $name:ident => $module:path),+ $(,)?) => {
+        #[derive(Debug, Subcommand)]
+        enum Verb {
+            $($(#[$meta])* $name($module),)+
+        }
+        impl Verb {
+            fn run(self) -> Outcome {
+                match self { $(Self::$name(options) => options.run(),)+ }
+            }
+        }
+    };
+}
+
+verbs! {
+    /// The whole job on a small shop that comes with Squall: a weakness found, put back, proven, reported
+    Demo => demo::Options,
+    /// Asks a few questions and writes a first experiment
+    Init => init::Options,
+    /// Carries experiments out; a folder runs in name order and the worst exit code wins
+    Run => run::Options,
+    /// Shows what would be touched, where, and how it would be undone; touches nothing
+    Plan => plan::Options,
+    /// Reads and checks experiment files and points at mistakes
+    Validate => validate::Options,
+    /// Makes a report again from a run's journal
+    Report => report::Options,
+    /// Lists the faults, or explains one
+    Faults => faults::Options,
+    /// Lists the probes, metric sources and loads, or explains one
+    Probes => probes::Options,
+    /// Prints the JSON Schema of experiment files, for editors
+    Schema => schema::Options,
+    /// Shows the runs and injections that are alive on this machine
+    Status => status::Options,
+    /// Ends all runs (or one) at once and puts everything back
+    Halt => halt::Options,
+    /// Puts back what injections without an owner left
+    Recover => recover::Options,
+    /// Looks for Squall's marks on this machine, log or no log
+    Leftovers => leftovers::Options,
+    /// Tells what this machine can do, what is missing, and how to get it
+    Doctor => doctor::Options,
+    /// Prints completions for a shell
+    Completions => completions::Options,
+}
+
+/// Runs the command line.
+pub(crate) fn main() -> ExitCode {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            // Clap prints help and versions through the same door; those are no errors.
+            let _ = error.print();
+            return if error.use_stderr() { ExitCode::from(2) } else { ExitCode::SUCCESS };
+        }
+    };
+    match arguments.verb.run() {
+        Ok(code) => code,
+        Err(failure) => {
+            out::warn(format!("squall: {failure}"));
+            failure.code()
+        }
+    }
+}

@@ -1,0 +1,107 @@
+//! `squall plan FILE`: what would be touched, where, and how it would be undone. Touches nothing.
+
+use crate::agent::transport::ChildAgents;
+use crate::cli::out;
+use crate::cli::run::AgentOptions;
+use crate::exit::{Failure, Outcome};
+use crate::files::{self, VariableOptions};
+use crate::state::State;
+use clap::Args;
+use squall_engine::link::{LinkError, Links};
+use squall_engine::plan_request;
+use squall_model::experiment::Experiment;
+use squall_model::plan::Plan;
+use squall_model::protocol::{Answer, Call, VERSION};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+#[derive(Debug, Args)]
+pub(crate) struct Options {
+    /// The experiment
+    file: PathBuf,
+    #[command(flatten)]
+    variables: VariableOptions,
+    /// Makes the choice among targets repeatable
+    #[arg(long)]
+    seed: Option<u64>,
+    /// As JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    agent: AgentOptions,
+}
+
+impl Options {
+    pub(crate) fn run(self) -> Outcome {
+        let experiment = files::read(&self.file, &self.variables.overrides()?, out::colour(false))?;
+        show(&self.file, &experiment, self.seed, &self.agent, self.json)?;
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// Asks an agent for the plan and prints it.
+pub(crate) fn show(
+    file: &Path,
+    experiment: &Experiment,
+    seed: Option<u64>,
+    agent: &AgentOptions,
+    json: bool,
+) -> Result<(), Failure> {
+    let plan = ask(experiment, seed.unwrap_or(0), agent)?;
+    if json {
+        out::say_json(&plan);
+    } else {
+        out::say(describe(file, experiment, &plan));
+    }
+    Ok(())
+}
+
+fn ask(experiment: &Experiment, seed: u64, agent: &AgentOptions) -> Result<Plan, Failure> {
+    let request = plan_request(experiment, seed);
+    if request.entries.is_empty() {
+        return Ok(Plan::default());
+    }
+    let agents = ChildAgents::new(&State::locate(), agent.sudo)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let link = agents.connect().await.map_err(Failure::failed)?;
+        let refused = |error: LinkError| Failure::invalid(error.to_string());
+        let hello = Call::Hello { version: VERSION, run: "plan".to_owned(), lease: agent.lease };
+        link.call(hello).await.map_err(refused)?;
+        let answer = link.call(Call::Plan(request)).await.map_err(refused)?;
+        // The agent has nothing to undo; that it may already be gone is no loss.
+        let _ = link.call(Call::Bye).await;
+        match answer {
+            Answer::Plan(plan) => Ok(plan),
+            other => {
+                Err(Failure::failed(format!("the agent answered something else than a plan: {other:?}")))
+            }
+        }
+    })
+}
+
+fn describe(file: &Path, experiment: &Experiment, plan: &Plan) -> String {
+    let mut lines = vec![format!("{} ({})", experiment.name, file.display())];
+    if !experiment.hypothesis.is_empty() {
+        lines.push(format!("  {}", experiment.hypothesis));
+    }
+    for load in &experiment.loads {
+        lines.push(format!("\nload {}: {} {}", load.name, load.kind, load.rate));
+    }
+    if plan.injections.is_empty() {
+        lines.push("\nnothing would be touched: the method has no fault".to_owned());
+    }
+    for injection in &plan.injections {
+        lines.push(format!("\n{} on {}, for {}", injection.fault, injection.target, injection.lasts));
+        for (does, undone_by) in injection.does.iter().zip(&injection.undone_by) {
+            lines.push(format!("  does   {does}"));
+            lines.push(format!("  undo   {undone_by}"));
+        }
+    }
+    lines.extend(plan.notes.iter().map(|note| format!("\nnote: {note}")));
+    lines.extend(
+        experiment.guard.iter().map(|condition| format!("\nguard: ends at once if {}", condition.text)),
+    );
+    lines.push("\nnothing was touched".to_owned());
+    lines.join("\n")
+}

@@ -1,0 +1,60 @@
+//! `squall recover`: puts back what injections without an owner left.
+
+use crate::cli::out;
+use crate::exit::{Failure, Outcome};
+use crate::state::State;
+use clap::Args;
+use jiff::Timestamp;
+use squall_engine::hands::Hands;
+use squall_linux::disk::Folder;
+use squall_linux::machine::LinuxMachine;
+use squall_linux::sys::process;
+use squall_model::protocol::Restored;
+use std::process::ExitCode;
+
+#[derive(Debug, Args)]
+pub(crate) struct Options {
+    /// As JSON
+    #[arg(long)]
+    json: bool,
+}
+
+impl Options {
+    pub(crate) fn run(self) -> Outcome {
+        let restored = recover(&State::locate())?;
+        if self.json {
+            out::say_json(&restored);
+        } else if restored.is_empty() {
+            out::say("nothing to put back");
+        } else {
+            restored.iter().for_each(|one| out::say(describe(one)));
+        }
+        let residue: Vec<String> = restored.iter().flat_map(Restored::residue).collect();
+        if residue.is_empty() { Ok(ExitCode::SUCCESS) } else { Err(Failure::residue(residue.join("\n"))) }
+    }
+}
+
+/// Puts back what is owed by dead owners, in this process.
+pub(crate) fn recover(state: &State) -> Result<Vec<Restored>, Failure> {
+    let unusable = |error: std::io::Error| {
+        Failure::failed(format!("could not use the state folder {}: {error}", state.folder().display()))
+    };
+    state.prepare().map_err(unusable)?;
+    let disk = Folder::open(state.undo_logs()).map_err(|error| Failure::failed(error.to_string()))?;
+    let owner = process::own().map_err(|error| Failure::failed(error.to_string()))?;
+    let mut hands = Hands::new(LinuxMachine::new(), disk, owner, Timestamp::now);
+    hands.recover().map_err(|error| Failure::failed(error.to_string()))
+}
+
+/// One injection that was put back, in words.
+pub(crate) fn describe(restored: &Restored) -> String {
+    let looked: Vec<&str> = restored.steps.iter().map(squall_model::undo::Reverted::looked_at).collect();
+    let verb = if restored.residue().is_empty() { "put back" } else { "NOT put back" };
+    format!(
+        "{verb}: {} on {} ({}); looked at: {}",
+        restored.fault,
+        restored.target,
+        restored.injection,
+        looked.join("; ")
+    )
+}

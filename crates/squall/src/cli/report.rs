@@ -1,0 +1,59 @@
+//! `squall report JOURNAL`: any report, again, from the journal alone.
+
+use crate::cli::out;
+use crate::exit::{Failure, Outcome};
+use crate::state::State;
+use clap::Args;
+use squall_report::Format;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+#[derive(Debug, Args)]
+pub(crate) struct Options {
+    /// The journal: a file, or the name of a run
+    journal: PathBuf,
+    /// html, markdown, junit, json or text
+    #[arg(long, default_value = "text")]
+    format: String,
+    /// The file to write; standard output where none is named
+    #[arg(short, long)]
+    output: Option<PathBuf>,
+}
+
+impl Options {
+    pub(crate) fn run(self) -> Outcome {
+        let format: Format = self.format.parse().map_err(Failure::invalid)?;
+        let entries = entries(&self.journal)?;
+        let text = squall_report::render(format, &entries);
+        match &self.output {
+            None => out::say(text.trim_end()),
+            Some(file) => write(file, &text)?,
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// The events of a journal, named by its file or by its run.
+fn entries(journal: &Path) -> Result<Vec<squall_model::event::Entry>, Failure> {
+    let by_run = State::locate().journal(&journal.to_string_lossy());
+    let path = if journal.exists() || !by_run.exists() { journal } else { &by_run };
+    let bytes = std::fs::read(path)
+        .map_err(|error| Failure::invalid(format!("could not read {}: {error}", path.display())))?;
+    let squall_engine::journal::Journal { entries, damaged_lines, .. } = squall_engine::journal::read(&bytes);
+    if entries.is_empty() {
+        return Err(Failure::invalid(format!(
+            "{} is not a journal of Squall: no line of it is an event",
+            path.display()
+        )));
+    }
+    if damaged_lines > 0 {
+        out::warn(format!("squall: {damaged_lines} lines of {} could not be read", path.display()));
+    }
+    Ok(entries)
+}
+
+/// Writes a report to a file.
+pub(crate) fn write(file: &Path, text: &str) -> Result<(), Failure> {
+    std::fs::write(file, text)
+        .map_err(|error| Failure::failed(format!("could not write {}: {error}", file.display())))
+}

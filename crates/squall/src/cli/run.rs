@@ -1,0 +1,210 @@
+//! `squall run PATH...`: carries experiments out.
+
+mod carry;
+mod screen;
+
+use crate::cli::out;
+use crate::cli::plan;
+use crate::cli::report;
+use crate::exit::{Failure, Outcome};
+use crate::files::{self, VariableOptions};
+use crate::state::State;
+use clap::Args;
+
+use squall_model::experiment::Experiment;
+use squall_model::units::Duration;
+use squall_model::verdict::Verdict;
+use squall_report::{Format, Story};
+use std::io::{IsTerminal, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+pub(crate) use carry::Carried;
+
+#[derive(Debug, Args)]
+pub(crate) struct Options {
+    /// Experiment files, or folders of them
+    #[arg(required = true)]
+    paths: Vec<PathBuf>,
+    #[command(flatten)]
+    variables: VariableOptions,
+    /// Makes the run's choices repeatable
+    #[arg(long)]
+    seed: Option<u64>,
+    /// Name of the environment, noted in the journal
+    #[arg(long, value_name = "NAME")]
+    environment: Option<String>,
+    /// Does not ask before anything is touched
+    #[arg(short, long)]
+    yes: bool,
+    /// Shows the plan and touches nothing
+    #[arg(long)]
+    dry_run: bool,
+    /// Where the journal goes, besides the state folder's
+    #[arg(long, value_name = "FILE")]
+    journal: Option<PathBuf>,
+    /// Writes a report as one HTML file
+    #[arg(long, value_name = "FILE.html")]
+    report: Option<PathBuf>,
+    /// Writes a report for CI
+    #[arg(long, value_name = "FILE.xml")]
+    junit: Option<PathBuf>,
+    /// Prints a summary as JSON on standard output; what happens goes to standard error
+    #[arg(long)]
+    json: bool,
+    /// No colour
+    #[arg(long)]
+    no_color: bool,
+    #[command(flatten)]
+    agent: AgentOptions,
+}
+
+/// How the agent is started.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct AgentOptions {
+    /// Starts the agent through `sudo -n`, so that only it is root
+    #[arg(long)]
+    pub(crate) sudo: bool,
+    /// How long the agent holds faults without hearing from the run
+    #[arg(long, default_value = "5s", value_name = "DURATION")]
+    pub(crate) lease: Duration,
+}
+
+impl Options {
+    pub(crate) fn run(self) -> Outcome {
+        let least = Duration::seconds(2);
+        if self.agent.lease < least {
+            return Err(Failure::invalid(format!(
+                "--lease {} is too short: at least {least}",
+                self.agent.lease
+            )));
+        }
+        let files = files::find(&self.paths)?;
+        let experiments = self.read_all(&files)?;
+        if self.dry_run {
+            return experiments
+                .iter()
+                .try_for_each(|(file, experiment)| {
+                    plan::show(file, experiment, self.seed, &self.agent, false)
+                })
+                .map(|()| ExitCode::SUCCESS);
+        }
+        let mut carried: Vec<(PathBuf, Carried)> = Vec::new();
+        for (file, experiment) in experiments {
+            self.ask_first(&file, &experiment)?;
+            let one = self.carry_out(&file, experiment)?;
+            let interrupted = one.interrupted;
+            carried.push((file, one));
+            if interrupted {
+                break;
+            }
+        }
+        self.conclude(&files, &carried)
+    }
+
+    /// Reads every file before the first is carried out, so that a mistake in the last costs nothing.
+    fn read_all(&self, files: &[PathBuf]) -> Result<Vec<(PathBuf, Experiment)>, Failure> {
+        let overrides = self.variables.overrides()?;
+        let colour = out::colour(self.no_color) && std::io::stderr().is_terminal();
+        files
+            .iter()
+            .map(|file| {
+                let mut experiment = files::read(file, &overrides, colour)?;
+                experiment.tags.extend(self.environment.iter().map(|name| format!("environment:{name}")));
+                Ok((file.clone(), experiment))
+            })
+            .collect()
+    }
+
+    /// At a terminal, shows the plan and asks.
+    fn ask_first(&self, file: &Path, experiment: &Experiment) -> Result<(), Failure> {
+        let terminal = std::io::stdin().is_terminal() && std::io::stdout().is_terminal();
+        if self.yes || self.json || !terminal || experiment.method.is_empty() {
+            return Ok(());
+        }
+        plan::show(file, experiment, self.seed, &self.agent, false)?;
+        let mut stdout = std::io::stdout().lock();
+        write!(stdout, "\nCarry this out? [y/N] ")?;
+        stdout.flush()?;
+        let mut answer = String::new();
+        std::io::stdin().read_line(&mut answer)?;
+        if matches!(answer.trim(), "y" | "Y" | "yes") {
+            Ok(())
+        } else {
+            Err(Failure::invalid("not carried out; nothing was touched"))
+        }
+    }
+
+    fn carry_out(&self, file: &Path, experiment: Experiment) -> Result<Carried, Failure> {
+        let order = carry::Order {
+            file: file.to_owned(),
+            experiment,
+            seed: self.seed,
+            agent: self.agent.clone(),
+            journal: self.journal.clone(),
+            view: if self.json {
+                carry::View::Quiet
+            } else {
+                carry::View::Full { colour: out::colour(self.no_color) }
+            },
+        };
+        carry::out(&State::locate(), order)
+    }
+
+    /// Writes the reports that were asked for, and ends with the greatest exit code.
+    fn conclude(&self, files: &[PathBuf], carried: &[(PathBuf, Carried)]) -> Outcome {
+        if let Some(target) = &self.report {
+            for (file, one) in carried {
+                let target = if files.len() > 1 { beside(target, file) } else { target.clone() };
+                report::write(&target, &squall_report::render(Format::Html, &one.entries))?;
+            }
+        }
+        if let Some(target) = &self.junit {
+            let stories: Vec<Story> = carried.iter().map(|(_, one)| Story::of(&one.entries)).collect();
+            report::write(target, &squall_report::junit::suite(&stories))?;
+        }
+        if self.json {
+            let summaries: Vec<serde_json::Value> = carried
+                .iter()
+                .filter_map(|(_, one)| {
+                    serde_json::from_str(&squall_report::render(Format::Json, &one.entries)).ok()
+                })
+                .collect();
+            match summaries.as_slice() {
+                [one] => out::say_json(one),
+                several => out::say_json(&several),
+            }
+        } else if files.len() > 1 {
+            let rows: Vec<_> = carried
+                .iter()
+                .map(|(file, one)| (file.display().to_string(), one.verdict.to_string()))
+                .collect();
+            out::say(format!("\n{}", out::columns(&rows)));
+        }
+        let worst = carried.iter().map(|(_, one)| one.verdict).max().unwrap_or(Verdict::Invalid);
+        Ok(ExitCode::from(worst.exit_code()))
+    }
+}
+
+/// `report.html` for `two.yaml` among several experiments: `report-two.html`.
+fn beside(target: &Path, file: &Path) -> PathBuf {
+    let part = |path: &Path| path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+    let ending = target.extension().map_or_else(|| "html".into(), |ending| ending.to_string_lossy());
+    target.with_file_name(format!("{}-{}.{ending}", part(target), part(file)))
+}
+
+/// Carries one file out with these variables and writes a report: what the demo does.
+pub(crate) fn carry_out_file(file: &Path, variables: Vec<String>, report: &Path) -> Result<Carried, Failure> {
+    let overrides = VariableOptions::of(variables).overrides()?;
+    let order = carry::Order {
+        file: file.to_owned(),
+        experiment: files::read(file, &overrides, out::colour(false))?,
+        seed: None,
+        agent: AgentOptions { sudo: false, lease: Duration::seconds(5) },
+        journal: None,
+        view: carry::View::Full { colour: out::colour(false) },
+    };
+    let carried = carry::out(&State::locate(), order)?;
+    report::write(report, &squall_report::render(Format::Html, &carried.entries))?;
+    Ok(carried)
+}

@@ -1,0 +1,188 @@
+//! One experiment carried out: agent, probes, journal, terminal and signals joined to the engine's driver.
+
+use super::AgentOptions;
+use super::screen::Screen;
+use crate::agent::transport::ChildAgents;
+use crate::exit::Failure;
+use crate::instruments::Toolbox;
+use crate::state::{LiveRun, State};
+use jiff::Timestamp;
+use squall_engine::driver::{self, AbortSwitch, Environment};
+use squall_engine::journal::Sink;
+use squall_engine::run::Identity;
+use squall_linux::sys::process;
+use squall_model::event::{AbortCause, Entry};
+use squall_model::experiment::Experiment;
+use squall_model::verdict::Verdict;
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, mpsc};
+use std::time::Duration;
+use tokio::signal::unix::{SignalKind, signal};
+
+/// How often the `halt` file is looked for.
+const LOOKS_FOR_HALT: Duration = Duration::from_millis(250);
+
+/// What is to be carried out, and how.
+pub(super) struct Order {
+    pub(super) file: PathBuf,
+    pub(super) experiment: Experiment,
+    pub(super) seed: Option<u64>,
+    pub(super) agent: AgentOptions,
+    pub(super) journal: Option<PathBuf>,
+    pub(super) view: View,
+}
+
+/// What the user sees while it runs.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum View {
+    /// Lines on standard error; standard output is for the summary.
+    Quiet,
+    /// The live view at a terminal, lines elsewhere.
+    Full {
+        /// Whether colours are wanted.
+        colour: bool,
+    },
+}
+
+/// What came of it.
+pub(crate) struct Carried {
+    pub(crate) verdict: Verdict,
+    /// The most important reason.
+    pub(crate) reason: String,
+    /// Whether the user ended it, and so whatever would follow.
+    pub(crate) interrupted: bool,
+    /// The journal.
+    pub(crate) entries: Vec<Entry>,
+}
+
+/// Carries an experiment out, from the plan to the verdict.
+pub(super) fn out(state: &State, order: Order) -> Result<Carried, Failure> {
+    let in_folder = |error: io::Error| {
+        Failure::invalid(format!(
+            "could not use the state folder {}: {error}; set SQUALL_STATE to another",
+            state.folder().display()
+        ))
+    };
+    state.prepare().map_err(in_folder)?;
+    if state.halt_file().exists() {
+        return Err(Failure::halted(format!(
+            "halted: nothing runs while {} is there; remove it to go on",
+            state.halt_file().display()
+        )));
+    }
+    let now = Timestamp::now();
+    let seed = order.seed.unwrap_or_else(|| fastrand::u64(..1 << 53));
+    let run = format!("{}-{:04x}", now.strftime("%Y%m%d-%H%M%S"), fastrand::u16(..));
+    let journal = Journals::create(&state.journal(&run), order.journal.as_deref()).map_err(in_folder)?;
+    let live = LiveRun {
+        run: run.clone(),
+        experiment: order.experiment.name.clone(),
+        brain: process::own()?,
+        journal: state.journal(&run),
+        started: now.to_string(),
+    };
+    let _announcement = state.announce(&live).map_err(in_folder)?;
+
+    let identity = Identity {
+        run,
+        file: order.file.display().to_string(),
+        seed,
+        squall: env!("CARGO_PKG_VERSION").to_owned(),
+        host: rustix::system::uname().nodename().to_string_lossy().into_owned(),
+        lease: order.agent.lease,
+    };
+    let screen = Screen::open(order.view);
+    let (seen, entries) = mpsc::channel();
+    let mut show = screen.watcher();
+    let (switch, aborts) = driver::abort_switch();
+    let environment = Environment {
+        identity,
+        instruments: Box::new(Toolbox),
+        links: Arc::new(ChildAgents::new(state, order.agent.sudo)?),
+        journal: Box::new(journal),
+        watch: Box::new(move |entry: &Entry| {
+            // The receivers live as long as the run does.
+            let _ = seen.send(entry.clone());
+            show(entry);
+        }),
+        aborts,
+    };
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    let interrupted = Arc::new(AtomicBool::new(false));
+    let outcome = runtime.block_on(async {
+        let listening = tokio::spawn(listen(switch.clone(), Arc::clone(&interrupted)));
+        let watching = tokio::spawn(watch_for_halt(switch, state.halt_file()));
+        let outcome = driver::drive(Arc::new(order.experiment), environment).await;
+        listening.abort();
+        watching.abort();
+        outcome
+    });
+    // A probe that blocks its thread may do so for ever.
+    runtime.shutdown_background();
+    let entries: Vec<Entry> = entries.try_iter().collect();
+    screen.close(&entries);
+    if let Err(error) = outcome.journal {
+        crate::cli::out::warn(format!("squall: the journal is not complete: {error}"));
+    }
+    Ok(Carried {
+        verdict: outcome.verdict,
+        reason: outcome.reasons.first().cloned().unwrap_or_default(),
+        interrupted: interrupted.load(Ordering::Relaxed),
+        entries,
+    })
+}
+
+/// Turns signals into the end of the run. None of them ends the process before everything is put back.
+async fn listen(switch: AbortSwitch, interrupted: Arc<AtomicBool>) {
+    let signals = [
+        (SignalKind::interrupt(), AbortCause::Signal, "Ctrl-C"),
+        (SignalKind::terminate(), AbortCause::Signal, "SIGTERM"),
+        (SignalKind::hangup(), AbortCause::Signal, "the terminal is gone (SIGHUP)"),
+        (SignalKind::user_defined1(), AbortCause::Halt, "squall halt"),
+    ];
+    let mut tasks = tokio::task::JoinSet::new();
+    for (kind, cause, name) in signals {
+        let (switch, interrupted) = (switch.clone(), Arc::clone(&interrupted));
+        tasks.spawn(async move {
+            let Ok(mut arrivals) = signal(kind) else { return };
+            while arrivals.recv().await.is_some() {
+                interrupted.store(true, Ordering::Relaxed);
+                switch.abort(cause, name);
+            }
+        });
+    }
+    while tasks.join_next().await.is_some() {}
+}
+
+async fn watch_for_halt(switch: AbortSwitch, file: PathBuf) {
+    while !file.exists() {
+        tokio::time::sleep(LOOKS_FOR_HALT).await;
+    }
+    switch.abort(AbortCause::Halt, format!("the file {} is there", file.display()));
+}
+
+/// The journal in the state folder, and where the user wants it too. The first is the one that counts.
+struct Journals {
+    files: Vec<File>,
+}
+
+impl Journals {
+    fn create(main: &Path, other: Option<&Path>) -> io::Result<Self> {
+        let create =
+            |path: &Path| OpenOptions::new().create(true).write(true).truncate(true).mode(0o600).open(path);
+        Ok(Self { files: [Some(main), other].into_iter().flatten().map(create).collect::<io::Result<_>>()? })
+    }
+}
+
+impl Sink for Journals {
+    fn write(&mut self, line: &[u8]) -> io::Result<()> {
+        self.files.iter_mut().try_for_each(|file| io::Write::write_all(file, line))
+    }
+    fn sync(&mut self) -> io::Result<()> {
+        self.files.iter().try_for_each(File::sync_data)
+    }
+}

@@ -1,0 +1,135 @@
+//! What the user sees while a run goes on: a live view at a terminal, plain lines elsewhere; then the summary.
+//!
+//! A thread of its own draws, so that a terminal that does not take what is written (Ctrl-S, a full pipe) cannot hold
+//! up the run.
+
+use super::carry::View;
+use rustix::termios::tcgetwinsize;
+use squall_model::event::Entry;
+use squall_report::live::{self, Live};
+use squall_report::{Colour, Lines, Story, text};
+use std::io::{self, IsTerminal, Write};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+/// How often the live view is drawn at least, for the clock in it.
+const REDRAWS: Duration = Duration::from_millis(250);
+/// How long the end of a run waits for the terminal to take what is left.
+const FAREWELL: Duration = Duration::from_secs(2);
+/// The live view takes at most this many lines.
+const HEIGHT: usize = 18;
+
+/// The terminal, or what stands in its place.
+pub(super) struct Screen {
+    view: View,
+    entries: Sender<Entry>,
+    drawing: JoinHandle<()>,
+}
+
+impl Screen {
+    pub(super) fn open(view: View) -> Self {
+        let (entries, receiver) = mpsc::channel();
+        let drawing = match view {
+            View::Full { colour } if is_lively() => {
+                std::thread::spawn(move || draw_live(&receiver, colour_of(colour)))
+            }
+            View::Full { .. } => std::thread::spawn(move || print_lines(&receiver, io::stdout())),
+            View::Quiet => std::thread::spawn(move || print_lines(&receiver, io::stderr())),
+        };
+        Self { view, entries, drawing }
+    }
+
+    /// Is shown every entry; never blocks.
+    pub(super) fn watcher(&self) -> impl FnMut(&Entry) + Send + 'static {
+        let entries = self.entries.clone();
+        move |entry| {
+            // A screen that is gone shows nothing, which is no reason to end a run.
+            let _ = entries.send(entry.clone());
+        }
+    }
+
+    /// Ends the view and prints the summary.
+    pub(super) fn close(self, entries: &[Entry]) {
+        drop(self.entries);
+        let started = Instant::now();
+        while !self.drawing.is_finished() && started.elapsed() < FAREWELL {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        if let View::Full { colour } = self.view {
+            let summary = text::summary(&Story::of(entries), colour_of(colour));
+            let _ = write!(io::stdout().lock(), "\n{summary}");
+        }
+    }
+}
+
+fn colour_of(wanted: bool) -> Colour {
+    if wanted { Colour::On } else { Colour::Off }
+}
+
+/// Whether the terminal can take back what was drawn.
+fn is_lively() -> bool {
+    io::stdout().is_terminal() && std::env::var("TERM").is_ok_and(|name| !name.is_empty() && name != "dumb")
+}
+
+fn print_lines(entries: &Receiver<Entry>, mut stream: impl Write) {
+    let mut lines = Lines::default();
+    for entry in entries {
+        if let Some(line) = lines.on(&entry)
+            && writeln!(stream, "{line}").is_err()
+        {
+            return;
+        }
+    }
+}
+
+/// Draws the view over itself until the run is over, and takes it away.
+fn draw_live(entries: &Receiver<Entry>, colour: Colour) {
+    let mut live = Live::default();
+    let mut known = (0.0, Instant::now());
+    let mut drawn = 0;
+    loop {
+        match entries.recv_timeout(REDRAWS) {
+            Ok(entry) => {
+                known = (entry.elapsed, Instant::now());
+                live.on(&entry);
+                // What has come meanwhile is drawn with it.
+                entries.try_iter().for_each(|entry| live.on(&entry));
+            }
+            Err(RecvTimeoutError::Timeout) => live.tick(known.0 + known.1.elapsed().as_secs_f64()),
+            Err(RecvTimeoutError::Disconnected) => break,
+        }
+        let (width, height) = size();
+        let lines = live::draw(&live, width, height.saturating_sub(1).min(HEIGHT));
+        if redraw(drawn, lines.iter().map(|line| line.text(colour))).is_err() {
+            return;
+        }
+        drawn = lines.len();
+    }
+    let _ = redraw(drawn, std::iter::empty());
+}
+
+/// Columns and rows of the terminal.
+fn size() -> (usize, usize) {
+    match tcgetwinsize(io::stdout()) {
+        Ok(size) if size.ws_col > 0 && size.ws_row > 0 => {
+            (usize::from(size.ws_col), usize::from(size.ws_row))
+        }
+        _ => (80, 24),
+    }
+}
+
+/// Goes back over what was drawn and draws anew (ECMA-48: cursor up, erase in display).
+fn redraw(drawn: usize, lines: impl Iterator<Item = String>) -> io::Result<()> {
+    let mut text = String::new();
+    if drawn > 0 {
+        text.push_str(&format!("\x1b[{drawn}A\r\x1b[J"));
+    }
+    lines.for_each(|line| {
+        text.push_str(&line);
+        text.push('\n');
+    });
+    let mut stdout = io::stdout().lock();
+    stdout.write_all(text.as_bytes())?;
+    stdout.flush()
+}

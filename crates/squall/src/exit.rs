@@ -1,0 +1,47 @@
+//! How a verb ends: with an exit code, or with an error that has one.
+
+use squall_model::verdict::Verdict;
+use std::process::ExitCode;
+
+/// An error for people, and the exit code that scripts see.
+#[derive(Debug, thiserror::Error)]
+#[error("{message}")]
+pub(crate) struct Failure {
+    message: String,
+    code: u8,
+}
+
+impl Failure {
+    /// The command or a file is wrong; nothing was touched.
+    pub(crate) fn invalid(message: impl Into<String>) -> Self {
+        Self { message: message.into(), code: Verdict::Invalid.exit_code() }
+    }
+
+    /// The `halt` file is there.
+    pub(crate) fn halted(message: impl Into<String>) -> Self {
+        Self { message: message.into(), code: Verdict::Aborted.exit_code() }
+    }
+
+    /// It could not be done.
+    pub(crate) fn failed(message: impl Into<String>) -> Self {
+        Self { message: message.into(), code: Verdict::Failed.exit_code() }
+    }
+
+    /// Something is still not as it was.
+    pub(crate) fn residue(message: impl Into<String>) -> Self {
+        Self { message: message.into(), code: Verdict::Residue.exit_code() }
+    }
+
+    pub(crate) fn code(&self) -> ExitCode {
+        ExitCode::from(self.code)
+    }
+}
+
+impl From<std::io::Error> for Failure {
+    fn from(error: std::io::Error) -> Self {
+        Self::failed(error.to_string())
+    }
+}
+
+/// What a verb returns.
+pub(crate) type Outcome = Result<ExitCode, Failure>;

@@ -1,0 +1,126 @@
+//! The state folder: where undo logs, journals and the list of live runs are kept.
+//!
+//! ```text
+//! live/ID.undo    what an injection still owes, held by its agent
+//! runs/RUN.jsonl  the journal of a run
+//! brains/RUN      a run that is going on: who carries it out
+//! halt            while this file is there, nothing is injected and what is live is put back
+//! ```
+
+use rustix::fs::{Mode, OFlags};
+use serde::{Deserialize, Serialize};
+use squall_linux::sys::process;
+use squall_model::step::ProcessRef;
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// The state folder of this user.
+#[derive(Debug, Clone)]
+pub(crate) struct State {
+    folder: PathBuf,
+}
+
+/// A run that is going on.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct LiveRun {
+    /// Its name.
+    pub(crate) run: String,
+    /// The experiment's name.
+    pub(crate) experiment: String,
+    /// The process that carries it out.
+    pub(crate) brain: ProcessRef,
+    /// Its journal.
+    pub(crate) journal: PathBuf,
+    /// When it started, RFC 3339.
+    pub(crate) started: String,
+}
+
+impl State {
+    /// `SQUALL_STATE`; else `/var/lib/squall` as root, `$XDG_STATE_HOME/squall` or `~/.local/state/squall` as a user.
+    pub(crate) fn locate() -> Self {
+        let folder = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+        let folder = folder("SQUALL_STATE").unwrap_or_else(|| {
+            if rustix::process::geteuid().is_root() {
+                return PathBuf::from("/var/lib/squall");
+            }
+            let home = || folder("HOME").unwrap_or_else(|| PathBuf::from("/tmp")).join(".local/state");
+            folder("XDG_STATE_HOME").unwrap_or_else(home).join("squall")
+        });
+        Self { folder }
+    }
+
+    /// A given folder.
+    pub(crate) fn at(folder: impl Into<PathBuf>) -> Self {
+        Self { folder: folder.into() }
+    }
+
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
+    }
+    pub(crate) fn undo_logs(&self) -> PathBuf {
+        self.folder.join("live")
+    }
+    pub(crate) fn journal(&self, run: &str) -> PathBuf {
+        self.folder.join("runs").join(format!("{run}.jsonl"))
+    }
+    pub(crate) fn halt_file(&self) -> PathBuf {
+        self.folder.join("halt")
+    }
+    fn brains(&self) -> PathBuf {
+        self.folder.join("brains")
+    }
+
+    /// Makes the folders, readable by their owner alone: journals and logs tell how a system is built.
+    pub(crate) fn prepare(&self) -> io::Result<()> {
+        for folder in [self.folder.clone(), self.undo_logs(), self.folder.join("runs"), self.brains()] {
+            if !folder.is_dir() {
+                std::fs::create_dir_all(&folder)?;
+                rustix::fs::chmod(&folder, Mode::RWXU)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Notes that a run goes on; the note goes with the value that is returned.
+    pub(crate) fn announce(&self, live: &LiveRun) -> io::Result<Announcement> {
+        let path = self.brains().join(&live.run);
+        let text = serde_json::to_vec(live)?;
+        let file = rustix::fs::open(
+            &path,
+            OFlags::CREATE | OFlags::WRONLY | OFlags::TRUNC,
+            Mode::RUSR | Mode::WUSR,
+        )?;
+        std::io::Write::write_all(&mut std::fs::File::from(file), &text)?;
+        Ok(Announcement(path))
+    }
+
+    /// The runs that go on, oldest first. Notes of brains that are gone are taken away.
+    pub(crate) fn live_runs(&self) -> Vec<LiveRun> {
+        let Ok(entries) = std::fs::read_dir(self.brains()) else { return Vec::new() };
+        let mut runs: Vec<LiveRun> = entries
+            .flatten()
+            .filter_map(|entry| {
+                let live: LiveRun = serde_json::from_slice(&std::fs::read(entry.path()).ok()?).ok()?;
+                let alive = process::is_alive(&live.brain);
+                if !alive {
+                    // Nobody reads a dead brain's note; that it cannot be removed changes nothing.
+                    let _ = std::fs::remove_file(entry.path());
+                }
+                alive.then_some(live)
+            })
+            .collect();
+        runs.sort_by(|a, b| a.started.cmp(&b.started));
+        runs
+    }
+}
+
+/// A run's note among the live ones; removed when dropped.
+#[derive(Debug)]
+pub(crate) struct Announcement(PathBuf);
+
+impl Drop for Announcement {
+    fn drop(&mut self) {
+        // A note left behind is recognised by its dead process.
+        let _ = std::fs::remove_file(&self.0);
+    }
+}

@@ -1,0 +1,79 @@
+//! The undo logs on this machine, as `status`, `halt` and `leftovers` look at them: reading only.
+
+use crate::exit::Failure;
+use crate::state::State;
+use serde::Serialize;
+use squall_linux::sys::process;
+use squall_model::undo_log;
+
+/// An injection that owes something.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct Held {
+    /// The injection.
+    pub(crate) injection: String,
+    /// Its run.
+    pub(crate) run: String,
+    /// Name of its fault.
+    pub(crate) fault: String,
+    /// What is struck.
+    pub(crate) target: String,
+    /// Process number of its agent.
+    pub(crate) owner: u32,
+    /// Whether that agent lives.
+    pub(crate) alive: bool,
+    /// How long the agent holds it without hearing from its brain.
+    pub(crate) lease: String,
+    /// Since when, RFC 3339.
+    pub(crate) since: String,
+    /// How each of its changes would be put back.
+    pub(crate) owed: Vec<String>,
+}
+
+/// Every undo log that can be read.
+pub(crate) fn all(state: &State) -> Result<Vec<Held>, Failure> {
+    let folder = state.undo_logs();
+    let entries = match std::fs::read_dir(&folder) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => {
+            return Err(Failure::failed(format!("could not look into {}: {error}", folder.display())));
+        }
+    };
+    let mut held: Vec<Held> = entries
+        .flatten()
+        .filter_map(|entry| {
+            let name = entry.file_name().into_string().ok()?.strip_suffix(".undo")?.to_owned();
+            Some(describe(name, &undo_log::read(&std::fs::read(entry.path()).ok()?)))
+        })
+        .collect();
+    held.sort_by(|a, b| (&a.since, &a.injection).cmp(&(&b.since, &b.injection)));
+    Ok(held)
+}
+
+fn describe(injection: String, contents: &undo_log::Contents) -> Held {
+    let owed = contents.owed.iter().rev().map(|(_, undo)| undo.to_string()).collect();
+    match &contents.opened {
+        Some(opened) => Held {
+            injection,
+            run: opened.run.clone(),
+            fault: opened.fault.clone(),
+            target: opened.target.clone(),
+            owner: opened.owner.pid,
+            alive: process::is_alive(&opened.owner),
+            lease: opened.lease.to_string(),
+            since: opened.at.clone(),
+            owed,
+        },
+        None => Held {
+            injection,
+            run: String::new(),
+            fault: "unknown (its log is damaged)".to_owned(),
+            target: "unknown".to_owned(),
+            owner: 0,
+            alive: false,
+            lease: String::new(),
+            since: String::new(),
+            owed,
+        },
+    }
+}

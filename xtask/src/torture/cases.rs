@@ -1,0 +1,485 @@
+//! The kinds of cases: what is done to Squall while its faults are live, and what must hold then.
+
+use super::arena::tool;
+use super::product::End;
+use super::trial::{Moment, ROLES, SILENCE, Trial};
+use rustix::process::Signal;
+use std::fs::{self, OpenOptions};
+use std::io::{Seek, SeekFrom, Write};
+use std::path::PathBuf;
+use std::process::Stdio;
+use std::thread;
+use std::time::Duration;
+
+/// What a kind of case needs besides faults.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Needs {
+    Nothing,
+    /// A build that has crash points.
+    CrashPoints,
+    /// Mounts of its own.
+    Isolation,
+    /// A clock that may be set without harm to anybody.
+    OwnClock,
+}
+
+type Outcome = Result<(), String>;
+
+/// A kind of case.
+pub(super) struct Kind {
+    pub(super) name: &'static str,
+    /// For the table of figures.
+    pub(super) does: &'static str,
+    /// How many cases a whole run has.
+    pub(super) cases: usize,
+    /// How many the short run has.
+    pub(super) short: usize,
+    pub(super) needs: Needs,
+    pub(super) run: fn(&mut Trial) -> Outcome,
+}
+
+/// Declares a kind of case in one line.
+const fn kind(
+    (name, does): (&'static str, &'static str),
+    (cases, short): (usize, usize),
+    needs: Needs,
+    run: fn(&mut Trial) -> Outcome,
+) -> Kind {
+    Kind { name, does, cases, short, needs, run }
+}
+
+pub(super) const KINDS: &[Kind] = &[
+    kind(("kill-brain", "SIGKILL of the brain"), (36, 3), Needs::Nothing, |t| kill(t, &["run"])),
+    kind(("kill-agent", "SIGKILL of the agent"), (36, 3), Needs::Nothing, |t| kill(t, &["agent"])),
+    kind(("kill-warden", "SIGKILL of the warden, later SIGTERM of the brain"), (18, 1), Needs::Nothing, kill_warden),
+    kind(("kill-brain-agent", "SIGKILL of brain and agent"), (27, 3), Needs::Nothing, |t| kill(t, &["run", "agent"])),
+    kind(("kill-brain-warden", "SIGKILL of brain and warden"), (27, 2), Needs::Nothing, |t| kill(t, &["run", "warden"])),
+    kind(("kill-agent-warden", "SIGKILL of agent and warden"), (27, 3), Needs::Nothing, |t| kill(t, &["agent", "warden"])),
+    kind(("kill-all", "SIGKILL of all three, then `squall recover`"), (27, 3), Needs::Nothing, kill_all),
+    kind(("next-run", "SIGKILL of all three, then another `squall run`"), (9, 1), Needs::Nothing, next_run),
+    kind(("recover-killed", "SIGKILL of all three and of `squall recover`, then it again"), (18, 1), Needs::Nothing, recover_killed),
+    kind(("crash-point", "the agent dies at a crash point"), (144, 16), Needs::CrashPoints, crash_point),
+    kind(("crash-point-alone", "brain and warden die, then the agent at a crash point, then `squall recover`"), (36, 2), Needs::CrashPoints, crash_point_alone),
+    kind(("crash-in-recovery", "SIGKILL of all three; the next agent dies at a crash point of its recovery"), (24, 2), Needs::CrashPoints, crash_in_recovery),
+    kind(("stop-brain", "SIGSTOP of the brain beyond the lease"), (6, 1), Needs::Nothing, stop_brain),
+    kind(("stop-agent", "SIGSTOP of the agent"), (6, 1), Needs::Nothing, stop_agent),
+    kind(("end-brain", "SIGTERM or SIGINT of the brain"), (18, 2), Needs::Nothing, end_brain),
+    kind(("closed-output", "nobody reads standard output any more"), (6, 1), Needs::Nothing, closed_output),
+    kind(("full-disk", "the disk under the undo log is full"), (12, 2), Needs::Isolation, full_disk),
+    kind(("damaged-log", "the undo log is overwritten, cut or removed, then SIGKILL of the agent"), (18, 2), Needs::Nothing, damaged_log),
+    kind(("damaged-log-alone", "the same, then SIGKILL of all three and `squall recover`"), (18, 2), Needs::Nothing, damaged_log_alone),
+    kind(("clock-jump", "the clock jumps by hours, then SIGKILL of the brain or the end of the fault"), (6, 1), Needs::OwnClock, clock_jump),
+];
+
+/// What a run may end with when its agent was lost: aborted, or over before the blow; never residue, never a panic.
+const ABORTED_OR_OVER: [i32; 4] = [0, 1, 4, 5];
+
+fn moment(trial: &mut Trial) -> Moment {
+    [Moment::Early, Moment::Active, Moment::Active, Moment::Late][trial.random.usize(..4)]
+}
+
+fn lasting() -> Duration {
+    Duration::from_secs(60)
+}
+
+/// One or two of the three die; the others put everything back.
+fn kill(trial: &mut Trial, roles: &[&str]) -> Outcome {
+    let faults = trial.choose();
+    let moment = moment(trial);
+    let mut run = trial.run_until(moment, &faults)?;
+    let blow = trial.strike(roles, Signal::KILL);
+    trial.injections = run.count("injected");
+    if roles.contains(&"run") {
+        return trial.clean(blow);
+    }
+    match moment {
+        Moment::Active => trial.clean_with_end(&mut run, blow, &[4]),
+        Moment::Early | Moment::Late => trial.clean_with_end(&mut run, blow, &ABORTED_OR_OVER),
+    }
+}
+
+/// Nothing is lost with the warden; the run goes on or ends itself, and can be ended.
+fn kill_warden(trial: &mut Trial) -> Outcome {
+    let faults = trial.choose();
+    let mut run = trial.run_until(Moment::Active, &faults)?;
+    trial.strike(&["warden"], Signal::KILL);
+    trial.nap(Duration::from_millis(300));
+    trial.injections = run.count("injected");
+    let blow = trial.strike(&["run"], Signal::TERM);
+    trial.clean_with_end(&mut run, blow, &[4])
+}
+
+/// Faults that nobody is left to put back.
+fn orphan(trial: &mut Trial) -> Outcome {
+    let faults = trial.choose();
+    let moment = moment(trial);
+    let run = trial.run_until(moment, &faults)?;
+    trial.strike(&ROLES, Signal::KILL);
+    trial.kill_all_three();
+    trial.injections = run.count("injected");
+    Ok(())
+}
+
+fn kill_all(trial: &mut Trial) -> Outcome {
+    orphan(trial)?;
+    trial.recover_all()
+}
+
+fn next_run(trial: &mut Trial) -> Outcome {
+    orphan(trial)?;
+    let faults = trial.choose();
+    let blow = trial.blow();
+    let mut run = trial.start(&faults, Duration::from_millis(200))?;
+    // What it puts back is in the way of nothing that it makes.
+    trial.ends_with(&mut run, &[0, 5])?;
+    trial.injections += run.count("injected");
+    trial.clean(blow)
+}
+
+fn recover_killed(trial: &mut Trial) -> Outcome {
+    orphan(trial)?;
+    for _ in 0..=trial.random.usize(..2) {
+        let recovery = trial.arena.command(&["recover"]).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
+        let mut recovery = recovery.map_err(|error| format!("could not start squall recover: {error}"))?;
+        trial.nap(Duration::from_millis(40));
+        // It may be over already.
+        let _ = recovery.kill();
+        let _ = recovery.wait();
+    }
+    trial.recover_all()
+}
+
+/// The agent dies at each point in turn, for the first or second time that it is reached, with each fault in turn.
+fn crash_point(trial: &mut Trial) -> Outcome {
+    let point = trial.points[trial.turn(trial.points.len())].clone();
+    // The other digits of the seed choose the fault.
+    trial.seed /= trial.points.len().max(1) as u64;
+    let faults = trial.choose();
+    let at = format!("{point}:{}", 1 + trial.random.usize(..2));
+    trial.say(at.clone());
+    let mut run = trial.start_with(&faults, Duration::from_millis(250), |command| {
+        command.env("SQUALL_CRASH_AT", &at);
+    })?;
+    let blow = await_agent_death(trial, &mut run);
+    trial.clean_with_end(&mut run, blow, &ABORTED_OR_OVER)?;
+    trial.injections = run.count("inject_started");
+    Ok(())
+}
+
+/// The first agent's end, by its crash point or at the end of a run that does not reach it.
+fn await_agent_death(trial: &mut Trial, run: &mut super::product::Run) -> super::trial::Blow {
+    let mut seen = None;
+    loop {
+        let agents = trial.of_role("agent");
+        match seen {
+            None => seen = agents.first().map(|agent| agent.pid),
+            Some(pid) if !agents.iter().any(|agent| agent.pid == pid) => return trial.blow(),
+            Some(_) => {}
+        }
+        if matches!(run.end(), Some(End::Exit(_) | End::Signal(_))) {
+            return trial.blow();
+        }
+        thread::sleep(Duration::from_millis(1));
+    }
+}
+
+/// Nobody watches the agent when it dies in the middle of putting back.
+fn crash_point_alone(trial: &mut Trial) -> Outcome {
+    let of_the_undo: Vec<String> =
+        trial.points.iter().filter(|point| point.contains("revert") || point.contains("close")).cloned().collect();
+    let point = of_the_undo.get(trial.turn(of_the_undo.len())).ok_or("there are no crash points of the undo")?;
+    let at = format!("{point}:{}", 1 + trial.random.usize(..2));
+    trial.seed /= of_the_undo.len() as u64;
+    let faults = trial.choose();
+    trial.say(at.clone());
+    let deaths = trial.arena.victims.deaths;
+    let mut run = trial.start_with(&faults, lasting(), |command| {
+        command.env("SQUALL_CRASH_AT", &at);
+    })?;
+    trial.wait_active(&mut run, &faults, deaths)?;
+    trial.injections = run.count("injected");
+    trial.strike(&["warden"], Signal::KILL);
+    trial.strike(&["run"], Signal::KILL);
+    let _ = await_agent_death(trial, &mut run);
+    // Where the point is not reached, the agent puts everything back and ends.
+    for _ in 0..1000 {
+        if trial.of_role("agent").is_empty() {
+            break;
+        }
+        thread::sleep(Duration::from_millis(5));
+    }
+    trial.recover_all()
+}
+
+/// The next agent finds orphans and dies while it puts them back; its warden goes on.
+fn crash_in_recovery(trial: &mut Trial) -> Outcome {
+    let points: Vec<String> = trial
+        .points
+        .iter()
+        .filter(|point| ["take_over", "revert", "close"].iter().any(|word| point.contains(word)))
+        .cloned()
+        .collect();
+    let point = points.get(trial.turn(points.len())).ok_or("there are no crash points of the recovery")?;
+    let at = format!("{point}:1");
+    trial.say(at.clone());
+    trial.seed /= points.len() as u64;
+    let faults = trial.choose();
+    let run = trial.start_active(&faults, lasting())?;
+    trial.kill_all_three();
+    trial.injections = run.count("injected");
+    drop(run);
+    let faults = trial.choose();
+    let mut run = trial.start_with(&faults, Duration::from_millis(100), |command| {
+        command.env("SQUALL_CRASH_AT", &at);
+    })?;
+    let blow = await_agent_death(trial, &mut run);
+    let _ = run.ends_within(Duration::from_secs(20))?;
+    trial.clean(blow)
+}
+
+fn stop_brain(trial: &mut Trial) -> Outcome {
+    let faults = trial.choose();
+    let mut run = trial.run_until(Moment::Active, &faults)?;
+    trial.injections = run.count("injected");
+    let blow = trial.strike(&["run"], Signal::STOP);
+    trial.clean_but_the_run(blow)?;
+    let blow = trial.strike(&["run"], Signal::CONT);
+    let time = trial.time;
+    trial.clean_with_end(&mut run, blow, &[4])?;
+    trial.time = time;
+    Ok(())
+}
+
+/// The brain takes over, or, where it is dead as well, the warden alone.
+fn stop_agent(trial: &mut Trial) -> Outcome {
+    let faults = trial.choose();
+    let mut run = trial.run_until(Moment::Active, &faults)?;
+    trial.injections = run.count("injected");
+    let blow = trial.strike(&["agent"], Signal::STOP);
+    let limit = trial.lease.max(SILENCE);
+    if trial.random.bool() {
+        trial.say("and SIGKILL of the brain");
+        trial.strike(&["run"], Signal::KILL);
+        return trial.clean_within(blow, limit, false);
+    }
+    trial.clean_within(blow, limit, true)?;
+    let time = trial.time;
+    trial.ends_with(&mut run, &[4])?;
+    let blow = trial.blow();
+    trial.clean(blow)?;
+    trial.time = time;
+    Ok(())
+}
+
+fn end_brain(trial: &mut Trial) -> Outcome {
+    let faults = trial.choose();
+    let moment = moment(trial);
+    let (signal, name) =
+        if trial.random.bool() { (Signal::TERM, "SIGTERM") } else { (Signal::INT, "SIGINT") };
+    trial.say(name);
+    let mut run = trial.run_until(moment, &faults)?;
+    trial.injections = run.count("injected");
+    let blow = trial.strike(&["run"], signal);
+    match moment {
+        Moment::Active => trial.clean_with_end(&mut run, blow, &[4]),
+        // It may come before the run listens to signals, and then nothing was touched; or when all is over.
+        Moment::Early | Moment::Late => {
+            trial.clean(blow)?;
+            let end = run.ends_within(Duration::from_secs(20))?;
+            let is_fine = match end {
+                End::Exit(code) => ABORTED_OR_OVER.contains(&code),
+                End::Signal(_) => run.count("injected") == 0,
+            };
+            if is_fine { Ok(()) } else { Err(format!("the run ended with {end:?}; {}", run.last_words())) }
+        }
+    }
+}
+
+fn closed_output(trial: &mut Trial) -> Outcome {
+    let faults = trial.choose();
+    let both = trial.random.bool();
+    trial.say(if both { "standard output and error" } else { "standard output" });
+    let mut run = trial.start_with(&faults, Duration::from_millis(600), |command| {
+        command.stdout(Stdio::piped());
+        if both {
+            command.stderr(Stdio::piped());
+        }
+    })?;
+    trial.nap(*trial.startup);
+    drop((run.child().stdout.take(), run.child().stderr.take()));
+    let end = run.ends_within(Duration::from_secs(20))?;
+    trial.injections = run.count("injected");
+    let blow = trial.blow();
+    trial.clean(blow)?;
+    match end {
+        End::Exit(code) if ABORTED_OR_OVER.contains(&code) => Ok(()),
+        end => Err(format!("the run ended with {end:?}; {}", run.last_words())),
+    }
+}
+
+/// A small file system under the undo logs, full before the first is made, or once the first faults are active.
+fn full_disk(trial: &mut Trial) -> Outcome {
+    let live = trial.arena.state().join("live");
+    fs::create_dir_all(&live).map_err(|error| error.to_string())?;
+    let variant = trial.turn(3);
+    trial.seed /= 3;
+    let options = if variant == 1 { "size=256k,nr_inodes=2" } else { "size=256k" };
+    tool("mount", &["-t", "tmpfs", "-o", options, "sqt", &live.to_string_lossy()])?;
+    let outcome = with_full_disk(trial, variant, &live);
+    let unmounted = tool("umount", &[&live.to_string_lossy()]);
+    outcome.and(unmounted)?;
+    // With the mount gone, everything must be as before.
+    let blow = trial.blow();
+    let time = trial.time;
+    trial.clean(blow)?;
+    trial.time = time;
+    Ok(())
+}
+
+fn with_full_disk(trial: &mut Trial, variant: usize, live: &std::path::Path) -> Outcome {
+    let filler = live.join("filler");
+    let faults = trial.choose();
+    if variant < 2 {
+        trial.say(if variant == 0 { "no room for the first line" } else { "no room for a file" });
+        fill(&filler);
+        let mut run = trial.start(&faults, lasting())?;
+        trial.ends_with(&mut run, &[1, 4, 5])?;
+        if run.count("injected") > 0 {
+            return Err("something was injected though its undo could not be written down".to_owned());
+        }
+        return remove(&filler);
+    }
+    trial.say("full once the faults are active, then SIGKILL of the agent or SIGTERM of the brain");
+    let mut run = trial.start_active(&faults, lasting())?;
+    trial.injections = run.count("injected");
+    fill(&filler);
+    let blow = if trial.random.bool() {
+        trial.strike(&["agent"], Signal::KILL)
+    } else {
+        trial.strike(&["run"], Signal::TERM)
+    };
+    // The mount and the filler differ from before; the victims, rules and processes must not.
+    trial.ends_with(&mut run, &[4])?;
+    remove(&filler)?;
+    let names = fs::read_dir(live).map_err(|error| error.to_string())?.count();
+    let _ = blow;
+    if names == 0 { Ok(()) } else { Err(format!("{names} undo logs are left on the full disk")) }
+}
+
+fn fill(path: &std::path::Path) {
+    let Ok(mut file) = OpenOptions::new().create(true).append(true).open(path) else { return };
+    // Until it is full: that is the point.
+    while file.write_all(&[0; 4096]).is_ok() {}
+    while file.write_all(&[0]).is_ok() {}
+}
+
+fn remove(path: &std::path::Path) -> Outcome {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(format!("{}: {error}", path.display())),
+        _ => Ok(()),
+    }
+}
+
+/// How an undo log is spoiled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Damage {
+    Overwritten,
+    Cut,
+    Removed,
+}
+
+/// Spoils every undo log.
+fn damage(trial: &mut Trial) -> Result<Damage, String> {
+    let kind = [Damage::Overwritten, Damage::Cut, Damage::Removed][trial.random.usize(..3)];
+    trial.say(format!("{kind:?}").to_lowercase());
+    let entries = fs::read_dir(trial.arena.state().join("live")).map_err(|error| error.to_string())?;
+    let logs: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
+    for log in logs {
+        let failed = |error: std::io::Error| format!("{}: {error}", log.display());
+        let length = fs::metadata(&log).map_err(failed)?.len();
+        match kind {
+            Damage::Removed => fs::remove_file(&log).map_err(failed)?,
+            Damage::Cut => {
+                let file = OpenOptions::new().write(true).open(&log).map_err(failed)?;
+                file.set_len(trial.random.u64(..length.max(1))).map_err(failed)?;
+            }
+            Damage::Overwritten => {
+                let mut file = OpenOptions::new().write(true).open(&log).map_err(failed)?;
+                for _ in 0..8 {
+                    file.seek(SeekFrom::Start(trial.random.u64(..length.max(1)))).map_err(failed)?;
+                    file.write_all(&[trial.random.u8(..)]).map_err(failed)?;
+                }
+            }
+        }
+    }
+    Ok(kind)
+}
+
+/// What the warden heard is enough.
+fn damaged_log(trial: &mut Trial) -> Outcome {
+    let faults = trial.choose();
+    let mut run = trial.run_until(Moment::Active, &faults)?;
+    trial.injections = run.count("injected");
+    damage(trial)?;
+    let roles: &[&str] = if trial.random.bool() { &["agent"] } else { &["agent", "run"] };
+    trial.say(format!("SIGKILL of {}", roles.join(" and ")));
+    let blow = trial.strike(roles, Signal::KILL);
+    if roles.len() > 1 {
+        return trial.clean(blow);
+    }
+    trial.clean_with_end(&mut run, blow, &[4])
+}
+
+/// Nobody remembers: what has a mark is put back all the same, and the rest is told, as far as the log tells of it.
+fn damaged_log_alone(trial: &mut Trial) -> Outcome {
+    let faults = trial.choose();
+    let run = trial.run_until(Moment::Active, &faults)?;
+    trial.injections = run.count("injected");
+    let kind = damage(trial)?;
+    trial.kill_all_three();
+    drop(run);
+    let (blow, code, said) = trial.recover()?;
+    let told = code == Some(6) && said.contains("damaged");
+    let untellable = kind != Damage::Overwritten && code == Some(0);
+    if !told && code != Some(0) {
+        return Err(format!("squall recover ended with {code:?} and said {said:?}"));
+    }
+    if told || untellable {
+        // What only the log knew of (which process was stopped) is gone with it.
+        trial.arena.victims.resume();
+        // What was told stays until a person removes it.
+        empty(&trial.arena.state().join("live"))?;
+    }
+    trial.clean(blow)
+}
+
+fn empty(folder: &std::path::Path) -> Outcome {
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        remove(&entry.path())?;
+    }
+    Ok(())
+}
+
+/// Forwards and backwards, by hours.
+fn clock_jump(trial: &mut Trial) -> Outcome {
+    let faults = trial.choose();
+    let jump = ["+ 3 hours", "- 3 hours", "+ 400 days"][trial.turn(3)];
+    trial.say(jump);
+    let kills = trial.random.bool();
+    let lasts = if kills { lasting() } else { Duration::from_secs(3) };
+    let mut run = trial.start_active(&faults, lasts)?;
+    trial.injections = run.count("injected");
+    tool("date", &["--set", &format!("now {jump}")])?;
+    if kills {
+        let blow = trial.strike(&["run"], Signal::KILL);
+        return trial.clean(blow);
+    }
+    // The fault must not end at once, nor last for hours.
+    thread::sleep(Duration::from_secs(1));
+    if run.end().is_some() || run.count("undo_started") > 0 {
+        return Err(format!("the fault ended with the jump; {}", run.last_words()));
+    }
+    trial.ends_with(&mut run, &[0])?;
+    let blow = trial.blow();
+    trial.clean(blow)
+}
