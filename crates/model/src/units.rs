@@ -39,7 +39,10 @@ macro_rules! textual {
     ($name:ident, $pattern:literal, $description:literal) => {
         impl Serialize for $name {
             fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-                serializer.collect_str(self)
+                // The short form where it says all, the long one where it would lose something.
+                let short = self.to_string();
+                let text = if short.parse() == Ok(*self) { short } else { self.exact() };
+                serializer.serialize_str(&text)
             }
         }
         impl<'de> Deserialize<'de> for $name {
@@ -102,6 +105,9 @@ impl Duration {
     /// A duration of whole milliseconds.
     pub const fn milliseconds(milliseconds: u64) -> Self {
         Self(std::time::Duration::from_millis(milliseconds))
+    }
+    fn exact(self) -> String {
+        format!("{}ns", self.0.as_nanos())
     }
     /// The duration in seconds.
     pub fn as_seconds(self) -> f64 {
@@ -191,6 +197,9 @@ impl Share {
     pub fn of(fraction: f64) -> Self {
         Self(if fraction.is_nan() { 0.0 } else { fraction.clamp(0.0, 1.0) })
     }
+    fn exact(self) -> String {
+        self.0.to_string()
+    }
     /// The share as a fraction between 0 and 1.
     pub fn fraction(self) -> f64 {
         self.0
@@ -224,6 +233,12 @@ textual!(Share, r"[0-9.]+ ?%|[01](\.[0-9]+)?", "A share of a whole: 5% or 0.05")
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Size(pub u64);
 
+impl Size {
+    fn exact(self) -> String {
+        format!("{}B", self.0)
+    }
+}
+
 /// Units of size in bytes; the binary ones first, so that they are preferred when printing.
 const SIZE_UNITS: [(&str, u64); 9] = [
     ("TiB", 1 << 40),
@@ -255,16 +270,16 @@ impl FromStr for Size {
 
 impl fmt::Display for Size {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let exact = SIZE_UNITS.iter().find(|(_, size)| self.0 >= *size && self.0.is_multiple_of(*size));
-        let near = || SIZE_UNITS.iter().take(4).find(|(_, size)| self.0 >= *size);
-        match exact {
-            Some((unit, size)) if *unit != "B" || self.0 < 1000 => {
+        // A round number in its own unit (`10MB`), else one decimal of the largest binary one (`23.5GiB`).
+        let is_round = |unit: u64| self.0.is_multiple_of(unit) && self.0 / unit < 10_000;
+        let round = SIZE_UNITS.iter().find(|(_, size)| self.0 >= *size && is_round(*size));
+        let near = SIZE_UNITS.iter().take(4).find(|(_, size)| self.0 >= *size);
+        match (round, near) {
+            (Some((unit, size)), _) if *unit != "B" || self.0 < 1000 => {
                 write!(formatter, "{}{unit}", self.0 / size)
             }
-            _ => match near() {
-                Some((unit, size)) => write!(formatter, "{:.1}{unit}", self.0 as f64 / *size as f64),
-                None => write!(formatter, "{}B", self.0),
-            },
+            (_, Some((unit, size))) => write!(formatter, "{:.1}{unit}", self.0 as f64 / *size as f64),
+            _ => write!(formatter, "{}B", self.0),
         }
     }
 }
@@ -278,6 +293,9 @@ pub struct Rate {
 }
 
 impl Rate {
+    fn exact(self) -> String {
+        format!("{}bit", self.bits_per_second)
+    }
     /// The rate in bytes a second.
     pub fn bytes_per_second(self) -> f64 {
         self.bits_per_second as f64 / 8.0
@@ -328,6 +346,12 @@ textual!(
 pub struct Frequency {
     /// Times a second.
     pub per_second: f64,
+}
+
+impl Frequency {
+    fn exact(self) -> String {
+        format!("{}/s", self.per_second)
+    }
 }
 
 impl FromStr for Frequency {
@@ -405,6 +429,18 @@ mod tests {
         assert!("1MB".parse::<Rate>().is_err());
         assert!(("30/m".parse::<Frequency>().unwrap().per_second - 0.5).abs() < 1e-9);
         assert!("200".parse::<Frequency>().is_err() && "0/s".parse::<Frequency>().is_err());
+    }
+
+    #[test]
+    fn what_is_written_down_is_exact_and_what_is_shown_is_short() {
+        let size = Size(25_276_502_016);
+        assert_eq!(size.to_string(), "23.5GiB");
+        assert_eq!(serde_json::from_str::<Size>(&serde_json::to_string(&size).unwrap()).unwrap(), size);
+        let duration = Duration(std::time::Duration::from_nanos(1_234_567_891));
+        let written = serde_json::to_string(&duration).unwrap();
+        assert_eq!(serde_json::from_str::<Duration>(&written).unwrap(), duration);
+        let share = Share::of(1.0 / 3.0);
+        assert_eq!(serde_json::from_str::<Share>(&serde_json::to_string(&share).unwrap()).unwrap(), share);
     }
 
     #[test]
