@@ -40,7 +40,7 @@ pub struct Parameters {
     headers: Headers,
     /// The body to send; nothing, where not given.
     #[serde(default)]
-    body: String,
+    body: Option<String>,
     /// How long the whole answer may take.
     #[serde(default)]
     timeout: Timeout,
@@ -73,7 +73,7 @@ impl Probe for Http {
 
     fn new(parameters: Parameters) -> Result<Self, ProbeError> {
         let Parameters { url, method, headers, body, timeout, authorities } = parameters;
-        let request = Request::of(url, method).headers(headers).body(body);
+        let request = Request::of(url, method).headers(headers).body(body.unwrap_or_default());
         Ok(Self(Question { request, authorities: authorities.into(), timeout }))
     }
 }
@@ -126,7 +126,7 @@ pub struct MetricParameters {
     headers: Headers,
     /// The body to send; nothing, where not given.
     #[serde(default)]
-    body: String,
+    body: Option<String>,
     /// How long the whole answer may take.
     #[serde(default = "Timeout::two_seconds")]
     timeout: Timeout,
@@ -164,7 +164,7 @@ queue_depth: {http: {url: \"http://127.0.0.1:8080/stats\", value: json.queue.dep
                 "`value: {value}` is no value of an answer; it is status, latency, body, json.PATH or header.NAME"
             )));
         }
-        let request = Request::of(url, method).headers(headers).body(body);
+        let request = Request::of(url, method).headers(headers).body(body.unwrap_or_default());
         Ok(Self { question: Question { request, authorities: authorities.into(), timeout }, value })
     }
 }

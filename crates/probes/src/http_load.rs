@@ -24,7 +24,7 @@ pub(crate) struct Parameters {
     headers: Headers,
     /// The body to send; nothing, where not given.
     #[serde(default)]
-    body: String,
+    body: Option<String>,
     /// The statuses that are a success: `200`, `200-299`, `2xx`, or a list of such. Without it, all below 500.
     #[serde(default)]
     expect: Option<Statuses>,
@@ -78,7 +78,7 @@ impl LoadKind for HttpLoad {
     fn plan(&self, parameters: &Node) -> Result<LoadPlan, ReadError> {
         let Parameters { url, method, headers, body, expect, http2, connections, authorities } =
             read::decode(parameters)?;
-        let request = Request::of(url, method).headers(headers).body(body);
+        let request = Request::of(url, method).headers(headers).body(body.unwrap_or_default());
         Ok(LoadPlan {
             expect,
             http2,

@@ -66,7 +66,7 @@ pub struct Parameters {
     timeout: Timeout,
     /// A text to send once connected; nothing, where not given.
     #[serde(default)]
-    send: String,
+    send: Option<String>,
     /// A text that the peer must say; without it, to be connected is enough.
     #[serde(default)]
     expect: Option<String>,
@@ -132,8 +132,8 @@ impl Tcp {
             Err(error) => return self.refused(&error).map(Some),
         };
         reading.insert("latency".to_owned(), Value::Number(begun.elapsed().as_secs_f64()));
-        if !self.0.send.is_empty()
-            && let Err(error) = stream.write_all(self.0.send.as_bytes()).await
+        if let Some(send) = &self.0.send
+            && let Err(error) = stream.write_all(send.as_bytes()).await
         {
             return Ok(Some(format!("could not send: {error}")));
         }
