@@ -33,8 +33,8 @@ pub fn experiment(
     let mut root = parse(source).map_err(|error| vec![error])?;
     header(&root).map_err(|error| vec![error])?;
     let secrets = substitute(&source.text, &mut root, overrides)?;
-    let mut reader = Reader { text: &source.text, catalog, errors: Vec::new() };
-    let experiment = reader.experiment(&root, &secrets);
+    let mut reader = Reader { text: &source.text, catalog, secrets: &secrets, errors: Vec::new() };
+    let experiment = reader.experiment(&root);
     let mut errors = reader.errors;
     match experiment {
         Some(experiment) if errors.is_empty() => Ok(experiment),
@@ -115,7 +115,7 @@ fn foreign(version: &str, kind: Option<&str>) -> String {
 }
 
 impl Reader<'_> {
-    fn experiment(&mut self, root: &Node, secrets: &[String]) -> Option<Experiment> {
+    fn experiment(&mut self, root: &Node) -> Option<Experiment> {
         let mut fields = self.fields(root, "an experiment")?;
         fields.get("apiVersion");
         fields.get("kind");
@@ -169,10 +169,10 @@ impl Reader<'_> {
             hypothesis_holds,
             baseline,
             recovery_within,
-            secrets: secrets.to_vec(),
+            secrets: self.secrets.to_vec(),
         };
-        name_apart(&mut experiment.steady_state, secrets);
-        name_apart(&mut experiment.hypothesis_holds, secrets);
+        name_apart(&mut experiment.steady_state, self.secrets);
+        name_apart(&mut experiment.hypothesis_holds, self.secrets);
         Some(experiment)
     }
 

@@ -10,6 +10,8 @@ use serde::de::DeserializeOwned;
 pub(super) struct Reader<'r> {
     pub(super) text: &'r str,
     pub(super) catalog: &'r dyn Catalog,
+    /// Texts that must not be shown.
+    pub(super) secrets: &'r [String],
     pub(super) errors: Vec<ReadError>,
 }
 

@@ -29,6 +29,14 @@ struct Timed {
     lasts_place: Place,
 }
 
+/// A parameter that grows.
+struct Growth {
+    key: Key,
+    place: Place,
+    from: Quantity,
+    to: Quantity,
+}
+
 impl Reader<'_> {
     /// All entries of the method. `limit` is the blast radius' duration.
     pub(super) fn method(&mut self, node: &Node, limit: Option<Duration>) -> Vec<Action> {
@@ -149,6 +157,9 @@ impl Reader<'_> {
                     self.error(ReadError::at(fields.key_place(other), message).help(help));
                     fields.get(other);
                 }
+            }
+            if ["wait", "together"].iter().any(|other| member.get(other).is_some()) {
+                continue;
             }
             let after = fields.get("after").and_then(|node| self.duration(node)).unwrap_or_default();
             let Some(timed) = self.strike(member, &mut fields, lasts) else {
@@ -468,7 +479,7 @@ impl Reader<'_> {
             let part = step as f64 / (steps - 1) as f64;
             let mut with = with.clone();
             let mut words = Vec::new();
-            for (key, place, from, to) in &parameters {
+            for Growth { key, place, from, to } in &parameters {
                 let value = from.towards(to, part);
                 words.push(format!("{} {value}", key.name));
                 if let Content::Map(entries) = &mut with.content {
@@ -482,12 +493,7 @@ impl Reader<'_> {
         Some(stages)
     }
 
-    #[allow(clippy::type_complexity, reason = "read once, taken apart at once")]
-    fn ramp_parameters(
-        &mut self,
-        ramp: &Node,
-        with: &Node,
-    ) -> Option<(Vec<(Key, Place, Quantity, Quantity)>, usize)> {
+    fn ramp_parameters(&mut self, ramp: &Node, with: &Node) -> Option<(Vec<Growth>, usize)> {
         let Content::Map(entries) = &ramp.content else {
             let error = ReadError::at(ramp.place, format!("`ramp` is a map, and this is {}", ramp.kind()))
                 .help("such as `ramp: {delay: [10ms, 200ms], steps: 5}`");
@@ -519,7 +525,9 @@ impl Reader<'_> {
                 continue;
             }
             match ends(node) {
-                Ok((from, to)) => parameters.push((key.clone(), node.place, from, to)),
+                Ok((from, to)) => {
+                    parameters.push(Growth { key: key.clone(), place: node.place, from, to });
+                }
                 Err(error) => self.error(error),
             }
         }
@@ -574,12 +582,12 @@ fn ends(node: &Node) -> Result<(Quantity, Quantity), ReadError> {
         })
     };
     let (first, last) = (read(from)?, read(to)?);
-    if first.unit != last.unit {
+    let Some(unit) = Unit::common(&first, &last) else {
         let message =
             format!("a ramp goes from {} to {}: {first} and {last}", first.unit.words(), last.unit.words());
         return Err(ReadError::at(to.place, message).label("not of the same kind").help(example));
-    }
-    Ok((first, last))
+    };
+    Ok((Quantity { unit, ..first }, Quantity { unit, ..last }))
 }
 
 /// The kinds of quantity.
@@ -595,6 +603,20 @@ enum Unit {
 }
 
 impl Unit {
+    /// The kind that two values share; `0.5` beside `10%` is a share too.
+    fn common(first: &Quantity, last: &Quantity) -> Option<Self> {
+        let is_bare = |quantity: &Quantity| matches!(quantity.unit, Self::Integer | Self::Number);
+        let could_be_share =
+            |quantity: &Quantity| is_bare(quantity) && (0.0..=1.0).contains(&quantity.number);
+        match (first.unit, last.unit) {
+            (first, last) if first == last => Some(first),
+            _ if is_bare(first) && is_bare(last) => Some(Self::Number),
+            (Self::Share, _) if could_be_share(last) => Some(Self::Share),
+            (_, Self::Share) if could_be_share(first) => Some(Self::Share),
+            _ => None,
+        }
+    }
+
     fn words(self) -> &'static str {
         match self {
             Self::Integer | Self::Number => "a number",

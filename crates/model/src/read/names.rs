@@ -51,11 +51,20 @@ impl Reader<'_> {
             );
             return None;
         };
+        let is_verbatim =
+            self.text.get(node.place.start..node.place.end).is_some_and(|slice| slice.contains(text));
+        if !is_verbatim && self.secrets.iter().any(|secret| text.contains(secret)) {
+            let error =
+                ReadError::at(node.place, "a condition is shown to everyone, and this one holds a secret")
+                    .label("holds a secret")
+                    .help("leave the variable away, or declare it without `secret: true`");
+            self.error(error);
+            return None;
+        }
         match Condition::parse(text) {
             Ok(condition) => Some(condition),
             Err(error) => {
                 let whole = within(self.text, node.place, text);
-                let is_verbatim = self.text.get(whole.start..whole.end) == Some(text);
                 let place = if is_verbatim {
                     Place { start: whole.start + error.start, end: whole.start + error.end }
                 } else {
