@@ -1,1 +1,80 @@
 //! Planners: from a fault's parameters and facts about the host to reversible steps.
+//!
+//! A fault is one file with a type that implements [`squall_model::fault::Fault`], and one line in the table below.
+//! It asks nobody and changes nothing: what it may know is in the facts, what it wants done is in the steps.
+
+mod cpu;
+mod memory;
+mod process;
+mod resource;
+#[cfg(test)]
+mod testing;
+
+use squall_model::fault::{AnyFault, of};
+
+/// Every fault, in the order in which they are listed.
+pub static ALL: &[&dyn AnyFault] = &[
+    &of::<process::kill::Kill>(),
+    &of::<process::pause::Pause>(),
+    &of::<cpu::load::Load>(),
+    &of::<memory::leak::Leak>(),
+    &of::<memory::spike::Spike>(),
+    &of::<memory::drop_caches::DropCaches>(),
+];
+
+/// The fault of this name.
+pub fn by_name(name: &str) -> Option<&'static dyn AnyFault> {
+    ALL.iter().copied().find(|fault| fault.name() == name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use squall_model::node::{Content, Node, Place};
+    use squall_model::target::Target;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn names_are_unique_and_have_a_group() {
+        let names: BTreeSet<_> = ALL.iter().map(|fault| fault.name()).collect();
+        assert_eq!(names.len(), ALL.len());
+        for name in names {
+            assert!(
+                name.split_once('.').is_some_and(|(group, rest)| !group.is_empty() && !rest.is_empty()),
+                "{name}"
+            );
+            assert_eq!(by_name(name).unwrap().name(), name);
+        }
+        assert!(by_name("process.none").is_none());
+    }
+
+    #[test]
+    fn every_example_is_a_method_entry_for_its_own_fault() {
+        for fault in ALL {
+            let entry = testing::entry(fault.example());
+            let text = |key: &str| entry.get(key).map(squall_model::node::Node::to_json);
+            assert_eq!(text("fault").unwrap(), fault.name());
+            let target: Target = serde_json::from_value(text("target").unwrap()).unwrap();
+            assert!(!target.to_string().is_empty());
+            let _: squall_model::units::Duration = serde_json::from_value(text("for").unwrap()).unwrap();
+            let nothing = Node { content: Content::Map(Vec::new()), place: Place::default() };
+            fault.check(entry.get("with").unwrap_or(&nothing)).unwrap_or_else(|error| panic!("{error:?}"));
+        }
+    }
+
+    #[test]
+    fn every_parameter_is_described() {
+        for fault in ALL {
+            let schema = fault.schema().to_value();
+            assert!(!fault.summary().is_empty());
+            let none = serde_json::Map::new();
+            let parameters = schema.get("properties").and_then(|all| all.as_object()).unwrap_or(&none);
+            for (name, parameter) in parameters {
+                let description =
+                    parameter.get("description").and_then(|text| text.as_str()).unwrap_or_default();
+                assert!(description.len() > 10, "{}: {name} is not described", fault.name());
+            }
+            assert_eq!(schema.get("additionalProperties"), Some(&false.into()), "{}", fault.name());
+        }
+    }
+}

@@ -313,6 +313,16 @@ pub struct WorkerStep {
     pub cgroups: Vec<String>,
 }
 
+impl WorkerStep {
+    /// What every worker's mark begins with.
+    pub const MARK_PREFIX: &'static str = "squall-worker:";
+
+    /// The mark of an injection's worker.
+    pub fn mark_of(injection: &str) -> String {
+        format!("{}{injection}", Self::MARK_PREFIX)
+    }
+}
+
 /// What a worker does, each in one file of `crates/workers/src/`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "work", rename_all = "snake_case")]

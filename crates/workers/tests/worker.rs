@@ -1,7 +1,9 @@
 //! Workers on the real kernel: started, asked and ended by the machine, watched by other means.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by them")]
+
 use squall_linux::LinuxMachine;
-use squall_linux::step::worker::{Job, MARK_PREFIX};
+use squall_linux::step::worker::Job;
 use squall_linux::sys::{cgroup, memory, process};
 use squall_model::machine::{Machine, MachineError};
 use squall_model::step::{ProcessRef, Signal, Step, Work, WorkerStep};
@@ -77,7 +79,7 @@ impl Scene {
     fn within(work: Work, cgroups: Vec<String>) -> Self {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        let mark = format!("{MARK_PREFIX}sqt-{}-{number}", std::process::id());
+        let mark = WorkerStep::mark_of(&format!("sqt-{}-{number}", std::process::id()));
         let step = Step::Worker(WorkerStep { mark: mark.clone(), work, cgroups });
         let mut machine = LinuxMachine::with_worker_program(program());
         let undo = machine.capture(&step, "sqt").unwrap();
@@ -201,7 +203,7 @@ fn a_leftover_worker_is_found_and_removed_without_a_log() {
     let mut scene = Scene::new(load(1.0, 1));
     scene.apply().unwrap();
     let mut other = LinuxMachine::with_worker_program(program());
-    let name = scene.mark.strip_prefix(MARK_PREFIX).unwrap().to_owned();
+    let name = scene.mark.strip_prefix(WorkerStep::MARK_PREFIX).unwrap().to_owned();
     let ours = |machine: &mut LinuxMachine| {
         let found = machine.leftovers().unwrap();
         found.into_iter().find(|leftover| leftover.injection.as_deref() == Some(name.as_str()))
@@ -308,7 +310,13 @@ fn what_is_restarted_is_struck_again() {
 fn squall_is_never_struck() {
     let own = ProcessSelector { pid: Some(std::process::id()), ..Default::default() };
     let every = Duration(seconds(0.1));
-    let mut scene = Scene::new(Work::SignalEvery { selector: own, signal: Signal::Kill, every, at_most: 1 });
+    let work = Work::SignalEvery { selector: own, signal: Signal::Kill, every, at_most: 1 };
+    // The plan refuses it, and a worker that is started all the same does too.
+    let mut scene = Scene::new(load(1.0, 1));
+    let Step::Worker(step) = &mut scene.step else { unreachable!() };
+    step.work = work;
+    let error = scene.machine.capture(&scene.step, "sqt").unwrap_err();
+    assert!(error.to_string().contains("never struck"), "{error}");
     scene.apply().unwrap();
     std::thread::sleep(seconds(0.3));
     let evidence = scene.observe();
@@ -339,7 +347,7 @@ fn a_worker_ends_with_its_questions_and_without_its_agent() {
 #[test]
 fn a_worker_dies_with_its_agent_even_if_it_is_stopped() {
     // The agent is a shell that becomes a sleeper; the worker's pipes stay open, so only the kernel can end it.
-    let mark = format!("{MARK_PREFIX}sqt-orphan-{}", std::process::id());
+    let mark = WorkerStep::mark_of(&format!("sqt-orphan-{}", std::process::id()));
     let job = |parent: &str| {
         let job = serde_json::to_string(&Job { work: load(1.0, 1), cgroups: vec![], parent: 0 }).unwrap();
         job.replace("\"parent\":0", &format!("\"parent\":{parent}"))
@@ -422,10 +430,25 @@ fn a_worker_joins_control_groups_and_their_limit_holds() {
 }
 
 #[test]
-fn a_control_group_that_cannot_be_joined_is_named() {
-    let mut scene = Scene::within(load(1.0, 1), vec!["/sys/fs/cgroup/sqt-none".into()]);
+fn a_control_group_that_cannot_be_joined_is_named_before_anything_is_done() {
+    let cgroups = vec!["/sys/fs/cgroup/sqt-none".to_owned()];
+    let step =
+        Step::Worker(WorkerStep { mark: WorkerStep::mark_of("sqt-group"), work: load(1.0, 1), cgroups });
+    let error = LinuxMachine::with_worker_program(program()).capture(&step, "sqt").unwrap_err();
+    assert!(matches!(&error, MachineError::NotFound { message } if message.contains("sqt-none")), "{error}");
+}
+
+#[test]
+fn a_worker_that_cannot_begin_says_why_and_leaves_nothing() {
+    let Some(group) = TestGroup::new(cgroup::Controller::Memory) else {
+        println!("skipped: no control group for memory can be made here");
+        return;
+    };
+    let folder = group.0.to_str().unwrap().to_owned();
+    let mut scene = Scene::within(load(1.0, 1), vec![folder.clone()]);
+    drop(group);
     let message = scene.apply().unwrap_err().to_string();
-    assert!(message.contains("/sys/fs/cgroup/sqt-none"), "{message}");
+    assert!(message.contains(&folder), "{message}");
     assert!(!matches!(scene.revert(), Reverted::Drifted(_)));
     assert!(scene.pids().is_empty());
 }

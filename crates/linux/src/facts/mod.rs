@@ -14,13 +14,13 @@ use std::net::{IpAddr, ToSocketAddrs};
 
 /// Looks at the host.
 pub fn host() -> Result<HostFacts, MachineError> {
-    let memory = memory::read().map_err(|error| failed("read the host's memory", &error))?;
+    let (total, available) = host_memory()?;
     Ok(HostFacts {
         boot_id: crate::sys::process::boot_id().to_owned(),
         kernel: rustix::system::uname().release().to_string_lossy().into_owned(),
         cpus: processors(),
-        memory_total: Size(memory.total),
-        memory_available: Size(memory.available),
+        memory_total: Size(total),
+        memory_available: Size(available),
         privileges: privileges()?,
         features: features(),
     })
@@ -56,6 +56,18 @@ pub fn addresses(names: &[String]) -> Result<BTreeMap<String, Vec<IpAddr>>, Mach
         Ok((name.clone(), addresses.into_iter().collect()))
     };
     names.iter().map(look_up).collect()
+}
+
+/// Memory in all and available, in bytes: the host's, or less where our own control groups, and so our workers', are
+/// limited.
+fn host_memory() -> Result<(u64, u64), MachineError> {
+    let memory = memory::read().map_err(|error| failed("read the host's memory", &error))?;
+    let trees = cgroup::trees().unwrap_or_default();
+    let group = cgroup::of_process(std::process::id(), Controller::Memory, &trees).ok().flatten();
+    Ok(match group.as_ref().and_then(cgroup::memory_use) {
+        Some(limited) => (memory.total.min(limited.limit), memory.available.min(limited.free())),
+        None => (memory.total, memory.available),
+    })
 }
 
 /// Processors that our threads, and so our workers, may run on.

@@ -229,7 +229,7 @@ fn protected(stat: &Stat) -> Option<String> {
         None => stat.name == pattern,
     };
     let (_, why) = PROTECTED.iter().find(|(pattern, _)| fits(pattern))?;
-    Some(format!("{why}; to strike it all the same, name it by its number: pid {}", stat.pid))
+    Some((*why).to_owned())
 }
 
 fn groups_of(pid: u32, trees: &[Tree]) -> Vec<cgroup::Group> {
@@ -341,7 +341,7 @@ s=socket.socket(); s.bind(('127.0.0.1',0)); s.listen(); open(sys.argv[1],'w').wr
             kernel_thread: false,
         };
         for name in ["sshd", "systemd-journal", "containerd-shim", "dockerd", "kubelet"] {
-            assert!(protected(&stat(name)).is_some_and(|why| why.contains("pid 77")), "{name}");
+            assert!(protected(&stat(name)).is_some(), "{name}");
         }
         for name in ["postgres", "initdb", "sleep"] {
             assert_eq!(protected(&stat(name)), None);

@@ -5,6 +5,7 @@
 
 use crate::step::failed;
 use crate::sys::{memory, process};
+use rustix::fs::{Access, access};
 use squall_model::facts::Privilege;
 use squall_model::machine::MachineError;
 use squall_model::step::FileValueStep;
@@ -27,6 +28,7 @@ pub(crate) struct Writes {
 
 /// Reads the value to be written back.
 pub(crate) fn capture(step: &FileValueStep) -> Result<Undo, MachineError> {
+    access(&step.path, Access::WRITE_OK).map_err(|errno| refused("write", &step.path, &errno.into()))?;
     if !step.restore {
         let why = format!("nothing: {} is a button, the kernel fills by itself what it empties", step.path);
         return Ok(Undo::Nothing { why });

@@ -16,7 +16,7 @@ pub(crate) fn capture(step: &Step) -> Result<Undo, MachineError> {
     match step {
         Step::Signal(step) => signal::capture(step),
         Step::FileValue(step) => file_value::capture(step),
-        Step::Worker(step) => Ok(worker::capture(step)),
+        Step::Worker(step) => worker::capture(step),
         Step::Qdisc(_) | Step::PacketFilter(_) => Err(without_network(step)),
     }
 }

@@ -8,6 +8,7 @@ use crate::step::{failed, gone};
 use crate::sys::pidfd::{Pidfd, number};
 use crate::sys::process::{self, Stat};
 use rustix::io::Errno;
+use rustix::process::{Pid, test_kill_process};
 use squall_model::facts::Privilege;
 use squall_model::machine::MachineError;
 use squall_model::step::{ProcessRef, Signal, SignalStep};
@@ -24,6 +25,7 @@ const RUNS_WITHIN: Duration = Duration::from_secs(1);
 pub(crate) fn capture(step: &SignalStep) -> Result<Undo, MachineError> {
     let process = &step.process;
     let stat = process::find(process).filter(|stat| !stat.ended()).ok_or_else(|| gone(process))?;
+    may_send(process, step.signal)?;
     let signal = match (step.signal, stat.state) {
         (Signal::Stop, 'T' | 't') => {
             let message = format!(
@@ -114,14 +116,28 @@ pub fn send(process: &ProcessRef, signal: Signal) -> Result<bool, MachineError> 
     match sent {
         Ok(()) => Ok(true),
         Err(Errno::SRCH) => Ok(false),
-        Err(Errno::PERM) => Err(MachineError::Forbidden {
-            message: format!(
-                "could not send {signal} to {process}: it belongs to another user; that takes CAP_KILL: run with \
-                 --sudo, or as root"
-            ),
-            needs: Some(Privilege::Kill),
-        }),
+        Err(Errno::PERM) => Err(forbidden(process, signal)),
         Err(errno) => Err(failed(format_args!("send {signal} to {process}"), &errno.into())),
+    }
+}
+
+/// Whether a signal may be sent to a process; sends none.
+pub(crate) fn may_send(process: &ProcessRef, signal: Signal) -> Result<(), MachineError> {
+    let pid = i32::try_from(process.pid).ok().and_then(Pid::from_raw).ok_or_else(|| gone(process))?;
+    match test_kill_process(pid) {
+        Err(Errno::PERM) => Err(forbidden(process, signal)),
+        // One that ended meanwhile is found missing by whoever looks next.
+        _ => Ok(()),
+    }
+}
+
+fn forbidden(process: &ProcessRef, signal: Signal) -> MachineError {
+    MachineError::Forbidden {
+        message: format!(
+            "could not send {signal} to {process}: it belongs to another user; that takes CAP_KILL: run with --sudo, \
+             or as root"
+        ),
+        needs: Some(Privilege::Kill),
     }
 }
 

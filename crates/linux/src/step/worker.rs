@@ -7,11 +7,15 @@
 //! The pipes are a small protocol: the worker first writes one [`Report`], `Ready` or `Failed`; then for each line
 //! that it reads it writes its [`Evidence`] so far.
 
+use crate::facts::process::strikeable;
 use crate::step::failed;
-use crate::step::signal::send;
+use crate::step::signal::{may_send, send};
 use crate::sys::pidfd::Pidfd;
 use crate::sys::{process, wait};
+use rustix::fs::{Access, access};
+use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
+use squall_model::facts::Privilege;
 use squall_model::machine::{Leftover, MachineError};
 use squall_model::step::{ProcessRef, Signal, Work, WorkerStep};
 use squall_model::undo::{Difference, Evidence, Reverted, Undo};
@@ -23,9 +27,6 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
-
-/// What every worker's mark begins with; the injection follows.
-pub const MARK_PREFIX: &str = "squall-worker:";
 
 /// The subcommand that a worker is run as.
 pub const ROLE: &str = "worker";
@@ -85,9 +86,34 @@ pub(crate) struct Workers {
     spawner: Option<mpsc::Sender<Spawning>>,
 }
 
-/// Names the worker and the process.
-pub(crate) fn capture(step: &WorkerStep) -> Undo {
-    Undo::Worker { mark: step.mark.clone(), boot_id: process::boot_id().to_owned() }
+/// Names the worker and this boot. Checks that the worker will be able to do what it is for.
+pub(crate) fn capture(step: &WorkerStep) -> Result<Undo, MachineError> {
+    for folder in &step.cgroups {
+        may_join(folder)?;
+    }
+    if let Work::SignalEvery { selector, signal, .. } = &step.work {
+        for process in strikeable(selector)?.iter().filter(|process| process.protected.is_none()) {
+            may_send(&process.process, *signal)?;
+        }
+    }
+    Ok(Undo::Worker { mark: step.mark.clone(), boot_id: process::boot_id().to_owned() })
+}
+
+/// Whether a control group may be joined.
+fn may_join(folder: &str) -> Result<(), MachineError> {
+    let file = Path::new(folder).join("cgroup.procs");
+    match access(&file, Access::WRITE_OK) {
+        Ok(()) => Ok(()),
+        Err(Errno::NOENT) => Err(MachineError::NotFound {
+            message: format!("could not join control group {folder}: it is gone; plan again"),
+        }),
+        Err(errno) => Err(MachineError::Forbidden {
+            message: format!(
+                "could not join control group {folder}: {errno}; it belongs to root: run with --sudo"
+            ),
+            needs: Some(Privilege::DacOverride),
+        }),
+    }
 }
 
 impl Workers {
@@ -167,14 +193,14 @@ impl Workers {
     /// All workers on this machine, ours and others'.
     pub(crate) fn leftovers(&self) -> Vec<(ProcessRef, Leftover)> {
         let mut found = Vec::new();
-        for process in marked(&self.program, |mark| mark.starts_with(MARK_PREFIX)) {
+        for process in marked(&self.program, |mark| mark.starts_with(WorkerStep::MARK_PREFIX)) {
             let Some(mark) = process::command_line(process.pid).ok().and_then(|words| words.get(2).cloned())
             else {
                 continue; // It ended just now.
             };
             let leftover = Leftover {
                 what: format!("worker {mark} (pid {})", process.pid),
-                injection: mark.strip_prefix(MARK_PREFIX).map(str::to_owned),
+                injection: mark.strip_prefix(WorkerStep::MARK_PREFIX).map(str::to_owned),
                 remedy: format!("kill {}", process.pid),
             };
             found.push((process, leftover));
@@ -184,7 +210,7 @@ impl Workers {
 
     /// Ends a worker that was found as a leftover; `None` where it is none of ours.
     pub(crate) fn remove(&mut self, leftover: &Leftover) -> Result<Option<Reverted>, MachineError> {
-        let is_worker = leftover.what.starts_with(&format!("worker {MARK_PREFIX}"));
+        let is_worker = leftover.what.starts_with(&format!("worker {}", WorkerStep::MARK_PREFIX));
         let found = self.leftovers().into_iter().find(|(_, found)| found == leftover);
         let looked_at = format!("{} is gone", leftover.what);
         Ok(match found {

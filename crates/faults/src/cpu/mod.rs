@@ -1,0 +1,3 @@
+//! Faults that take processor time.
+
+pub(crate) mod load;

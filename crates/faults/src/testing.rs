@@ -1,0 +1,125 @@
+//! Facts and checks that the tests of all faults share.
+
+use squall_model::facts::{Facts, Feature, HostFacts, MemoryLimit, ProcessFacts, Subject};
+use squall_model::fault::{AnyFault, Fault, of};
+use squall_model::node::{Content, Node};
+use squall_model::read::{Source, parse};
+use squall_model::step::{ProcessRef, Step};
+use squall_model::target::{ProcessSelector, Target};
+use squall_model::units::Size;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// A host with 4 cores and 8 GiB of memory, of which 6 GiB are available.
+pub(crate) fn host() -> HostFacts {
+    HostFacts {
+        boot_id: "boot".into(),
+        kernel: "6.12".into(),
+        cpus: 4,
+        memory_total: Size(8 << 30),
+        memory_available: Size(6 << 30),
+        privileges: BTreeSet::new(),
+        features: BTreeSet::from([Feature::CgroupV2]),
+    }
+}
+
+/// Facts about a subject that a target named.
+pub(crate) fn facts(target: Target, subject: Subject) -> Facts {
+    Facts { injection: "run-1".into(), host: host(), target, subject, addresses: BTreeMap::new() }
+}
+
+/// A process with the number 812.
+pub(crate) fn process(name: &str) -> ProcessFacts {
+    ProcessFacts {
+        process: ProcessRef { pid: 812, start_time: 99, boot_id: "boot".into(), name: name.into() },
+        command: format!("/usr/bin/{name}"),
+        user: 1000,
+        state: 'S',
+        listens: Vec::new(),
+        cgroups: Vec::new(),
+        memory: None,
+        protected: None,
+    }
+}
+
+/// A process by its name.
+pub(crate) fn on_process(name: &str) -> Facts {
+    let selector = ProcessSelector { name: Some(name.into()), ..Default::default() };
+    facts(Target::Process(selector), Subject::Process(process(name)))
+}
+
+/// A process by its number.
+pub(crate) fn on_pid(pid: u32) -> Facts {
+    let selector = ProcessSelector { pid: Some(pid), ..Default::default() };
+    facts(Target::Process(selector), Subject::Process(process("payment")))
+}
+
+/// The host as a whole.
+pub(crate) fn on_host() -> Facts {
+    facts(Target::Host(true), Subject::Resource { processes: Vec::new() })
+}
+
+/// A process with control groups.
+pub(crate) fn on_group(folders: &[&str]) -> Facts {
+    let cgroups = folders.iter().map(|folder| (*folder).to_owned()).collect();
+    let processes = vec![ProcessFacts { cgroups, ..process("payment") }];
+    Facts { subject: Subject::Resource { processes }, ..on_process("payment") }
+}
+
+/// A process in a control group with a limit on memory, of which some is used.
+pub(crate) fn on_limited_group(limit: &str, used: &str) -> Facts {
+    let memory = MemoryLimit { limit: limit.parse().unwrap(), used: used.parse().unwrap() };
+    let cgroups = vec!["/sys/fs/cgroup/payment".to_owned()];
+    let processes = vec![ProcessFacts { memory: Some(memory), cgroups, ..process("payment") }];
+    Facts { subject: Subject::Resource { processes }, ..on_process("payment") }
+}
+
+fn yaml(text: &str) -> Node {
+    parse(&Source { name: "test.yaml".into(), text: text.into() })
+        .unwrap_or_else(|error| panic!("{text}: {error:?}"))
+}
+
+/// The `method` entry that an example shows.
+pub(crate) fn entry(example: &str) -> Node {
+    match yaml(example).content {
+        Content::List(mut entries) if entries.len() == 1 => entries.remove(0),
+        other => panic!("an example is a list with one entry, not {other:?}"),
+    }
+}
+
+/// What a fault's example gives as parameters, as text.
+pub(crate) fn example<F: Fault>() -> String {
+    entry(F::EXAMPLE).get("with").map_or_else(|| "{}".to_owned(), |with| with.to_json().to_string())
+}
+
+/// Plans as the engine does.
+pub(crate) fn plan<F: Fault>(with: &str, facts: &Facts) -> Result<Vec<Step>, String> {
+    let with = yaml(with);
+    let fault = of::<F>();
+    fault
+        .check(&with)
+        .map_err(|error| [error.message, error.label, error.help.unwrap_or_default()].join("; "))?;
+    fault.plan(&with.to_json(), facts).map_err(|error| error.to_string())
+}
+
+/// Plans what must be possible, and compares the steps in words.
+#[track_caller]
+pub(crate) fn golden<F: Fault>(with: &str, facts: &Facts, steps: &[&str]) {
+    let planned = plan::<F>(with, facts).unwrap_or_else(|error| panic!("{with}: {error}"));
+    let words: Vec<String> = planned.iter().map(ToString::to_string).collect();
+    assert_eq!(words, steps);
+    let json = serde_json::to_string(&planned).unwrap();
+    assert_eq!(
+        serde_json::from_str::<Vec<Step>>(&json).unwrap(),
+        planned,
+        "a plan does not survive the journal"
+    );
+}
+
+/// Plans what must be refused, and gives the reason.
+#[track_caller]
+pub(crate) fn refusal<F: Fault>(with: &str, facts: &Facts) -> String {
+    match plan::<F>(with, facts) {
+        Ok(steps) => panic!("{with} was not refused: {steps:?}"),
+        Err(message) => message,
+    }
+}
