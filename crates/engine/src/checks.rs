@@ -1,0 +1,240 @@
+//! Checks and how they stand: which were asked, which hold, and since when.
+//!
+//! Probes are asked one question at a time each; an answer that does not come within the probe's patience, or is an
+//! error, does not hold. Conditions on metrics are judged on what was sampled.
+
+use crate::words;
+use squall_model::condition::{ConditionState, Truth};
+use squall_model::event::{CheckResult, Event, Phase};
+use squall_model::experiment::Check;
+use squall_model::value::{Reading, Value};
+
+/// Texts read by a probe are shortened to this many characters in the journal.
+const LONGEST_TEXT: usize = 200;
+
+/// Which list of the experiment a check stands in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum List {
+    /// `steady_state`
+    SteadyState,
+    /// `hypothesis_holds`
+    Hypothesis,
+}
+
+/// A question to a probe.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Question {
+    /// The list.
+    pub list: List,
+    /// The position in it.
+    pub index: usize,
+}
+
+/// What a probe said.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Reply {
+    /// What was read, or why nothing was.
+    pub reading: Result<Reading, String>,
+    /// How long the question took, in seconds.
+    pub seconds: f64,
+}
+
+/// The checks of one list.
+#[derive(Debug)]
+pub(crate) struct Checks {
+    list: List,
+    stands: Vec<Stand>,
+}
+
+/// How one check stands.
+#[derive(Debug)]
+struct Stand {
+    check: Check,
+    names: Vec<String>,
+    state: ConditionState,
+    outstanding: bool,
+    /// Since when it has held without a break.
+    since: Option<f64>,
+    last: Option<Truth>,
+    asked: u64,
+    held: u64,
+    /// The last answer in words.
+    found: String,
+    worst: String,
+}
+
+impl Stand {
+    fn judge(&mut self, now: f64, since: f64, reading: &Reading, error: Option<&str>) -> Truth {
+        let truth = self.check.expect.judge(&mut self.state, now, reading);
+        self.found = error.map_or_else(|| words::reading_of(&self.check.expect, reading), str::to_owned);
+        self.since = truth.holds().then(|| self.since.unwrap_or(since));
+        self.last = Some(truth.clone());
+        truth
+    }
+}
+
+impl Checks {
+    pub(crate) fn new(list: List, checks: &[Check]) -> Self {
+        let stand = |check: &Check| Stand {
+            check: check.clone(),
+            names: check.expect.names(),
+            state: ConditionState::default(),
+            outstanding: false,
+            since: None,
+            last: None,
+            asked: 0,
+            held: 0,
+            found: String::new(),
+            worst: String::new(),
+        };
+        Self { list, stands: checks.iter().map(stand).collect() }
+    }
+
+    /// Forgets how the checks stood, not what is outstanding.
+    pub(crate) fn start_anew(&mut self) {
+        for stand in &mut self.stands {
+            stand.state = ConditionState::default();
+            (stand.since, stand.last) = (None, None);
+        }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.stands.is_empty()
+    }
+
+    /// Whether any check speaks of metrics.
+    pub(crate) fn speak_of_metrics(&self) -> bool {
+        self.stands.iter().any(|stand| stand.check.probe.is_none())
+    }
+
+    /// Questions to the probes that are not busy with the last one.
+    pub(crate) fn ask(&mut self) -> Vec<Question> {
+        let list = self.list;
+        let free = |(_, stand): &(usize, &mut Stand)| stand.check.probe.is_some() && !stand.outstanding;
+        let questions = self.stands.iter_mut().enumerate().filter(free).map(|(index, stand)| {
+            stand.outstanding = true;
+            Question { list, index }
+        });
+        questions.collect()
+    }
+
+    /// Questions to the probes that were never asked.
+    pub(crate) fn ask_first(&mut self) -> Vec<Question> {
+        if self.stands.iter().any(|stand| stand.check.probe.is_some() && stand.asked == 0) {
+            self.ask()
+        } else {
+            Vec::new()
+        }
+    }
+
+    /// Whether a probe has not answered yet.
+    pub(crate) fn outstanding(&self) -> bool {
+        self.stands.iter().any(|stand| stand.outstanding)
+    }
+
+    /// Whether every probe has answered at least once.
+    pub(crate) fn all_asked(&self) -> bool {
+        self.stands.iter().all(|stand| stand.check.probe.is_none() || stand.asked > 0)
+    }
+
+    /// Books a probe's reply; none for a check that does not exist.
+    pub(crate) fn replied(&mut self, now: f64, phase: Phase, index: usize, reply: Reply) -> Option<Event> {
+        let stand = self.stands.get_mut(index)?;
+        stand.outstanding = false;
+        let (reading, error) = match reply.reading {
+            Ok(reading) => (reading, None),
+            Err(error) => (Reading::new(), Some(error)),
+        };
+        let truth = stand.judge(now, now, &reading, error.as_deref());
+        stand.asked += 1;
+        if truth.holds() {
+            stand.held += 1;
+        } else {
+            stand.worst.clone_from(&stand.found);
+        }
+        Some(Event::Probe {
+            phase,
+            check: stand.check.name.clone(),
+            expect: stand.check.expect.text.clone(),
+            truth,
+            reading: reading.into_iter().map(|(name, value)| (name, short(value))).collect(),
+            error,
+            seconds: reply.seconds,
+        })
+    }
+
+    /// Judges the checks that speak of metrics. `read` gives the values for some names, and since when they were so.
+    pub(crate) fn judge_metrics(&mut self, now: f64, read: impl Fn(&[String]) -> (f64, Reading)) {
+        for stand in self.stands.iter_mut().filter(|stand| stand.check.probe.is_none()) {
+            let (since, reading) = read(&stand.names);
+            stand.judge(now, since, &reading, None);
+        }
+    }
+
+    /// Since when all checks have held, where they do.
+    pub(crate) fn held_since(&self) -> Option<f64> {
+        self.stands
+            .iter()
+            .map(|stand| stand.since)
+            .try_fold(f64::NEG_INFINITY, |latest, since| Some(latest.max(since?)))
+    }
+
+    /// Whether a probe's last answer did not hold.
+    pub(crate) fn a_probe_fails(&self) -> bool {
+        let fails = |stand: &Stand| stand.last.as_ref().is_some_and(|truth| !truth.holds());
+        self.stands.iter().any(|stand| stand.check.probe.is_some() && fails(stand))
+    }
+
+    /// What does not hold (or was not answered), in words.
+    pub(crate) fn shortcomings(&self) -> Vec<String> {
+        let failing = self.stands.iter().filter(|stand| stand.since.is_none());
+        let describe = |stand: &Stand| {
+            let found = if stand.last.is_none() { "no answer yet" } else { &stand.found };
+            format!("{}: {found}", claim(&stand.check))
+        };
+        failing.map(describe).collect()
+    }
+
+    /// What the probes said over all their answers; metrics are not among them.
+    pub(crate) fn results(&self) -> Vec<(usize, CheckResult)> {
+        let probes = self.stands.iter().enumerate().filter(|(_, stand)| stand.check.probe.is_some());
+        let result = |(index, stand): (usize, &Stand)| {
+            let truth = match stand.asked {
+                0 => Truth::Unknown { missing: vec![stand.check.name.clone()] },
+                asked if asked == stand.held => Truth::Holds,
+                _ => Truth::Fails,
+            };
+            let result = CheckResult {
+                check: stand.check.name.clone(),
+                expect: stand.check.expect.text.clone(),
+                truth,
+                asked: stand.asked,
+                held: stand.held,
+                worst: stand.worst.clone(),
+            };
+            (index, result)
+        };
+        probes.map(result).collect()
+    }
+
+    /// Answers so far that did not hold.
+    pub(crate) fn failures(&self) -> u64 {
+        self.stands.iter().map(|stand| stand.asked - stand.held).sum()
+    }
+}
+
+/// What a check claims: its name, and its condition where the name does not say it.
+pub(crate) fn claim(check: &Check) -> String {
+    if check.name == check.expect.text {
+        check.name.clone()
+    } else {
+        format!("{} ({})", check.name, check.expect)
+    }
+}
+
+fn short(value: Value) -> Value {
+    match value {
+        Value::Text(text) => Value::Text(words::shortened(&text, LONGEST_TEXT)),
+        other => other,
+    }
+}

@@ -1,0 +1,170 @@
+//! The agent of a run: started and greeted, called within time limits, told every second that we are here.
+
+use super::{Inbox, Message};
+use crate::link::{AgentLink, LinkError, Links};
+use crate::run::{Identity, Input};
+use squall_model::protocol::{Answer, Call, Restored, VERSION};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::task::{AbortHandle, JoinSet};
+use tokio::time::{Instant, MissedTickBehavior, timeout};
+
+/// How long the start of an agent may take: another host may have to be given the binary first.
+const CONNECTS_WITHIN: Duration = Duration::from_secs(30);
+
+/// How often the agent hears from us at least.
+const RENEWS_EVERY: Duration = Duration::from_secs(1);
+
+/// An agent that was started and greeted, and what it put back on start.
+pub(super) struct Linked {
+    attempt: u64,
+    link: Arc<dyn AgentLink>,
+    recovered: Vec<Restored>,
+}
+
+/// The agent of a run, if there is one now.
+pub(super) struct Agents {
+    links: Arc<dyn Links>,
+    hello: Call,
+    lease: Duration,
+    started: Instant,
+    inbox: Inbox,
+    attempt: u64,
+    link: Option<Arc<dyn AgentLink>>,
+    /// The task that starts the agent, and then the one that keeps telling it that we are here.
+    task: Option<AbortHandle>,
+    /// Calls that are not answered yet; nobody waits for those to an agent that was let go.
+    calls: JoinSet<()>,
+}
+
+impl Agents {
+    pub(super) fn new(links: Arc<dyn Links>, identity: &Identity, started: Instant, inbox: Inbox) -> Self {
+        let hello = Call::Hello { version: VERSION, run: identity.run.clone(), lease: identity.lease };
+        let (lease, calls) = (identity.lease.0, JoinSet::new());
+        Self { links, hello, lease, started, inbox, attempt: 0, link: None, task: None, calls }
+    }
+
+    /// Starts an agent and greets it, in place of any earlier one.
+    pub(super) fn connect(&mut self) {
+        self.let_go();
+        let (attempt, inbox, hello) = (self.attempt, self.inbox.clone(), self.hello.clone());
+        let connecting = self.links.connect();
+        let greeted = async move {
+            let link = connecting.await?;
+            let recovered = greet(&*link, hello).await?;
+            Ok::<_, String>(Linked { attempt, link, recovered })
+        };
+        let task = tokio::spawn(async move {
+            match timeout(CONNECTS_WITHIN, greeted).await {
+                // That the loop is gone means that nobody needs the agent.
+                Ok(Ok(linked)) => drop(inbox.0.send(Message::Linked(linked))),
+                Ok(Err(why)) => inbox.send(Input::Connected(Err(why))),
+                Err(_) => {
+                    let limit = CONNECTS_WITHIN.as_secs();
+                    inbox.send(Input::Connected(Err(format!("it did not answer within {limit} s"))));
+                }
+            }
+        });
+        self.task = Some(task.abort_handle());
+    }
+
+    /// An agent was started: from now on it is called, and hears from us. None where it came too late.
+    pub(super) fn linked(&mut self, linked: Linked) -> Option<Vec<Restored>> {
+        if linked.attempt != self.attempt {
+            return None;
+        }
+        let heartbeat = keep_renewing(Arc::clone(&linked.link), self.lease, self.started, self.inbox.clone());
+        self.task = Some(tokio::spawn(heartbeat).abort_handle());
+        self.link = Some(linked.link);
+        Some(linked.recovered)
+    }
+
+    /// Sends a call at once; the answer comes to the inbox, within the call's time limit.
+    pub(super) fn call(&mut self, number: u64, call: Call) {
+        let Some(link) = &self.link else {
+            let lost = Err(LinkError::Lost("there is no agent".to_owned()));
+            self.inbox.send(Input::Answered(number, lost, 0.0));
+            return;
+        };
+        let limit = time_limit(&call, self.lease);
+        let (called, answer, inbox) = (Instant::now(), link.call(call), self.inbox.clone());
+        while self.calls.try_join_next().is_some() {}
+        self.calls.spawn(async move {
+            let answer = timeout(limit, answer).await.unwrap_or_else(|_| {
+                Err(LinkError::Lost(format!("it did not answer within {:.0} s", limit.as_secs_f64())))
+            });
+            inbox.send(Input::Answered(number, answer, called.elapsed().as_secs_f64()));
+        });
+    }
+
+    /// Lets go of an agent that is lost.
+    pub(super) fn notice(&mut self, input: &Input) {
+        if matches!(input, Input::Lost(_) | Input::Answered(_, Err(LinkError::Lost(_)), _)) {
+            self.let_go();
+        }
+    }
+
+    /// Lets go of the agent, or of the attempt to start one.
+    pub(super) fn let_go(&mut self) {
+        self.attempt += 1;
+        self.link = None;
+        self.calls.abort_all();
+        if let Some(task) = self.task.take() {
+            task.abort();
+        }
+    }
+}
+
+impl Drop for Agents {
+    fn drop(&mut self) {
+        self.let_go();
+    }
+}
+
+async fn greet(link: &dyn AgentLink, hello: Call) -> Result<Vec<Restored>, String> {
+    match link.call(hello).await {
+        Ok(Answer::Hello { version: VERSION, recovered, .. }) => Ok(recovered),
+        Ok(Answer::Hello { version, .. }) => Err(format!(
+            "the agent speaks version {version} of the protocol, this squall version {VERSION}; \
+             install the same release on both sides"
+        )),
+        Ok(_) => Err("the agent answered the greeting with something else".to_owned()),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+/// How long a call may take before the agent counts as lost. Whoever is to put something back must answer sooner than
+/// whoever makes something.
+fn time_limit(call: &Call, lease: Duration) -> Duration {
+    let leases = |number: u32, least: u64| (lease * number).max(Duration::from_secs(least));
+    match call {
+        Call::Hello { .. } | Call::Host | Call::Plan(_) => CONNECTS_WITHIN,
+        Call::Inject { .. } => leases(4, 20),
+        Call::Undo { .. } | Call::Recover | Call::Leftovers | Call::Bye => leases(2, 10),
+        Call::Observe | Call::Renew => leases(1, 5),
+    }
+}
+
+/// Tells the agent that we are here until the task is ended. Answers are waited for on the side: an agent that is
+/// busy with a call hears us all the same.
+async fn keep_renewing(link: Arc<dyn AgentLink>, lease: Duration, started: Instant, inbox: Inbox) {
+    let mut ticks = tokio::time::interval((lease / 4).min(RENEWS_EVERY).max(Duration::from_millis(10)));
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut answers = JoinSet::new();
+    loop {
+        tokio::select! {
+            _ = ticks.tick() => {
+                let (sent, answer, inbox) = (started.elapsed().as_secs_f64(), link.call(Call::Renew), inbox.clone());
+                answers.spawn(async move {
+                    match answer.await {
+                        Ok(Answer::Renewed { live }) => inbox.send(Input::Renewed { sent, live: Ok(live) }),
+                        Ok(_) => inbox.send(Input::Lost("it answered something else".to_owned())),
+                        Err(LinkError::Refused(error)) => inbox.send(Input::Renewed { sent, live: Err(error) }),
+                        Err(LinkError::Lost(why)) => inbox.send(Input::Lost(why)),
+                    }
+                });
+            }
+            Some(_) = answers.join_next() => {}
+        }
+    }
+}

@@ -1,0 +1,183 @@
+//! Probes, metric sources and loads in use: each question is a task with the patience of its instrument.
+
+use super::Inbox;
+use crate::checks::{List, Question, Reply};
+use crate::load::{LoadSource, RunningLoad};
+use crate::run::Input;
+use squall_model::experiment::{Check, Experiment, Load, Metric, ProbeCall};
+use squall_model::probe::Observe;
+use squall_model::value::Reading;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::task::{AbortHandle, JoinSet};
+use tokio::time::{Instant, timeout};
+
+/// How often a metric source is asked.
+const ASKS_EVERY: Duration = Duration::from_secs(1);
+
+/// Makes the instruments that an experiment names. Making one touches nothing. Errors are for people.
+pub trait Instruments {
+    /// A probe.
+    fn probe(&self, call: &ProbeCall) -> Result<Box<dyn Observe>, String>;
+    /// A metric source. Its reading's `value`, or its only number, is the metric.
+    fn metric(&self, metric: &Metric) -> Result<Box<dyn Observe>, String>;
+    /// A load.
+    fn load(&self, load: &Load) -> Result<Box<dyn LoadSource>, String>;
+}
+
+/// The instruments of one experiment.
+#[derive(Default)]
+pub(super) struct Toolbox {
+    probes: HashMap<Question, Arc<dyn Observe>>,
+    metrics: Vec<(String, Arc<dyn Observe>)>,
+    loads: Vec<(String, Box<dyn LoadSource>)>,
+}
+
+impl Toolbox {
+    pub(super) fn build(experiment: &Experiment, instruments: &dyn Instruments) -> Result<Self, String> {
+        let mut toolbox = Self::default();
+        toolbox.add_probes(List::SteadyState, &experiment.steady_state, instruments)?;
+        toolbox.add_probes(List::Hypothesis, &experiment.hypothesis_holds, instruments)?;
+        for metric in &experiment.metrics {
+            let source = instruments.metric(metric).map_err(|why| format!("metric {}: {why}", metric.name))?;
+            toolbox.metrics.push((metric.name.clone(), Arc::from(source)));
+        }
+        for load in &experiment.loads {
+            let source = instruments.load(load).map_err(|why| format!("load {}: {why}", load.name))?;
+            toolbox.loads.push((load.name.clone(), source));
+        }
+        Ok(toolbox)
+    }
+
+    fn add_probes(&mut self, list: List, checks: &[Check], instruments: &dyn Instruments) -> Result<(), String> {
+        for (index, check) in checks.iter().enumerate() {
+            if let Some(call) = &check.probe {
+                let probe = instruments.probe(call).map_err(|why| format!("{}: {why}", check.name))?;
+                self.probes.insert(Question { list, index }, Arc::from(probe));
+            }
+        }
+        Ok(())
+    }
+
+    /// Asks a probe; the reply comes to the inbox, whatever becomes of the probe.
+    pub(super) fn ask(&self, question: Question, tasks: &mut JoinSet<()>, inbox: &Inbox) {
+        let replying = Replying { question, asked: Instant::now(), inbox: inbox.clone(), reading: None };
+        if let Some(probe) = self.probes.get(&question).cloned() {
+            tasks.spawn(async move {
+                let mut replying = replying;
+                replying.reading = Some(ask(&*probe).await);
+            });
+        }
+    }
+
+    pub(super) fn start_sources(&self) -> Sources {
+        let start = |(name, source): &(String, Arc<dyn Observe>)| {
+            let latest = Arc::new(Mutex::new(None));
+            let task = tokio::spawn(keep_asking(Arc::clone(source), Arc::clone(&latest))).abort_handle();
+            Source { name: name.clone(), latest, fresh: source.patience().0 + ASKS_EVERY, task }
+        };
+        Sources(self.metrics.iter().map(start).collect())
+    }
+
+    pub(super) fn start_loads(&self) -> Result<Vec<Box<dyn RunningLoad>>, String> {
+        let start = |(name, load): &(String, Box<dyn LoadSource>)| {
+            load.start().map_err(|why| format!("load {name}: {why}"))
+        };
+        self.loads.iter().map(start).collect()
+    }
+}
+
+/// Asks an instrument once, for as long as its patience lasts.
+async fn ask(instrument: &dyn Observe) -> Result<Reading, String> {
+    let patience = instrument.patience();
+    match timeout(patience.0, instrument.observe()).await {
+        Ok(Ok(reading)) => Ok(reading),
+        Ok(Err(error)) => Err(error.to_string()),
+        Err(_) => Err(format!("no answer within {patience}")),
+    }
+}
+
+/// Sends a probe's reply when dropped, so that a probe that panics is one that did not answer.
+struct Replying {
+    question: Question,
+    asked: Instant,
+    inbox: Inbox,
+    reading: Option<Result<Reading, String>>,
+}
+
+impl Drop for Replying {
+    fn drop(&mut self) {
+        let reading = self.reading.take().unwrap_or_else(|| Err("the probe broke down".to_owned()));
+        let seconds = self.asked.elapsed().as_secs_f64();
+        self.inbox.send(Input::Replied(self.question, Reply { reading, seconds }));
+    }
+}
+
+/// The last answer of a metric source, and when it came.
+type Latest = Arc<Mutex<Option<(Instant, Result<f64, String>)>>>;
+
+/// Metric sources that are being asked; dropping them ends that.
+#[derive(Default)]
+pub(super) struct Sources(Vec<Source>);
+
+struct Source {
+    name: String,
+    latest: Latest,
+    /// How long an answer is good for.
+    fresh: Duration,
+    task: AbortHandle,
+}
+
+impl Drop for Source {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl Sources {
+    /// What is in hand: values by name, and why others are absent.
+    pub(super) fn read(&self) -> (BTreeMap<String, f64>, BTreeMap<String, String>) {
+        let (mut values, mut errors) = (BTreeMap::new(), BTreeMap::new());
+        for source in &self.0 {
+            match source.read() {
+                Ok(value) => values.insert(source.name.clone(), value).map(drop),
+                Err(error) => errors.insert(source.name.clone(), error).map(drop),
+            };
+        }
+        (values, errors)
+    }
+}
+
+impl Source {
+    fn read(&self) -> Result<f64, String> {
+        match &*self.latest.lock().unwrap_or_else(PoisonError::into_inner) {
+            None => Err("no answer yet".to_owned()),
+            Some((at, _)) if at.elapsed() > self.fresh => {
+                Err(format!("no answer for {:.0} s", at.elapsed().as_secs_f64()))
+            }
+            Some((_, answer)) => answer.clone(),
+        }
+    }
+}
+
+async fn keep_asking(source: Arc<dyn Observe>, latest: Latest) {
+    loop {
+        let asked = Instant::now();
+        let answer = ask(&*source).await.and_then(|reading| number_of(&reading));
+        *latest.lock().unwrap_or_else(PoisonError::into_inner) = Some((Instant::now(), answer));
+        tokio::time::sleep_until(asked + ASKS_EVERY).await;
+    }
+}
+
+/// The one number of a metric's reading.
+fn number_of(reading: &Reading) -> Result<f64, String> {
+    let numbers: Vec<f64> = reading.values().filter_map(|value| value.number()).collect();
+    let number = reading.get("value").and_then(|value| value.number());
+    match (number, numbers.as_slice()) {
+        (Some(number), _) | (None, &[number]) if number.is_finite() => Ok(number),
+        (None, []) => Err("the source gave no number".to_owned()),
+        (None, [_, _, ..]) => Err("the source gave several numbers, none of them called `value`".to_owned()),
+        _ => Err("the source gave a number that is not finite".to_owned()),
+    }
+}

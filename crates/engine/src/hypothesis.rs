@@ -1,0 +1,225 @@
+//! How the hypothesis fared while faults were active. The rule is strict and simple:
+//!
+//! * A probe must hold every time it was asked. A question asked under the fault counts, whenever it is answered.
+//! * A condition on traffic must hold for the requests that were *meant to be sent* in a period under fault, all of
+//!   them together: users of that time, not a window that also holds others. Each period (each group of faults, each
+//!   stage of a ramp) is judged by itself, so that four good stages cannot dilute a bad fifth.
+//! * A condition on any other metric must hold in every second's sample of each period.
+//! * What cannot be read does not hold.
+
+use crate::checks::{Checks, claim};
+use crate::load::{self, Slice};
+use crate::record::{Period, Record, Sample};
+use crate::words;
+use squall_model::condition::{ConditionState, Truth};
+use squall_model::event::CheckResult;
+use squall_model::experiment::Check;
+use squall_model::value::{Reading, Value};
+use std::collections::BTreeMap;
+
+/// The result of each check over the given periods.
+pub(crate) fn judge(
+    list: &[Check],
+    asked: &Checks,
+    record: &Record,
+    periods: &[&Period],
+) -> Vec<CheckResult> {
+    let probes: BTreeMap<usize, CheckResult> = asked.results().into_iter().collect();
+    let result = |(index, check): (usize, &Check)| match probes.get(&index) {
+        Some(result) => result.clone(),
+        None => over_periods(check, record, periods),
+    };
+    list.iter().enumerate().map(result).collect()
+}
+
+/// What did not hold, in words.
+pub(crate) fn shortcomings(results: &[CheckResult]) -> Vec<String> {
+    let failing = results.iter().filter(|result| !result.truth.holds());
+    let describe = |result: &CheckResult| {
+        let what = if result.check == result.expect {
+            result.check.clone()
+        } else {
+            format!("{} ({})", result.check, result.expect)
+        };
+        let often = match result.asked {
+            0 => "never answered while the fault was active".to_owned(),
+            asked => format!("held {} of {asked} times", result.held),
+        };
+        let worst = if result.worst.is_empty() { String::new() } else { format!("; {}", result.worst) };
+        format!("{what}: {often}{worst}")
+    };
+    failing.map(describe).collect()
+}
+
+/// Which conditions on metrics do not hold in one period, in words. Where no traffic of it is final yet, its window
+/// as last sampled is taken.
+pub(crate) fn breaks(list: &[Check], record: &Record, period: &Period, latest: &Sample) -> Vec<String> {
+    let on_metrics = list.iter().filter(|check| check.probe.is_none());
+    let broken = |check: &Check| {
+        let names = check.expect.names();
+        let mut verdicts = over_period(check, record, period);
+        if period.totals().iter().any(Option::is_none) {
+            let reading = latest.reading(&record.loads, &names);
+            let mut state = ConditionState::default();
+            verdicts = vec![(check.expect.judge(&mut state, period.from, &reading), reading)];
+        }
+        let (_, reading) = verdicts.into_iter().find(|(truth, _)| !truth.holds())?;
+        Some(format!("{}: {}", claim(check), words::reading_of(&check.expect, &reading)))
+    };
+    on_metrics.filter_map(broken).collect()
+}
+
+fn over_periods(check: &Check, record: &Record, periods: &[&Period]) -> CheckResult {
+    let mut result = CheckResult {
+        check: check.name.clone(),
+        expect: check.expect.text.clone(),
+        truth: Truth::Holds,
+        asked: 0,
+        held: 0,
+        worst: String::new(),
+    };
+    for period in periods {
+        for (truth, reading) in over_period(check, record, period) {
+            result.asked += 1;
+            if truth.holds() {
+                result.held += 1;
+                continue;
+            }
+            // That a condition was broken is worse than that it could not be read.
+            if result.truth.holds() || (truth == Truth::Fails && result.truth != Truth::Fails) {
+                let found = words::reading_of(&check.expect, &reading);
+                result.worst = if periods.len() > 1 { format!("{}: {found}", period.label) } else { found };
+                result.truth = truth;
+            }
+        }
+    }
+    if result.asked == 0 {
+        result.truth = Truth::Unknown { missing: check.expect.names() };
+    }
+    result
+}
+
+/// The condition judged over one period: once where it speaks of traffic alone, else on every sample.
+fn over_period(check: &Check, record: &Record, period: &Period) -> Vec<(Truth, Reading)> {
+    let names = check.expect.names();
+    let of_traffic = traffic_reading(&names, record, &period.totals());
+    let mut state = ConditionState::default();
+    if names.iter().all(|name| load::find(&record.loads, name).is_some()) {
+        // A value over the whole period has held for the whole period: what `for 5s` asks for.
+        check.expect.judge(&mut state, period.from, &of_traffic);
+        let end = period.to.unwrap_or(period.from);
+        return vec![(check.expect.judge(&mut state, end, &of_traffic), of_traffic)];
+    }
+    let judged = period.samples.iter().map(|(at, values)| {
+        let mut reading = of_traffic.clone();
+        let known = names.iter().filter_map(|name| Some((name.clone(), Value::Number(*values.get(name)?))));
+        reading.extend(known);
+        (check.expect.judge(&mut state, *at, &reading), reading)
+    });
+    judged.collect()
+}
+
+fn traffic_reading(names: &[String], record: &Record, totals: &[Option<Slice>]) -> Reading {
+    let value = |name: &String| {
+        let (load, metric) = load::find(&record.loads, name)?;
+        totals.get(load)?.as_ref()?.metric(metric)
+    };
+    names.iter().filter_map(|name| Some((name.clone(), Value::Number(value(name)?)))).collect()
+}
+
+/// The values of some names as traffic `spans` and the rest of a sample have them.
+pub(crate) fn present_reading(
+    record: &Record,
+    names: &[String],
+    spans: &[Slice],
+    sample: &Sample,
+) -> Reading {
+    let spans: Vec<Option<Slice>> = spans.iter().cloned().map(Some).collect();
+    let mut reading = traffic_reading(names, record, &spans);
+    let others = names.iter().filter(|name| load::find(&record.loads, name).is_none());
+    reading.extend(
+        others.filter_map(|name| Some((name.clone(), Value::Number(*sample.metrics.get(name.as_str())?)))),
+    );
+    reading
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::checks::List;
+    use squall_model::condition::Condition;
+
+    fn check(text: &str) -> Check {
+        Check { name: text.into(), probe: None, expect: Condition::parse(text).unwrap() }
+    }
+
+    fn slice(start: f64, failed: u64) -> Slice {
+        Slice {
+            start,
+            end: start + 1.0,
+            ended: 100,
+            success: 100 - failed,
+            latencies: vec![(1000, 100)],
+            ..Slice::default()
+        }
+    }
+
+    /// Two stages of ten seconds; in the second 5 % of requests fail, and the queue is long for one second.
+    fn record() -> Record {
+        let mut record = Record::new(vec!["shop".into()]);
+        for (stage, failed) in [(0, 0), (1, 5)] {
+            let from = f64::from(stage) * 10.0;
+            record.open(from, format!("stage {stage}"), true);
+            for second in 0..10 {
+                let queue = if stage == 1 && second == 4 { 50.0 } else { 1.0 };
+                let metrics = BTreeMap::from([("queue".to_owned(), queue)]);
+                record.sampled(from + f64::from(second), &Sample { metrics, ..Sample::default() });
+                record.settled(0, vec![slice(from + f64::from(second), failed)]);
+            }
+            record.close(from + 10.0);
+        }
+        record
+    }
+
+    #[test]
+    fn every_period_and_every_sample_must_hold() {
+        let record = record();
+        let periods: Vec<&Period> = record.periods.iter().collect();
+        for (text, held, asked, worst) in [
+            ("error_rate < 3%", 1, 2, "stage 1: error_rate = 5 %"),
+            ("error_rate < 6%", 2, 2, ""),
+            ("shop.error_rate < 6% for 8s", 2, 2, ""),
+            ("queue < 10", 19, 20, "stage 1: queue = 50"),
+            ("queue < 10 or error_rate < 6%", 20, 20, ""),
+            ("latency_p99 < 2ms and queue < 100", 20, 20, ""),
+            ("nothing < 10", 0, 20, "stage 0: nothing could not be read"),
+        ] {
+            let list = [check(text)];
+            let results = judge(&list, &Checks::new(List::Hypothesis, &list), &record, &periods);
+            let result = &results[0];
+            assert_eq!((result.held, result.asked, result.worst.as_str()), (held, asked, worst), "{text}");
+            assert_eq!(result.truth.holds(), held == asked, "{text}");
+            assert_eq!(shortcomings(&results).is_empty(), held == asked);
+        }
+    }
+
+    #[test]
+    fn a_stage_breaks_by_itself() {
+        let record = record();
+        let list = [check("error_rate < 3%")];
+        let latest = Sample::default();
+        assert!(breaks(&list, &record, &record.periods[0], &latest).is_empty());
+        assert_eq!(
+            breaks(&list, &record, &record.periods[1], &latest),
+            ["error_rate < 3%: error_rate = 5 %"]
+        );
+    }
+
+    #[test]
+    fn without_any_period_nothing_is_known() {
+        let list = [check("error_rate < 3%")];
+        let record = Record::new(vec!["shop".into()]);
+        let results = judge(&list, &Checks::new(List::Hypothesis, &list), &record, &[]);
+        assert!(matches!(results[0].truth, Truth::Unknown { .. }));
+    }
+}

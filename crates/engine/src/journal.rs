@@ -1,0 +1,202 @@
+//! The journal on its way to disk and back: one JSON object a line, without secrets, readable even where it is torn.
+
+use serde_json::Value as Json;
+use squall_model::event::{Entry, Event};
+use std::fs::File;
+use std::io::{self, Write};
+
+/// What stands in place of a secret.
+const HIDDEN: &str = "[hidden]";
+
+/// Where a journal is written.
+pub trait Sink: Send {
+    /// Appends one line, with its end.
+    fn write(&mut self, line: &[u8]) -> io::Result<()>;
+    /// Returns when all that was written is on disk.
+    fn sync(&mut self) -> io::Result<()>;
+}
+
+impl Sink for File {
+    fn write(&mut self, line: &[u8]) -> io::Result<()> {
+        self.write_all(line)
+    }
+    fn sync(&mut self) -> io::Result<()> {
+        self.sync_data()
+    }
+}
+
+/// Whether an event is a change that must be on disk before others follow.
+pub fn is_a_change(event: &Event) -> bool {
+    matches!(
+        event,
+        Event::RunStarted { .. }
+            | Event::InjectStarted { .. }
+            | Event::Injected { .. }
+            | Event::InjectFailed { .. }
+            | Event::Aborted { .. }
+            | Event::UndoStarted { .. }
+            | Event::Restored { .. }
+            | Event::Verdict { .. }
+    )
+}
+
+/// An entry as a line, with its end.
+pub fn line(entry: &Entry) -> Result<Vec<u8>, serde_json::Error> {
+    let mut line = serde_json::to_vec(entry)?;
+    line.push(b'\n');
+    Ok(line)
+}
+
+/// Takes secrets out of what is written and shown.
+#[derive(Debug, Clone, Default)]
+pub struct Redactor {
+    /// Each secret as it is, and as it stands inside of JSON text; the longest first.
+    secrets: Vec<String>,
+}
+
+impl Redactor {
+    /// Hides these texts wherever they stand, and their forms in JSON text. Empty ones are passed over.
+    pub fn new(secrets: &[String]) -> Self {
+        let mut forms: Vec<String> = Vec::new();
+        for secret in secrets.iter().filter(|secret| !secret.is_empty()) {
+            let escaped = Json::String(secret.clone()).to_string();
+            forms.push(secret.clone());
+            forms.push(escaped[1..escaped.len() - 1].to_owned());
+        }
+        forms.sort_by_key(|form| std::cmp::Reverse(form.len()));
+        forms.dedup();
+        Self { secrets: forms }
+    }
+
+    /// A text without secrets.
+    pub fn text(&self, text: &str) -> String {
+        self.secrets.iter().fold(text.to_owned(), |text, secret| {
+            if text.contains(secret.as_str()) { text.replace(secret.as_str(), HIDDEN) } else { text }
+        })
+    }
+
+    /// An entry without secrets. One that would not be an entry any more without them is replaced by a note.
+    pub fn entry(&self, entry: Entry) -> Entry {
+        if self.secrets.is_empty() {
+            return entry;
+        }
+        let without = serde_json::to_value(&entry).ok().map(|json| self.json(json));
+        without.and_then(|json| serde_json::from_value(json).ok()).unwrap_or_else(|| Entry {
+            event: Event::Note {
+                message: "an event is left out, because it cannot be told without a secret".into(),
+            },
+            ..entry
+        })
+    }
+
+    fn json(&self, json: Json) -> Json {
+        match json {
+            Json::String(text) => Json::String(self.text(&text)),
+            Json::Array(items) => items.into_iter().map(|item| self.json(item)).collect(),
+            Json::Object(entries) => {
+                entries.into_iter().map(|(name, value)| (self.text(&name), self.json(value))).collect()
+            }
+            other => other,
+        }
+    }
+}
+
+/// A journal that was read.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Journal {
+    /// What could be read, in order.
+    pub entries: Vec<Entry>,
+    /// How many lines are damaged: not JSON, or a known event without what it needs. A torn last line is one.
+    pub damaged_lines: usize,
+    /// How many lines are events that this version does not know.
+    pub unknown_events: usize,
+}
+
+/// Reads a journal as far as it can be read.
+pub fn read(bytes: &[u8]) -> Journal {
+    let mut journal = Journal::default();
+    for line in bytes.split(|byte| *byte == b'\n').filter(|line| !line.trim_ascii().is_empty()) {
+        match serde_json::from_slice::<Entry>(line) {
+            Ok(entry) => journal.entries.push(entry),
+            Err(error) if error.to_string().starts_with("unknown variant") => journal.unknown_events += 1,
+            Err(_) => journal.damaged_lines += 1,
+        }
+    }
+    journal
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use squall_model::event::Phase;
+    use squall_model::protocol::Restored;
+    use squall_model::value::Value;
+    use squall_model::verdict::Verdict;
+    use std::collections::BTreeMap;
+
+    fn entry(event: Event) -> Entry {
+        Entry { at: "2026-01-02T03:04:05Z".parse().unwrap(), elapsed: 1.25, event }
+    }
+
+    fn some() -> Vec<Entry> {
+        let restored = Restored {
+            injection: "a".into(),
+            fault: "network.loss".into(),
+            target: "eth0".into(),
+            steps: Vec::new(),
+            errors: vec!["no".into()],
+        };
+        vec![
+            entry(Event::PhaseStarted { phase: Phase::Fault }),
+            entry(Event::Metrics {
+                phase: Phase::Fault,
+                values: BTreeMap::from([("error_rate".into(), 0.5)]),
+                errors: BTreeMap::new(),
+            }),
+            entry(Event::Restored { residue: restored.residue(), restored, seconds: 0.1 }),
+            entry(Event::Verdict {
+                verdict: Verdict::Residue,
+                reasons: vec!["no".into()],
+                exit_code: 6,
+                seconds: 2.0,
+            }),
+        ]
+    }
+
+    #[test]
+    fn what_is_written_is_read_again() {
+        let bytes: Vec<u8> = some().iter().flat_map(|entry| line(entry).unwrap()).collect();
+        assert_eq!(read(&bytes), Journal { entries: some(), damaged_lines: 0, unknown_events: 0 });
+    }
+
+    #[test]
+    fn torn_damaged_and_unknown_lines_are_passed_over() {
+        let mut bytes: Vec<u8> = some().iter().flat_map(|entry| line(entry).unwrap()).collect();
+        bytes.truncate(bytes.len() - 10);
+        bytes.splice(
+            0..0,
+            *b"\x00\xff\n\n{\"at\":\"2026-01-02T03:04:05Z\",\"elapsed\":1,\"event\":\"of_later\",\"x\":1}\n",
+        );
+        let journal = read(&bytes);
+        assert_eq!((journal.entries.len(), journal.damaged_lines, journal.unknown_events), (3, 2, 1));
+    }
+
+    #[test]
+    fn secrets_are_hidden_in_every_form() {
+        let redactor = Redactor::new(&["pass\"word".into(), String::new(), "pass".into()]);
+        let event = Event::Probe {
+            phase: Phase::Fault,
+            check: "http ?key=pass\"word".into(),
+            expect: "status == 200".into(),
+            truth: squall_model::condition::Truth::Holds,
+            reading: BTreeMap::from([("body".into(), Value::from(r#"{"key": "pass\"word"}"#))]),
+            error: None,
+            seconds: 0.1,
+        };
+        let line = String::from_utf8(line(&redactor.entry(entry(event))).unwrap()).unwrap();
+        assert!(!line.contains("word") && !line.contains("pass"), "{line}");
+        assert_eq!(redactor.text("a pass here"), "a [hidden] here");
+        let verdict = Redactor::new(&["verdict".into()]).entry(some().remove(3));
+        assert!(matches!(verdict.event, Event::Note { .. }));
+    }
+}

@@ -1,0 +1,383 @@
+//! The method as a timeline: which strikes begin when, how long each lasts, what is due now.
+//!
+//! Entries run in order. The strikes of one entry are active together: each begins `after` its group began and is put
+//! back when its own time is over; the next entry begins when all are put back.
+
+use squall_model::experiment::{Action, Experiment, Strike};
+use squall_model::node::Place;
+use squall_model::plan::{PlanEntry, PlanRequest, PlannedInjection};
+use squall_model::units::Share;
+
+/// How often live injections are asked for evidence, in seconds.
+const OBSERVES_EVERY: f64 = 2.0;
+
+/// What the agent is asked to plan for an experiment. The entries are its strikes, in order.
+pub fn plan_request(experiment: &Experiment, seed: u64) -> PlanRequest {
+    let entry = |(entry, strike): (usize, &Strike)| PlanEntry {
+        entry,
+        fault: strike.fault.clone(),
+        with: strike.with.to_json(),
+        selection: strike.selection.clone(),
+        lasts: strike.lasts,
+    };
+    let mut next = 0;
+    let groups = experiment.method.iter().filter_map(|action| match action {
+        Action::Strike(strikes) => {
+            let first = next;
+            next += strikes.len();
+            Some((first..next).collect())
+        }
+        Action::Wait(_) => None,
+    });
+    PlanRequest {
+        together: groups.collect(),
+        entries: strikes(experiment).enumerate().map(entry).collect(),
+        seed,
+        targets_limit: experiment.blast_radius.targets.map(Share::fraction),
+    }
+}
+
+/// All strikes, in order.
+pub(crate) fn strikes(experiment: &Experiment) -> impl Iterator<Item = &Strike> {
+    experiment.method.iter().flat_map(|action| match action {
+        Action::Strike(strikes) => strikes.as_slice(),
+        Action::Wait(_) => &[],
+    })
+}
+
+/// How long the method lasts if nothing ends it, in seconds.
+pub(crate) fn seconds(experiment: &Experiment) -> f64 {
+    let action = |action: &Action| match action {
+        Action::Wait(duration) => duration.as_seconds(),
+        Action::Strike(strikes) => {
+            let ends = strikes.iter().map(|strike| strike.after.as_seconds() + strike.lasts.as_seconds());
+            ends.fold(0.0, f64::max)
+        }
+    };
+    experiment.method.iter().map(action).sum()
+}
+
+/// What is due.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Due {
+    /// Make these injections, together.
+    Inject(Vec<PlannedInjection>),
+    /// Ask for evidence.
+    Observe,
+    /// Put these back; more of the method follows.
+    Undo(Vec<String>),
+    /// Nothing before this second.
+    Wait(f64),
+    /// The method is over; what is still active is to be put back.
+    Over,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum State {
+    /// Begins at this second.
+    Waits(f64),
+    Begins,
+    /// Lasts until this second.
+    Active(f64),
+    Ends,
+    Over,
+}
+
+#[derive(Debug, Clone)]
+struct Timed {
+    injections: Vec<PlannedInjection>,
+    after: f64,
+    lasts: f64,
+    state: State,
+}
+
+#[derive(Debug, Clone)]
+struct Entry {
+    /// None for a wait, which lasts `wait` seconds.
+    strikes: Vec<Timed>,
+    wait: f64,
+    label: String,
+    stage: Option<String>,
+    place: Option<Place>,
+}
+
+/// The method while it is carried out.
+#[derive(Debug)]
+pub(crate) struct Method {
+    entries: Vec<Entry>,
+    current: usize,
+    /// When the current entry began; none before.
+    begun: Option<f64>,
+    observed: f64,
+}
+
+impl Method {
+    /// The method with the injections that were planned for its strikes.
+    pub(crate) fn new(experiment: &Experiment, planned: &[PlannedInjection]) -> Self {
+        let mut number = 0;
+        let mut timed = |strike: &Strike| {
+            let injections = planned.iter().filter(|injection| injection.entry == number).cloned().collect();
+            number += 1;
+            Timed {
+                injections,
+                after: strike.after.as_seconds(),
+                lasts: strike.lasts.as_seconds(),
+                state: State::Over,
+            }
+        };
+        let entry = |action: &Action| match action {
+            Action::Wait(duration) => Entry {
+                strikes: Vec::new(),
+                wait: duration.as_seconds(),
+                label: String::new(),
+                stage: None,
+                place: None,
+            },
+            Action::Strike(strikes) => Entry {
+                strikes: strikes.iter().map(&mut timed).collect(),
+                wait: 0.0,
+                label: label(strikes),
+                stage: strikes.iter().find_map(|strike| strike.stage.clone()),
+                place: strikes.first().map(|strike| strike.place),
+            },
+        };
+        let entries = experiment.method.iter().map(entry).collect();
+        Self { entries, current: 0, begun: None, observed: f64::NEG_INFINITY }
+    }
+
+    /// What is due now. To be asked again when that is done, or the second waited for has come.
+    pub(crate) fn due(&mut self, now: f64) -> Due {
+        loop {
+            let last = self.current + 1 >= self.entries.len();
+            let Some(entry) = self.entries.get_mut(self.current) else { return Due::Over };
+            let begun = *self.begun.get_or_insert_with(|| {
+                for strike in entry.strikes.iter_mut().filter(|strike| !strike.injections.is_empty()) {
+                    strike.state = State::Waits(now + strike.after);
+                }
+                now
+            });
+            if now < begun + entry.wait {
+                return Due::Wait(begun + entry.wait);
+            }
+            if entry.strikes.iter().all(|strike| strike.state == State::Over) {
+                self.current += 1;
+                self.begun = None;
+                continue;
+            }
+            return self.due_of_strikes(now, last);
+        }
+    }
+
+    fn due_of_strikes(&mut self, now: f64, last: bool) -> Due {
+        let observed = self.observed;
+        let strikes = &mut self.entries[self.current].strikes;
+        let ended = |strike: &Timed| matches!(strike.state, State::Active(until) if until <= now);
+        let first_end =
+            strikes.iter().filter(|strike| ended(strike)).map(Timed::turn).fold(f64::INFINITY, f64::min);
+        if first_end.is_finite() {
+            // What a fault did is asked one last time before it is taken back.
+            if observed < first_end {
+                self.observed = now;
+                return Due::Observe;
+            }
+            if last && strikes.iter().all(|strike| strike.state == State::Over || ended(strike)) {
+                return Due::Over;
+            }
+            let ending = strikes.iter_mut().filter(|strike| ended(strike));
+            let ids = ending.flat_map(|strike| {
+                strike.state = State::Ends;
+                strike.injections.iter().map(|injection| injection.id.clone())
+            });
+            return Due::Undo(ids.collect());
+        }
+        let begins = |strike: &&mut Timed| matches!(strike.state, State::Waits(at) if at <= now);
+        let mut beginning = strikes.iter_mut().filter(begins).peekable();
+        if beginning.peek().is_some() {
+            let injections = beginning.flat_map(|strike| {
+                strike.state = State::Begins;
+                strike.injections.clone()
+            });
+            return Due::Inject(injections.collect());
+        }
+        let active = strikes.iter().any(|strike| matches!(strike.state, State::Active(_)));
+        let look = if active { observed + OBSERVES_EVERY } else { f64::INFINITY };
+        if look <= now {
+            self.observed = now;
+            return Due::Observe;
+        }
+        Due::Wait(strikes.iter().map(Timed::turn).fold(look, f64::min))
+    }
+
+    /// The strikes that were asked for are active.
+    pub(crate) fn injected(&mut self, now: f64) {
+        self.observed = now;
+        for strike in self.strikes_in(State::Begins) {
+            strike.state = State::Active(now + strike.lasts);
+        }
+    }
+
+    /// The strikes that were to be put back are.
+    pub(crate) fn undone(&mut self) {
+        self.strikes_in(State::Ends).for_each(|strike| strike.state = State::Over);
+    }
+
+    /// Whether the current entry has no strike that is active or still to begin.
+    pub(crate) fn entry_ends(&self, now: f64) -> bool {
+        let ends = |strike: &Timed| match strike.state {
+            State::Waits(_) | State::Begins => false,
+            State::Active(until) => until <= now,
+            State::Ends | State::Over => true,
+        };
+        self.entries.get(self.current).is_none_or(|entry| entry.strikes.iter().all(ends))
+    }
+
+    /// What the current entry is, for people.
+    pub(crate) fn label(&self) -> String {
+        self.entries.get(self.current).map_or_else(String::new, |entry| entry.label.clone())
+    }
+
+    /// The stage of a ramp or repetition that the current entry is.
+    pub(crate) fn stage(&self) -> Option<String> {
+        self.entries.get(self.current).and_then(|entry| entry.stage.clone())
+    }
+
+    /// Drops the stages that follow of the ramp or repetition that the current entry belongs to; returns how many.
+    pub(crate) fn stop_growing(&mut self) -> usize {
+        let Some(place) =
+            self.entries.get(self.current).filter(|entry| entry.stage.is_some()).map(|entry| entry.place)
+        else {
+            return 0;
+        };
+        let before = self.entries.len();
+        let mut number = 0;
+        let current = self.current;
+        self.entries.retain(|entry| {
+            number += 1;
+            number <= current + 1 || entry.stage.is_none() || entry.place != place
+        });
+        before - self.entries.len()
+    }
+
+    fn strikes_in(&mut self, state: State) -> impl Iterator<Item = &mut Timed> {
+        let strikes = self.entries.get_mut(self.current).map(|entry| entry.strikes.as_mut_slice());
+        strikes.unwrap_or_default().iter_mut().filter(move |strike| strike.state == state)
+    }
+}
+
+impl Timed {
+    /// When something is to happen to it.
+    fn turn(&self) -> f64 {
+        match self.state {
+            State::Waits(at) | State::Active(at) => at,
+            State::Begins | State::Ends | State::Over => f64::INFINITY,
+        }
+    }
+}
+
+/// The faults of a group, or the stage that it is.
+fn label(strikes: &[Strike]) -> String {
+    let name = |strike: &Strike| match &strike.stage {
+        Some(stage) => format!("{} {stage}", strike.fault),
+        None => strike.fault.clone(),
+    };
+    strikes.iter().map(name).collect::<Vec<_>>().join(" and ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{experiment, injection, strike};
+    use squall_model::units::Duration;
+
+    fn method(actions: Vec<Action>) -> Method {
+        let mut experiment = experiment();
+        experiment.method = actions;
+        let count = strikes(&experiment).count();
+        let planned: Vec<_> = (0..count).map(|entry| injection(&format!("i{entry}"), entry)).collect();
+        Method::new(&experiment, &planned)
+    }
+
+    /// Carries the method out with an agent that needs no time; what was due, and when.
+    fn transcript(method: &mut Method) -> Vec<String> {
+        let (mut now, mut lines) = (0.0, Vec::new());
+        for _ in 0..1000 {
+            match method.due(now) {
+                Due::Inject(injections) => {
+                    let ids: Vec<_> = injections.iter().map(|injection| injection.id.as_str()).collect();
+                    lines.push(format!("{now} +{}", ids.join(",")));
+                    method.injected(now);
+                }
+                Due::Undo(ids) => {
+                    lines.push(format!("{now} -{}", ids.join(",")));
+                    method.undone();
+                }
+                Due::Observe => {}
+                Due::Wait(until) => {
+                    assert!(until > now && until.is_finite(), "waits for ever at {now}: {method:?}");
+                    now = until;
+                }
+                Due::Over => {
+                    lines.push(format!("{now} over"));
+                    return lines;
+                }
+            }
+        }
+        panic!("it never ends");
+    }
+
+    #[test]
+    fn entries_run_in_order_and_groups_together() {
+        let mut after = strike(4);
+        after.after = Duration::seconds(3);
+        let mut method = method(vec![
+            Action::Strike(vec![strike(10), after]),
+            Action::Wait(Duration::seconds(5)),
+            Action::Strike(vec![strike(2)]),
+        ]);
+        assert_eq!(transcript(&mut method), ["0 +i0", "3 +i1", "7 -i1", "10 -i0", "15 +i2", "17 over"]);
+    }
+
+    #[test]
+    fn evidence_is_asked_for_again_and_again_and_before_the_end() {
+        let mut method = method(vec![Action::Strike(vec![strike(5)])]);
+        assert!(matches!(method.due(0.0), Due::Inject(_)));
+        assert_eq!(method.due(0.1), Due::Wait(f64::INFINITY), "nothing is due while it is being made");
+        method.injected(0.5);
+        assert_eq!(method.due(0.5), Due::Wait(2.5));
+        assert_eq!(method.due(2.5), Due::Observe);
+        assert_eq!((method.due(4.5), method.due(4.6)), (Due::Observe, Due::Wait(5.5)));
+        assert_eq!((method.due(5.5), method.due(5.6)), (Due::Observe, Due::Over));
+    }
+
+    #[test]
+    fn what_matched_nothing_is_passed_over() {
+        let mut experiment = experiment();
+        experiment.method = vec![Action::Strike(vec![strike(10)]), Action::Strike(vec![strike(10)])];
+        let mut method = Method::new(&experiment, &[injection("only", 1)]);
+        assert_eq!(transcript(&mut method), ["0 +only", "10 over"]);
+        assert_eq!(Method::new(&experiment, &[]).due(0.0), Due::Over);
+    }
+
+    #[test]
+    fn a_ramp_stops_growing_and_the_rest_goes_on() {
+        let stage = |number: u32| {
+            let mut strike = strike(10);
+            strike.stage = Some(format!("delay {number}0ms ({number} of 3)"));
+            strike.place = Place { start: 7, end: 9 };
+            Action::Strike(vec![strike])
+        };
+        let mut method = method(vec![stage(1), stage(2), stage(3), Action::Strike(vec![strike(5)])]);
+        assert!(matches!(method.due(0.0), Due::Inject(_)));
+        method.injected(0.0);
+        assert!(!method.entry_ends(9.0) && method.entry_ends(10.0));
+        assert_eq!(method.label(), "network.latency delay 10ms (1 of 3)");
+        assert_eq!(method.stop_growing(), 2);
+        assert_eq!(method.due(10.0), Due::Observe);
+        assert_eq!(method.due(10.0), Due::Undo(vec!["i0".into()]));
+        method.undone();
+        match method.due(10.0) {
+            Due::Inject(injections) => assert_eq!(injections[0].id, "i3"),
+            other => panic!("{other:?}"),
+        }
+    }
+}

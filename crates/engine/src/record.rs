@@ -1,0 +1,243 @@
+//! What was measured in the baseline and while faults were active, kept small: a stretch of any length holds at most
+//! [`MOST_BLOCKS`] blocks of traffic, because blocks double their length when there are more.
+
+use crate::load::{self, Slice};
+use squall_model::value::{Reading, Value};
+use std::collections::{BTreeMap, VecDeque};
+
+/// More blocks than this become half as many, each twice as long.
+pub(crate) const MOST_BLOCKS: usize = 240;
+
+/// How much traffic the look at the present covers, in seconds; see [`Record::present`].
+pub(crate) const PRESENT: f64 = 2.0;
+
+/// All metrics of one second.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Sample {
+    /// The window of each load, in the order of the experiment, by bare names.
+    pub loads: Vec<BTreeMap<String, f64>>,
+    /// Metrics from sources, by name, in base units. What could not be read is absent.
+    pub metrics: BTreeMap<String, f64>,
+    /// Why metrics are absent, by name.
+    pub errors: BTreeMap<String, String>,
+    /// How long after its due time the sample was taken, in seconds.
+    pub late: f64,
+}
+
+impl Sample {
+    /// The values as they stand in the journal.
+    pub(crate) fn values(&self, loads: &[String]) -> BTreeMap<String, f64> {
+        let traffic = self.loads.iter().enumerate().flat_map(|(load, metrics)| {
+            metrics.iter().map(move |(metric, value)| (load::journal_name(loads, load, metric), *value))
+        });
+        let all = traffic.chain(self.metrics.iter().map(|(name, value)| (name.clone(), *value)));
+        all.filter(|(_, value)| value.is_finite()).collect()
+    }
+
+    /// The values that these names mean, as conditions read them.
+    pub(crate) fn reading(&self, loads: &[String], names: &[String]) -> Reading {
+        let value = |name: &String| match load::find(loads, name) {
+            Some((load, metric)) => self.loads.get(load)?.get(metric),
+            None => self.metrics.get(name),
+        };
+        names.iter().filter_map(|name| Some((name.clone(), Value::Number(*value(name)?)))).collect()
+    }
+}
+
+/// What a load brought in a period, in blocks of equal length.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Traffic {
+    block: f64,
+    blocks: Vec<Slice>,
+}
+
+impl Default for Traffic {
+    fn default() -> Self {
+        Self { block: 1.0, blocks: Vec::new() }
+    }
+}
+
+impl Traffic {
+    /// The blocks, in order; empty ones are left out.
+    pub(crate) fn blocks(&self) -> &[Slice] {
+        &self.blocks
+    }
+
+    /// Adds what is later than all before.
+    fn add(&mut self, from: f64, slice: Slice) {
+        let number = |slice: &Slice| ((slice.start - from) / self.block).floor();
+        match self.blocks.last_mut() {
+            Some(last) if number(last) >= number(&slice) => last.merge(&slice),
+            _ => self.blocks.push(slice),
+        }
+        if self.blocks.len() > MOST_BLOCKS {
+            self.block *= 2.0;
+            std::mem::take(&mut self.blocks).into_iter().for_each(|block| self.add(from, block));
+        }
+    }
+}
+
+/// A stretch of time and what was measured in it.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Period {
+    /// What it is, for people: `baseline`, the stage of a ramp, the faults.
+    pub(crate) label: String,
+    /// Whether faults were active.
+    pub(crate) under_fault: bool,
+    /// When it began, in seconds since the run started.
+    pub(crate) from: f64,
+    /// When it ended; none while it lasts.
+    pub(crate) to: Option<f64>,
+    /// What each load brought.
+    pub(crate) traffic: Vec<Traffic>,
+    /// When metrics of sources were sampled, and what they were.
+    pub(crate) samples: Vec<(f64, BTreeMap<String, f64>)>,
+}
+
+impl Period {
+    /// Each load's traffic of the whole period.
+    pub(crate) fn totals(&self) -> Vec<Option<Slice>> {
+        self.traffic.iter().map(|traffic| Slice::union(traffic.blocks())).collect()
+    }
+}
+
+/// What was measured in the periods that are compared and judged, and the latest traffic.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Record {
+    /// Names of the loads.
+    pub(crate) loads: Vec<String>,
+    /// The periods, in order.
+    pub(crate) periods: Vec<Period>,
+    recent: Vec<VecDeque<Slice>>,
+}
+
+impl Record {
+    /// A record of nothing yet.
+    pub(crate) fn new(loads: Vec<String>) -> Self {
+        let recent = loads.iter().map(|_| VecDeque::new()).collect();
+        Self { loads, periods: Vec::new(), recent }
+    }
+
+    /// A period begins.
+    pub(crate) fn open(&mut self, now: f64, label: String, under_fault: bool) {
+        let traffic = self.loads.iter().map(|_| Traffic::default()).collect();
+        self.periods.push(Period { label, under_fault, from: now, to: None, traffic, samples: Vec::new() });
+    }
+
+    /// The period that lasts ends.
+    pub(crate) fn close(&mut self, now: f64) {
+        if let Some(period) = self.periods.last_mut() {
+            period.to.get_or_insert(now);
+        }
+    }
+
+    /// Whether a period under fault lasts.
+    pub(crate) fn under_fault(&self) -> bool {
+        self.periods.last().is_some_and(|period| period.under_fault && period.to.is_none())
+    }
+
+    /// Books a second's sample.
+    pub(crate) fn sampled(&mut self, now: f64, sample: &Sample) {
+        if let Some(period) = self.periods.last_mut()
+            && period.to.is_none()
+            && !sample.metrics.is_empty()
+        {
+            period.samples.push((now, sample.metrics.clone()));
+        }
+    }
+
+    /// Books slices that became final, each in the period that holds it whole.
+    pub(crate) fn settled(&mut self, load: usize, slices: Vec<Slice>) {
+        for slice in slices {
+            let holds = |period: &&mut Period| {
+                slice.start >= period.from && period.to.is_none_or(|to| slice.end <= to)
+            };
+            if let Some(period) = self.periods.iter_mut().find(holds)
+                && let Some(traffic) = period.traffic.get_mut(load)
+            {
+                traffic.add(period.from, slice.clone());
+            }
+            if let Some(recent) = self.recent.get_mut(load) {
+                let end = slice.end;
+                recent.push_back(slice);
+                while recent.front().is_some_and(|oldest| oldest.start < end - PRESENT - 1e-6) {
+                    recent.pop_front();
+                }
+            }
+        }
+    }
+
+    /// Until when, in seconds since the run started, every load's slices are final. No load: for ever.
+    pub(crate) fn settled_until(&self) -> f64 {
+        let ends = self.recent.iter().map(|recent| recent.back().map_or(0.0, |slice| slice.end));
+        ends.fold(f64::INFINITY, f64::min)
+    }
+
+    /// What users met lately: the traffic of the last [`PRESENT`] seconds whose requests have all ended, with the
+    /// second at which it begins. `None` until there is as much since `from`, or where there is no load.
+    pub(crate) fn present(&self, from: f64) -> Option<(f64, Vec<Slice>)> {
+        let spans: Option<Vec<Slice>> = self.recent.iter().map(Slice::union).collect();
+        let spans = spans.filter(|spans| !spans.is_empty())?;
+        let begins = spans.iter().map(|span| span.start).fold(f64::INFINITY, f64::min);
+        let long = spans.iter().all(|span| span.end - span.start > PRESENT * 0.75);
+        (begins >= from && long).then_some((begins, spans))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn slice(start: f64) -> Slice {
+        Slice {
+            start,
+            end: start + 0.25,
+            ended: 50,
+            success: 50,
+            latencies: vec![(1000, 50)],
+            ..Slice::default()
+        }
+    }
+
+    #[test]
+    fn slices_belong_to_the_period_that_holds_them_whole() {
+        let mut record = Record::new(vec!["shop".into()]);
+        record.open(1.1, "baseline".into(), false);
+        record.close(3.1);
+        record.open(4.0, "fault".into(), true);
+        record.settled(0, (0..24).map(|quarter| slice(f64::from(quarter) / 4.0)).collect());
+        let ended = |period: usize| record.periods[period].totals()[0].as_ref().unwrap().ended;
+        assert_eq!((ended(0), ended(1)), (7 * 50, 8 * 50));
+        assert!((record.settled_until() - 6.0).abs() < 1e-9);
+        let (begins, spans) = record.present(4.0).unwrap();
+        assert!((begins - 4.0).abs() < 1e-9);
+        assert_eq!(spans[0].ended, 8 * 50);
+        assert!(record.present(4.1).is_none(), "traffic from before was taken for the present");
+    }
+
+    #[test]
+    fn a_long_period_stays_small_and_whole() {
+        let mut record = Record::new(vec!["shop".into()]);
+        record.open(0.0, "fault".into(), true);
+        record.settled(0, (0..4 * 3600).map(|quarter| slice(f64::from(quarter) / 4.0)).collect());
+        let blocks = record.periods[0].traffic[0].blocks();
+        assert!((MOST_BLOCKS / 2..=MOST_BLOCKS).contains(&blocks.len()), "{}", blocks.len());
+        assert_eq!(blocks.iter().map(|block| block.ended).sum::<u64>(), 4 * 3600 * 50);
+    }
+
+    #[test]
+    fn conditions_find_values_by_bare_and_full_names() {
+        let loads = vec!["shop".to_owned()];
+        let sample = Sample {
+            loads: vec![BTreeMap::from([("error_rate".into(), 0.1)])],
+            metrics: BTreeMap::from([("queue".into(), 7.0), ("broken".into(), f64::NAN)]),
+            ..Sample::default()
+        };
+        let names = ["error_rate", "shop.error_rate", "queue", "nothing"].map(str::to_owned);
+        assert_eq!(sample.reading(&loads, &names).len(), 3);
+        assert_eq!(
+            sample.values(&loads),
+            BTreeMap::from([("error_rate".into(), 0.1), ("queue".into(), 7.0)])
+        );
+    }
+}

@@ -1,0 +1,424 @@
+//! Putting back: undo, look again, take leave of the agent; and what is done when the agent is lost meanwhile.
+//!
+//! An injection is *owed* from the moment its making is asked for until its undo was seen to be complete: the agent
+//! says so step by step, or, where the agent that knew is gone, a new one finds no mark of it. What is still owed in
+//! the end is residue.
+
+use crate::link::LinkError;
+use squall_model::event::Event;
+use squall_model::plan::PlannedInjection;
+use squall_model::protocol::{Answer, Call, Restored};
+use squall_model::undo::Reverted;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// How often an undo that leaves residue is tried.
+const MOST_TRIES: u32 = 3;
+
+/// Seconds between tries, and between looks after a lost agent: its warden needs a moment.
+const PAUSE: f64 = 1.0;
+
+/// How much longer than the lease a lost agent's injections may take to be put back, in seconds.
+const GRACE: f64 = 10.0;
+
+/// What an injection that is owed is, and why it still is.
+#[derive(Debug, Clone)]
+struct Debt {
+    fault: String,
+    target: String,
+    residue: Vec<String>,
+}
+
+/// What comes next.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Next {
+    /// Ask the agent.
+    Call(Call),
+    /// Start another agent.
+    Connect,
+    /// Nothing before this second.
+    Wait(f64),
+    /// Nothing more.
+    Done,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Step {
+    Undo,
+    Look,
+    Connect,
+    Recover,
+    Leave,
+    Done,
+}
+
+/// How putting back stands.
+#[derive(Debug)]
+pub(crate) struct Restoring {
+    lease: f64,
+    /// All injections of this run that were ever owed.
+    ours: BTreeSet<String>,
+    owed: BTreeMap<String, Debt>,
+    /// What this undo is about; empty for all, which is followed by the look and the leave.
+    only: Vec<String>,
+    step: Step,
+    not_before: f64,
+    tries: u32,
+    lost_at: Option<f64>,
+}
+
+impl Restoring {
+    /// Nothing is owed yet. `lease` in seconds.
+    pub(crate) fn new(lease: f64) -> Self {
+        Self {
+            lease,
+            ours: BTreeSet::new(),
+            owed: BTreeMap::new(),
+            only: Vec::new(),
+            step: Step::Done,
+            not_before: 0.0,
+            tries: 0,
+            lost_at: None,
+        }
+    }
+
+    /// From now on this injection is owed.
+    pub(crate) fn owe(&mut self, injection: &PlannedInjection) {
+        let debt =
+            Debt { fault: injection.fault.clone(), target: injection.target.clone(), residue: Vec::new() };
+        self.ours.insert(injection.id.clone());
+        self.owed.insert(injection.id.clone(), debt);
+    }
+
+    /// What is owed.
+    pub(crate) fn owed(&self) -> Vec<String> {
+        self.owed.keys().cloned().collect()
+    }
+
+    /// Begins to put some injections back while the agent goes on.
+    pub(crate) fn begin_some(&mut self, injections: Vec<String>) {
+        (self.only, self.step, self.tries, self.not_before) = (injections, Step::Undo, 0, 0.0);
+    }
+
+    /// Begins to put everything back and to take leave. `touched` says whether there can be anything.
+    pub(crate) fn begin_all(&mut self, touched: bool) {
+        self.only.clear();
+        (self.tries, self.not_before) = (0, 0.0);
+        // A lost agent is being replaced already.
+        if self.lost_at.is_none() {
+            self.step = if touched { Step::Undo } else { Step::Leave };
+        }
+    }
+
+    /// The agent is gone. Where nothing is owed, nothing is left to do.
+    pub(crate) fn lost(&mut self, now: f64, why: &str) {
+        let since = *self.lost_at.get_or_insert(now);
+        if self.owed.is_empty() {
+            self.step = Step::Done;
+        } else if now - since >= self.lease + GRACE {
+            self.give_up(why);
+        } else {
+            (self.step, self.not_before) = (Step::Connect, now + PAUSE);
+        }
+    }
+
+    pub(crate) fn next(&self, now: f64) -> Next {
+        let call = match self.step {
+            Step::Done => return Next::Done,
+            _ if now < self.not_before => return Next::Wait(self.not_before),
+            Step::Connect => return Next::Connect,
+            Step::Undo => Call::Undo { injections: self.only.clone() },
+            Step::Look => Call::Leftovers,
+            Step::Recover => Call::Recover,
+            Step::Leave => Call::Bye,
+        };
+        Next::Call(call)
+    }
+
+    /// Another agent was started, and what it put back on start; or it could not be.
+    pub(crate) fn connected(&mut self, now: f64, recovered: Result<Vec<Restored>, String>) -> Vec<Event> {
+        match recovered {
+            Ok(recovered) => {
+                let events = self.settle(recovered, 0.0);
+                (self.step, self.not_before) = (Step::Look, 0.0);
+                events
+            }
+            Err(why) => {
+                self.lost(now, &why);
+                Vec::new()
+            }
+        }
+    }
+
+    /// What came of a call of [`Restoring::next`]. `seconds` is how long it took.
+    pub(crate) fn answered(
+        &mut self,
+        now: f64,
+        answer: Result<Answer, LinkError>,
+        seconds: f64,
+    ) -> Vec<Event> {
+        match (self.step, answer) {
+            (_, Err(LinkError::Lost(why))) => {
+                self.lost(now, &why);
+                Vec::new()
+            }
+            (Step::Undo, Ok(Answer::Restored { restored })) => {
+                let events = self.settle(restored, seconds);
+                self.after_undo(now);
+                events
+            }
+            (Step::Undo, answer) => {
+                let why = complaint(answer, "undo");
+                for debt in self.owed.values_mut() {
+                    debt.residue = vec![format!("{why}; try `squall recover`")];
+                }
+                self.after_undo(now);
+                Vec::new()
+            }
+            (Step::Look, Ok(Answer::Leftovers { found })) => {
+                let left = found.into_iter().filter_map(|leftover| {
+                    let id = leftover.injection?;
+                    Some((id, format!("{}; {}", leftover.what, leftover.remedy)))
+                });
+                let events = self.looked(left.collect(), seconds);
+                self.after_look(now);
+                events
+            }
+            (Step::Look, answer) => {
+                let why = complaint(answer, "leftovers");
+                self.explain(&why);
+                self.step = Step::Leave;
+                Vec::new()
+            }
+            (Step::Recover, answer) => {
+                self.step = Step::Look;
+                match answer {
+                    Ok(Answer::Restored { restored }) => self.settle(restored, seconds),
+                    _ => Vec::new(),
+                }
+            }
+            (Step::Leave, answer) => {
+                self.step = Step::Done;
+                match answer {
+                    Ok(Answer::Restored { restored }) => self.settle(restored, seconds),
+                    _ => Vec::new(),
+                }
+            }
+            (Step::Connect | Step::Done, _) => Vec::new(),
+        }
+    }
+
+    /// Books what was put back. What had left residue and is whole now is no longer owed. What an agent put back of
+    /// dead owners of other runs is worth a note.
+    pub(crate) fn settle(&mut self, restored: Vec<Restored>, seconds: f64) -> Vec<Event> {
+        let event = |restored: Restored| {
+            let residue = restored.residue();
+            if !self.ours.contains(&restored.injection) {
+                return Event::Note { message: of_others(&restored, &residue) };
+            }
+            if residue.is_empty() {
+                self.owed.remove(&restored.injection);
+            } else {
+                let (fault, target) = (restored.fault.clone(), restored.target.clone());
+                self.owed
+                    .insert(restored.injection.clone(), Debt { fault, target, residue: residue.clone() });
+            }
+            Event::Restored { restored, residue, seconds }
+        };
+        restored.into_iter().map(event).collect()
+    }
+
+    /// What is still owed, in words; empty is good.
+    pub(crate) fn residue(&self) -> Vec<String> {
+        let words = |(id, debt): (&String, &Debt)| {
+            let what = format!("{} on {} ({id})", debt.fault, debt.target);
+            match debt.residue.as_slice() {
+                [] => format!("{what}: it is not known whether it was put back; run `squall recover`"),
+                residue => format!("{what}: {}", residue.join("; ")),
+            }
+        };
+        self.owed.iter().map(words).collect()
+    }
+
+    /// Whether anything that was tried to be put back could not be.
+    pub(crate) fn has_residue(&self) -> bool {
+        self.owed.values().any(|debt| !debt.residue.is_empty())
+    }
+
+    fn after_undo(&mut self, now: f64) {
+        self.tries += 1;
+        if self.has_residue() && self.tries < MOST_TRIES {
+            self.not_before = now + PAUSE;
+        } else {
+            self.step = if self.only.is_empty() { Step::Look } else { Step::Done };
+        }
+    }
+
+    /// Compares what is owed with the marks that were found. What the agent could not undo stays residue even where
+    /// no mark of it is seen: not everything can carry one.
+    fn looked(&mut self, marks: Vec<(String, String)>, seconds: f64) -> Vec<Event> {
+        let mut events = Vec::new();
+        let whole: Vec<String> = self
+            .owed
+            .iter()
+            .filter(|(id, debt)| debt.residue.is_empty() && !marks.iter().any(|(mark, _)| mark == *id))
+            .map(|(id, _)| id.clone())
+            .collect();
+        for id in whole {
+            if let Some(debt) = self.owed.remove(&id) {
+                let looked_at = format!("this machine, for marks of {id}: there are none");
+                let restored = Restored {
+                    injection: id,
+                    fault: debt.fault,
+                    target: debt.target,
+                    steps: vec![Reverted::AlreadyGone { looked_at }],
+                    errors: Vec::new(),
+                };
+                events.push(Event::Restored { restored, residue: Vec::new(), seconds });
+            }
+        }
+        for (id, mark) in marks {
+            if let Some(debt) = self.owed.get_mut(&id)
+                && !debt.residue.contains(&mark)
+            {
+                debt.residue.push(mark);
+            }
+        }
+        events
+    }
+
+    /// Marks that a lost agent's warden may still be removing are looked for again.
+    fn after_look(&mut self, now: f64) {
+        let patient = self.lost_at.is_some_and(|since| now - since < self.lease + GRACE);
+        if self.owed.is_empty() || !patient {
+            self.step = Step::Leave;
+        } else {
+            self.owed.values_mut().for_each(|debt| debt.residue.clear());
+            (self.step, self.not_before) = (Step::Recover, now + PAUSE);
+        }
+    }
+
+    fn give_up(&mut self, why: &str) {
+        self.explain(why);
+        self.step = Step::Done;
+    }
+
+    fn explain(&mut self, why: &str) {
+        for debt in self.owed.values_mut().filter(|debt| debt.residue.is_empty()) {
+            debt.residue =
+                vec![format!("it is not known whether it was put back ({why}); run `squall recover`")];
+        }
+    }
+}
+
+fn of_others(restored: &Restored, residue: &[String]) -> String {
+    let Restored { injection, fault, target, .. } = restored;
+    let what = format!("{fault} on {target} ({injection}), which an earlier owner had left");
+    if residue.is_empty() {
+        format!("put back {what}")
+    } else {
+        format!("could not put back {what}: {}", residue.join("; "))
+    }
+}
+
+/// Why an answer is not the one that was hoped for.
+fn complaint(answer: Result<Answer, LinkError>, call: &str) -> String {
+    match answer {
+        Err(error) => format!("{call}: {error}"),
+        Ok(_) => format!("{call}: the agent answered something else"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{drifted, injection, leftover, lost, refused, restored};
+
+    fn owing(ids: &[&str]) -> Restoring {
+        let mut restoring = Restoring::new(5.0);
+        ids.iter().for_each(|id| restoring.owe(&injection(id, 0)));
+        restoring.begin_all(true);
+        restoring
+    }
+
+    fn undone(ids: &[&str]) -> Result<Answer, LinkError> {
+        Ok(Answer::Restored { restored: ids.iter().map(|id| restored(id)).collect() })
+    }
+
+    #[test]
+    fn undo_look_leave() {
+        let mut restoring = owing(&["a", "b"]);
+        assert_eq!(restoring.next(0.0), Next::Call(Call::Undo { injections: Vec::new() }));
+        assert_eq!(restoring.answered(0.1, undone(&["a", "b"]), 0.1).len(), 2);
+        assert_eq!(restoring.next(0.1), Next::Call(Call::Leftovers));
+        let others = Ok(Answer::Leftovers { found: vec![leftover("somebody-elses")] });
+        assert!(restoring.answered(0.2, others, 0.1).is_empty());
+        assert_eq!(restoring.next(0.2), Next::Call(Call::Bye));
+        restoring.answered(0.3, undone(&[]), 0.1);
+        assert_eq!((restoring.next(0.3), restoring.residue().len()), (Next::Done, 0));
+    }
+
+    #[test]
+    fn an_undo_that_leaves_something_is_tried_three_times() {
+        let mut restoring = owing(&["a"]);
+        for (try_number, now) in [(1, 0.0), (2, 1.0), (3, 2.0)] {
+            assert!(matches!(restoring.next(now), Next::Call(Call::Undo { .. })), "try {try_number}");
+            restoring.answered(now, Ok(Answer::Restored { restored: vec![drifted("a")] }), 0.1);
+            if try_number < 3 {
+                assert_eq!(restoring.next(now), Next::Wait(now + 1.0));
+            }
+        }
+        assert_eq!(restoring.next(2.0), Next::Call(Call::Leftovers));
+        restoring.answered(2.0, Ok(Answer::Leftovers { found: vec![] }), 0.1);
+        assert_eq!(restoring.residue().len(), 1, "what drifted has no mark, and is residue all the same");
+
+        let mut restoring = owing(&["a"]);
+        restoring.answered(0.0, Err(refused("busy")), 0.1);
+        restoring.answered(1.0, undone(&["a"]), 0.1);
+        assert!(restoring.residue().is_empty(), "the second try succeeded");
+    }
+
+    #[test]
+    fn a_lost_agents_injections_are_looked_for_by_the_next() {
+        let mut restoring = owing(&["a", "b"]);
+        restoring.answered(10.0, Err(lost()), 0.1);
+        assert_eq!((restoring.next(10.0), restoring.next(11.0)), (Next::Wait(11.0), Next::Connect));
+        restoring.connected(11.0, Ok(vec![restored("a")]));
+        assert_eq!(restoring.next(11.0), Next::Call(Call::Leftovers));
+        restoring.answered(11.1, Ok(Answer::Leftovers { found: vec![leftover("b")] }), 0.1);
+        assert_eq!(
+            (restoring.next(11.1), restoring.next(12.2)),
+            (Next::Wait(12.1), Next::Call(Call::Recover))
+        );
+        restoring.answered(12.2, undone(&["b"]), 0.1);
+        restoring.answered(12.3, Ok(Answer::Leftovers { found: vec![] }), 0.1);
+        assert_eq!((restoring.next(12.3), restoring.residue().len()), (Next::Call(Call::Bye), 0));
+    }
+
+    #[test]
+    fn an_agent_that_cannot_be_replaced_leaves_the_unknown() {
+        let mut restoring = owing(&["a"]);
+        restoring.lost(0.0, "killed");
+        let mut now = 0.0;
+        while restoring.next(now) != Next::Done {
+            assert!(now < 60.0, "it never gives up");
+            now += 0.5;
+            if restoring.next(now) == Next::Connect {
+                restoring.connected(now, Err("sudo: a password is required".into()));
+            }
+        }
+        let residue = restoring.residue().join("\n");
+        assert!(
+            residue.contains("a password is required") && residue.contains("squall recover"),
+            "{residue}"
+        );
+    }
+
+    #[test]
+    fn a_lost_agent_that_held_nothing_matters_no_more() {
+        let mut restoring = Restoring::new(5.0);
+        restoring.begin_all(false);
+        assert_eq!(restoring.next(0.0), Next::Call(Call::Bye));
+        restoring.answered(0.0, Err(lost()), 0.1);
+        assert_eq!(restoring.next(0.0), Next::Done);
+    }
+}

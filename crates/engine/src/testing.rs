@@ -1,0 +1,97 @@
+//! What tests of the engine are made of.
+
+use crate::link::LinkError;
+use squall_model::experiment::{BlastRadius, Experiment, Strike};
+use squall_model::machine::Leftover;
+use squall_model::node::{Content, Node, Place};
+use squall_model::plan::PlannedInjection;
+use squall_model::protocol::{CallError, CallErrorKind, Restored};
+use squall_model::target::{Mode, Selection, Target};
+use squall_model::undo::{Difference, Reverted};
+use squall_model::units::Duration;
+
+pub(crate) fn injection(id: &str, entry: usize) -> PlannedInjection {
+    PlannedInjection {
+        id: id.into(),
+        entry,
+        fault: "network.latency".into(),
+        target: "eth0".into(),
+        steps: Vec::new(),
+        does: Vec::new(),
+        undone_by: Vec::new(),
+        claims: Vec::new(),
+        lasts: Duration::seconds(10),
+    }
+}
+
+pub(crate) fn restored(id: &str) -> Restored {
+    Restored {
+        injection: id.into(),
+        fault: "network.latency".into(),
+        target: "eth0".into(),
+        steps: vec![Reverted::Undone { looked_at: "qdisc of eth0".into() }],
+        errors: Vec::new(),
+    }
+}
+
+pub(crate) fn drifted(id: &str) -> Restored {
+    let difference = Difference {
+        looked_at: "qdisc of eth0".into(),
+        before: "fq_codel".into(),
+        now: "netem".into(),
+        remedy: "tc qdisc del dev eth0 root".into(),
+    };
+    Restored { steps: vec![Reverted::Drifted(difference)], ..restored(id) }
+}
+
+pub(crate) fn leftover(id: &str) -> Leftover {
+    Leftover {
+        what: "a qdisc".into(),
+        injection: Some(id.into()),
+        remedy: "tc qdisc del dev eth0 root".into(),
+    }
+}
+
+pub(crate) fn lost() -> LinkError {
+    LinkError::Lost("the stream ended".into())
+}
+
+pub(crate) fn refused(message: &str) -> LinkError {
+    LinkError::Refused(CallError { kind: CallErrorKind::Failed, message: message.into(), entry: None })
+}
+
+/// An experiment that does nothing and asks nothing.
+pub(crate) fn experiment() -> Experiment {
+    Experiment {
+        name: "test".into(),
+        hypothesis: "it holds".into(),
+        tags: Vec::new(),
+        loads: Vec::new(),
+        metrics: Vec::new(),
+        steady_state: Vec::new(),
+        blast_radius: BlastRadius::default(),
+        method: Vec::new(),
+        guard: Vec::new(),
+        hypothesis_holds: Vec::new(),
+        baseline: Duration::seconds(0),
+        recovery_within: Duration::seconds(30),
+        secrets: Vec::new(),
+    }
+}
+
+/// A fault of so many seconds on this host.
+pub(crate) fn strike(seconds: u64) -> Strike {
+    Strike {
+        fault: "network.latency".into(),
+        selection: Selection { target: Target::Host(true), mode: Mode::All, value: None, optional: false },
+        with: nothing(),
+        lasts: Duration::seconds(seconds),
+        after: Duration::seconds(0),
+        place: Place::default(),
+        stage: None,
+    }
+}
+
+pub(crate) fn nothing() -> Node {
+    Node { content: Content::Null, place: Place::default() }
+}
