@@ -116,7 +116,13 @@ pub(crate) fn find(paths: &[PathBuf]) -> Result<Vec<PathBuf>, Failure> {
 /// Reads one experiment; the error is ready to be shown, pointing at the places in the file.
 pub(crate) fn read(file: &Path, overrides: &Overrides, colour: bool) -> Result<Experiment, Failure> {
     let source = source(file)?;
-    read::experiment(&source, &Registry, overrides).map_err(|errors| {
+    let checked = read::experiment(&source, &Registry, overrides).and_then(|experiment| {
+        // What the load generator asks of a whole entry (rate, timeout and window) only it knows.
+        let wrong: Vec<_> =
+            experiment.loads.iter().filter_map(|load| squall_probes::load_plan(load).err()).collect();
+        if wrong.is_empty() { Ok(experiment) } else { Err(wrong) }
+    });
+    checked.map_err(|errors| {
         let rendered = read::render(&source, &errors, colour);
         Failure::invalid(format!("{} is not valid\n{}", file.display(), rendered.trim_end()))
     })

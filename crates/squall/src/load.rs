@@ -20,32 +20,25 @@ impl LoadOf {
 impl LoadSource for LoadOf {
     fn start(&self) -> Result<Box<dyn RunningLoad>, String> {
         let load = Load::start(self.plan.clone()).map_err(|error| error.to_string())?;
-        Ok(Box::new(Running { load, last: None }))
+        Ok(Box::new(Running(load)))
     }
 }
 
-struct Running {
-    load: Load,
-    /// What came at the end, to be handed over with the next call.
-    last: Option<Vec<load::Slice>>,
-}
+struct Running(Load);
 
 impl RunningLoad for Running {
     fn window(&mut self) -> LoadMetrics {
-        let reading = self.load.reading();
-        let metric = |(name, of): &(&str, fn(&load::Reading) -> Option<f64>)| {
-            Some(((*name).to_owned(), of(&reading)?))
-        };
-        load::METRICS.iter().filter_map(metric).collect()
+        let reading = self.0.reading();
+        load::METRICS.iter().filter_map(|(name, of)| Some(((*name).to_owned(), of(&reading)?))).collect()
     }
 
     fn slices(&mut self, origin: Instant) -> Vec<Slice> {
-        let slices = self.last.take().unwrap_or_else(|| self.load.take_slices());
-        slices.iter().map(|slice| translated(slice, origin)).collect()
+        self.0.take_slices().iter().map(|slice| translated(slice, origin)).collect()
     }
 
     fn stop(&mut self) {
-        self.last = Some(self.load.stop());
+        // What is left comes with the next slices.
+        self.0.end();
     }
 }
 

@@ -50,6 +50,22 @@ pub(crate) fn all(state: &State) -> Result<Vec<Held>, Failure> {
     Ok(held)
 }
 
+/// The undo logs of this very process, as they are on disk: name and bytes.
+pub(crate) fn own(state: &State) -> std::io::Result<Vec<(String, Vec<u8>)>> {
+    let me = process::own()?;
+    let is_mine = |bytes: &[u8]| undo_log::read(bytes).opened.is_some_and(|opened| opened.owner == me);
+    let mut logs = Vec::new();
+    for entry in std::fs::read_dir(state.undo_logs())?.flatten() {
+        let name = entry.file_name().to_string_lossy().strip_suffix(".undo").map(str::to_owned);
+        if let (Some(name), Ok(bytes)) = (name, std::fs::read(entry.path()))
+            && is_mine(&bytes)
+        {
+            logs.push((name, bytes));
+        }
+    }
+    Ok(logs)
+}
+
 fn describe(injection: String, contents: &undo_log::Contents) -> Held {
     let owed = contents.owed.iter().rev().map(|(_, undo)| undo.to_string()).collect();
     match &contents.opened {

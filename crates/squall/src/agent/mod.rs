@@ -50,7 +50,7 @@ fn serve(state: &State) -> Result<(), String> {
     state.prepare().map_err(in_folder)?;
     let mut warden = warden::start(state).map_err(|error| format!("could not start the warden: {error}"))?;
     let mut disk = Folder::open(state.undo_logs()).map_err(|error| error.to_string())?;
-    disk.set_mirror(Some(warden.mirror().map_err(|error| error.to_string())?));
+    disk.set_mirror(Some(warden.mirror()));
     let owner = process::own().map_err(|error| format!("could not identify this process: {error}"))?;
     let hands = Hands::new(LinuxMachine::new(), disk, owner, Timestamp::now).with_hook(crash_point::hook()?);
     let mut agent = AgentCore::new(hands, registry::FAULTS, warden.pid());

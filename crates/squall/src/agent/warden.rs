@@ -5,6 +5,7 @@
 //! nothing while it lives. It holds a pidfd of the agent, which cannot be mistaken for a later process.
 
 use crate::state::State;
+use crate::undo_logs;
 use jiff::Timestamp;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::{AsFd, OwnedFd};
@@ -17,7 +18,8 @@ use squall_model::protocol::Restored;
 use squall_model::step::{ProcessRef, Signal};
 use std::io::{self, Read, Write};
 use std::os::unix::net::UnixStream;
-use std::process::{Command, ExitCode, Stdio};
+use std::process::{Child, Command, ExitCode, Stdio};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 /// An agent that is silent for this long is not working: it is ended, and its injections are undone.
@@ -25,15 +27,35 @@ const SILENCE: Duration = Duration::from_secs(5);
 /// How often the agent says that it is alive.
 const BEAT: Duration = Duration::from_millis(500);
 
-/// The agent's end of the pipe.
+/// The agent's end of the pipe, and the process at its other end.
 pub(crate) struct Warden {
-    pid: u32,
-    pipe: UnixStream,
+    state: State,
+    child: Child,
+    pipe: Pipe,
     last_beat: Instant,
+}
+
+/// A pipe to whichever warden watches now.
+#[derive(Clone)]
+struct Pipe(Arc<Mutex<UnixStream>>);
+
+impl Write for Pipe {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().map_err(|_| io::Error::other("the pipe is in disorder"))?.write(bytes)
+    }
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// Starts a warden and waits until it watches.
 pub(crate) fn start(state: &State) -> io::Result<Warden> {
+    let (child, stream) = spawn(state)?;
+    let pipe = Pipe(Arc::new(Mutex::new(stream)));
+    Ok(Warden { state: state.clone(), child, pipe, last_beat: Instant::now() })
+}
+
+fn spawn(state: &State) -> io::Result<(Child, UnixStream)> {
     let me = process::own().map_err(io::Error::other)?;
     let (ours, theirs) = UnixStream::pair()?;
     let mut child = Command::new(std::env::current_exe()?)
@@ -51,26 +73,44 @@ pub(crate) fn start(state: &State) -> io::Result<Warden> {
         .map_err(|error| io::Error::other(format!("it did not begin to watch: {error}")))?;
     // A warden that cannot keep up must never hold up an undo: it then lives by the logs on disk.
     ours.set_write_timeout(Some(Duration::from_millis(250)))?;
-    Ok(Warden { pid: child.id(), pipe: ours, last_beat: Instant::now() })
+    Ok((child, ours))
 }
 
 impl Warden {
     pub(crate) fn pid(&self) -> u32 {
-        self.pid
+        self.child.id()
     }
 
-    /// Says that the agent is alive, now and then. A warden that is gone is missed by nobody but a dying agent, and
-    /// for that the logs remain.
+    /// Says now and then that the agent is alive, and puts a new warden in the place of one that is gone.
     pub(crate) fn beat(&mut self) {
-        if self.last_beat.elapsed() >= BEAT {
-            self.last_beat = Instant::now();
-            let _ = self.pipe.write_all(b"beat\n");
+        if self.last_beat.elapsed() < BEAT {
+            return;
         }
+        self.last_beat = Instant::now();
+        if matches!(self.child.try_wait(), Ok(Some(_))) {
+            // Until it succeeds the logs on disk are what there is, and the next beat tries again.
+            let _ = self.replace();
+        }
+        let _ = self.pipe.write_all(b"beat\n");
+    }
+
+    /// Starts another warden and tells it what the logs on disk say, which its predecessor knew.
+    fn replace(&mut self) -> io::Result<()> {
+        let (child, stream) = spawn(&self.state)?;
+        self.child = child;
+        if let Ok(mut pipe) = self.pipe.0.lock() {
+            *pipe = stream;
+        }
+        let mut mirror = MirrorWriter::new(self.pipe.clone());
+        for (name, bytes) in undo_logs::own(&self.state)? {
+            bytes.split_inclusive(|byte| *byte == b'\n').for_each(|line| mirror.appended(&name, line));
+        }
+        Ok(())
     }
 
     /// Receives every line of the undo logs.
-    pub(crate) fn mirror(&self) -> io::Result<Box<dyn Mirror>> {
-        Ok(Box::new(MirrorWriter::new(self.pipe.try_clone()?)))
+    pub(crate) fn mirror(&self) -> Box<dyn Mirror> {
+        Box::new(MirrorWriter::new(self.pipe.clone()))
     }
 }
 

@@ -40,6 +40,8 @@ pub(crate) struct Options {
 /// What this machine lets the demo do.
 struct Stage {
     experiment: (&'static str, &'static str),
+    /// The experiment's variable that says where the ledger is, and how it is found.
+    ledger: (&'static str, fn(&Shop) -> Option<String>),
     with_network: bool,
     what_happens: &'static str,
 }
@@ -77,7 +79,7 @@ impl Options {
         let file = self.output.join(name);
         std::fs::write(&file, text)?;
         let report = self.output.join(format!("{label}.html"));
-        let carried = run::carry_out_file(&file, variables(shop), &report)?;
+        let carried = run::carry_out_file(&file, variables(shop, stage), &report)?;
         if carried.interrupted {
             return Err(Failure::failed("the demo was stopped; everything was put back"));
         }
@@ -88,24 +90,28 @@ impl Options {
 /// Chooses what can be shown here: a fault of the network where that is possible, a hanging process everywhere else.
 fn set_stage(host: &HostFacts) -> Stage {
     let with_network = host.privileges.contains(&Privilege::NetAdmin) && network::is_possible();
-    let (experiment, what_happens) = if with_network && host.has(Feature::PacketFilter) {
-        (EXPERIMENTS[1], "the network drops everything between payment and the ledger for 5 seconds")
+    let namespace: (_, fn(&Shop) -> _) = ("ledger_namespace", |shop| shop.namespace(Service::Ledger));
+    let pid: (_, fn(&Shop) -> _) =
+        ("ledger_pid", |shop| shop.pid(Service::Ledger).map(|pid| pid.to_string()));
+    let (experiment, ledger, what_happens) = if with_network && host.has(Feature::PacketFilter) {
+        (
+            EXPERIMENTS[1],
+            namespace,
+            "the network drops everything between payment and the ledger for 9 seconds",
+        )
     } else if with_network && host.has(Feature::Netem) {
-        (EXPERIMENTS[2], "the ledger answers 150 ms later for 5 seconds")
+        (EXPERIMENTS[2], namespace, "the ledger answers 150 ms later for 9 seconds")
     } else {
-        (EXPERIMENTS[0], "the ledger hangs for 5 seconds")
+        (EXPERIMENTS[0], pid, "the ledger hangs for 9 seconds")
     };
-    Stage { experiment, with_network, what_happens }
+    Stage { experiment, ledger, with_network, what_happens }
 }
 
-/// What the experiments need to know about this shop.
-fn variables(shop: &Shop) -> Vec<String> {
-    let mut variables = vec![format!("gateway={}", shop.address(Service::Gateway))];
-    variables.extend(match shop.namespace(Service::Ledger) {
-        Some(namespace) => vec![format!("ledger_namespace={namespace}")],
-        None => shop.pid(Service::Ledger).map(|pid| format!("ledger_pid={pid}")).into_iter().collect(),
-    });
-    variables
+/// What the experiment needs to know about this shop.
+fn variables(shop: &Shop, stage: &Stage) -> Vec<String> {
+    let (name, of) = stage.ledger;
+    let ledger = of(shop).map(|value| format!("{name}={value}"));
+    ledger.into_iter().chain([format!("gateway={}", shop.address(Service::Gateway))]).collect()
 }
 
 fn introduce(shop: &Shop, stage: &Stage) {
