@@ -21,7 +21,8 @@
 //! - a step is applied only after its undo is on disk;
 //! - a log is removed only after all its steps were put back and seen to be;
 //! - a step that is put back is noted before the one before it is put back, since the two may hang together;
-//! - a log that cannot be written stops no undo, and a torn line spoils no other line;
+//! - a log that cannot be written stops no undo, and a torn line spoils no other line (should the process die in that
+//!   very undo, the next owner looks at its steps again, and may take one that hangs on another for residue);
 //! - a step that could not be put back stays owed: it is reported as residue each time, and may be tried again.
 
 mod plan;
@@ -30,7 +31,7 @@ mod recover;
 use crate::crash::{self, Hook, Point};
 use jiff::Timestamp;
 use squall_model::facts::{Scope, Subject};
-use squall_model::machine::{Leftover, Machine};
+use squall_model::machine::{Leftover, Machine, MachineError};
 use squall_model::plan::PlannedInjection;
 use squall_model::protocol::{CallError, CallErrorKind, Restored};
 use squall_model::step::{Claim, ProcessRef, Step};
@@ -39,6 +40,9 @@ use squall_model::undo::{Evidence, Reverted, Undo};
 use squall_model::undo_log::{self, Disk, LogError, Opened, UndoLog};
 use squall_model::units::Duration;
 use std::collections::{BTreeMap, BTreeSet};
+
+/// How often a revert that fails is tried at once. Each later call tries anew.
+const REVERT_TRIES: u32 = 3;
 
 /// The privileged half of the engine, on one host. See the module for what it does.
 pub struct Hands<M, D> {
@@ -306,7 +310,7 @@ impl<M: Machine, D: Disk> Hands<M, D> {
     /// Puts one step back; whether it is as it was.
     fn put_back_step(&mut self, log: &mut Notes, index: usize, undo: &Undo, restored: &mut Restored) -> bool {
         (self.hook)(Point::BeforeRevert);
-        let outcome = self.machine.revert(undo);
+        let outcome = self.revert_with_patience(undo);
         (self.hook)(Point::AfterRevert);
         match outcome {
             Ok(outcome) => {
@@ -323,6 +327,19 @@ impl<M: Machine, D: Disk> Hands<M, D> {
                 false
             }
         }
+    }
+
+    /// Tries again at once where a revert fails, since the steps before it are put back whatever comes of it, and may
+    /// take from it what it hangs on.
+    fn revert_with_patience(&mut self, undo: &Undo) -> Result<Reverted, MachineError> {
+        let mut outcome = self.machine.revert(undo);
+        for _ in 1..REVERT_TRIES {
+            if outcome.is_ok() {
+                break;
+            }
+            outcome = self.machine.revert(undo);
+        }
+        outcome
     }
 
     /// Removes the log of an injection that is put back. A log that stays is tried again at the next call, and is

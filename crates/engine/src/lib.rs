@@ -17,6 +17,8 @@ mod method;
 mod record;
 mod restore;
 pub mod run;
+#[cfg(test)]
+mod sim;
 pub mod suite;
 #[cfg(test)]
 mod testing;

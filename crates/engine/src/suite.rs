@@ -32,7 +32,8 @@ pub struct Trial {
     pub reversible: bool,
     /// Whether the change carries Squall's mark, so that `leftovers` finds it.
     pub marked: bool,
-    /// Makes the target vanish, where that can be done.
+    /// Makes the target vanish, where that can be done, best with another in its place that could be mistaken for it.
+    /// `look` then looks at that.
     pub destroy: Option<Deed>,
     /// Changes the very thing that the step changed, as somebody else would, where that can be done.
     pub meddle: Option<Deed>,
@@ -82,7 +83,7 @@ pub fn check<M: Machine>(machine: &mut M, samples: &mut [Sample<M>]) -> Vec<Brok
 }
 
 /// How many laws there are.
-const LAWS: usize = 10;
+const LAWS: usize = 11;
 
 type Law<'m, M> = fn(&mut Bench<'m, M>) -> Result<(), String>;
 
@@ -96,6 +97,7 @@ fn laws<'m, M: Machine>() -> [(&'static str, Law<'m, M>); LAWS] {
         ("one revert is enough for an apply that ran twice", Bench::apply_twice),
         ("a revert tolerates that the target is gone", Bench::target_gone),
         ("a revert leaves alone what somebody else changed", Bench::somebody_else),
+        ("an apply does not overwrite what was changed after its capture", Bench::overtaken),
         ("what an apply makes carries a mark, and nothing does after the revert", Bench::marks_are_found),
         ("what carries a mark can be removed without a log", Bench::marks_are_removed),
     ]
@@ -161,11 +163,12 @@ impl<M: Machine> Bench<'_, M> {
 
     fn target_gone(&mut self) -> Result<(), String> {
         let undo = self.capture_and_apply()?;
-        if let Some(mut destroy) = self.trial.destroy.take() {
-            destroy();
-        }
+        let Some(mut destroy) = self.trial.destroy.take() else { return self.revert_well(&undo) };
+        destroy();
+        let left = (self.trial.look)();
         self.revert_well(&undo)?;
-        self.revert_well(&undo)
+        self.revert_well(&undo)?;
+        same("the revert", &left, &(self.trial.look)())
     }
 
     fn somebody_else(&mut self) -> Result<(), String> {
@@ -175,6 +178,17 @@ impl<M: Machine> Bench<'_, M> {
         let theirs = (self.trial.look)();
         self.machine.revert(&undo).map_err(failed("the revert"))?;
         same("the revert", &theirs, &(self.trial.look)())
+    }
+
+    fn overtaken(&mut self) -> Result<(), String> {
+        let undo = self.capture()?;
+        let Some(mut meddle) = self.trial.meddle.take() else { return Ok(()) };
+        meddle();
+        let theirs = (self.trial.look)();
+        // Refused or not: in the end it must be as the other one left it.
+        let _ = self.apply(&undo)?;
+        self.machine.revert(&undo).map_err(failed("the revert"))?;
+        same("apply and revert together", &theirs, &(self.trial.look)())
     }
 
     fn marks_are_found(&mut self) -> Result<(), String> {

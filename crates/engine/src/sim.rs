@@ -1,0 +1,20 @@
+//! The simulator: the real hands, agent and recovery on a model of a host, under a seed, dying at every instant.
+//!
+//! [`systematic`] goes through every kind of step, kills the agent at every instant, kills the recovery at every
+//! instant of its own, and recovers again. [`random`] lets several agents, wardens and recoverers, other people, full
+//! disks, failing kernels and power cuts act at once, thousands of seeds a second. [`mutants`] breaks Squall on
+//! purpose and sees that the simulator notices.
+//!
+//! A failing seed is printed with everything that happened in it. `SQUALL_SIM_SEED=N cargo test -p squall-engine sim`
+//! replays it; `SQUALL_SIM_SEEDS=N` sets how many seeds are tried.
+
+mod actor;
+mod disk;
+mod faults;
+mod laws;
+mod machine;
+mod mutants;
+mod random;
+mod suite;
+mod systematic;
+mod world;

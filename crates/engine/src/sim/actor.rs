@@ -1,0 +1,82 @@
+//! Squall's processes in the simulation: agents, and recoverers (a warden, `squall recover`, a boot).
+
+use super::disk::ModelDisk;
+use super::faults::FAULTS;
+use super::machine::ModelMachine;
+use super::world::{Door, Role, Shared};
+use crate::agent::AgentCore;
+use crate::hands::Hands;
+use jiff::Timestamp;
+use squall_model::plan::PlannedInjection;
+use squall_model::protocol::{Answer, Call, CallError, Request, Restored, VERSION};
+use squall_model::units::Duration;
+
+/// The lease of every agent.
+pub(super) const LEASE: Duration = Duration::seconds(5);
+
+type ModelHands = Hands<ModelMachine, ModelDisk>;
+
+/// New hands in a process of their own.
+pub(super) fn hands(world: &Shared, name: &str) -> (u32, ModelHands) {
+    let owner = world.lock().spawn(name, Role::Squall);
+    let pid = owner.pid;
+    let door = Door::new(world, pid);
+    let hands =
+        Hands::new(ModelMachine(door.clone()), ModelDisk(door.clone()), owner, || Timestamp::UNIX_EPOCH);
+    (pid, hands.with_hook(door.hook()))
+}
+
+/// An agent with what its brain knows of it.
+pub(super) struct Agent {
+    pub pid: u32,
+    pub core: AgentCore<ModelMachine, ModelDisk>,
+    /// What was planned last.
+    pub planned: Vec<PlannedInjection>,
+    /// What was put back on its start.
+    pub recovered: Vec<Restored>,
+    calls: u64,
+    world: Shared,
+}
+
+impl Agent {
+    /// Starts one and says hello.
+    pub(super) fn start(world: &Shared, run: &str) -> Self {
+        let (pid, hands) = hands(world, "agent");
+        let core = AgentCore::new(hands, FAULTS, 0);
+        let mut agent =
+            Self { pid, core, planned: Vec::new(), recovered: Vec::new(), calls: 0, world: world.clone() };
+        if let Ok(Answer::Hello { recovered, .. }) =
+            agent.call(Call::Hello { version: VERSION, run: run.into(), lease: LEASE })
+        {
+            agent.recovered = recovered;
+        }
+        agent
+    }
+
+    pub(super) fn call(&mut self, call: Call) -> Result<Answer, CallError> {
+        self.calls += 1;
+        let now = self.world.lock().now;
+        let response = self.core.handle(now, Request { number: self.calls, call });
+        assert_eq!(response.number, self.calls, "an answer bears the number of its call");
+        response.answer
+    }
+
+    pub(super) fn is_alive(&self) -> bool {
+        self.world.lock().is_alive(self.pid)
+    }
+
+    /// The brain is gone: puts everything back and exits.
+    pub(super) fn end(mut self) -> Vec<Restored> {
+        let restored = self.core.stream_ended();
+        self.world.lock().kill(self.pid);
+        restored
+    }
+}
+
+/// A process that recovers and exits.
+pub(super) fn recover(world: &Shared, name: &str) -> Vec<Restored> {
+    let (pid, mut hands) = hands(world, name);
+    let restored = hands.recover().unwrap_or_default();
+    world.lock().kill(pid);
+    restored
+}

@@ -1,0 +1,108 @@
+//! A disk that keeps only what was synced, tears what is being written when the power or the process dies, and runs
+//! full.
+
+use super::world::{Door, LogFile, Mutant};
+use squall_model::undo_log::{Disk, LogError, Record};
+
+/// The folder of undo logs as one process sees it.
+pub(super) struct ModelDisk(pub Door);
+
+fn error(deed: &'static str, name: &str, cause: &str) -> LogError {
+    LogError::Disk { deed, name: name.to_owned(), cause: cause.to_owned() }
+}
+
+fn dead(deed: &'static str, name: &str) -> LogError {
+    error(deed, name, "the process is dead")
+}
+
+impl Disk for ModelDisk {
+    fn create(&mut self, name: &str) -> Result<(), LogError> {
+        let mut world = self.0.enter().ok_or_else(|| dead("create", name))?;
+        if world.logs.contains_key(name) {
+            return Err(error("create", name, "it exists"));
+        }
+        // A full disk may still take a name, or not.
+        if world.weather.full && world.dice.bool() {
+            return Err(error("create", name, "no space left on device"));
+        }
+        let holder = Some(self.0.pid);
+        world.logs.insert(name.to_owned(), LogFile { holder, ..LogFile::default() });
+        Ok(())
+    }
+
+    fn append(&mut self, name: &str, bytes: &[u8]) -> Result<(), LogError> {
+        let mut world = self.0.enter().ok_or_else(|| dead("write", name))?;
+        let mutant = world.weather.mutant;
+        let is_full = world.weather.full;
+        let written = if is_full { world.dice.usize(0..=bytes.len()) } else { bytes.len() };
+        // If the process dies within the call, any part may have been written, and nothing was synced.
+        let torn = world.dice.usize(0..=bytes.len());
+        let survives = world.survives(self.0.pid, "append");
+        let Some(log) = world.logs.get_mut(name) else {
+            return Err(error("write", name, "it was removed"));
+        };
+        if !survives {
+            log.bytes.extend_from_slice(&bytes[..torn]);
+            return Err(dead("write", name));
+        }
+        log.bytes.extend_from_slice(&bytes[..written]);
+        if is_full {
+            world.lost_notes += 1;
+            return Err(error("write", name, "no space left on device"));
+        }
+        if mutant != Some(Mutant::NoSync) {
+            log.synced = log.bytes.len();
+        }
+        Ok(())
+    }
+
+    fn read(&mut self, name: &str) -> Result<Vec<u8>, LogError> {
+        let world = self.0.enter().ok_or_else(|| dead("read", name))?;
+        let log = world.logs.get(name).ok_or_else(|| error("read", name, "no such file"))?;
+        if world.weather.mutant == Some(Mutant::ForwardOrder) {
+            return Ok(with_intents_reversed(&log.bytes));
+        }
+        Ok(log.bytes.clone())
+    }
+
+    fn remove(&mut self, name: &str) -> Result<(), LogError> {
+        let mut world = self.0.enter().ok_or_else(|| dead("remove", name))?;
+        match world.logs.get(name).map(|log| log.holder) {
+            Some(holder) if holder != Some(self.0.pid) => {
+                world.violation(format!("process {} removed log {name}, held by {holder:?}", self.0.pid));
+            }
+            _ => {}
+        }
+        world.remove_log(name);
+        Ok(())
+    }
+
+    fn list(&mut self) -> Result<Vec<String>, LogError> {
+        let world = self.0.enter().ok_or_else(|| dead("list", "folder"))?;
+        Ok(world.logs.keys().cloned().collect())
+    }
+
+    fn take_over(&mut self, name: &str) -> Result<(), LogError> {
+        let mut world = self.0.enter().ok_or_else(|| dead("take over", name))?;
+        let ignores_locks = world.weather.mutant == Some(Mutant::IgnoreLocks);
+        let pid = self.0.pid;
+        let log = world.logs.get_mut(name).ok_or_else(|| error("take over", name, "no such file"))?;
+        if log.holder.is_some_and(|holder| holder != pid) && !ignores_locks {
+            return Err(LogError::Held { name: name.to_owned() });
+        }
+        log.holder = Some(pid);
+        Ok(())
+    }
+}
+
+/// The lines of a log with those that hold an undo in reverse order, which makes recovery undo in the wrong one.
+fn with_intents_reversed(bytes: &[u8]) -> Vec<u8> {
+    let is_intent = |line: &&[u8]| {
+        let json = line.get(9..).unwrap_or_default();
+        matches!(serde_json::from_slice(json), Ok(Record::Intend { .. }))
+    };
+    let lines: Vec<&[u8]> = bytes.split_inclusive(|byte| *byte == b'\n').collect();
+    let (intents, others): (Vec<&[u8]>, Vec<&[u8]>) = lines.into_iter().partition(is_intent);
+    let header = others.iter().take(1).copied();
+    header.chain(intents.into_iter().rev()).chain(others.iter().skip(1).copied()).flatten().copied().collect()
+}

@@ -1,0 +1,155 @@
+//! Faults of the simulator: one for each kind of step, and some of several steps.
+
+use crate::agent::Faults;
+use serde_json::{Value as Json, json};
+use squall_model::facts::{Facts, Feature, NetworkFacts, Privilege, Scope, Subject};
+use squall_model::fault::{Fault, PlanError, of};
+use squall_model::step::{
+    Denial, Direction, FileValueStep, PacketFilter, PacketFilterStep, PacketRule, QdiscStep, Shape, Signal,
+    SignalStep, Step, Work, WorkerStep,
+};
+use squall_model::target::{Mode, ProcessSelector, Selection, Target};
+use squall_model::units::{Duration, Rate, Share, Size};
+
+use super::world::{BANKED, SELECTOR};
+use std::collections::BTreeMap;
+
+/// All of them.
+pub(super) static FAULTS: Faults = &[
+    &of::<Queue>(),
+    &of::<Filter>(),
+    &of::<Pause>(),
+    &of::<Kill>(),
+    &of::<Value>(),
+    &of::<Button>(),
+    &of::<Governor>(),
+    &of::<Load>(),
+    &of::<Everything>(),
+];
+
+/// Each fault with a target and parameters that suit it.
+pub(super) fn samples() -> Vec<(&'static str, Target, Json)> {
+    let process = |name: &str| {
+        Target::Process(ProcessSelector { name: Some(name.into()), ..ProcessSelector::default() })
+    };
+    vec![
+        ("sim.queue", Target::Netns("shop".into()), json!({})),
+        ("sim.queue", Target::Netns("db".into()), json!({})),
+        ("sim.filter", Target::Netns("shop".into()), json!({})),
+        ("sim.pause", process("postgres"), json!({})),
+        ("sim.pause", process("payment"), json!({})),
+        ("sim.kill", process("ledger"), json!({})),
+        ("sim.value", Target::Host(true), json!({"path": "/proc/sys/vm/swappiness"})),
+        ("sim.value", Target::Host(true), json!({"path": "/proc/sys/net/backlog"})),
+        ("sim.button", Target::Host(true), json!({})),
+        ("sim.governor", Target::Host(true), json!({})),
+        ("sim.load", Target::Host(true), json!({})),
+        ("sim.everything", Target::Netns("shop".into()), json!({})),
+    ]
+}
+
+/// A target of which every match is struck.
+pub(super) fn all_of(target: Target) -> Selection {
+    Selection { target, mode: Mode::All, value: None, optional: false }
+}
+
+/// Parameters by name.
+type With = BTreeMap<String, String>;
+
+/// Declares a fault in one line.
+macro_rules! fault {
+    ($type:ident, $name:literal, $scope:ident, $privileges:expr, $plan:expr) => {
+        struct $type;
+        impl Fault for $type {
+            const NAME: &'static str = $name;
+            const SUMMARY: &'static str = "a fault of the simulator";
+            const EXAMPLE: &'static str = "";
+            const SCOPE: Scope = Scope::$scope;
+            const PRIVILEGES: &'static [Privilege] = $privileges;
+            const FEATURES: &'static [Feature] = &[];
+            type Parameters = With;
+            fn plan(parameters: &With, facts: &Facts) -> Result<Vec<Step>, PlanError> {
+                let plan: fn(&With, &Facts) -> Vec<Step> = $plan;
+                Ok(plan(parameters, facts))
+            }
+        }
+    };
+}
+
+fault!(Queue, "sim.queue", Network, &[Privilege::NetAdmin], |_, facts| {
+    let network = network(facts);
+    (0..network.links.len()).map(|position| queue(network, position)).collect()
+});
+fault!(Filter, "sim.filter", Network, &[Privilege::NetAdmin], |_, facts| vec![filter(facts)]);
+fault!(Pause, "sim.pause", Process, &[Privilege::Kill], |_, facts| vec![signal(facts, Signal::Stop)]);
+fault!(Kill, "sim.kill", Process, &[Privilege::Kill], |_, facts| vec![signal(facts, Signal::Kill)]);
+fault!(Value, "sim.value", Resource, &[], |with, _| vec![value(&with["path"], "7", true)]);
+fault!(Button, "sim.button", Resource, &[], |_, _| { vec![value("/proc/sys/vm/drop_caches", "3", false)] });
+fault!(Governor, "sim.governor", Resource, &[], |_, _| {
+    vec![value(SELECTOR, "wild", true), value(BANKED, "9", true)]
+});
+fault!(Load, "sim.load", Resource, &[], |_, facts| vec![load(facts)]);
+fault!(Everything, "sim.everything", Network, &[Privilege::NetAdmin], |_, facts| {
+    vec![
+        value(SELECTOR, "wild", true),
+        queue(network(facts), 1),
+        filter(facts),
+        load(facts),
+        value(BANKED, "9", true),
+    ]
+});
+
+fn network(facts: &Facts) -> &NetworkFacts {
+    match &facts.subject {
+        Subject::Network(network) => network,
+        other => panic!("a network fault was given {other:?}"),
+    }
+}
+
+fn queue(network: &NetworkFacts, position: usize) -> Step {
+    Step::Qdisc(QdiscStep {
+        namespace: network.namespace.clone(),
+        link: network.links[position].link.clone(),
+        shape: Shape::Bandwidth {
+            rate: Rate { bits_per_second: 1_000_000 },
+            burst: Size(1 << 15),
+            queue: Duration::milliseconds(50),
+        },
+        only: Vec::new(),
+        except: Vec::new(),
+    })
+}
+
+fn filter(facts: &Facts) -> Step {
+    Step::PacketFilter(PacketFilterStep {
+        namespace: network(facts).namespace.clone(),
+        table: format!("squall_{}", facts.injection),
+        links: Vec::new(),
+        rules: vec![PacketRule {
+            direction: Direction::In,
+            filter: PacketFilter::default(),
+            probability: Share::WHOLE,
+            denial: Denial::Drop,
+        }],
+        except: Vec::new(),
+    })
+}
+
+fn signal(facts: &Facts, signal: Signal) -> Step {
+    match &facts.subject {
+        Subject::Process(process) => Step::Signal(SignalStep { process: process.process.clone(), signal }),
+        other => panic!("a process fault was given {other:?}"),
+    }
+}
+
+fn value(path: &str, value: &str, restore: bool) -> Step {
+    Step::FileValue(FileValueStep { path: path.into(), value: value.into(), restore })
+}
+
+fn load(facts: &Facts) -> Step {
+    Step::Worker(WorkerStep {
+        mark: facts.injection.clone(),
+        work: Work::CpuLoad { percent: Share::WHOLE, cores: 1 },
+        cgroups: Vec::new(),
+    })
+}
