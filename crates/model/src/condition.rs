@@ -295,7 +295,7 @@ impl Comparison {
 
     fn of_numbers(self, left: f64, right: f64) -> bool {
         // `5%` and `0.05` are a rounding error apart and mean the same.
-        let equal = left == right || (left - right).abs() <= 1e-12 * left.abs().max(right.abs());
+        let equal = (left - right).abs() <= 1e-12 * left.abs().max(right.abs()).min(f64::MAX);
         match self {
             Self::Less => left < right && !equal,
             Self::LessOrEqual => left < right || equal,

@@ -1,5 +1,7 @@
 //! Experiment files, good and bad: what is read from them, and what is said about mistakes.
 
+#![allow(clippy::panic, clippy::unwrap_used, reason = "this is a test")]
+
 mod catalog;
 
 use catalog::Small;

@@ -119,15 +119,14 @@ impl Reader<'_> {
         let mut fields = self.fields(root, "an experiment")?;
         fields.get("apiVersion");
         fields.get("kind");
-        let name = match fields.get("name") {
-            Some(node) => self.name(node, "`name`"),
-            None => {
-                self.error(
-                    ReadError::at(fields.key_place("kind"), "`name` is missing")
-                        .help("such as `name: payment-survives-a-slow-database`"),
-                );
-                None
-            }
+        let name = if let Some(node) = fields.get("name") {
+            self.name(node, "`name`")
+        } else {
+            self.error(
+                ReadError::at(fields.key_place("kind"), "`name` is missing")
+                    .help("such as `name: payment-survives-a-slow-database`"),
+            );
+            None
         };
         let hypothesis =
             fields.get("hypothesis").and_then(|node| self.value::<String>(node)).unwrap_or_default();
@@ -178,12 +177,11 @@ impl Reader<'_> {
 
     /// A list of words; one word alone will do.
     fn names(&mut self, node: &Node, what: &str) -> Vec<String> {
-        match &node.content {
-            Content::Text(_) => self.name(node, what).into_iter().collect(),
-            _ => {
-                let items = self.list(node, what);
-                items.iter().filter_map(|item| self.name(item, what)).collect()
-            }
+        if let Content::Text(_) = &node.content {
+            self.name(node, what).into_iter().collect()
+        } else {
+            let items = self.list(node, what);
+            items.iter().filter_map(|item| self.name(item, what)).collect()
         }
     }
 
@@ -248,13 +246,12 @@ impl Reader<'_> {
     fn load(&mut self, key: &Key, node: &Node) -> Option<Load> {
         let kinds: Vec<&'static str> = self.catalog.loads().iter().map(|load| load.name()).collect();
         let mut fields = self.fields(node, "a load")?;
-        let rate = match fields.get("rate") {
-            Some(node) => self.value::<Frequency>(node),
-            None => {
-                let message = format!("`rate` is missing: how often `{}` sends", key.name);
-                self.error(ReadError::at(key.place, message).help("such as `rate: 50/s`"));
-                None
-            }
+        let rate = if let Some(node) = fields.get("rate") {
+            self.value::<Frequency>(node)
+        } else {
+            let message = format!("`rate` is missing: how often `{}` sends", key.name);
+            self.error(ReadError::at(key.place, message).help("such as `rate: 50/s`"));
+            None
         };
         let timeout = self.positive(fields.get("timeout"), DEFAULT_TIMEOUT);
         let window = self.positive(fields.get("window"), DEFAULT_WINDOW);
@@ -421,10 +418,10 @@ impl Reader<'_> {
         let services = fields.get("services").map_or_else(Vec::new, |node| self.names(node, "`services`"));
         let targets_node = fields.get("targets");
         let targets = targets_node.and_then(|node| self.value::<crate::units::Share>(node));
-        if let (Some(node), Some(share)) = (targets_node, targets) {
-            if share.fraction() <= 0.0 {
-                self.error(ReadError::at(node.place, "no target at all may be struck with this limit"));
-            }
+        if let (Some(node), Some(share)) = (targets_node, targets)
+            && share.fraction() <= 0.0
+        {
+            self.error(ReadError::at(node.place, "no target at all may be struck with this limit"));
         }
         let duration = match fields.get("duration") {
             Some(node) => self.positive(Some(node), Duration::default()),

@@ -222,7 +222,9 @@ impl Reader<'_> {
     fn repeat(&mut self, fields: &mut Fields<'_>) -> usize {
         let Some(node) = fields.get("repeat") else { return 1 };
         match node.content {
-            Content::Integer(times) if (1..=MAX_STRIKES as i64).contains(&times) => times as usize,
+            Content::Integer(times) if (1..=MAX_STRIKES as u64).contains(&times.cast_unsigned()) => {
+                times as usize
+            }
             _ => {
                 let message = format!("`repeat` is a whole number between 1 and {MAX_STRIKES}");
                 self.error(ReadError::at(node.place, message));
@@ -271,25 +273,21 @@ impl Reader<'_> {
             Some(node) => self.lasts(node),
             None => Some(lasts.unwrap_or(DEFAULT_LASTS)),
         };
-        let fault = match name {
-            Some(node) => self.fault_name(node),
-            None => {
-                self.error(
-                    ReadError::at(node.place, "`fault` is missing").help("`squall faults` lists them"),
-                );
-                None
-            }
+        let fault = if let Some(node) = name {
+            self.fault_name(node)
+        } else {
+            self.error(ReadError::at(node.place, "`fault` is missing").help("`squall faults` lists them"));
+            None
         };
-        let selection = match target {
-            Some(target) => self.selection(target, choices),
-            None => {
-                let message = "`target` is missing: nothing is struck that was not named";
-                let error = ReadError::at(fields.key_place("fault"), message).label("on what?").help(
-                    "such as `target: {process: {name: postgres}}`, `{interface: eth0}` or `{host: true}`",
-                );
-                self.error(error);
-                None
-            }
+        let selection = if let Some(target) = target {
+            self.selection(target, choices)
+        } else {
+            let message = "`target` is missing: nothing is struck that was not named";
+            let error = ReadError::at(fields.key_place("fault"), message)
+                .label("on what?")
+                .help("such as `target: {process: {name: postgres}}`, `{interface: eth0}` or `{host: true}`");
+            self.error(error);
+            None
         };
         if let (Some(fault), Some(selection), Some(target)) = (&fault, &selection, target) {
             self.fits(fault, selection, target);
@@ -328,7 +326,7 @@ impl Reader<'_> {
 
     /// Whether the fault can act on such a target at all.
     fn fits(&mut self, fault: &str, selection: &Selection, node: &Node) {
-        let Some(scope) = self.catalog.fault(fault).map(|fault| fault.scope()) else { return };
+        let Some(scope) = self.catalog.fault(fault).map(crate::fault::AnyFault::scope) else { return };
         let (can, words) = match scope {
             Scope::Process => {
                 (matches!(selection.target, Target::Process(_)), "processes: `{process: {name: …}}`")
@@ -501,7 +499,7 @@ impl Reader<'_> {
             return None;
         };
         let steps = match ramp.get("steps").map(|node| (&node.content, node.place)) {
-            Some((Content::Integer(steps), _)) if (2..=MAX_STEPS as i64).contains(steps) => {
+            Some((Content::Integer(steps), _)) if (2..=MAX_STEPS).contains(&steps.cast_unsigned()) => {
                 Some(*steps as usize)
             }
             Some((_, place)) => {

@@ -214,7 +214,7 @@ impl Scope<'_> {
             }
             let overridden = is_overridden(&key.name, overrides);
             let value = if node.get("env").is_some() {
-                self.from_environment(&key.name, &node, overridden, overrides)
+                self.take_from_environment(&key.name, &node, overridden, overrides)
             } else {
                 Ok(node)
             };
@@ -227,7 +227,7 @@ impl Scope<'_> {
         }
     }
 
-    fn from_environment(
+    fn take_from_environment(
         &mut self,
         name: &str,
         node: &Node,
@@ -360,10 +360,14 @@ impl Scope<'_> {
                 }
             }
             Content::List(items) => {
-                items.iter_mut().for_each(|item| self.put_in(item, level + 1, chain, errors))
+                for item in items {
+                    self.put_in(item, level + 1, chain, errors);
+                }
             }
             Content::Map(entries) => {
-                entries.iter_mut().for_each(|(_, node)| self.put_in(node, level + 1, chain, errors));
+                for (_, node) in entries {
+                    self.put_in(node, level + 1, chain, errors);
+                }
             }
             _ => {}
         }
@@ -473,6 +477,7 @@ fn literal(text: &str, place: Place) -> Result<Node, ReadError> {
 mod tests {
     use super::*;
     use serde_json::json;
+    use std::fmt::Write;
 
     fn with(
         text: &str,
@@ -565,26 +570,25 @@ mod tests {
         let mut bomb = "variables:\n  a0: xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx\n".to_owned();
         for level in 1..40 {
             let before = level - 1;
-            bomb.push_str(&format!("  a{level}: \"${{a{before}}}${{a{before}}}\"\n"));
+            write!(bomb, "  a{level}: \"${{a{before}}}${{a{before}}}\"\n").unwrap();
         }
         assert!(with(&bomb, &[], &[]).is_err());
         let mut lists = "variables:\n  a0: [1, 2, 3]\n".to_owned();
         for level in 1..20 {
             let before = level - 1;
-            lists.push_str(&format!(
-                "  a{level}: [\"${{a{before}}}\", \"${{a{before}}}\", \"${{a{before}}}\"]\n"
-            ));
+            write!(lists, "  a{level}: [\"${{a{before}}}\", \"${{a{before}}}\", \"${{a{before}}}\"]\n")
+                .unwrap();
         }
         assert!(with(&lists, &[], &[]).unwrap_err().contains("more than 100000 values"));
         let mut chain = "variables:\n  a0: x\n".to_owned();
         for level in 1..5000 {
-            chain.push_str(&format!("  a{level}: \"${{a{}}}\"\n", level - 1));
+            write!(chain, "  a{level}: \"${{a{}}}\"\n", level - 1).unwrap();
         }
         let reversed = chain.replace("a0: x", "a0: \"${a4999}\"");
         assert!(with(&reversed, &[], &[]).is_err());
         let mut deep = "variables:\n  a0: [1]\n".to_owned();
         for level in 1..80 {
-            deep.push_str(&format!("  a{level}: [\"${{a{}}}\"]\n", level - 1));
+            write!(deep, "  a{level}: [\"${{a{}}}\"]\n", level - 1).unwrap();
         }
         assert!(with(&deep, &[], &[]).is_err());
     }

@@ -7,7 +7,6 @@ use super::tree::{Budget, Entries, depth, weight};
 use super::{MAX_DEPTH, ReadError, scalar};
 use crate::node::{Content, Key, Node, Place};
 use saphyr_parser::{Event, Parser, ScalarStyle, ScanError, Span, Tag};
-use std::borrow::Cow;
 use std::collections::HashMap;
 
 /// Reads one document; nothing at all is `Null`.
@@ -104,15 +103,15 @@ impl<'t> Builder<'t> {
                 }
             }
             Event::Scalar(value, style, anchor, tag) => {
-                self.scalar(&value, style, anchor, tag.as_deref(), place)?
+                self.scalar(&value, style, anchor, tag.as_deref(), place)?;
             }
             Event::Alias(id) => self.alias(id, place)?,
             Event::SequenceStart(anchor, tag) => {
-                self.refuse_tag(tag.as_deref(), "seq", place)?;
+                refuse_tag(tag.as_deref(), "seq", place)?;
                 self.open(Collection::List(Vec::new()), anchor, place)?;
             }
             Event::MappingStart(anchor, tag) => {
-                self.refuse_tag(tag.as_deref(), "map", place)?;
+                refuse_tag(tag.as_deref(), "map", place)?;
                 self.open(Collection::Map(Entries::default(), None), anchor, place)?;
             }
             Event::SequenceEnd | Event::MappingEnd => self.close(place)?,
@@ -128,14 +127,14 @@ impl<'t> Builder<'t> {
 
     fn scalar(
         &mut self,
-        value: &Cow<'_, str>,
+        value: &str,
         style: ScalarStyle,
         anchor: usize,
         tag: Option<&Tag>,
         place: Place,
     ) -> Result<(), ReadError> {
         let place = self.without_comment(value, style, place);
-        let node = Node { content: self.content(value, style, tag, place)?, place };
+        let node = Node { content: content(value, style, tag, place)?, place };
         self.budget.spend(weight(&node), place)?;
         if self.expects_key() {
             if anchor > 0 {
@@ -168,51 +167,6 @@ impl<'t> Builder<'t> {
             _ => None,
         };
         Place { start: place.start, end: length.map_or(place.end, |length| place.start + length) }
-    }
-
-    fn content(
-        &self,
-        value: &str,
-        style: ScalarStyle,
-        tag: Option<&Tag>,
-        place: Place,
-    ) -> Result<Content, ReadError> {
-        let plain = || match style {
-            ScalarStyle::Plain => scalar::resolve(value).map_err(|words| ReadError::at(place, words)),
-            _ => Ok(Content::Text(value.to_owned())),
-        };
-        let Some(tag) = tag else { return plain() };
-        let fits = |content: &Content, kind: &str| match kind {
-            "int" => matches!(content, Content::Integer(_)),
-            "float" => matches!(content, Content::Integer(_) | Content::Float(_)),
-            "bool" => matches!(content, Content::Bool(_)),
-            _ => matches!(content, Content::Null),
-        };
-        match (tag.is_yaml_core_schema(), tag.suffix.as_str()) {
-            (true, "str") => Ok(Content::Text(value.to_owned())),
-            (false, "") if tag.handle == "!" => Ok(Content::Text(value.to_owned())),
-            (true, kind @ ("int" | "float" | "bool" | "null")) => {
-                let content = scalar::resolve(value).map_err(|words| ReadError::at(place, words))?;
-                if !fits(&content, kind) {
-                    return Err(ReadError::at(
-                        place,
-                        format!("`{value}` is not what the tag `!!{kind}` says"),
-                    ));
-                }
-                Ok(match content {
-                    Content::Integer(number) if kind == "float" => Content::Float(number as f64),
-                    content => content,
-                })
-            }
-            _ => Err(unknown_tag(tag, place)),
-        }
-    }
-
-    fn refuse_tag(&self, tag: Option<&Tag>, kind: &str, place: Place) -> Result<(), ReadError> {
-        match tag {
-            Some(tag) if !(tag.is_yaml_core_schema() && tag.suffix == kind) => Err(unknown_tag(tag, place)),
-            _ => Ok(()),
-        }
     }
 
     fn key(&mut self, name: String, place: Place) -> Result<(), ReadError> {
@@ -326,6 +280,44 @@ impl<'t> Builder<'t> {
     }
 }
 
+/// What a scalar says, by its tag or, where it has none, by how it is written.
+fn content(value: &str, style: ScalarStyle, tag: Option<&Tag>, place: Place) -> Result<Content, ReadError> {
+    let plain = || match style {
+        ScalarStyle::Plain => scalar::resolve(value).map_err(|words| ReadError::at(place, words)),
+        _ => Ok(Content::Text(value.to_owned())),
+    };
+    let Some(tag) = tag else { return plain() };
+    let fits = |content: &Content, kind: &str| match kind {
+        "int" => matches!(content, Content::Integer(_)),
+        "float" => matches!(content, Content::Integer(_) | Content::Float(_)),
+        "bool" => matches!(content, Content::Bool(_)),
+        _ => matches!(content, Content::Null),
+    };
+    match (tag.is_yaml_core_schema(), tag.suffix.as_str()) {
+        (true, "str") => Ok(Content::Text(value.to_owned())),
+        (false, "") if tag.handle == "!" => Ok(Content::Text(value.to_owned())),
+        (true, kind @ ("int" | "float" | "bool" | "null")) => {
+            let content = scalar::resolve(value).map_err(|words| ReadError::at(place, words))?;
+            if !fits(&content, kind) {
+                return Err(ReadError::at(place, format!("`{value}` is not what the tag `!!{kind}` says")));
+            }
+            Ok(match content {
+                Content::Integer(number) if kind == "float" => Content::Float(number as f64),
+                content => content,
+            })
+        }
+        _ => Err(unknown_tag(tag, place)),
+    }
+}
+
+/// Refuses every tag but the one that says what is there anyway.
+fn refuse_tag(tag: Option<&Tag>, kind: &str, place: Place) -> Result<(), ReadError> {
+    match tag {
+        Some(tag) if !(tag.is_yaml_core_schema() && tag.suffix == kind) => Err(unknown_tag(tag, place)),
+        _ => Ok(()),
+    }
+}
+
 fn too_deep(place: Place) -> ReadError {
     ReadError::at(place, format!("values nest deeper than {MAX_DEPTH}"))
 }
@@ -337,6 +329,7 @@ fn unknown_tag(tag: &Tag, place: Place) -> ReadError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fmt::Write;
 
     fn json(text: &str) -> serde_json::Value {
         parse(text).unwrap_or_else(|error| panic!("{text:?}: {error}")).to_json()
@@ -411,7 +404,7 @@ mod tests {
         for level in 1..12 {
             let before = level - 1;
             let uses = vec![format!("*a{before}"); 10].join(", ");
-            bomb.push_str(&format!("a{level}: &a{level} [{uses}]\n"));
+            write!(bomb, "a{level}: &a{level} [{uses}]\n").unwrap();
         }
         assert!(error(&bomb).0.contains("more than 100000 values"));
         let long = format!("a: &a {}\nb: [{}]\n", "x".repeat(500_000), vec!["*a"; 1000].join(", "));

@@ -173,10 +173,10 @@ impl Probe for Http {
     type Parameters = HttpParameters;
 
     fn new(parameters: HttpParameters) -> Result<Self, ProbeError> {
-        match parameters.url.starts_with("http") {
-            true => Ok(Self),
-            false => Err(ProbeError(format!("{:?} is not a URL", parameters.url))),
+        if parameters.url.starts_with("http") {
+            return Ok(Self);
         }
+        Err(ProbeError(format!("{:?} is not a URL", parameters.url)))
     }
 }
 
