@@ -672,6 +672,54 @@ fn any_damage_to_a_file_is_survived() {
 }
 
 #[test]
+fn large_files_are_read_or_refused() {
+    // Each takes well under a second; anything quadratic would take minutes here, and be noticed.
+    let shapes = [
+        ("x.yaml", "- ", "", ""),
+        ("x.yaml", "[", "", ""),
+        ("x.yaml", "? ", "", ""),
+        ("x.yaml", "[a, ", "", ""),
+        ("x.yaml", "{a: ", "", ""),
+        ("x.yaml", "a: &a x\n", "", ""),
+        ("x.yaml", "k#: v\n", "", ""),
+        ("x.yaml", "'", "", ""),
+        ("x.yaml", "\"\\u0041", "", ""),
+        ("x.yaml", "# x\n", "", ""),
+        ("x.yaml", "   \n", "", ""),
+        ("x.yaml", "é ", "", ""),
+        ("x.yaml", "&a ", "", ""),
+        ("x.yaml", "!a ", "", ""),
+        ("x.yaml", "x ", "a: |\n ", ""),
+        ("x.json", "[", "", ""),
+        ("x.json", "1,", "[", "1]"),
+        ("x.json", "\"k#\":1,", "{", "\"z\":1}"),
+        ("x.toml", "k# = 1\n", "", ""),
+        ("x.toml", "[a#]\n", "", ""),
+        ("x.toml", "a.", "", ""),
+        ("x.toml", "[[a]]\n", "", ""),
+        ("x.yaml", "  - {fault: process.pause, target: {process: {pid: 1}}}\n", "HEADmethod:\n", ""),
+        ("x.yaml", "  - abort_if: queue# < 1\n", "HEADmethod: []\nguard:\n", ""),
+        ("x.yaml", "  k#: {env: X#, default: '${k1}', secret: true}\n", "HEADvariables:\n", ""),
+        ("x.yaml", "  l#: {rate: 1/s, http: {url: x}}\n", "HEADload:\n", ""),
+        ("x.yaml", "k#: 1\n", "HEAD", ""),
+        ("x.yaml", "${a}", "HEADvariables: {a: b}\nhypothesis: \"", "\""),
+    ];
+    for (name, piece, head, tail) in shapes {
+        let mut text = head.replace("HEAD", HEAD);
+        let mut count = 0;
+        while text.len() + piece.len() + 10 < read::MAX_LENGTH - tail.len() {
+            text += &piece.replace('#', &count.to_string());
+            count += 1;
+        }
+        text += tail;
+        let source = source(name, &text);
+        if let Err(errors) = read::experiment(&source, &Small, &Overrides::default()) {
+            render(&source, &errors, false);
+        }
+    }
+}
+
+#[test]
 fn the_schema_knows_the_catalog_and_refers_only_to_what_is_there() {
     let schema = read::schema(&Small);
     let text = schema.to_string();

@@ -21,6 +21,11 @@ pub(super) const KIND: &str = "Experiment";
 /// When a request of a load counts as unanswered, where the file does not say.
 const DEFAULT_TIMEOUT: Duration = Duration::seconds(5);
 
+/// How many loads an experiment may have.
+const MAX_LOADS: usize = 100;
+/// How many metrics an experiment may have beside those of loads.
+const MAX_METRICS: usize = 1000;
+
 /// Reads an experiment.
 ///
 /// # Errors
@@ -233,7 +238,7 @@ impl Reader<'_> {
             return Vec::new();
         };
         let mut loads = Vec::new();
-        for (key, node) in entries {
+        for (key, node) in self.at_most(entries, MAX_LOADS, "loads") {
             // Named also where the rest is wrong, so that conditions over it are no mistakes on top.
             measured.loads.push(key.name.clone());
             if self.metric_name(key, false) {
@@ -305,7 +310,7 @@ impl Reader<'_> {
         let sources: Vec<&'static str> =
             self.catalog.metric_sources().iter().map(|source| source.name()).collect();
         let mut metrics = Vec::new();
-        for (key, node) in entries {
+        for (key, node) in self.at_most(entries, MAX_METRICS, "metrics") {
             self.taken(key, measured);
             measured.metrics.push(key.name.clone());
             if self.metric_name(key, true) {

@@ -6,6 +6,9 @@ use crate::node::{Content, Key, Node, Place};
 use crate::units::Duration;
 use serde::de::DeserializeOwned;
 
+/// How many mistakes are noted; nobody reads more.
+const MAX_ERRORS: usize = 100;
+
 /// What reading an experiment needs everywhere: the file's text, what can be named, and the mistakes so far.
 pub(super) struct Reader<'r> {
     pub(super) text: &'r str,
@@ -18,7 +21,31 @@ pub(super) struct Reader<'r> {
 impl Reader<'_> {
     /// Notes a mistake.
     pub(super) fn error(&mut self, error: ReadError) {
-        self.errors.push(error);
+        if !self.is_full() {
+            self.errors.push(error);
+        }
+    }
+
+    /// Whether enough mistakes were noted.
+    pub(super) fn is_full(&self) -> bool {
+        self.errors.len() >= MAX_ERRORS
+    }
+
+    /// The entries of a map of named things; a noted mistake where there are more than can be meant.
+    pub(super) fn at_most<'n>(
+        &mut self,
+        entries: &'n [(Key, Node)],
+        limit: usize,
+        what: &str,
+    ) -> &'n [(Key, Node)] {
+        match entries.get(limit) {
+            None => entries,
+            Some((key, _)) => {
+                let message = format!("at most {limit} {what} can be given, and these are {}", entries.len());
+                self.error(ReadError::at(key.place, message).label("one too many"));
+                &entries[..limit]
+            }
+        }
     }
 
     /// A value of a type; nothing, and a noted mistake, where it is none.
@@ -138,6 +165,9 @@ impl<'n> Fields<'n> {
         }
         let known: Vec<&str> = self.known.iter().map(String::as_str).collect();
         for (key, _) in self.entries.iter().filter(|(key, _)| !known.contains(&key.name.as_str())) {
+            if reader.is_full() {
+                return;
+            }
             reader.error(
                 ReadError::at(key.place, format!("unknown key `{}`", key.name))
                     .label("not known here")

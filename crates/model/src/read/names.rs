@@ -81,6 +81,9 @@ impl Reader<'_> {
         let condition = self.condition(node)?;
         let known = measured.names();
         for name in condition.names().iter().filter(|name| !known.contains(name)) {
+            if self.is_full() {
+                break;
+            }
             let known: Vec<&str> = known.iter().map(String::as_str).collect();
             let is_of_load = LOAD_METRICS.contains(&name.as_str());
             let help = if is_of_load && measured.loads.is_empty() {

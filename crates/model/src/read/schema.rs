@@ -71,7 +71,7 @@ pub fn schema(catalog: &dyn Catalog) -> Json {
         },
         "method": {
             "description": "What is done, in order.", "type": "array", "minItems": 1,
-            "items": {"oneOf": [reference("strike"), together(&duration), wait(&duration)]}
+            "items": entry(&duration)
         },
         "guard": {
             "description": "Any one of these ends the run at once; so does a metric that cannot be read.",
@@ -213,6 +213,14 @@ fn or_variable(schema: &mut Json) {
     let inside = std::mem::take(map);
     outside.insert("anyOf".to_owned(), json!([inside, reference("variable")]));
     *map = outside;
+}
+
+/// An entry of the method. Which it is shows by its key, so that editors point at the mistake within it.
+fn entry(duration: &Json) -> Json {
+    let kinds = [("fault", reference("strike")), ("together", together(duration)), ("wait", wait(duration))];
+    let cases = kinds.iter().map(|(key, schema)| json!({"if": {"required": [key]}, "then": schema}));
+    let one = kinds.iter().map(|(key, _)| json!({"required": [key]}));
+    json!({"type": "object", "allOf": cases.collect::<Vec<_>>(), "oneOf": one.collect::<Vec<_>>()})
 }
 
 /// One fault with its target: which parameters it takes depends on which fault it is.

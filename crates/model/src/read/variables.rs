@@ -14,6 +14,9 @@ use std::collections::{BTreeMap, BTreeSet};
 /// What the environment calls a variable that overrides one of the file.
 const PREFIX: &str = "SQUALL_VAR_";
 
+/// How many variables a file may declare.
+const MAX_VARIABLES: usize = 1000;
+
 /// What is given from outside of the file.
 #[derive(Clone, Default)]
 pub struct Overrides {
@@ -204,6 +207,11 @@ impl Scope<'_> {
                 return errors.push(ReadError::at(node.place, message));
             }
         };
+        if let Some((key, _)) = entries.get(MAX_VARIABLES) {
+            let message =
+                format!("at most {MAX_VARIABLES} variables can be given, and these are {}", entries.len());
+            return errors.push(ReadError::at(key.place, message).label("one too many"));
+        }
         for (key, node) in entries {
             if !is_name(&key.name) {
                 let message = format!("`{}` cannot be the name of a variable", key.name);
@@ -570,25 +578,25 @@ mod tests {
         let mut bomb = "variables:\n  a0: xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx\n".to_owned();
         for level in 1..40 {
             let before = level - 1;
-            write!(bomb, "  a{level}: \"${{a{before}}}${{a{before}}}\"\n").unwrap();
+            writeln!(bomb, "  a{level}: \"${{a{before}}}${{a{before}}}\"").unwrap();
         }
         assert!(with(&bomb, &[], &[]).is_err());
         let mut lists = "variables:\n  a0: [1, 2, 3]\n".to_owned();
         for level in 1..20 {
             let before = level - 1;
-            write!(lists, "  a{level}: [\"${{a{before}}}\", \"${{a{before}}}\", \"${{a{before}}}\"]\n")
+            writeln!(lists, "  a{level}: [\"${{a{before}}}\", \"${{a{before}}}\", \"${{a{before}}}\"]")
                 .unwrap();
         }
         assert!(with(&lists, &[], &[]).unwrap_err().contains("more than 100000 values"));
         let mut chain = "variables:\n  a0: x\n".to_owned();
         for level in 1..5000 {
-            write!(chain, "  a{level}: \"${{a{}}}\"\n", level - 1).unwrap();
+            writeln!(chain, "  a{level}: \"${{a{}}}\"", level - 1).unwrap();
         }
         let reversed = chain.replace("a0: x", "a0: \"${a4999}\"");
         assert!(with(&reversed, &[], &[]).is_err());
         let mut deep = "variables:\n  a0: [1]\n".to_owned();
         for level in 1..80 {
-            write!(deep, "  a{level}: [\"${{a{}}}\"]\n", level - 1).unwrap();
+            writeln!(deep, "  a{level}: [\"${{a{}}}\"]", level - 1).unwrap();
         }
         assert!(with(&deep, &[], &[]).is_err());
     }

@@ -404,7 +404,7 @@ mod tests {
         for level in 1..12 {
             let before = level - 1;
             let uses = vec![format!("*a{before}"); 10].join(", ");
-            write!(bomb, "a{level}: &a{level} [{uses}]\n").unwrap();
+            writeln!(bomb, "a{level}: &a{level} [{uses}]").unwrap();
         }
         assert!(error(&bomb).0.contains("more than 100000 values"));
         let long = format!("a: &a {}\nb: [{}]\n", "x".repeat(500_000), vec!["*a"; 1000].join(", "));
