@@ -9,7 +9,7 @@ use squall_model::event::Event;
 use squall_model::plan::PlannedInjection;
 use squall_model::protocol::{Answer, Call, Restored};
 use squall_model::undo::Reverted;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 /// How often an undo that leaves residue is tried.
 const MOST_TRIES: u32 = 3;
@@ -21,11 +21,16 @@ const PAUSE: f64 = 1.0;
 const GRACE: f64 = 10.0;
 
 /// What an injection that is owed is, and why it still is.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 struct Debt {
     fault: String,
     target: String,
+    /// What the undo said that it could not do.
     residue: Vec<String>,
+    /// What the last look found of it.
+    marks: Vec<String>,
+    /// Whether the journal has its residue.
+    told: bool,
 }
 
 /// What comes next.
@@ -39,6 +44,18 @@ pub(crate) enum Next {
     Wait(f64),
     /// Nothing more.
     Done,
+}
+
+impl Debt {
+    /// Why it is still owed.
+    fn words(&self) -> Vec<String> {
+        let known: Vec<String> = self.residue.iter().chain(&self.marks).cloned().collect();
+        if known.is_empty() {
+            vec!["it is not known whether it was put back; run `squall recover`".to_owned()]
+        } else {
+            known
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -55,14 +72,17 @@ enum Step {
 #[derive(Debug)]
 pub(crate) struct Restoring {
     lease: f64,
-    /// All injections of this run that were ever owed.
-    ours: BTreeSet<String>,
+    /// All injections of this run that were ever owed, without residue.
+    ours: BTreeMap<String, Debt>,
     owed: BTreeMap<String, Debt>,
     /// What this undo is about; empty for all, which is followed by the look and the leave.
     only: Vec<String>,
     step: Step,
     not_before: f64,
     tries: u32,
+    looks: u32,
+    /// Whether the last look found a mark.
+    marked: bool,
     lost_at: Option<f64>,
 }
 
@@ -71,12 +91,14 @@ impl Restoring {
     pub(crate) fn new(lease: f64) -> Self {
         Self {
             lease,
-            ours: BTreeSet::new(),
+            ours: BTreeMap::new(),
             owed: BTreeMap::new(),
             only: Vec::new(),
             step: Step::Done,
             not_before: 0.0,
             tries: 0,
+            looks: 0,
+            marked: false,
             lost_at: None,
         }
     }
@@ -84,8 +106,8 @@ impl Restoring {
     /// From now on this injection is owed.
     pub(crate) fn owe(&mut self, injection: &PlannedInjection) {
         let debt =
-            Debt { fault: injection.fault.clone(), target: injection.target.clone(), residue: Vec::new() };
-        self.ours.insert(injection.id.clone());
+            Debt { fault: injection.fault.clone(), target: injection.target.clone(), ..Debt::default() };
+        self.ours.insert(injection.id.clone(), debt.clone());
         self.owed.insert(injection.id.clone(), debt);
     }
 
@@ -212,15 +234,15 @@ impl Restoring {
     pub(crate) fn settle(&mut self, restored: Vec<Restored>, seconds: f64) -> Vec<Event> {
         let event = |restored: Restored| {
             let residue = restored.residue();
-            if !self.ours.contains(&restored.injection) {
+            if !self.ours.contains_key(&restored.injection) {
                 return Event::Note { message: of_others(&restored, &residue) };
             }
             if residue.is_empty() {
                 self.owed.remove(&restored.injection);
             } else {
                 let (fault, target) = (restored.fault.clone(), restored.target.clone());
-                self.owed
-                    .insert(restored.injection.clone(), Debt { fault, target, residue: residue.clone() });
+                let debt = Debt { fault, target, residue: residue.clone(), marks: Vec::new(), told: true };
+                self.owed.insert(restored.injection.clone(), debt);
             }
             Event::Restored { restored, residue, seconds }
         };
@@ -230,13 +252,26 @@ impl Restoring {
     /// What is still owed, in words; empty is good.
     pub(crate) fn residue(&self) -> Vec<String> {
         let words = |(id, debt): (&String, &Debt)| {
-            let what = format!("{} on {} ({id})", debt.fault, debt.target);
-            match debt.residue.as_slice() {
-                [] => format!("{what}: it is not known whether it was put back; run `squall recover`"),
-                residue => format!("{what}: {}", residue.join("; ")),
-            }
+            format!("{} on {} ({id}): {}", debt.fault, debt.target, debt.words().join("; "))
         };
         self.owed.iter().map(words).collect()
+    }
+
+    /// What is still owed and is not in the journal yet, for it.
+    pub(crate) fn untold(&mut self) -> Vec<Event> {
+        let untold = self.owed.iter_mut().filter(|(_, debt)| !debt.told);
+        let event = |(id, debt): (&String, &mut Debt)| {
+            debt.told = true;
+            let restored = Restored {
+                injection: id.clone(),
+                fault: debt.fault.clone(),
+                target: debt.target.clone(),
+                steps: Vec::new(),
+                errors: debt.words(),
+            };
+            Event::Restored { residue: restored.residue(), restored, seconds: 0.0 }
+        };
+        untold.map(event).collect()
     }
 
     /// Whether anything that was tried to be put back could not be.
@@ -256,6 +291,7 @@ impl Restoring {
     /// Compares what is owed with the marks that were found. What the agent could not undo stays residue even where
     /// no mark of it is seen: not everything can carry one.
     fn looked(&mut self, marks: Vec<(String, String)>, seconds: f64) -> Vec<Event> {
+        self.owed.values_mut().for_each(|debt| debt.marks.clear());
         let mut events = Vec::new();
         let whole: Vec<String> = self
             .owed
@@ -277,23 +313,28 @@ impl Restoring {
             }
         }
         for (id, mark) in marks {
-            if let Some(debt) = self.owed.get_mut(&id)
-                && !debt.residue.contains(&mark)
-            {
-                debt.residue.push(mark);
-            }
+            // A mark of what was said to be put back says that it was not.
+            let Some(debt) = self.ours.get(&id) else { continue };
+            let debt = self.owed.entry(id).or_insert_with(|| debt.clone());
+            debt.marks.push(mark);
+            debt.told = false;
+            self.marked = true;
         }
         events
     }
 
-    /// Marks that a lost agent's warden may still be removing are looked for again.
+    /// Marks are tried to be removed, and looked for again: a few times, or as long as a lost agent's warden may be
+    /// at it.
     fn after_look(&mut self, now: f64) {
-        let patient = self.lost_at.is_some_and(|since| now - since < self.lease + GRACE);
-        if self.owed.is_empty() || !patient {
-            self.step = Step::Leave;
-        } else {
-            self.owed.values_mut().for_each(|debt| debt.residue.clear());
+        self.looks += 1;
+        let patient = match self.lost_at {
+            Some(since) => now - since < self.lease + GRACE,
+            None => self.looks < MOST_TRIES,
+        };
+        if std::mem::take(&mut self.marked) && patient {
             (self.step, self.not_before) = (Step::Recover, now + PAUSE);
+        } else {
+            self.step = Step::Leave;
         }
     }
 

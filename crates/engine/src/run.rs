@@ -313,7 +313,7 @@ impl Run {
         self.enter(Stage::Plan, Phase::Plan);
         if let Err(why) = ready {
             self.refuse(why);
-        } else if method::strikes(&self.experiment).next().is_some() {
+        } else if !self.is_faultless() {
             self.connecting = true;
             self.out.push(Output::Connect);
         } else {
@@ -411,7 +411,7 @@ impl Run {
         }
         self.record.close(self.now);
         self.enter(Stage::Method, Phase::Fault);
-        if method::strikes(&self.experiment).next().is_none() {
+        if self.is_faultless() {
             self.record.open(self.now, "method".to_owned(), false);
             let questions = self.hypothesis.ask_first();
             self.ask(questions);
@@ -452,7 +452,7 @@ impl Run {
                 self.undoing_some = true;
                 true
             }
-            Due::Over if self.planned.is_empty() && !self.hypothesis.all_asked() => false,
+            Due::Over if self.is_faultless() && !self.hypothesis.all_asked() => false,
             Due::Over => {
                 self.end_of_entry();
                 self.begin_undo("over");
@@ -708,6 +708,7 @@ impl Run {
     }
 
     fn after_undo(&mut self) -> bool {
+        self.restoring.untold().into_iter().for_each(|event| self.journal(event));
         self.findings.residue = self.restoring.residue();
         if self.connected || self.connecting {
             (self.connected, self.connecting) = (false, false);
@@ -824,11 +825,12 @@ impl Run {
 
     /// The time over which the hypothesis is judged: while faults were active, or all of it where there was to be none.
     fn judged_periods(&self) -> Vec<&Period> {
-        let faultless = method::strikes(&self.experiment).next().is_none();
         let measured =
             |period: &&Period| !period.samples.is_empty() || period.totals().iter().any(Option::is_some);
         let periods = self.record.periods.iter();
-        periods.filter(|period| if faultless { measured(period) } else { period.under_fault }).collect()
+        periods
+            .filter(|period| if self.is_faultless() { measured(period) } else { period.under_fault })
+            .collect()
     }
 
     fn judge(&mut self) {
@@ -847,7 +849,7 @@ impl Run {
 
     /// A fault that showed no effect proves nothing.
     fn look_for_effects(&mut self) {
-        if method::strikes(&self.experiment).next().is_none() || self.findings.aborted.is_some() {
+        if self.is_faultless() || self.findings.aborted.is_some() {
             return;
         }
         if self.shown.is_empty() && self.findings.no_effect.is_empty() {
@@ -1024,6 +1026,11 @@ impl Run {
         self.out.extend(questions.into_iter().map(Output::Ask));
     }
 
+    /// Whether the method has no fault at all.
+    fn is_faultless(&self) -> bool {
+        method::strikes(&self.experiment).next().is_none()
+    }
+
     fn wake_by(&mut self, second: f64) {
         self.wake = self.wake.min(second);
     }
@@ -1072,3 +1079,6 @@ impl Run {
         bounds
     }
 }
+
+#[cfg(test)]
+mod tests;

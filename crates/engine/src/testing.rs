@@ -1,7 +1,8 @@
 //! What tests of the engine are made of.
 
 use crate::link::LinkError;
-use squall_model::experiment::{BlastRadius, Experiment, Strike};
+use squall_model::condition::Condition;
+use squall_model::experiment::{BlastRadius, Check, Experiment, Load, Metric, ProbeCall, Strike};
 use squall_model::machine::Leftover;
 use squall_model::node::{Content, Node, Place};
 use squall_model::plan::PlannedInjection;
@@ -94,4 +95,30 @@ pub(crate) fn strike(seconds: u64) -> Strike {
 
 pub(crate) fn nothing() -> Node {
     Node { content: Content::Null, place: Place::default() }
+}
+
+/// A check that asks a probe.
+pub(crate) fn check(name: &str, expect: &str) -> Check {
+    let probe = ProbeCall { kind: "http".into(), parameters: nothing() };
+    Check { name: name.into(), probe: Some(probe), expect: Condition::parse(expect).unwrap() }
+}
+
+/// A check that speaks of metrics.
+pub(crate) fn metric_check(expect: &str) -> Check {
+    Check { name: expect.into(), probe: None, expect: Condition::parse(expect).unwrap() }
+}
+
+pub(crate) fn metric(name: &str) -> Metric {
+    Metric { name: name.into(), source: "prometheus".into(), parameters: nothing() }
+}
+
+pub(crate) fn load(name: &str) -> Load {
+    Load {
+        name: name.into(),
+        kind: "http".into(),
+        parameters: nothing(),
+        rate: "100/s".parse().unwrap(),
+        timeout: Duration::seconds(2),
+        window: Duration::seconds(10),
+    }
 }

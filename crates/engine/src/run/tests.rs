@@ -1,0 +1,772 @@
+//! Whole runs against a small world: an agent, probes and metrics that do as they are told, and a clock of numbers.
+
+use super::*;
+use crate::testing::{check, drifted, experiment, injection, leftover, metric_check, restored, strike};
+use fastrand::Rng;
+use squall_model::experiment::Action;
+
+/// What an agent does with a call.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Does {
+    Works,
+    Refuses,
+    Halted,
+    Hangs,
+    Dies,
+}
+
+/// How the world behaves.
+#[derive(Debug, Clone)]
+struct Behaviour {
+    connects: Does,
+    plans: Does,
+    injects: Does,
+    observes: Does,
+    undoes: Does,
+    /// So many undos leave residue before one succeeds.
+    drifts: u32,
+    effect: bool,
+    /// Whether the targets match anything.
+    matches: bool,
+    /// When the stream to the agent ends by itself.
+    agent_dies_at: Option<f64>,
+    /// Whether another agent can be started after one was lost, and finds the fault put back.
+    replaced: bool,
+    /// So many looks of the new agent still find the mark.
+    marks: u32,
+    /// What the agent says when it is told that we are here.
+    renews: Does,
+    /// What is injected is no longer held from this second on.
+    forgets_at: Option<f64>,
+    /// Probes fail in these phases, and do not answer in these.
+    probe_fails: Vec<Phase>,
+    probe_hangs: Vec<Phase>,
+    /// The metric `queue` in a phase; absent where it cannot be read.
+    queue: fn(Phase, f64) -> Option<f64>,
+    /// Requests that fail while the fault is active, of a hundred a second.
+    failing: u64,
+    /// Seconds after the undo that requests go on failing.
+    recovers_after: f64,
+    /// What happens from outside, and when.
+    outside: Option<(f64, AbortCause)>,
+}
+
+fn well() -> Behaviour {
+    Behaviour {
+        connects: Does::Works,
+        plans: Does::Works,
+        injects: Does::Works,
+        observes: Does::Works,
+        undoes: Does::Works,
+        drifts: 0,
+        effect: true,
+        matches: true,
+        agent_dies_at: None,
+        replaced: true,
+        marks: 0,
+        renews: Does::Works,
+        forgets_at: None,
+        probe_fails: Vec::new(),
+        probe_hangs: Vec::new(),
+        queue: |_, _| Some(1.0),
+        failing: 0,
+        recovers_after: 0.0,
+        outside: None,
+    }
+}
+
+/// Seconds that an answer takes.
+const SOON: f64 = 0.05;
+
+struct World {
+    behaviour: Behaviour,
+    run: Run,
+    now: f64,
+    coming: Vec<(f64, Input)>,
+    journal: Vec<(f64, Event)>,
+    calls: Vec<(f64, Call)>,
+    planned: Vec<PlannedInjection>,
+    /// What really is broken.
+    live: BTreeSet<String>,
+    agent: bool,
+    measuring: bool,
+    active_from: f64,
+    active_to: f64,
+    finished: Option<(Verdict, Vec<String>)>,
+}
+
+impl World {
+    fn new(experiment: Experiment, behaviour: Behaviour) -> Self {
+        let strikes = method::strikes(&experiment).count();
+        let planned = (0..strikes).map(|entry| injection(&format!("i{entry}"), entry)).collect();
+        let identity = Identity {
+            run: "run-1".into(),
+            file: "test.yaml".into(),
+            seed: 7,
+            squall: "0.0.0".into(),
+            host: "here".into(),
+            lease: Duration::seconds(5),
+        };
+        let mut coming = Vec::new();
+        if let Some((at, cause)) = behaviour.outside {
+            let input = match cause {
+                AbortCause::Journal => Input::JournalFailed("disk full".into()),
+                cause => Input::Abort(cause, "from outside".into()),
+            };
+            coming.push((at, input));
+        }
+        if let Some(at) = behaviour.agent_dies_at {
+            coming.push((at, Input::Lost("killed".into())));
+        }
+        Self {
+            run: Run::new(Arc::new(experiment), identity),
+            behaviour,
+            now: 0.0,
+            coming,
+            journal: Vec::new(),
+            calls: Vec::new(),
+            planned,
+            live: BTreeSet::new(),
+            agent: false,
+            measuring: false,
+            active_from: f64::INFINITY,
+            active_to: f64::INFINITY,
+            finished: None,
+        }
+    }
+
+    /// Runs to the end, and checks what must hold of every run.
+    fn carry_out(mut self) -> Self {
+        self.take(Input::Start(Ok(())));
+        let mut second = 1.0_f64;
+        while self.finished.is_none() {
+            assert!(self.now < 600.0, "the run never ends: {:#?}", self.journal.last());
+            let wake = self.run.wake_at().unwrap_or(f64::INFINITY);
+            let next = self.coming.iter().map(|(at, _)| *at).fold(second.min(wake), f64::min);
+            self.now = next.max(self.now);
+            if let Some(index) = self.coming.iter().position(|(at, _)| *at <= self.now) {
+                let (_, input) = self.coming.remove(index);
+                self.arrive(input);
+            } else if second <= self.now {
+                second += 1.0;
+                self.second();
+            } else {
+                self.take(Input::Time);
+            }
+        }
+        self.check_laws();
+        self
+    }
+
+    fn arrive(&mut self, input: Input) {
+        match &input {
+            Input::Lost(_) if !self.agent => return,
+            // An agent that dies is survived by its warden, which puts everything back.
+            Input::Lost(_) | Input::Answered(_, Err(LinkError::Lost(_)), _) => {
+                self.agent = false;
+                self.undone();
+            }
+            Input::Connected(Ok(_)) => self.agent = true,
+            _ => {}
+        }
+        self.take(input);
+    }
+
+    fn take(&mut self, input: Input) {
+        for output in self.run.on(self.now, input) {
+            assert!(self.finished.is_none(), "something is done after the end");
+            match output {
+                Output::Journal(event) => self.journal.push((self.now, event)),
+                Output::Connect => self.connect(),
+                Output::Call(number, call) => self.call(number, call),
+                Output::Disconnect => self.agent = false,
+                Output::Ask(question) => self.ask(question),
+                Output::StartMeasuring => self.measuring = true,
+                Output::StopMeasuring => self.measuring = false,
+                Output::Finish(verdict, reasons) => self.finished = Some((verdict, reasons)),
+            }
+        }
+    }
+
+    fn come(&mut self, after: f64, input: Input) {
+        self.coming.push((self.now + after, input));
+    }
+
+    fn undone(&mut self) {
+        self.live.clear();
+        self.active_to = self.active_to.min(self.now);
+    }
+
+    fn connect(&mut self) {
+        let again = self.calls.iter().any(|(_, call)| matches!(call, Call::Inject { .. }));
+        let does = match again {
+            true if self.behaviour.replaced => Does::Works,
+            true => Does::Refuses,
+            false => self.behaviour.connects,
+        };
+        match does {
+            Does::Works => self.come(SOON, Input::Connected(Ok(Vec::new()))),
+            Does::Hangs => self.come(30.0, Input::Connected(Err("it did not answer".into()))),
+            _ => self.come(SOON, Input::Connected(Err("sudo: a password is required".into()))),
+        }
+    }
+
+    fn call(&mut self, number: u64, call: Call) {
+        self.calls.push((self.now, call.clone()));
+        let behaviour = &self.behaviour;
+        let does = match &call {
+            Call::Plan(_) => behaviour.plans,
+            Call::Inject { .. } => behaviour.injects,
+            Call::Observe => behaviour.observes,
+            Call::Undo { .. } => behaviour.undoes,
+            _ => Does::Works,
+        };
+        let does = if self.agent { does } else { Does::Dies };
+        let error = |kind| {
+            Err(LinkError::Refused(CallError { kind, message: "it would not".into(), entry: Some(0) }))
+        };
+        let (after, answer) = match does {
+            Does::Works => (SOON, Ok(self.answer(&call))),
+            Does::Refuses => (SOON, error(CallErrorKind::Failed)),
+            Does::Halted => {
+                self.undone();
+                (SOON, error(CallErrorKind::Halted))
+            }
+            Does::Hangs => (10.0, Err(LinkError::Lost("it did not answer".into()))),
+            Does::Dies => (SOON, Err(LinkError::Lost("the stream ended".into()))),
+        };
+        self.come(after, Input::Answered(number, answer, after));
+    }
+
+    fn answer(&mut self, call: &Call) -> Answer {
+        let evidence =
+            if self.behaviour.effect { Evidence::seen("9 packets") } else { Evidence::not_seen("0 packets") };
+        match call {
+            Call::Plan(_) => {
+                let injections = if self.behaviour.matches { self.planned.clone() } else { Vec::new() };
+                Answer::Plan(Plan { injections, notes: Vec::new() })
+            }
+            Call::Inject { injections } => {
+                self.live.extend(injections.iter().cloned());
+                self.active_from = self.active_from.min(self.now);
+                let first = |id: &String| (id.clone(), vec![Evidence::not_seen("0 packets")]);
+                Answer::Injected { evidence: injections.iter().map(first).collect() }
+            }
+            Call::Observe => {
+                let one = |id: &String| (id.clone(), vec![evidence.clone()]);
+                Answer::Observed { evidence: self.live.iter().map(one).collect() }
+            }
+            Call::Undo { injections } => {
+                let asked = |id: &&String| injections.is_empty() || injections.contains(id);
+                let ids: Vec<String> = self.live.iter().filter(asked).cloned().collect();
+                if self.behaviour.drifts > 0 && !ids.is_empty() {
+                    self.behaviour.drifts -= 1;
+                    return Answer::Restored { restored: ids.iter().map(|id| drifted(id)).collect() };
+                }
+                self.live.retain(|id| !ids.contains(id));
+                if self.live.is_empty() {
+                    self.active_to = self.active_to.min(self.now);
+                }
+                Answer::Restored { restored: ids.iter().map(|id| restored(id)).collect() }
+            }
+            Call::Leftovers => {
+                let marked = self.behaviour.marks > 0;
+                self.behaviour.marks = self.behaviour.marks.saturating_sub(1);
+                Answer::Leftovers { found: if marked { vec![leftover("i0")] } else { Vec::new() } }
+            }
+            _ => Answer::Restored { restored: Vec::new() },
+        }
+    }
+
+    fn ask(&mut self, question: Question) {
+        let phase = self.run.phase;
+        let fails = self.behaviour.probe_fails.contains(&phase);
+        let status = if fails { 503.0 } else { 200.0 };
+        let reading = BTreeMap::from([("status".to_owned(), squall_model::value::Value::Number(status))]);
+        let (after, reading) = match self.behaviour.probe_hangs.contains(&phase) {
+            true => (5.0, Err("no answer within 5s".to_owned())),
+            false => (SOON, Ok(reading)),
+        };
+        self.come(after, Input::Replied(question, Reply { reading, seconds: after }));
+    }
+
+    /// A second is over.
+    fn second(&mut self) {
+        if self.agent && self.behaviour.agent_dies_at.is_none_or(|at| self.now < at) {
+            let forgotten = self.behaviour.forgets_at.is_some_and(|at| self.now >= at);
+            if forgotten {
+                self.undone();
+            }
+            let live = match self.behaviour.renews {
+                Does::Halted if !self.live.is_empty() => {
+                    self.undone();
+                    Err(CallError {
+                        kind: CallErrorKind::Halted,
+                        message: "the lease expired".into(),
+                        entry: None,
+                    })
+                }
+                _ => Ok(self.live.iter().cloned().collect()),
+            };
+            self.come(SOON, Input::Renewed { sent: self.now, live });
+        }
+        let mut sample = Sample::default();
+        if self.measuring {
+            if let Some(queue) = (self.behaviour.queue)(self.run.phase, self.now) {
+                sample.metrics.insert("queue".into(), queue);
+            } else {
+                sample.errors.insert("queue".into(), "connection refused".into());
+            }
+        }
+        if self.measuring && !self.run.experiment.loads.is_empty() {
+            let slice = self.traffic(self.now - 1.0);
+            sample.loads.push(BTreeMap::from([("error_rate".into(), slice.metric("error_rate").unwrap())]));
+            self.take(Input::Settled(0, vec![slice]));
+        }
+        if self.finished.is_none() {
+            self.take(Input::Second(sample));
+        }
+    }
+
+    fn traffic(&self, start: f64) -> Slice {
+        let broken = start + 1.0 > self.active_from && start < self.active_to + self.behaviour.recovers_after;
+        let failed = if broken { self.behaviour.failing } else { 0 };
+        let latencies = vec![(if broken { 200_000 } else { 5_000 }, 100)];
+        Slice { start, end: start + 1.0, ended: 100, success: 100 - failed, latencies, ..Slice::default() }
+    }
+
+    fn check_laws(&self) {
+        let (verdict, reasons) = self.finished.as_ref().unwrap();
+        let told = || format!("{verdict} {reasons:#?} {:#?} {:#?}", self.behaviour, self.journal);
+        assert!(
+            matches!(self.journal.last(), Some((_, Event::Verdict { .. }))),
+            "the last event is the verdict"
+        );
+        assert!(!reasons.is_empty() || *verdict == Verdict::Passed, "{}", told());
+        assert!(
+            self.live.is_empty() || *verdict == Verdict::Residue,
+            "a fault is left and nobody says so: {}",
+            told()
+        );
+        assert!(!self.measuring, "the load goes on");
+        let injected = self.calls.iter().any(|(_, call)| matches!(call, Call::Inject { .. }));
+        if *verdict == Verdict::Passed && !self.planned.is_empty() {
+            assert!(injected && self.behaviour.effect, "passed without an effect: {}", told());
+            let owed = self.events(|event| matches!(event, Event::InjectStarted { .. })).len();
+            let restored =
+                |event: &Event| matches!(event, Event::Restored { residue, .. } if residue.is_empty());
+            assert!(self.events(restored).len() >= owed, "passed without everything put back: {}", told());
+        }
+        if matches!(verdict, Verdict::Invalid | Verdict::NotSteady) {
+            assert!(!injected, "{}", told());
+        }
+        let phases: Vec<Phase> = self.phases();
+        assert!(phases.is_sorted(), "{phases:?}");
+    }
+
+    fn events(&self, wanted: impl Fn(&Event) -> bool) -> Vec<&(f64, Event)> {
+        self.journal.iter().filter(|(_, event)| wanted(event)).collect()
+    }
+
+    fn phases(&self) -> Vec<Phase> {
+        let phase = |(_, event): &(f64, Event)| match event {
+            Event::PhaseStarted { phase } => Some(*phase),
+            _ => None,
+        };
+        self.journal.iter().filter_map(phase).collect()
+    }
+
+    fn verdict(&self) -> Verdict {
+        self.finished.as_ref().unwrap().0
+    }
+
+    fn reasons(&self) -> String {
+        self.finished.as_ref().unwrap().1.join("\n")
+    }
+
+    fn recovery(&self) -> Option<Option<f64>> {
+        self.journal.iter().find_map(|(_, event)| match event {
+            Event::Recovered { seconds, .. } => Some(*seconds),
+            _ => None,
+        })
+    }
+}
+
+/// A probe and a metric in the steady state, a guard, a fault of ten seconds.
+fn ordinary() -> Experiment {
+    let mut experiment = experiment();
+    experiment.steady_state = vec![check("health", "status == 200"), metric_check("queue < 10")];
+    experiment.hypothesis_holds = experiment.steady_state.clone();
+    experiment.guard = vec![Condition::parse("queue > 20").unwrap()];
+    experiment.metrics = vec![crate::testing::metric("queue")];
+    experiment.method = vec![Action::Strike(vec![strike(10)])];
+    experiment.baseline = Duration::seconds(10);
+    experiment
+}
+
+/// The same with traffic.
+fn with_load() -> Experiment {
+    let mut experiment = ordinary();
+    experiment.loads = vec![crate::testing::load("shop")];
+    experiment.hypothesis_holds.push(metric_check("error_rate < 1%"));
+    experiment.steady_state.push(metric_check("error_rate < 1%"));
+    experiment
+}
+
+fn carry_out(experiment: Experiment, change: impl FnOnce(&mut Behaviour)) -> World {
+    let mut behaviour = well();
+    change(&mut behaviour);
+    World::new(experiment, behaviour).carry_out()
+}
+
+#[test]
+fn a_run_in_order() {
+    let world = carry_out(with_load(), |_| ());
+    assert_eq!(world.verdict(), Verdict::Passed, "{}", world.reasons());
+    assert_eq!(
+        world.phases(),
+        [
+            Phase::Plan,
+            Phase::SteadyState,
+            Phase::Baseline,
+            Phase::Fault,
+            Phase::Undo,
+            Phase::Recovery,
+            Phase::Analysis
+        ]
+    );
+    let names: Vec<&str> = world
+        .calls
+        .iter()
+        .map(|(_, call)| match call {
+            Call::Plan(_) => "plan",
+            Call::Inject { .. } => "inject",
+            Call::Observe => "observe",
+            Call::Undo { .. } => "undo",
+            Call::Leftovers => "look",
+            Call::Bye => "bye",
+            _ => "other",
+        })
+        .collect();
+    assert_eq!(
+        names,
+        ["plan", "inject", "observe", "observe", "observe", "observe", "observe", "undo", "look", "bye"]
+    );
+    assert!(world.recovery().unwrap().unwrap() < 1.5, "{:?}", world.recovery());
+    let compared = world.events(|event| matches!(event, Event::Compared { .. }));
+    let Event::Compared { comparisons } = &compared[0].1 else { panic!() };
+    let p99 = comparisons.iter().find(|change| change.metric == "latency_p50").unwrap();
+    assert!(p99.seen && (p99.difference.unwrap() - 0.195).abs() < 0.001, "{p99:?}");
+}
+
+#[test]
+fn every_verdict_has_its_way() {
+    type Change = fn(&mut Behaviour);
+    let ways: &[(&str, Change, Verdict, &str)] = &[
+        ("all is well", |_| (), Verdict::Passed, "held"),
+        ("no agent", |b| b.connects = Does::Refuses, Verdict::Invalid, "password"),
+        ("an agent that never greets", |b| b.connects = Does::Hangs, Verdict::Invalid, "did not answer"),
+        ("no plan", |b| b.plans = Does::Refuses, Verdict::Invalid, "network.latency: it would not"),
+        ("an agent that dies planning", |b| b.plans = Does::Dies, Verdict::Invalid, "lost while it planned"),
+        (
+            "a service that is down",
+            |b| b.probe_fails = vec![Phase::SteadyState],
+            Verdict::NotSteady,
+            "status = 503",
+        ),
+        (
+            "a service that hangs",
+            |b| b.probe_hangs = vec![Phase::SteadyState],
+            Verdict::NotSteady,
+            "no answer",
+        ),
+        ("a long queue", |b| b.queue = |_, _| Some(11.0), Verdict::NotSteady, "queue = 11"),
+        ("an unreadable queue", |b| b.queue = |_, _| None, Verdict::NotSteady, "connection refused"),
+        ("no effect", |b| b.effect = false, Verdict::NoEffect, "showed no effect: 0 packets"),
+        ("an injection that fails", |b| b.injects = Does::Refuses, Verdict::NoEffect, "could not be made"),
+        ("a service that breaks", |b| b.probe_fails = vec![Phase::Fault], Verdict::Failed, "status = 503"),
+        (
+            "a service that stalls",
+            |b| b.probe_hangs = vec![Phase::Fault],
+            Verdict::Failed,
+            "no answer within",
+        ),
+        (
+            "a service that stays down",
+            |b| b.probe_fails = vec![Phase::Recovery],
+            Verdict::Failed,
+            "not back within",
+        ),
+        (
+            "a metric that breaks",
+            |b| b.queue = |phase, _| Some(if phase == Phase::Fault { 12.0 } else { 1.0 }),
+            Verdict::Failed,
+            "queue = 12",
+        ),
+        (
+            "a failure without a fault is not the fault's",
+            |b| (b.effect, b.probe_fails) = (false, vec![Phase::Fault]),
+            Verdict::NoEffect,
+            "no effect",
+        ),
+        (
+            "a guard that trips",
+            |b| b.queue = |phase, _| Some(if phase == Phase::Fault { 25.0 } else { 1.0 }),
+            Verdict::Aborted,
+            "abort_if queue > 20: queue = 25",
+        ),
+        (
+            "a guard that trips before the fault",
+            |b| b.queue = |phase, _| Some(if phase == Phase::Baseline { 25.0 } else { 1.0 }),
+            Verdict::Aborted,
+            "queue = 25",
+        ),
+        (
+            "a guard that goes blind",
+            |b| b.queue = |phase, _| (phase != Phase::Fault).then_some(1.0),
+            Verdict::Aborted,
+            "could not read queue (connection refused)",
+        ),
+        ("a lease that runs out", |b| b.renews = Does::Halted, Verdict::Aborted, "the lease expired"),
+        ("an agent that forgets", |b| b.forgets_at = Some(17.0), Verdict::Aborted, "no longer holds i0"),
+        ("an agent that is halted", |b| b.observes = Does::Halted, Verdict::Aborted, "it would not"),
+        ("an agent that dies", |b| b.agent_dies_at = Some(17.5), Verdict::Aborted, "killed"),
+        ("an agent that dies making it", |b| b.injects = Does::Dies, Verdict::Aborted, "lost"),
+        ("an agent that hangs making it", |b| b.injects = Does::Hangs, Verdict::Aborted, "did not answer"),
+        ("an agent that hangs observing", |b| b.observes = Does::Hangs, Verdict::Aborted, "did not answer"),
+        ("an agent that dies undoing", |b| b.undoes = Does::Dies, Verdict::Passed, "held"),
+        ("an undo that succeeds at last", |b| b.drifts = 2, Verdict::Passed, "held"),
+        ("an undo that never does", |b| b.drifts = 99, Verdict::Residue, "tc qdisc del"),
+        ("an undo that is refused", |b| b.undoes = Does::Refuses, Verdict::Residue, "squall recover"),
+        (
+            "an agent that cannot be replaced",
+            |b| (b.agent_dies_at, b.replaced) = (Some(17.5), false),
+            Verdict::Residue,
+            "run `squall recover`",
+        ),
+        (
+            "a warden that needs a while",
+            |b| (b.agent_dies_at, b.marks) = (Some(17.5), 3),
+            Verdict::Aborted,
+            "killed",
+        ),
+        (
+            "marks that do not go",
+            |b| (b.agent_dies_at, b.marks) = (Some(17.5), 99),
+            Verdict::Residue,
+            "a qdisc; tc qdisc del",
+        ),
+        ("a mark that is found after the undo", |b| b.marks = 1, Verdict::Passed, "held"),
+        ("a mark that stays after the undo", |b| b.marks = 99, Verdict::Residue, "a qdisc; tc qdisc del"),
+    ];
+    for (name, change, verdict, reason) in ways {
+        let world = carry_out(ordinary(), change);
+        let reasons = world.reasons();
+        assert_eq!(world.verdict(), *verdict, "{name}: {reasons}");
+        assert!(reasons.contains(reason), "{name}: {reasons}");
+    }
+}
+
+#[test]
+fn every_abort_in_every_phase_puts_everything_back_at_once() {
+    let causes = [
+        AbortCause::Guard,
+        AbortCause::Unreadable,
+        AbortCause::Halt,
+        AbortCause::Signal,
+        AbortCause::LostAgent,
+        AbortCause::LeaseExpired,
+        AbortCause::BlastRadius,
+        AbortCause::Journal,
+    ];
+    // Planning until 0.1; steady state until 2; baseline until 12; making until 12.05; fault until 22; then undo.
+    let moments = [
+        (0.02, Phase::Plan, false),
+        (0.07, Phase::Plan, false),
+        (0.5, Phase::SteadyState, false),
+        (5.0, Phase::Baseline, false),
+        (12.02, Phase::Fault, true),
+        (15.0, Phase::Fault, true),
+        (22.12, Phase::Undo, true),
+        (23.1, Phase::Recovery, true),
+    ];
+    for cause in causes {
+        for (at, phase, touched) in moments {
+            let world = carry_out(ordinary(), |behaviour| behaviour.outside = Some((at, cause)));
+            let name = format!("{cause:?} at {at}");
+            let aborted = world.events(|event| matches!(event, Event::Aborted { .. }));
+            assert_eq!((aborted.len(), aborted[0].0), (1, at), "{name}");
+            let before =
+                world.journal.iter().take_while(|(_, event)| !matches!(event, Event::Aborted { .. }));
+            let last = before.filter_map(|(_, event)| match event {
+                Event::PhaseStarted { phase } => Some(*phase),
+                _ => None,
+            });
+            assert_eq!(last.last(), Some(phase), "{name}");
+            assert_eq!(world.verdict(), Verdict::Aborted, "{name}");
+            let undo = world.calls.iter().find(|(_, call)| matches!(call, Call::Undo { .. }));
+            assert_eq!(undo.is_some(), touched, "{name}");
+            if phase == Phase::Fault {
+                assert!((undo.unwrap().0 - at).abs() < 1e-9, "{name}: the undo waited");
+            }
+            let hurried = matches!(cause, AbortCause::Halt | AbortCause::Signal | AbortCause::Journal);
+            if hurried {
+                assert!(world.now < at + 1.0, "{name} took {}", world.now - at);
+            }
+        }
+    }
+}
+
+#[test]
+fn an_undo_does_not_wait_for_an_injection_that_hangs() {
+    let world = carry_out(ordinary(), |behaviour| {
+        behaviour.injects = Does::Hangs;
+        behaviour.outside = Some((14.0, AbortCause::Signal));
+    });
+    let undo = world.calls.iter().find(|(_, call)| matches!(call, Call::Undo { .. })).unwrap();
+    assert!((undo.0 - 14.0).abs() < 1e-9);
+    assert_eq!(world.verdict(), Verdict::Aborted);
+}
+
+#[test]
+fn probes_that_hang_do_not_hold_up_the_guard() {
+    let world = carry_out(ordinary(), |behaviour| {
+        behaviour.probe_hangs = vec![Phase::Fault];
+        behaviour.queue = |phase, now| Some(if phase == Phase::Fault && now > 14.5 { 25.0 } else { 1.0 });
+    });
+    let aborted = world.events(|event| matches!(event, Event::Aborted { .. }));
+    assert!((aborted[0].0 - 15.0).abs() < 1e-9, "{aborted:?}");
+}
+
+#[test]
+fn traffic_is_judged_over_the_whole_time_of_the_fault() {
+    let world = carry_out(with_load(), |behaviour| behaviour.failing = 2);
+    assert_eq!(world.verdict(), Verdict::Failed);
+    assert!(world.reasons().contains("error_rate = 2 %"), "{}", world.reasons());
+}
+
+#[test]
+fn the_moment_of_recovery_is_not_blurred_by_windows() {
+    for (lasts, expected) in [(0.0, 0.0..1.5), (4.0, 4.0..6.0)] {
+        let world = carry_out(with_load(), |behaviour| {
+            (behaviour.failing, behaviour.recovers_after) = (50, lasts);
+        });
+        let seconds = world.recovery().unwrap().unwrap();
+        assert!(expected.contains(&seconds), "{seconds} for {lasts}");
+    }
+    let mut experiment = with_load();
+    experiment.recovery_within = Duration::seconds(3);
+    let world = carry_out(experiment, |behaviour| (behaviour.failing, behaviour.recovers_after) = (50, 8.0));
+    assert_eq!((world.verdict(), world.recovery()), (Verdict::Failed, Some(None)));
+}
+
+#[test]
+fn faults_are_never_active_for_longer_than_the_blast_radius_allows() {
+    let mut experiment = ordinary();
+    experiment.blast_radius.duration = Some(Duration::seconds(12));
+    let pause = Action::Wait(Duration::seconds(20));
+    experiment.method = vec![Action::Strike(vec![strike(8)]), pause, Action::Strike(vec![strike(8)])];
+    let world = carry_out(experiment, |_| ());
+    assert_eq!(world.verdict(), Verdict::Aborted);
+    assert!(world.reasons().contains("blast_radius.duration"), "{}", world.reasons());
+    let aborted = world.events(|event| matches!(event, Event::Aborted { .. }))[0].0;
+    // 12 before, 8.3 of the first with its undo, 20 of waiting, 3.7 of the second.
+    assert!((43.5..44.5).contains(&aborted), "{aborted}");
+}
+
+#[test]
+fn a_ramp_names_the_stage_that_broke() {
+    let mut experiment = with_load();
+    let stage = |number: u32| {
+        let mut strike = strike(6);
+        strike.stage = Some(format!("delay {number}00ms ({number} of 4)"));
+        Action::Strike(vec![strike])
+    };
+    experiment.method = (1..=4).map(stage).collect();
+    let world = carry_out(experiment, |behaviour| {
+        behaviour.queue = |phase, now| Some(if phase == Phase::Fault && now > 19.0 { 12.0 } else { 1.0 });
+    });
+    assert_eq!(world.verdict(), Verdict::Failed);
+    let reasons = world.reasons();
+    assert!(reasons.starts_with("broke at delay 200ms (2 of 4) (2 further stages left out)"), "{reasons}");
+    assert_eq!(world.events(|event| matches!(event, Event::InjectStarted { .. })).len(), 2);
+}
+
+#[test]
+fn without_a_fault_no_agent_is_started_and_nothing_waits() {
+    let mut experiment = experiment();
+    experiment.steady_state = vec![check("health", "status == 200")];
+    experiment.hypothesis_holds = experiment.steady_state.clone();
+    let world = carry_out(experiment, |_| ());
+    assert_eq!((world.verdict(), world.calls.len()), (Verdict::Passed, 0));
+    assert!(world.now < 0.2, "{}", world.now);
+}
+
+#[test]
+fn a_fault_that_matched_nothing_proves_nothing() {
+    let world = carry_out(ordinary(), |behaviour| behaviour.matches = false);
+    assert_eq!((world.verdict(), world.reasons().as_str()), (Verdict::NoEffect, "no fault was made"));
+    assert_eq!(world.calls.len(), 2, "plan and bye: {:?}", world.calls);
+}
+
+/// Thousands of worlds that behave at random: the laws hold in all of them (see `check_laws`).
+#[test]
+fn whatever_happens_the_laws_hold() {
+    let phases = [Phase::SteadyState, Phase::Fault, Phase::Recovery, Phase::Undo];
+    let queues: [fn(Phase, f64) -> Option<f64>; 4] = [
+        |_, _| Some(1.0),
+        |phase, _| Some(if phase == Phase::Fault { 12.0 } else { 1.0 }),
+        |phase, now| Some(if phase == Phase::Fault && now > 15.0 { 25.0 } else { 1.0 }),
+        |phase, _| (phase != Phase::Fault).then_some(1.0),
+    ];
+    let mut verdicts = BTreeMap::new();
+    for seed in 0..3000 {
+        let mut dice = Rng::with_seed(seed);
+        let does = |dice: &mut Rng| match dice.u8(0..12) {
+            0 => Does::Refuses,
+            1 => Does::Halted,
+            2 => Does::Hangs,
+            3 => Does::Dies,
+            _ => Does::Works,
+        };
+        let some_phase = |dice: &mut Rng| match dice.u8(0..8) {
+            0 => vec![phases[dice.usize(..phases.len())]],
+            _ => Vec::new(),
+        };
+        let behaviour = Behaviour {
+            connects: if dice.u8(0..20) == 0 { Does::Refuses } else { Does::Works },
+            plans: if dice.u8(0..20) == 0 { Does::Dies } else { Does::Works },
+            injects: does(&mut dice),
+            observes: does(&mut dice),
+            undoes: does(&mut dice),
+            drifts: dice.u32(0..5).saturating_sub(1),
+            effect: dice.u8(0..6) > 0,
+            matches: dice.u8(0..12) > 0,
+            agent_dies_at: (dice.u8(0..4) == 0).then(|| dice.f64() * 40.0),
+            replaced: dice.u8(0..4) > 0,
+            marks: dice.u32(0..6).saturating_sub(3),
+            renews: if dice.u8(0..12) == 0 { Does::Halted } else { Does::Works },
+            forgets_at: (dice.u8(0..12) == 0).then(|| dice.f64() * 40.0),
+            probe_fails: some_phase(&mut dice),
+            probe_hangs: some_phase(&mut dice),
+            queue: queues[dice.usize(..12).saturating_sub(8)],
+            failing: dice.u64(0..4).saturating_sub(2),
+            recovers_after: dice.f64() * 5.0,
+            outside: (dice.u8(0..4) == 0).then(|| {
+                let causes = [AbortCause::Signal, AbortCause::Halt, AbortCause::Journal];
+                (dice.f64() * 45.0, causes[dice.usize(..3)])
+            }),
+        };
+        let mut experiment = if dice.bool() { with_load() } else { ordinary() };
+        if dice.bool() {
+            let mut late = strike(5);
+            late.after = Duration::seconds(3);
+            let pause = Action::Wait(Duration::seconds(2));
+            experiment.method =
+                vec![Action::Strike(vec![strike(4), late]), pause, Action::Strike(vec![strike(3)])];
+        }
+        let world = World::new(experiment, behaviour).carry_out();
+        *verdicts.entry(world.verdict()).or_insert(0) += 1;
+    }
+    assert_eq!(verdicts.len(), 7, "{verdicts:?}");
+}
