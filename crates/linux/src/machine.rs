@@ -1,8 +1,9 @@
 //! The real machine: the door through which the engine looks at a Linux host and changes it.
 
 use crate::step::file_value::Writes;
+use crate::step::packet_filter::Tables;
 use crate::step::worker::Workers;
-use crate::{facts, step};
+use crate::{facts, leftovers, step};
 use squall_model::facts::{HostFacts, Scope, Subject};
 use squall_model::machine::{Leftover, Machine, MachineError};
 use squall_model::step::Step;
@@ -19,6 +20,7 @@ use std::path::PathBuf;
 pub struct LinuxMachine {
     pub(crate) workers: Workers,
     pub(crate) writes: Writes,
+    pub(crate) tables: Tables,
 }
 
 impl LinuxMachine {
@@ -29,7 +31,7 @@ impl LinuxMachine {
 
     /// This host, with another program that takes `worker MARK JOB`.
     pub fn with_worker_program(program: impl Into<PathBuf>) -> Self {
-        Self { workers: Workers::new(program.into()), writes: Writes::default() }
+        Self { workers: Workers::new(program.into()), writes: Writes::default(), tables: Tables::default() }
     }
 }
 
@@ -52,12 +54,12 @@ impl Machine for LinuxMachine {
         facts::addresses(names)
     }
 
-    fn capture(&mut self, step: &Step, _injection: &str) -> Result<Undo, MachineError> {
-        step::capture(step)
+    fn capture(&mut self, step: &Step, injection: &str) -> Result<Undo, MachineError> {
+        step::capture(step, injection)
     }
 
     fn apply(&mut self, logged: Logged<'_>) -> Result<(), MachineError> {
-        step::apply(self, logged.step())
+        step::apply(self, logged.step(), logged.undo())
     }
 
     fn observe(&mut self, step: &Step, undo: &Undo) -> Result<Evidence, MachineError> {
@@ -69,11 +71,15 @@ impl Machine for LinuxMachine {
     }
 
     fn leftovers(&mut self) -> Result<Vec<Leftover>, MachineError> {
-        Ok(self.workers.leftovers().into_iter().map(|(_, leftover)| leftover).collect())
+        let workers = self.workers.leftovers().into_iter().map(|(_, leftover)| leftover);
+        Ok(workers.chain(leftovers::network()).collect())
     }
 
     fn remove(&mut self, leftover: &Leftover) -> Result<Reverted, MachineError> {
-        match self.workers.remove(leftover)? {
+        if let Some(outcome) = self.workers.remove(leftover)? {
+            return Ok(outcome);
+        }
+        match leftovers::remove(&mut self.tables, leftover)? {
             Some(outcome) => Ok(outcome),
             None => Err(MachineError::NotFound {
                 message: format!("could not remove {}: nothing of that kind is known here", leftover.what),

@@ -95,11 +95,17 @@ fn die_with(parent: u32) -> Result<(), Refusal> {
 /// When memory runs out, the kernel shall end the worker before anything that matters: 1000 is "this one first"
 /// (`proc_pid_oom_score_adj(5)`).
 fn be_the_first_to_die(work: &Work) -> Result<(), Refusal> {
-    let score = match work {
-        Work::Memory { .. } => "1000",
-        Work::CpuLoad { .. } | Work::SignalEvery { .. } => "500",
+    const FILE: &str = "/proc/self/oom_score_adj";
+    let wanted = match work {
+        Work::Memory { .. } => 1000,
+        Work::CpuLoad { .. } | Work::SignalEvery { .. } => 500,
     };
-    std::fs::write("/proc/self/oom_score_adj", score).map_err(|error| {
+    // Anybody may raise it; to lower it takes a privilege, and there is no need to.
+    let now = std::fs::read_to_string(FILE).ok().and_then(|score| score.trim().parse::<i32>().ok());
+    if now.is_some_and(|now| now >= wanted) {
+        return Ok(());
+    }
+    std::fs::write(FILE, wanted.to_string()).map_err(|error| {
         Refusal::Failed(format!("could not make the worker the first to end when memory runs out: {error}"))
     })
 }

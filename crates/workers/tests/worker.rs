@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by them")]
 
+use squall_engine::suite::{self, MemoryDisk, Sample, Trial};
 use squall_linux::LinuxMachine;
 use squall_linux::step::worker::Job;
 use squall_linux::sys::{cgroup, memory, process};
@@ -9,7 +10,7 @@ use squall_model::machine::{Machine, MachineError};
 use squall_model::step::{ProcessRef, Signal, Step, Work, WorkerStep};
 use squall_model::target::ProcessSelector;
 use squall_model::undo::{Effect, Evidence, Reverted, Undo};
-use squall_model::undo_log::{Disk, LogError, UndoLog};
+use squall_model::undo_log::UndoLog;
 use squall_model::units::{Duration, Share, Size};
 use std::io::{Read, Write};
 use std::os::unix::process::CommandExt;
@@ -39,30 +40,6 @@ fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
     }
 }
 
-/// Takes everything and keeps nothing.
-struct NoDisk;
-
-impl Disk for NoDisk {
-    fn create(&mut self, _: &str) -> Result<(), LogError> {
-        Ok(())
-    }
-    fn append(&mut self, _: &str, _: &[u8]) -> Result<(), LogError> {
-        Ok(())
-    }
-    fn read(&mut self, _: &str) -> Result<Vec<u8>, LogError> {
-        Ok(Vec::new())
-    }
-    fn remove(&mut self, _: &str) -> Result<(), LogError> {
-        Ok(())
-    }
-    fn list(&mut self) -> Result<Vec<String>, LogError> {
-        Ok(Vec::new())
-    }
-    fn take_over(&mut self, _: &str) -> Result<(), LogError> {
-        Ok(())
-    }
-}
-
 /// A worker step and the machine that carries it out; undone when dropped.
 struct Scene {
     machine: LinuxMachine,
@@ -87,7 +64,9 @@ impl Scene {
     }
 
     fn apply(&mut self) -> Result<(), MachineError> {
-        self.machine.apply(UndoLog::resume("sqt").intend(&mut NoDisk, 0, &self.step, &self.undo).unwrap())
+        self.machine.apply(
+            UndoLog::resume("sqt").intend(&mut MemoryDisk::default(), 0, &self.step, &self.undo).unwrap(),
+        )
     }
 
     fn observe(&mut self) -> Evidence {
@@ -372,6 +351,34 @@ fn a_worker_outlives_the_thread_that_asked_for_it() {
     std::thread::scope(|scope| scope.spawn(|| scene.apply().unwrap()).join().unwrap());
     std::thread::sleep(seconds(0.3));
     assert_eq!(scene.pids().len(), 1);
+}
+
+/// A worker that does next to nothing, under a mark of its own.
+fn trial() -> Trial {
+    static NUMBER: AtomicU32 = AtomicU32::new(0);
+    let injection = format!("sqt-laws-{}-{}", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed));
+    let mark = WorkerStep::mark_of(&injection);
+    let (looked, destroyed) = (mark.clone(), mark.clone());
+    Trial {
+        step: Step::Worker(WorkerStep { mark, work: load(1.0, 1), cgroups: vec![] }),
+        injection,
+        look: Box::new(move || format!("{} workers", pids_by_ps(&looked).len())),
+        reversible: true,
+        marked: true,
+        destroy: Some(Box::new(move || {
+            for pid in pids_by_ps(&destroyed) {
+                assert!(Command::new("kill").args(["-KILL", &pid.to_string()]).status().unwrap().success());
+            }
+        })),
+        meddle: None,
+    }
+}
+
+#[test]
+fn workers_keep_the_laws() {
+    let mut samples = [Sample { name: "worker", prepare: Box::new(|_: &mut LinuxMachine| trial()) }];
+    let broken = suite::check(&mut LinuxMachine::with_worker_program(program()), &mut samples);
+    assert!(broken.is_empty(), "{}", suite::describe(&broken));
 }
 
 /// A control group that the test made; removed when dropped.

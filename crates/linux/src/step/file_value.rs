@@ -42,8 +42,18 @@ pub(crate) fn capture(step: &FileValueStep) -> Result<Undo, MachineError> {
     })
 }
 
-/// Writes the value.
-pub(crate) fn apply(step: &FileValueStep, writes: &mut Writes) -> Result<(), MachineError> {
+/// Writes the value, unless somebody else changed it since it was captured.
+pub(crate) fn apply(step: &FileValueStep, undo: &Undo, writes: &mut Writes) -> Result<(), MachineError> {
+    if let Undo::FileValue { path, before, ours, .. } = undo {
+        let now = read(path).map_err(|error| refused("read", path, &error))?;
+        if now != *before && now != *ours {
+            let message = format!(
+                "could not write {path}: it read {before:?} when that was written down and reads {now:?} now, so the \
+                 undo would bring back the wrong value; plan again"
+            );
+            return Err(MachineError::Refused { message });
+        }
+    }
     let caches = || memory::read().map_or(0, |memory| memory.caches);
     let before = caches();
     write(&step.path, &step.value).map_err(|error| refused("write", &step.path, &error))?;
@@ -184,7 +194,7 @@ mod tests {
         let step = scene.step("10");
         let undo = capture(&step).unwrap();
         assert!(matches!(scene.revert(&undo), Reverted::AlreadyGone { .. }));
-        apply(&step, &mut scene.writes).unwrap();
+        apply(&step, &undo, &mut scene.writes).unwrap();
         assert_eq!(observe(&step, &undo, &scene.writes).unwrap().effect, Effect::Seen);
         assert!(matches!(scene.revert(&undo), Reverted::Undone { .. }));
         assert_eq!(std::fs::read_to_string(scene.file.path()).unwrap(), "60");
@@ -197,7 +207,7 @@ mod tests {
         let mut scene = Scene::new("60");
         let step = scene.step("10");
         let undo = capture(&step).unwrap();
-        apply(&step, &mut scene.writes).unwrap();
+        apply(&step, &undo, &mut scene.writes).unwrap();
         std::fs::write(scene.file.path(), "33").unwrap();
         let Reverted::Drifted(difference) = scene.revert(&undo) else { panic!("not seen") };
         assert_eq!((difference.before.as_str(), difference.now.as_str()), ("60", "33"));
@@ -230,7 +240,7 @@ mod tests {
         let mut writes = Writes::default();
         let undo = capture(&step).unwrap();
         assert_eq!(observe(&step, &undo, &writes).unwrap().effect, Effect::NotSeen);
-        apply(&step, &mut writes).unwrap();
+        apply(&step, &undo, &mut writes).unwrap();
         let evidence = observe(&step, &undo, &writes).unwrap();
         assert_eq!(evidence.effect, Effect::Seen, "{}", evidence.summary);
         assert!(evidence.measures["freed_bytes"] >= f64::from(16 << 20), "{}", evidence.summary);

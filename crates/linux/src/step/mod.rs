@@ -1,6 +1,8 @@
 //! Steps carried out, one file a kind: capture, apply, observe, revert. The match arms here are all that joins them.
 
 pub mod file_value;
+pub mod packet_filter;
+pub mod qdisc;
 pub mod signal;
 pub mod worker;
 
@@ -12,7 +14,7 @@ use std::fmt::Display;
 use std::io;
 
 /// Reads what must be known to undo the step.
-pub(crate) fn capture(step: &Step) -> Result<Undo, MachineError> {
+pub(crate) fn capture(step: &Step, injection: &str) -> Result<Undo, MachineError> {
     match step {
         Step::Signal(step) => signal::capture(step),
         Step::FileValue(step) => file_value::capture(step),
@@ -21,13 +23,14 @@ pub(crate) fn capture(step: &Step) -> Result<Undo, MachineError> {
     }
 }
 
-/// Makes the change.
-pub(crate) fn apply(machine: &mut LinuxMachine, step: &Step) -> Result<(), MachineError> {
+/// Makes the change, unless what it would change is no longer as it was captured.
+pub(crate) fn apply(machine: &mut LinuxMachine, step: &Step, undo: &Undo) -> Result<(), MachineError> {
     match step {
-        Step::Signal(step) => signal::apply(step),
-        Step::FileValue(step) => file_value::apply(step, &mut machine.writes),
+        Step::Signal(step) => signal::apply(step, undo),
+        Step::FileValue(step) => file_value::apply(step, undo, &mut machine.writes),
         Step::Worker(step) => machine.workers.apply(step),
-        Step::Qdisc(_) | Step::PacketFilter(_) => Err(without_network(step)),
+        Step::Qdisc(step) => qdisc::apply(step, undo),
+        Step::PacketFilter(step) => machine.tables.apply(step),
     }
 }
 
@@ -41,7 +44,8 @@ pub(crate) fn observe(
         Step::Signal(step) => Ok(signal::observe(step)),
         Step::FileValue(step) => file_value::observe(step, undo, &machine.writes),
         Step::Worker(step) => Ok(machine.workers.observe(step)),
-        Step::Qdisc(_) | Step::PacketFilter(_) => Err(without_network(step)),
+        Step::Qdisc(step) => qdisc::observe(step, undo),
+        Step::PacketFilter(step) => machine.tables.observe(step),
     }
 }
 
@@ -54,15 +58,14 @@ pub(crate) fn revert(machine: &mut LinuxMachine, undo: &Undo) -> Result<Reverted
         }
         Undo::Worker { mark, boot_id } => machine.workers.revert(mark, boot_id),
         Undo::Nothing { why } => Ok(Reverted::AlreadyGone { looked_at: why.clone() }),
-        Undo::Qdisc { .. } | Undo::PacketFilter { .. } => Err(MachineError::Unsupported {
-            message: format!("could not {undo}: this build of Squall has no network steps"),
+        Undo::Qdisc { namespace, link, handle, before, queue_length } => qdisc::revert(&qdisc::Record {
+            namespace,
+            link,
+            handle: *handle,
+            before: before.as_ref(),
+            queue_length: *queue_length,
         }),
-    }
-}
-
-fn without_network(step: &Step) -> MachineError {
-    MachineError::Unsupported {
-        message: format!("could not make a {} step: this build of Squall has no network steps", step.kind()),
+        Undo::PacketFilter { namespace, table } => machine.tables.revert(namespace, table),
     }
 }
 

@@ -46,8 +46,13 @@ pub(crate) fn capture(step: &SignalStep) -> Result<Undo, MachineError> {
     Ok(Undo::Signal { process: process.clone(), signal })
 }
 
-/// Sends the signal.
-pub(crate) fn apply(step: &SignalStep) -> Result<(), MachineError> {
+/// Sends the signal, unless somebody else stopped or continued the process since it was captured.
+pub(crate) fn apply(step: &SignalStep, undo: &Undo) -> Result<(), MachineError> {
+    if matches!(undo, Undo::Signal { .. }) && capture(step)? != *undo {
+        let message =
+            format!("could not send {} to {}: its state has changed; plan again", step.signal, step.process);
+        return Err(MachineError::Refused { message });
+    }
     if send(&step.process, step.signal)? { Ok(()) } else { Err(gone(&step.process)) }
 }
 
@@ -80,22 +85,25 @@ pub(crate) fn observe(step: &SignalStep) -> Evidence {
 }
 
 /// Continues what we stopped (or stops what we continued) and looks again.
+///
+/// A continue is sent even if the process does not look stopped: with many threads a stop takes a while to show, and
+/// the kernel takes back one that is on its way. A process that runs takes no notice of it.
 pub(crate) fn revert(process: &ProcessRef, signal: Signal) -> Result<Reverted, MachineError> {
-    let stopped = |stat: &Stat| stat.state == 'T' || is_pending(process, Signal::Stop);
-    let as_before = |stat: &Stat| stat.ended() || stopped(stat) == (signal == Signal::Stop);
+    let as_before = |stat: &Stat| stat.ended() || (stat.state == 'T') == (signal == Signal::Stop);
     let look = |stat: &Stat| format!("state of {process}: {}", state_in_words(stat.state));
     let over = || Reverted::AlreadyGone { looked_at: format!("{process} is gone") };
-    match process::find(process) {
-        None => return Ok(over()),
-        Some(stat) if stat.ended() => return Ok(over()),
-        Some(stat) if as_before(&stat) => return Ok(Reverted::AlreadyGone { looked_at: look(&stat) }),
-        Some(_) => {}
+    let Some(found) = process::find(process).filter(|stat| !stat.ended()) else { return Ok(over()) };
+    if signal == Signal::Stop && as_before(&found) {
+        return Ok(Reverted::AlreadyGone { looked_at: look(&found) });
     }
     if !send(process, signal)? {
         return Ok(over());
     }
     Ok(match wait_for(process, RUNS_WITHIN, as_before) {
         None => over(),
+        Some(stat) if as_before(&stat) && as_before(&found) => {
+            Reverted::AlreadyGone { looked_at: look(&stat) }
+        }
         Some(stat) if as_before(&stat) => Reverted::Undone { looked_at: look(&stat) },
         Some(stat) => Reverted::Drifted(Difference {
             looked_at: format!("state of {process}"),
@@ -190,17 +198,37 @@ mod tests {
     fn a_pause_stops_and_its_undo_continues() {
         let victim = Victim::sleeping();
         let pause = step(&victim, Signal::Stop);
-        let Undo::Signal { process, signal } = capture(&pause).unwrap() else { panic!("no undo") };
+        let undo = capture(&pause).unwrap();
+        let Undo::Signal { process, signal } = undo.clone() else { panic!("no undo") };
         assert_eq!(state_by_ps(victim.pid()), "S");
         // The law: a revert is safe where the step never ran.
         assert!(matches!(revert(&process, signal).unwrap(), Reverted::AlreadyGone { .. }));
-        apply(&pause).unwrap();
+        apply(&pause, &undo).unwrap();
         assert_eq!(observe(&pause).effect, Effect::Seen);
+        assert!(matches!(apply(&pause, &undo).unwrap_err(), MachineError::Refused { .. }));
         assert_eq!(state_by_ps(victim.pid()), "T");
         assert!(matches!(revert(&process, signal).unwrap(), Reverted::Undone { .. }));
         assert_eq!(state_by_ps(victim.pid()), "S");
         assert_eq!(observe(&pause).effect, Effect::NotSeen);
         assert!(matches!(revert(&process, signal).unwrap(), Reverted::AlreadyGone { .. }));
+    }
+
+    #[test]
+    fn an_undo_right_after_a_stop_takes_it_back_though_it_does_not_show_yet() {
+        let many_threads = "import threading,time
+for _ in range(20): threading.Thread(target=lambda: [time.sleep(0.001) for _ in range(30000)], daemon=True).start()
+time.sleep(60)";
+        let victim = Victim::start("python3", &["-c", many_threads]);
+        let tasks = || std::fs::read_dir(format!("/proc/{}/task", victim.pid())).map_or(0, Iterator::count);
+        wait_until(|| tasks() > 20);
+        let pause = step(&victim, Signal::Stop);
+        for _ in 0..200 {
+            let Undo::Signal { process, signal } = capture(&pause).unwrap() else { panic!("no undo") };
+            send(&process, Signal::Stop).unwrap();
+            assert!(!matches!(revert(&process, signal).unwrap(), Reverted::Drifted(_)));
+        }
+        std::thread::sleep(Duration::from_millis(50));
+        assert_ne!(state_by_ps(victim.pid()), "T");
     }
 
     #[test]
@@ -219,9 +247,10 @@ mod tests {
     fn a_kill_ends_and_owes_nothing() {
         let victim = Victim::sleeping();
         let kill = step(&victim, Signal::Kill);
-        assert!(matches!(capture(&kill).unwrap(), Undo::Nothing { .. }));
+        let undo = capture(&kill).unwrap();
+        assert!(matches!(undo, Undo::Nothing { .. }));
         assert_eq!(observe(&kill).effect, Effect::NotSeen);
-        apply(&kill).unwrap();
+        apply(&kill, &undo).unwrap();
         assert_eq!(observe(&kill).effect, Effect::Seen);
     }
 
@@ -230,7 +259,7 @@ mod tests {
         let victim = Victim::start("sh", &["-c", "trap '' TERM; echo; while :; do sleep 1; done"]);
         wait_until(|| process::children(victim.pid()).is_ok_and(|children| !children.is_empty()));
         let term = step(&victim, Signal::Term);
-        apply(&term).unwrap();
+        apply(&term, &capture(&term).unwrap()).unwrap();
         assert_eq!(observe(&term).effect, Effect::NotSeen);
     }
 
@@ -238,10 +267,11 @@ mod tests {
     fn a_process_that_is_gone_is_not_found_and_needs_no_undo() {
         let victim = Victim::sleeping();
         let pause = step(&victim, Signal::Stop);
+        let undo = capture(&pause).unwrap();
         let process = victim.reference();
         drop(victim);
         assert!(matches!(capture(&pause).unwrap_err(), MachineError::NotFound { .. }));
-        assert!(matches!(apply(&pause).unwrap_err(), MachineError::NotFound { .. }));
+        assert!(matches!(apply(&pause, &undo).unwrap_err(), MachineError::NotFound { .. }));
         assert!(matches!(revert(&process, Signal::Cont).unwrap(), Reverted::AlreadyGone { .. }));
         assert_eq!(observe(&pause).effect, Effect::NotSeen);
     }
@@ -250,7 +280,7 @@ mod tests {
     fn a_paused_process_that_is_killed_needs_no_undo() {
         let victim = Victim::sleeping();
         let pause = step(&victim, Signal::Stop);
-        apply(&pause).unwrap();
+        apply(&pause, &capture(&pause).unwrap()).unwrap();
         send(&pause.process, Signal::Kill).unwrap();
         wait_until(|| !process::is_alive(&pause.process));
         assert!(matches!(revert(&pause.process, Signal::Cont).unwrap(), Reverted::AlreadyGone { .. }));

@@ -1,0 +1,391 @@
+//! A queueing discipline at the root of an interface, and what was there brought back exactly.
+//!
+//! The mark is the number: a root qdisc whose major number is `5c00:` to `5cff:` is Squall's. Its lower half is made of
+//! the injection's name, so that the undo of one injection passes over the qdisc of another. (The kernel gives numbers
+//! from `8001:` upwards by itself, and people like small ones.)
+//!
+//! The root goes from what was there to ours in one change of the kernel's, and back in another. So there is no moment
+//! at which a crash leaves the interface without either, and a root that is neither ours nor what was there was put
+//! there by somebody else, and is left alone.
+
+use crate::network;
+use crate::step::packet_filter::{ip_only, with_neighbour_discovery};
+use crate::sys::classifier::Program;
+use crate::sys::discipline::{Discipline, Netem, Tbf, Treatment, smallest_burst, treated_class};
+use crate::sys::namespace::Namespace;
+use crate::sys::qdisc::{self, Handle, Over, Qdisc, TrafficControl};
+use crate::sys::route::{self, Link};
+use squall_model::facts::QdiscFacts;
+use squall_model::machine::{Leftover, MachineError};
+use squall_model::step::{LinkRef, NamespaceRef, PacketFilter, QdiscStep, Shape};
+use squall_model::undo::{Difference, Evidence, QdiscBefore, Reverted, Undo};
+use squall_model::units::Size;
+
+/// The upper half of the major number of every qdisc of ours.
+const MARK: u16 = 0x5c00;
+const MARK_MASK: u16 = 0xff00;
+
+/// The queue length that the kernel gives to a link without a queue when a qdisc is added (`DEFAULT_TX_QUEUE_LEN`).
+const GIVEN_QUEUE_LENGTH: u32 = 1000;
+
+/// Kinds of qdisc whose classes the kernel makes by itself, so that they come back by themselves.
+const CLASSES_BY_THEMSELVES: [&str; 12] = [
+    "prio", "multiq", "tbf", "netem", "red", "sfb", "fq_codel", "fq_pie", "sfq", "cake", "ets", "choke",
+];
+
+/// The number of an injection's qdiscs.
+fn handle_of(injection: &str) -> Handle {
+    let digest = injection.bytes().fold(7_u16, |sum, byte| sum.wrapping_mul(31).wrapping_add(byte.into()));
+    Handle::new(MARK | (digest & !MARK_MASK), 0)
+}
+
+fn is_ours(handle: Handle) -> bool {
+    handle.major() & MARK_MASK == MARK
+}
+
+/// What is at the root of a link, as facts for planners.
+pub(crate) fn root_facts(control: &mut TrafficControl, link: &Link) -> Result<QdiscFacts, MachineError> {
+    let Some(root) = root(control, link.index)? else {
+        return Ok(QdiscFacts { kind: link.qdisc.clone(), handle: 0, has_children: false });
+    };
+    let has_children = has_children(control, link.index, &root)?;
+    Ok(QdiscFacts { kind: root.discipline.kind, handle: root.handle.0, has_children })
+}
+
+/// The root qdisc; none where it is the kernel's own default.
+fn root(control: &mut TrafficControl, link: u32) -> Result<Option<Qdisc>, MachineError> {
+    let root = control.root(link).map_err(network::worded)?;
+    Ok(root.filter(|root| root.handle != Handle::NONE))
+}
+
+/// Whether anything hangs on a root qdisc that would go with it.
+fn has_children(control: &mut TrafficControl, link: u32, root: &Qdisc) -> Result<bool, MachineError> {
+    let hangs_on_it = |handle: Handle| handle.major() == root.handle.major();
+    let qdiscs = control.qdiscs(link).map_err(network::worded)?;
+    if qdiscs.iter().any(|qdisc| qdisc.parent != Handle::ROOT && hangs_on_it(qdisc.parent)) {
+        return Ok(true);
+    }
+    if !CLASSES_BY_THEMSELVES.contains(&root.discipline.kind.as_str()) {
+        let classes = control.classes(link).map_err(network::worded)?;
+        if classes.iter().any(|class| hangs_on_it(class.handle)) {
+            return Ok(true);
+        }
+    }
+    // A kind that takes no filters answers with an error.
+    Ok(control.filters(link, root.handle).is_ok_and(|filters| !filters.is_empty()))
+}
+
+/// Reads what must be known to put back what is there. Refuses what could not be.
+pub(crate) fn capture(step: &QdiscStep, injection: &str) -> Result<Undo, MachineError> {
+    let namespace = network::open(&step.namespace)?;
+    let (link, before) = network::inside(&namespace, || {
+        let link = network::open_link(&step.link)?;
+        let mut control = TrafficControl::open().map_err(network::worded)?;
+        let before = root(&mut control, link.index)?;
+        if let Some(before) = &before {
+            refuse_irreplaceable(&mut control, step, before)?;
+        }
+        Ok((link, before))
+    })?;
+    if let Some(before) = &before
+        && qdisc::recipe(&before.discipline).map_err(network::worded)?.is_none()
+    {
+        return Err(refusal(step, before, "the kernel does not make it again from what it shows of it"));
+    }
+    program(step)?;
+    Ok(Undo::Qdisc {
+        namespace: step.namespace.clone(),
+        link: step.link.clone(),
+        handle: handle_of(injection).major().into(),
+        before: before.map(|qdisc| record(&qdisc)),
+        queue_length: (link.queue_length == 0).then_some(0),
+    })
+}
+
+fn record(qdisc: &Qdisc) -> QdiscBefore {
+    let Discipline { kind, options } = qdisc.discipline.clone();
+    QdiscBefore { kind, handle: qdisc.handle.0, options }
+}
+
+fn refuse_irreplaceable(
+    control: &mut TrafficControl,
+    step: &QdiscStep,
+    before: &Qdisc,
+) -> Result<(), MachineError> {
+    if is_ours(before.handle) {
+        let message = format!(
+            "could not put a qdisc on {} ({}): {} {} of Squall's is there already; undo that first (`squall recover`, if \
+             whoever made it is gone)",
+            step.link.name, step.namespace.name, before.discipline.kind, before.handle
+        );
+        return Err(MachineError::Refused { message });
+    }
+    if has_children(control, step.link.index, before)? {
+        return Err(refusal(step, before, "it has classes, filters or qdiscs below it"));
+    }
+    Ok(())
+}
+
+fn refusal(step: &QdiscStep, before: &Qdisc, why: &str) -> MachineError {
+    MachineError::Refused {
+        message: format!(
+            "could not put a qdisc on {} ({}): its root qdisc {} {} could not be brought back exactly afterwards, because \
+             {why}; strike another interface, or take it away for the time of the experiment",
+            step.link.name, step.namespace.name, before.discipline.kind, before.handle
+        ),
+    }
+}
+
+/// The program that picks the packets; none where all are treated.
+fn program(step: &QdiscStep) -> Result<Option<Program>, MachineError> {
+    let share = match &step.shape {
+        Shape::Netem { probability, .. } => probability.fraction(),
+        Shape::Bandwidth { .. } => 1.0,
+    };
+    if step.only.is_empty() && step.except.is_empty() && share >= 1.0 {
+        return Ok(None);
+    }
+    let except = with_neighbour_discovery(&step.except);
+    let only: Vec<PacketFilter> = if step.only.is_empty() && !except.is_empty() {
+        // What is spared needs address resolution, which is neither IPv4 nor IPv6.
+        vec![ip_only(&PacketFilter::default())]
+    } else {
+        step.only.clone()
+    };
+    Program::compile(&only, &except, share).map(Some).map_err(network::worded)
+}
+
+fn treatment(shape: &Shape, link: &Link) -> Treatment {
+    match shape {
+        Shape::Netem { delay, jitter, correlation, distribution, loss, loss_correlation, .. } => {
+            Treatment::Netem(Netem {
+                delay: delay.0,
+                jitter: jitter.0,
+                delay_correlation: correlation.fraction(),
+                distribution: *distribution,
+                loss: loss.fraction(),
+                loss_correlation: loss_correlation.fraction(),
+                ..Netem::default()
+            })
+        }
+        Shape::Bandwidth { rate, burst, queue } => Treatment::Bandwidth(Tbf {
+            rate: rate.bits_per_second,
+            // A packet longer than the burst would never pass.
+            burst: u32::try_from(burst.0).unwrap_or(u32::MAX).max(smallest_burst(link.mtu)),
+            queue: queue.0,
+        }),
+    }
+}
+
+/// Puts our qdisc in the place of what was captured.
+pub(crate) fn apply(step: &QdiscStep, undo: &Undo) -> Result<(), MachineError> {
+    let Undo::Qdisc { handle, before, .. } = undo else {
+        let message = format!("could not put a qdisc on {}: the undo is of another step", step.link.name);
+        return Err(MachineError::Failed { message });
+    };
+    let handle = handle_from(*handle);
+    let program = program(step)?;
+    let namespace = network::open(&step.namespace)?;
+    network::inside(&namespace, || {
+        let link = network::open_link(&step.link)?;
+        let mut control = TrafficControl::open().map_err(network::worded)?;
+        if root(&mut control, link.index)?.as_ref().map(record) != *before {
+            let message = format!(
+                "could not put a qdisc on {} ({}): somebody else changed its root qdisc since it was looked at; plan again",
+                step.link.name, step.namespace.name
+            );
+            return Err(MachineError::Refused { message });
+        }
+        let over = if before.is_none() { Over::Default } else { Over::Any };
+        let treatment = treatment(&step.shape, &link);
+        match &program {
+            None => control.treat_all(link.index, handle, over, &treatment),
+            Some(program) => control.treat_some(link.index, handle, over, &treatment, program),
+        }
+        .map_err(network::worded)
+    })
+}
+
+/// A handle from the major number that a record keeps.
+fn handle_from(major: u32) -> Handle {
+    Handle::new(major as u16, 0)
+}
+
+/// Reads the statistics of our qdisc, which count from the apply.
+pub(crate) fn observe(step: &QdiscStep, undo: &Undo) -> Result<Evidence, MachineError> {
+    let Undo::Qdisc { handle, .. } = undo else {
+        return Ok(Evidence::not_seen("the undo is of another step"));
+    };
+    let handle = handle_from(*handle);
+    let gone = || Evidence::not_seen(format!("our qdisc is not on {}", step.link.name));
+    let Some(namespace) = network::find(&step.namespace)? else { return Ok(gone()) };
+    let qdiscs = network::inside(&namespace, || {
+        let mut control = TrafficControl::open().map_err(network::worded)?;
+        control.qdiscs(step.link.index).map_err(network::worded)
+    })?;
+    let Some(root) = qdiscs.iter().find(|qdisc| qdisc.handle == handle) else { return Ok(gone()) };
+    let treated = qdiscs.iter().find(|qdisc| qdisc.parent == treated_class(handle)).unwrap_or(root);
+    Ok(evidence(&step.shape, root, treated))
+}
+
+fn evidence(shape: &Shape, root: &Qdisc, treated: &Qdisc) -> Evidence {
+    let seen = treated.statistics;
+    let packets = seen.packets + seen.queue_length;
+    let overlimits = root.statistics.overlimits.max(seen.overlimits);
+    let (took_effect, summary) = match shape {
+        Shape::Bandwidth { .. } => (
+            overlimits > 0 || seen.drops > 0,
+            format!(
+                "{packets} packets ({}) through the limit, which held them back {overlimits} times and dropped {}",
+                Size(seen.bytes),
+                seen.drops
+            ),
+        ),
+        Shape::Netem { delay, loss, .. } => {
+            let delayed = if delay.0.is_zero() { 0 } else { packets };
+            let lost = if loss.fraction() > 0.0 { seen.drops } else { 0 };
+            let parts = [
+                (!delay.0.is_zero()).then(|| format!("{delayed} packets delayed")),
+                (loss.fraction() > 0.0).then(|| format!("{lost} packets lost, {packets} not")),
+            ];
+            (delayed + lost > 0, parts.into_iter().flatten().collect::<Vec<_>>().join(", "))
+        }
+    };
+    let evidence = if took_effect { Evidence::seen(summary) } else { Evidence::not_seen(summary) };
+    evidence
+        .with("packets", packets as f64)
+        .with("bytes", seen.bytes as f64)
+        .with("drops", seen.drops as f64)
+        .with("overlimits", overlimits as f64)
+}
+
+/// What an undo record of a qdisc says.
+pub(crate) struct Record<'a> {
+    pub(crate) namespace: &'a NamespaceRef,
+    pub(crate) link: &'a LinkRef,
+    pub(crate) handle: u32,
+    pub(crate) before: Option<&'a QdiscBefore>,
+    pub(crate) queue_length: Option<u32>,
+}
+
+/// Takes our qdisc away, brings back what was there, and looks again.
+pub(crate) fn revert(record: &Record<'_>) -> Result<Reverted, MachineError> {
+    let gone = |what: String| Ok(Reverted::AlreadyGone { looked_at: format!("{what} is gone") });
+    let Some(namespace) = network::find(record.namespace)? else {
+        return gone(network::words(record.namespace));
+    };
+    network::inside(&namespace, || {
+        let Some(link) = network::find_link(record.link)? else {
+            return gone(format!("interface {} ({})", record.link.name, record.namespace.name));
+        };
+        let mut control = TrafficControl::open().map_err(network::worded)?;
+        let ours = handle_from(record.handle);
+        let now = root(&mut control, link.index)?;
+        let stood = now.as_ref().is_some_and(|root| root.handle == ours);
+        if stood {
+            put_back(&mut control, link.index, ours, record.before)?;
+        }
+        let now = root(&mut control, link.index)?;
+        give_queue_length(record, &link, now.as_ref())?;
+        Ok(judge(record, &link, stood, now.as_ref()))
+    })
+}
+
+/// Puts what was there in the place of ours, in one change.
+fn put_back(
+    control: &mut TrafficControl,
+    link: u32,
+    ours: Handle,
+    before: Option<&QdiscBefore>,
+) -> Result<(), MachineError> {
+    let Some(before) = before else {
+        return control.delete_root(link, ours).map(drop).map_err(network::worded);
+    };
+    let listed = Discipline { kind: before.kind.clone(), options: before.options.clone() };
+    // The recipe was found at capture; should it not be found now, what was listed is the best guess, and the look
+    // afterwards tells.
+    let recipe = qdisc::recipe(&listed).ok().flatten().unwrap_or(listed);
+    control.replace(link, Handle::ROOT, Handle(before.handle), &recipe).map_err(network::worded)
+}
+
+/// Gives a link without a queue its length back, if it is as the kernel left it.
+fn give_queue_length(record: &Record<'_>, link: &Link, root: Option<&Qdisc>) -> Result<(), MachineError> {
+    let Some(length) = record.queue_length else { return Ok(()) };
+    // Looked at again: it was our qdisc that changed it, maybe since the link was listed.
+    let now = network::find_link(record.link)?.map_or(link.queue_length, |link| link.queue_length);
+    if root.is_none() && now == GIVEN_QUEUE_LENGTH {
+        route::set_queue_length(link.index, length).map_err(network::worded)?;
+    }
+    Ok(())
+}
+
+/// Compares what is there with what was.
+fn judge(record: &Record<'_>, link: &Link, stood: bool, now: Option<&Qdisc>) -> Reverted {
+    let place = format!("the root qdisc of {} ({})", link.name, record.namespace.name);
+    let words = |qdisc: Option<&QdiscBefore>| match qdisc {
+        None => "the kernel's default".to_owned(),
+        Some(qdisc) => format!("{} {}", qdisc.kind, Handle(qdisc.handle)),
+    };
+    let is_now = now.map(self::record);
+    let looked_at = format!("{place}: {}", words(is_now.as_ref()));
+    if is_now.as_ref() == record.before {
+        return if stood { Reverted::Undone { looked_at } } else { Reverted::AlreadyGone { looked_at } };
+    }
+    let prefix = network::prefix(record.namespace);
+    let name = &link.name;
+    let remedy = match record.before {
+        // Somebody else put their own there after ours was gone, or in its place.
+        None if !stood => return Reverted::AlreadyGone { looked_at },
+        None => format!("{prefix}tc qdisc del dev {name} root"),
+        Some(before) => {
+            let handle = Handle(before.handle);
+            format!("{prefix}tc qdisc replace dev {name} root handle {handle} {} …", before.kind)
+        }
+    };
+    let before = words(record.before);
+    Reverted::Drifted(Difference { looked_at: place, before, now: words(is_now.as_ref()), remedy })
+}
+
+/// Qdiscs of ours in a namespace, with the link and number to remove each by.
+pub(crate) fn leftovers(place: &network::Place, namespace: &Namespace) -> Vec<(u32, Handle, Leftover)> {
+    let look = || {
+        let links = route::links().map_err(network::worded)?;
+        let mut control = TrafficControl::open().map_err(network::worded)?;
+        let mut found = Vec::new();
+        for link in links {
+            if let Some(root) = root(&mut control, link.index)?.filter(|root| is_ours(root.handle)) {
+                found.push((link, root));
+            }
+        }
+        Ok(found)
+    };
+    // A namespace that ended meanwhile has nothing left.
+    let found = network::inside(namespace, look).unwrap_or_default();
+    let leftover = |(link, root): (Link, Qdisc)| {
+        let what = format!(
+            "qdisc {} {} on {} in {}",
+            root.discipline.kind,
+            root.handle,
+            link.name,
+            place.name()
+        );
+        let remedy = format!("{}tc qdisc del dev {} root", place.prefix(), link.name);
+        (link.index, root.handle, Leftover { what, injection: None, remedy })
+    };
+    found.into_iter().map(leftover).collect()
+}
+
+/// Removes a qdisc that was found by its mark. What was there before it only the lost log knew.
+pub(crate) fn remove_marked(
+    namespace: &Namespace,
+    link: u32,
+    handle: Handle,
+    what: &str,
+) -> Result<Reverted, MachineError> {
+    let stood = network::inside(namespace, || {
+        let mut control = TrafficControl::open().map_err(network::worded)?;
+        control.delete_root(link, handle).map_err(network::worded)
+    })?;
+    let looked_at = what.to_owned();
+    Ok(if stood { Reverted::Undone { looked_at } } else { Reverted::AlreadyGone { looked_at } })
+}
