@@ -19,9 +19,6 @@ use std::fmt;
 /// # Errors
 /// The first value that does not fit, at its place.
 pub fn decode<T: DeserializeOwned>(node: &Node) -> Result<T, ReadError> {
-    // A map of parameters that was left away is an empty one, which tells what is missing from it.
-    let empty = Node { content: Content::Map(Vec::new()), place: node.place };
-    let node = if node.content == Content::Null { &empty } else { node };
     T::deserialize(Tree(node)).map_err(|mistake| mistake.at(node.place).into_read_error())
 }
 
@@ -266,6 +263,11 @@ impl<'de> Deserializer<'de> for Tree<'_> {
         _: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, Mistake> {
+        if self.0.content == Content::Null {
+            // Parameters that were left away are an empty map, which tells what is missing from it.
+            let nothing = Pairs { rest: [].iter(), value: None };
+            return visitor.visit_map(nothing).map_err(|mistake| mistake.at(self.0.place));
+        }
         self.deserialize_map(visitor)
     }
 
@@ -463,6 +465,8 @@ mod tests {
             ("{delay: 1s, target: {process: {}, host: true}}", "only one can be given", "host"),
             ("{delay: 1s, target: {}}", "expected one of `process`", "{}"),
             ("[1]", "expected a map, found a list", "[1]"),
+            ("{delay: 1s, list: [~]}", "expected a size, such as 64KiB, 512MiB or 10MB, found nothing", "~"),
+            ("~", "`delay` is missing", "~"),
         ] {
             let error = decode::<Parameters>(&yaml::parse(text).unwrap()).expect_err(text);
             assert!(error.to_string().contains(words), "{text}: {error}");

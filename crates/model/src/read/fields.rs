@@ -93,7 +93,7 @@ impl Reader<'_> {
     /// The fields of a map; a noted mistake where it is none.
     pub(super) fn fields<'n>(&mut self, node: &'n Node, what: &str) -> Option<Fields<'n>> {
         if let Content::Map(entries) = &node.content {
-            return Some(Fields { place: node.place, entries, known: Vec::new(), choice: false });
+            return Some(Fields { place: node.place, entries, known: Vec::new() });
         }
         let message = format!("{what} is a map, and this is {}", node.kind());
         self.error(ReadError::at(node.place, message).label("expected a map: `name: value`"));
@@ -107,7 +107,6 @@ pub(super) struct Fields<'n> {
     pub(super) place: Place,
     entries: &'n [(Key, Node)],
     known: Vec<String>,
-    choice: bool,
 }
 
 impl<'n> Fields<'n> {
@@ -129,40 +128,41 @@ impl<'n> Fields<'n> {
         self.entries.iter().find(|(key, _)| key.name == name).map_or(self.place, |(key, _)| key.place)
     }
 
-    /// The one entry that says the kind: the only one not asked for so far. Which are known is up to `names`; a
-    /// mistake is noted where there is none, more than one, or an unknown one.
+    /// The one entry, among those not asked for so far, that says the kind by its name. A mistake is noted for each
+    /// that says none of `names`, and where several do; none at all is up to the caller.
     pub(super) fn kind(
-        &mut self,
+        &self,
         names: &[&str],
         what: &str,
         reader: &mut Reader<'_>,
     ) -> Option<(&'n Key, &'n Node)> {
-        self.choice = true;
-        let rest: Vec<_> = self.entries.iter().filter(|(key, _)| !self.known.contains(&key.name)).collect();
-        let found: Vec<_> = rest.iter().filter(|(key, _)| names.contains(&key.name.as_str())).collect();
-        let unknown: Vec<_> = rest.iter().filter(|(key, _)| !names.contains(&key.name.as_str())).collect();
-        let own: Vec<&str> = names.iter().copied().chain(self.known.iter().map(String::as_str)).collect();
-        for (key, _) in &unknown {
-            // What looks like one of the other keys is that one, misspelt.
+        let rest = self.entries.iter().filter(|(key, _)| !self.known.contains(&key.name));
+        let (found, unknown): (Vec<_>, Vec<_>) =
+            rest.partition(|(key, _)| names.contains(&key.name.as_str()));
+        let known: Vec<&str> = names.iter().copied().chain(self.known.iter().map(String::as_str)).collect();
+        for (key, _) in unknown {
+            if reader.is_full() {
+                return None;
+            }
             reader.error(
                 ReadError::at(key.place, format!("unknown {what} or key `{}`", key.name))
                     .label("not known here")
-                    .help(nearest::advice(&key.name, &own)),
+                    .help(nearest::advice(&key.name, &known)),
             );
         }
-        if let (Some((key, _)), true) = (found.get(1), found.len() > 1) {
-            let message = format!("only one {what} can stand here, and `{}` is another", key.name);
-            reader.error(ReadError::at(key.place, message).label("a second one"));
-            return None;
+        match found.as_slice() {
+            [] => None,
+            [(key, node)] => Some((key, node)),
+            [_, (second, _), ..] => {
+                let message = format!("only one {what} can stand here, and `{}` is another", second.name);
+                reader.error(ReadError::at(second.place, message).label("a second one"));
+                None
+            }
         }
-        found.first().map(|(key, node)| (key, node))
     }
 
     /// Notes every entry that was not asked for.
     pub(super) fn finish(self, reader: &mut Reader<'_>) {
-        if self.choice {
-            return;
-        }
         let known: Vec<&str> = self.known.iter().map(String::as_str).collect();
         for (key, _) in self.entries.iter().filter(|(key, _)| !known.contains(&key.name.as_str())) {
             if reader.is_full() {
