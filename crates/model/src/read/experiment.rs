@@ -332,7 +332,7 @@ impl Reader<'_> {
     }
 
     fn metric(&mut self, key: &Key, node: &Node, sources: &[&str]) -> Option<Metric> {
-        let mut fields = self.fields(node, "a metric")?;
+        let fields = self.fields(node, "a metric")?;
         let before = self.errors.len();
         let Some((source, parameters)) = fields.kind(sources, "metric source", self) else {
             if self.errors.len() == before {
