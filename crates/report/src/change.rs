@@ -6,6 +6,9 @@ use squall_model::event::MetricChange;
 /// What is said where the interval of the difference holds zero.
 pub const NOTHING_SEEN: &str = "no difference seen";
 
+/// What is said where too little was measured for an interval.
+pub const NOT_COMPARED: &str = "too little measured to compare";
+
 /// The metric and its change: `p99 +212 ms (95 % CI 180 to 260)`, `p99: no difference seen`.
 pub fn describe(change: &MetricChange) -> String {
     let name = quantity::short_name(&change.metric);
@@ -19,12 +22,13 @@ pub fn amount(change: &MetricChange) -> String {
     format!("{}{interval}", headline(change))
 }
 
-/// The change without its interval: `+212 ms`, `no difference seen`, `not compared`.
+/// The change without its interval: `+212 ms`, `no difference seen`, `too little measured to compare`.
 pub fn headline(change: &MetricChange) -> String {
     match change.difference {
         Some(difference) if change.seen => Unit::of(&change.metric).show_difference(difference),
-        Some(_) => NOTHING_SEEN.to_owned(),
-        None => "not compared: too few readings".to_owned(),
+        Some(_) if change.interval.is_some() => NOTHING_SEEN.to_owned(),
+        // Without an interval nothing can be said, however far apart the two look.
+        _ => NOT_COMPARED.to_owned(),
     }
 }
 
@@ -85,10 +89,13 @@ mod tests {
     fn what_is_not_seen_is_not_claimed() {
         let unseen = change("latency_p99", Some(0.001), Some((-0.0031, 0.0052)), false);
         assert_eq!(describe(&unseen), "p99: no difference seen (95 % CI −3.1 to 5.2 ms)");
-        assert_eq!(describe(&change("latency_p99", Some(0.001), None, false)), "p99: no difference seen");
+        assert_eq!(
+            describe(&change("latency_p99", Some(0.001), None, false)),
+            "p99: too little measured to compare"
+        );
         assert_eq!(
             describe(&change("queue_depth", None, None, false)),
-            "queue_depth: not compared: too few readings"
+            "queue_depth: too little measured to compare"
         );
     }
 }

@@ -2,7 +2,8 @@
 //! printed page alike and its letters keep their size; down, in pixels.
 
 use crate::html::escape;
-use crate::quantity::{Scale, Unit, span, title};
+use crate::paint::cut;
+use crate::quantity::{Scale, Unit, clock, span, title};
 use crate::sample;
 use crate::story::{Injection, Miss, PhaseSpan, Series, Story, Tally, wants_less};
 use crate::words;
@@ -20,8 +21,15 @@ const HINTS: usize = 100;
 const MISS_COLUMNS: usize = 400;
 /// At most so many faults, and so many checks, have a lane of their own.
 const LANES: usize = 8;
-/// A threshold more than this many times above the course would flatten it, and is named under the chart instead.
-const FURTHEST_THRESHOLD: f64 = 7.0;
+/// An objective more than this many times above the course would flatten it, and is named under the chart instead.
+const FURTHEST_OBJECTIVE: f64 = 7.0;
+/// A limit of the guard likewise. It is of less interest, as it was hardly ever come near.
+const FURTHEST_LIMIT: f64 = 2.5;
+
+/// A window of faults is named where it takes at least so many percent of the width.
+const NARROWEST_NAMED: f64 = 20.0;
+/// Names are cut to so many characters, and those of checks to twice as many.
+const LONGEST_NAME: usize = 32;
 
 /// How much of a chart is drawn.
 #[derive(Debug, Clone, Copy)]
@@ -49,6 +57,7 @@ pub(crate) fn metric(story: &Story, series: &Series, number: usize, detail: Deta
     gaps(&mut svg, series, time);
     vertical.grid(&mut svg);
     course(&mut svg, series, &vertical, time, number, detail.columns);
+    fault_names(&mut svg, story, time);
     let mut used = Vec::new();
     for bound in &series.objectives {
         threshold(&mut svg, bound, &vertical, "objective", &mut used);
@@ -90,19 +99,35 @@ impl Time {
         );
     }
 
+    /// Windows as an eye sees them: those that hardly stand apart are one.
+    fn seen(self, windows: Vec<(f64, f64)>) -> Vec<(f64, f64)> {
+        let mut seen: Vec<(f64, f64)> = Vec::new();
+        for window in windows {
+            match seen.last_mut() {
+                Some(last) if window.0 - last.1 < self.end / 400.0 => last.1 = window.1,
+                _ => seen.push(window),
+            }
+        }
+        seen
+    }
+
     /// Marks and labels at round times, few enough for a phone.
     fn axis(self, svg: &mut String, y: f64) {
         const STEPS: [f64; 19] = [
             0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1200.0, 1800.0,
             3600.0, 7200.0, 14400.0, 43200.0,
         ];
-        let step = STEPS.into_iter().find(|step| self.end / step <= 6.0).unwrap_or(self.end / 4.0);
+        let step = STEPS.into_iter().find(|step| self.end / step <= 5.0).unwrap_or(self.end / 4.0);
         let mut count = 0;
         while f64::from(count) * step <= self.end * 0.985 {
             let elapsed = f64::from(count) * step;
             let x = self.percent(elapsed);
             let anchor = if count == 0 { "" } else { r#" text-anchor="middle""# };
-            let label = if count == 0 { "0".to_owned() } else { span(elapsed) };
+            let label = match step {
+                _ if count == 0 => "0".to_owned(),
+                1.0..60.0 => clock(elapsed),
+                _ => span(elapsed),
+            };
             let _ = write!(
                 svg,
                 r#"<line class="mark" x1="{x:.2}%" x2="{x:.2}%" y1="{y}" y2="{}"/><text class="tick" x="{x:.2}%" y="{}"{anchor}>{label}</text>"#,
@@ -130,11 +155,10 @@ impl Vertical {
         let (least, greatest) = if greatest.is_finite() { (least, greatest) } else { (0.0, 0.0) };
         let unit = series.unit();
         let mut top = greatest.max(0.0);
-        let mut thresholds: Vec<f64> =
-            series.objectives.iter().chain(&series.limits).map(|bound| bound.value).collect();
-        thresholds.sort_by(f64::total_cmp);
-        for threshold in thresholds {
-            if top <= 0.0 || threshold <= greatest * FURTHEST_THRESHOLD {
+        let objectives = series.objectives.iter().map(|bound| (bound.value, FURTHEST_OBJECTIVE));
+        let limits = series.limits.iter().map(|bound| (bound.value, FURTHEST_LIMIT));
+        for (threshold, times) in objectives.chain(limits) {
+            if threshold <= greatest * times || (top <= 0.0 && times > FURTHEST_LIMIT) {
                 top = top.max(threshold);
             }
         }
@@ -143,15 +167,16 @@ impl Vertical {
         }
         // A share cannot be more than all, and room above a line keeps it from the edge.
         let room = if unit == Unit::Share && top > 0.95 { 1.0 } else { 1.06 };
-        // An unknown number that hardly moves, far from zero, is not to be seen from there.
-        let from_zero = unit != Unit::Plain || least < 0.7 * greatest;
-        let bottom = if from_zero { least.min(0.0) } else { least - (greatest - least) * 0.1 };
+        // What hardly moves, far from zero, is not to be seen from there: an unknown number, or an availability.
+        let share = unit == Unit::Share && sample::less_is_worse(&series.name);
+        let from_zero = !(share || unit == Unit::Plain) || least < 0.7 * greatest;
+        let bottom = if from_zero { least.min(0.0) } else { least - (top - least) * 0.1 };
         let scale = unit.scale(top);
         let range = (top * room - bottom).max(f64::MIN_POSITIVE * 1e9);
         let step = round_step(range * scale.factor / 4.0) / scale.factor;
         let bottom = (bottom / step).floor() * step;
-        let top = (top * room / step - 1e-9).ceil() * step;
-        Self { bottom, top: top.max(bottom + step), step, scale }
+        let top = ((top * room / step - 1e-9).ceil() * step).max(bottom + step);
+        Self { bottom, top, step, scale: unit.scale(top) }
     }
 
     fn y(&self, value: f64) -> f64 {
@@ -184,24 +209,29 @@ fn round_step(step: f64) -> f64 {
 }
 
 fn faults(svg: &mut String, story: &Story, time: Time) {
-    for window in story.fault_windows() {
+    for window in time.seen(story.fault_windows()) {
         time.rectangle(svg, "fault", window, (0.0, HEIGHT));
+    }
+}
+
+/// The names of the faults, where there is room.
+fn fault_names(svg: &mut String, story: &Story, time: Time) {
+    for window in time.seen(story.fault_windows()) {
+        let (start, end) = (time.percent(window.0), time.percent(window.1));
+        if end - start < NARROWEST_NAMED {
+            continue;
+        }
         let within = |injection: &&Injection| {
             story.window(injection).is_some_and(|(start, end)| start < window.1 && end > window.0)
         };
         let mut names: Vec<&str> =
             story.injections.iter().filter(within).map(|injection| injection.fault.as_str()).collect();
+        names.sort_unstable();
         names.dedup();
-        let label = if let [name] = names[..] { name.to_owned() } else { format!("{} faults", names.len()) };
-        // A label needs about a third of a phone's width.
-        if time.percent(window.1) - time.percent(window.0) >= 30.0 {
-            let x = time.percent(window.0);
-            let _ = write!(
-                svg,
-                r#"<text class="fault-name" x="{x:.2}%" dx="6" y="14">{}</text>"#,
-                escape(&label)
-            );
-        }
+        let label =
+            if let [name] = names[..] { cut(name, LONGEST_NAME) } else { format!("{} faults", names.len()) };
+        let label = escape(&label);
+        let _ = write!(svg, r#"<text class="fault-name" x="{start:.2}%" dx="6" y="14">{label}</text>"#);
     }
 }
 
@@ -236,7 +266,7 @@ fn course(svg: &mut String, series: &Series, vertical: &Vertical, time: Time, nu
     }
     let _ = write!(
         svg,
-        r##"<svg width="100%" height="{HEIGHT}" viewBox="0 0 1000 {HEIGHT}" preserveAspectRatio="none"><g class="course"><path id="course-{number}" vector-effect="non-scaling-stroke" d="{path}"/></g>"##
+        r#"<svg width="100%" height="{HEIGHT}" viewBox="0 0 1000 {HEIGHT}" preserveAspectRatio="none"><g class="course"><path id="course-{number}" vector-effect="non-scaling-stroke" d="{path}"/></g>"#
     );
     if let Some((y, height)) = broken(series, vertical) {
         let _ = write!(
@@ -258,7 +288,7 @@ fn broken(series: &Series, vertical: &Vertical) -> Option<(f64, f64)> {
     Some((vertical.y(lower), HEIGHT - vertical.y(lower) + 4.0))
 }
 
-/// A threshold with its label; one that would stand on another's label goes without, as it is named under the chart.
+/// A threshold with its label, on the left: before the fault the course is where it should be, and leaves room. One that would stand on another's label goes without, as it is named under the chart.
 fn threshold(svg: &mut String, bound: &Bound, vertical: &Vertical, class: &str, used: &mut Vec<f64>) {
     if bound.value > vertical.top || bound.value < vertical.bottom {
         return;
@@ -273,7 +303,8 @@ fn threshold(svg: &mut String, bound: &Bound, vertical: &Vertical, class: &str, 
     used.push(label_y);
     let _ = write!(
         svg,
-        r#"<text class="{class}-name" x="100%" dx="-6" y="{label_y:.1}" text-anchor="end">{class} {}</text>"#,
+        r#"<text class="{class}-name" x="0" dx="6" y="{label_y:.1}">{} {}</text>"#,
+        if class == "limit" { "guard" } else { class },
         escape(&words::bound(bound))
     );
 }
@@ -332,7 +363,7 @@ pub(crate) fn timeline(story: &Story) -> String {
         escape(&told(story)),
         height + AXIS
     );
-    for window in story.fault_windows() {
+    for window in time.seen(story.fault_windows()) {
         time.rectangle(&mut svg, "fault", window, (BAND, height - BAND));
     }
     for part in &story.phases {
@@ -410,9 +441,9 @@ fn lane(svg: &mut String, name: &str, windows: &[(f64, f64)], time: Time, y: f64
     }
     let Some((first, last)) = windows.first().zip(windows.last()) else { return };
     let (start, end) = (time.percent(first.0), time.percent(last.1));
-    let (short, _) = name.split_once(" on ").unwrap_or((name, ""));
+    let short = cut(name.split_once(" on ").map_or(name, |(fault, _)| fault), LONGEST_NAME);
     // Within the bar where it is long, else beside it, where there is room.
-    let needed = short.len() as f64 * 2.3;
+    let needed = short.len() as f64 * 2.9;
     let (class, x, dx, anchor) = if end - start >= needed && windows.len() == 1 {
         ("active-name", start, 6, "start")
     } else if start > 50.0 {
@@ -424,7 +455,7 @@ fn lane(svg: &mut String, name: &str, windows: &[(f64, f64)], time: Time, y: f64
         svg,
         r#"<text class="{class}" x="{x:.2}%" dx="{dx}" y="{}" text-anchor="{anchor}">{}</text>"#,
         y + 15.0,
-        escape(short)
+        escape(&short)
     );
 }
 
@@ -461,7 +492,12 @@ fn check_name(tally: &Tally) -> String {
 }
 
 fn check_row(svg: &mut String, row: &CheckRow, time: Time, y: f64) {
-    let _ = write!(svg, r#"<text class="check-name" x="0" y="{}">{}</text>"#, y + 12.0, escape(&row.name));
+    let _ = write!(
+        svg,
+        r#"<text class="check-name" x="0" y="{}">{}</text>"#,
+        y + 12.0,
+        escape(&cut(&row.name, 2 * LONGEST_NAME))
+    );
     time.rectangle(svg, "asked", row.asked, (y + 18.0, 6.0));
     for unknown in [false, true] {
         let class = if unknown { "unknown" } else { "missed" };

@@ -4,10 +4,10 @@
 use crate::change;
 use crate::chart::{self, Detail, part_class};
 use crate::quantity::{Unit, count, span, title};
-use crate::story::{Injection, PutBack, Series, Story, rank};
+use crate::story::{Injection, PhaseSpan, PutBack, Series, Story, Tally, telling_changes};
 use crate::words::{self, Tone};
 use squall_model::condition::Truth;
-use squall_model::event::{MetricChange, Phase};
+use squall_model::event::{CheckResult, MetricChange, Phase};
 use squall_model::verdict::Verdict;
 use std::fmt::Write as _;
 
@@ -20,6 +20,10 @@ const OPEN_METRICS: usize = 6;
 const OPEN_INJECTIONS: usize = 4;
 /// At most so many changes are among the key numbers.
 const KEY_CHANGES: usize = 3;
+
+/// Said where counts of samples and the judgement of the traffic itself could seem to contradict each other.
+const TRAILING: &str = "Conditions on metrics are counted here once a second over a sliding window, which trails the \
+                        traffic by seconds. Hypothesis and recovery are judged on the traffic itself.";
 
 /// The report of one run.
 pub fn page(story: &Story) -> String {
@@ -52,19 +56,17 @@ pub fn page(story: &Story) -> String {
     page
 }
 
-/// A text as it stands in HTML, in an element or a quoted attribute.
+/// A text as it stands in HTML, in an element or a quoted attribute. What steers a terminal has no place in a page
+/// either: marks that turn the direction of writing would let a text pose as another.
 pub(crate) fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
-    for c in text.chars() {
+    for c in crate::paint::printable(text).chars() {
         match c {
             '&' => escaped.push_str("&amp;"),
             '<' => escaped.push_str("&lt;"),
             '>' => escaped.push_str("&gt;"),
             '"' => escaped.push_str("&quot;"),
             '\'' => escaped.push_str("&#39;"),
-            '\n' | '\t' => escaped.push(' '),
-            // Control characters have no place in a page.
-            _ if c.is_control() => escaped.push('\u{fffd}'),
             _ => escaped.push(c),
         }
     }
@@ -149,14 +151,22 @@ fn banner(page: &mut String, story: &Story) {
         }
         page.push_str("</ul>\n");
     }
+    let residue = story.residue();
+    if !residue.is_empty() {
+        page.push_str("<p class=\"reason\">To be put right by hand:</p>\n<ul>\n");
+        for residue in residue {
+            let _ = writeln!(page, "<li><code>{}</code></li>", escape(residue));
+        }
+        page.push_str("</ul>\n");
+    }
     if story.ending.as_ref().is_some_and(|ending| !ending.reasons.is_empty()) {
         let _ = writeln!(page, "<p class=\"meaning\">{}</p>", words::verdict_meaning(verdict));
     }
     page.push_str("</div>\n</section>\n");
     if !story.header.hypothesis.is_empty() {
-        let _ = write!(
+        let _ = writeln!(
             page,
-            "<figure class=\"hypothesis\"><figcaption>Hypothesis</figcaption><blockquote>{}</blockquote></figure>\n",
+            "<figure class=\"hypothesis\"><figcaption>Hypothesis</figcaption><blockquote>{}</blockquote></figure>",
             escape(&story.header.hypothesis)
         );
     }
@@ -190,54 +200,54 @@ fn icon(verdict: Option<Verdict>) -> String {
 /// What one wants to know first: the greatest changes, how soon it was well again, whether all was put back.
 fn key_numbers(page: &mut String, story: &Story) {
     page.push_str("<dl class=\"keys\">\n");
-    for change in story.comparisons.iter().take(KEY_CHANGES) {
-        let interval = change::interval(change).map_or(String::new(), |interval| format!("<br>{interval}"));
-        let class = if change.seen { "" } else { "quiet" };
-        let value = change::headline(change);
-        let sub = format!("{}{interval}", change::levels(change));
-        key(page, &format!("{} under fault", title(&change.metric)), class, &value, &sub);
+    for change in telling_changes(story).into_iter().take(KEY_CHANGES) {
+        let name = title(&change.metric);
+        match change::interval(change) {
+            Some(interval) => {
+                let class = if change.seen { "" } else { "quiet" };
+                let sub = format!("{}<br>{interval}", change::levels(change));
+                key(page, &name, class, &change::headline(change), &sub);
+            }
+            None => key(page, &name, "quiet", &change::levels(change), change::NOT_COMPARED),
+        }
     }
     if let Some(recovery) = story.recovery {
-        let (class, value) = match recovery.seconds {
-            Some(seconds) => ("", span(seconds)),
-            None => ("bad", "not recovered".to_owned()),
+        let (class, value, sub) = match recovery.seconds {
+            Some(seconds) => ("", span(seconds), "until steady again"),
+            None => ("bad", "not recovered".to_owned(), "the steady state did not come back"),
         };
-        key(
-            page,
-            "Recovery",
-            class,
-            &value,
-            &format!("until steady again<br>allowed: {}", span(recovery.within)),
-        );
+        key(page, "Recovery", class, &value, &format!("{sub}<br>allowed: {}", span(recovery.within)));
     }
-    let (tone, words) = words::put_back(story);
     let total = story.put_backs().count() + story.never_put_back().len();
     let clean = story.put_backs().filter(|(_, done)| done.residue.is_empty()).count();
-    let (value, sub) = match total {
-        0 => ("nothing to do".to_owned(), words),
-        _ if tone == Tone::Good => {
-            (format!("{clean} of {total}"), "injections, each looked at again".to_owned())
+    let injections = if total == 1 { "injection" } else { "injections" };
+    let (class, value, sub) = match total {
+        0 => ("quiet", "nothing to do".to_owned(), "nothing was touched".to_owned()),
+        _ if clean == total => ("", format!("{clean} of {total}"), format!("{injections}, looked at again")),
+        _ if story.residue().is_empty() => {
+            let sub = format!("{injections}; the journal does not tell of the rest");
+            ("bad", format!("{clean} of {total}"), sub)
         }
-        _ => (format!("{clean} of {total}"), words),
+        _ => ("bad", format!("{clean} of {total}"), format!("{injections}; residue is left")),
     };
-    let class = if tone == Tone::Bad {
-        "bad"
-    } else if total == 0 {
-        "quiet"
-    } else {
-        ""
-    };
-    key(page, "Put back", class, &value, &escape(&sub));
+    key(page, "Put back", class, &value, &sub);
     page.push_str("</dl>\n");
 }
 
 /// One key number; `sub` is markup.
 fn key(page: &mut String, name: &str, class: &str, value: &str, sub: &str) {
+    let value = match value.split_once(' ') {
+        // The number counts more than its unit.
+        Some((number, unit)) if !unit.contains(' ') && number.ends_with(|c: char| c.is_ascii_digit()) => {
+            format!("{} <span>{}</span>", escape(number), escape(unit))
+        }
+        _ => escape(value),
+    };
     let _ = writeln!(
         page,
         "<div><dt>{}</dt><dd class=\"{class}\"><strong>{}</strong><small>{sub}</small></dd></div>",
         escape(name),
-        escape(value)
+        value
     );
 }
 
@@ -245,10 +255,11 @@ fn timeline(page: &mut String, story: &Story) {
     if story.phases.is_empty() && story.tallies.is_empty() {
         return;
     }
-    section(page, "card", "Timeline");
+    section(page, "card whole", "Timeline");
     page.push_str(&chart::timeline(story));
     page.push_str("\n<ul class=\"legend\">\n");
-    for part in &story.phases {
+    let lasting = |part: &&PhaseSpan| part.end - part.start >= 0.0005;
+    for part in story.phases.iter().filter(lasting) {
         let _ = writeln!(
             page,
             "<li><i class=\"{}\"></i>{} <small>{}</small></li>",
@@ -271,11 +282,8 @@ fn metrics(page: &mut String, story: &Story) {
         return;
     }
     section(page, "card metrics", "Metrics");
-    let telling = |series: &&Series| {
-        let named = !series.objectives.is_empty() || !series.limits.is_empty();
-        named || rank(&series.name) <= 3
-    };
-    let (mut open, mut folded): (Vec<&Series>, Vec<&Series>) = story.series.iter().partition(telling);
+    let (mut open, mut folded): (Vec<&Series>, Vec<&Series>) =
+        story.series.iter().partition(|series| series.is_telling());
     if open.is_empty() {
         std::mem::swap(&mut open, &mut folded);
     }
@@ -348,7 +356,11 @@ fn checks(page: &mut String, story: &Story) {
     for (check, expect) in check_names(story) {
         check_row(page, story, &phases, check, expect);
     }
-    page.push_str("</tbody>\n</table>\n</section>\n");
+    page.push_str("</tbody>\n</table>\n");
+    if story.samples_claims() {
+        let _ = writeln!(page, "<p class=\"remark\">{TRAILING}</p>");
+    }
+    page.push_str("</section>\n");
 }
 
 /// Every check once: those that were judged first.
@@ -375,12 +387,7 @@ fn check_row(page: &mut String, story: &Story, phases: &[Phase], check: &str, ex
         let _ = write!(page, "<small>{}</small>", escape(check));
     }
     if let Some(result) = judged {
-        let unknown = match &result.truth {
-            Truth::Unknown { missing } => format!("; could not be read: {}", missing.join(", ")),
-            _ => String::new(),
-        };
-        let verdict = format!("hypothesis {}: {}{unknown}", words::truth(&result.truth), words::held(result));
-        let _ = write!(page, "<small>{}</small>", escape(&verdict));
+        let _ = write!(page, "<small>{}</small>", escape(&judgement(story, result)));
     }
     page.push_str("</th>");
     for phase in phases {
@@ -406,21 +413,55 @@ fn check_row(page: &mut String, story: &Story, phases: &[Phase], check: &str, ex
     page.push_str("</tr>\n");
 }
 
+/// How the hypothesis fared on one check, with how often it held where the table does not say that already.
+fn judgement(story: &Story, result: &CheckResult) -> String {
+    let same = |tally: &&Tally| {
+        tally.phase == Phase::Fault
+            && (tally.check.as_str(), tally.expect.as_str()) == (&result.check, &result.expect)
+            && (tally.asked, tally.held) == (result.asked, result.held)
+    };
+    let mut words = format!("hypothesis {}", words::truth(&result.truth));
+    if result.asked > 1 && !story.tallies.iter().any(|tally| same(&tally)) {
+        let _ = write!(words, ": {}", words::held(result));
+    } else if result.asked <= 1 && !result.worst.is_empty() {
+        let _ = write!(words, ": {}", result.worst);
+    }
+    if let Truth::Unknown { missing } = &result.truth {
+        let _ = write!(words, "; could not be read: {}", missing.join(", "));
+    }
+    words
+}
+
 fn comparisons(page: &mut String, story: &Story) {
     if story.comparisons.is_empty() {
         return;
     }
     section(page, "card", "Baseline against fault");
+    let telling = telling_changes(story);
+    let rest: Vec<&MetricChange> =
+        story.comparisons.iter().filter(|change| !telling.contains(change)).collect();
+    comparison_table(page, &telling);
+    if !rest.is_empty() {
+        let _ = writeln!(page, "<details><summary>{} more</summary>", rest.len());
+        comparison_table(page, &rest);
+        page.push_str("</details>\n");
+    }
+    page.push_str("</section>\n");
+}
+
+fn comparison_table(page: &mut String, changes: &[&MetricChange]) {
     page.push_str(
         "<table class=\"compared\">\n<thead><tr><th>Metric</th><th class=\"number\">Baseline</th>\
          <th class=\"number\">Under fault</th><th class=\"number\">Change</th></tr></thead>\n<tbody>\n",
     );
-    for change in &story.comparisons {
+    for change in changes {
         let unit = Unit::of(&change.metric);
         let level = |level: Option<f64>| level.map_or_else(|| "–".to_owned(), |level| unit.show(level));
         let class = if change.seen { "" } else { " quiet" };
-        let mut how = change::interval(change).into_iter().collect::<Vec<_>>();
-        how.extend((!change.method.is_empty()).then(|| change.method.clone()));
+        let how = change::interval(change).map_or(String::new(), |interval| match change.method.as_str() {
+            "" => interval,
+            method => format!("{interval}, {method}"),
+        });
         let _ = writeln!(
             page,
             "<tr><th scope=\"row\">{}</th><td class=\"number\" data-name=\"Baseline\">{}</td>\
@@ -430,10 +471,10 @@ fn comparisons(page: &mut String, story: &Story) {
             level(change.baseline),
             level(change.during),
             escape(&change::headline(change)),
-            escape(&how.join(", "))
+            escape(&how)
         );
     }
-    page.push_str("</tbody>\n</table>\n</section>\n");
+    page.push_str("</tbody>\n</table>\n");
 }
 
 fn injections(page: &mut String, story: &Story) {
@@ -449,8 +490,9 @@ fn injections(page: &mut String, story: &Story) {
         injection(page, story, known);
     }
     if story.injections.len() > open {
-        let _ =
-            writeln!(page, "<details><summary>{} more injections</summary>", story.injections.len() - open);
+        let rest = story.injections.len() - open;
+        let injections = if rest == 1 { "injection" } else { "injections" };
+        let _ = writeln!(page, "<details><summary>{rest} more {injections}</summary>");
         for known in &story.injections[open..] {
             injection(page, story, known);
         }
@@ -514,7 +556,7 @@ fn put_back(done: &PutBack) -> String {
 
 fn guard(page: &mut String, story: &Story) {
     let Some((tone, words)) = words::guard(story) else { return };
-    section(page, "card", "Guard");
+    section(page, "card whole", "Guard");
     let _ = writeln!(page, "<p class=\"line\">{}{}</p>", sign(tone), escape(&words));
     if let Some(guard) = story.guard.as_ref().filter(|guard| !guard.conditions.is_empty()) {
         page.push_str("<ul class=\"conditions\">\n");
@@ -550,8 +592,11 @@ fn reproduce(page: &mut String, story: &Story) {
     if story.header.file.is_empty() {
         return;
     }
-    section(page, "card", "Run it again");
-    let _ = write!(page, "<pre><code>{}</code></pre>\n</section>\n", escape(&words::reproduce(story)));
+    section(page, "card whole", "Run it again");
+    // Lines break between words of the command, not within them.
+    let words = words::reproduce(story);
+    let words: Vec<String> = words.split(' ').map(|word| format!("<span>{}</span>", escape(word))).collect();
+    let _ = write!(page, "<pre><code>{}</code></pre>\n</section>\n", words.join(" "));
 }
 
 fn foot(page: &mut String, story: &Story) {

@@ -57,7 +57,8 @@ struct Comparison<'s> {
 
 #[derive(Serialize)]
 struct Check<'s> {
-    check: &'s str,
+    #[serde(rename = "check")]
+    name: &'s str,
     expect: &'s str,
     truth: &'static str,
     asked: u64,
@@ -168,7 +169,7 @@ fn comparisons(story: &Story) -> Vec<Comparison<'_>> {
 
 fn checks(story: &Story) -> Vec<Check<'_>> {
     let judged = story.checks.iter().map(|result| Check {
-        check: &result.check,
+        name: &result.check,
         expect: &result.expect,
         truth: truth(&result.truth),
         asked: result.asked,

@@ -41,8 +41,11 @@ pub enum Format {
     Text,
 }
 
-/// Every format: its name, and the function that tells a run in it.
-const FORMATS: [(Format, &str, fn(&Story) -> String); 5] = [
+/// Tells a run in a format.
+type Render = fn(&Story) -> String;
+
+/// Every format: its name, and what tells a run in it.
+const FORMATS: [(Format, &str, Render); 5] = [
     (Format::Html, "html", html::page),
     (Format::Markdown, "markdown", markdown::page),
     (Format::Junit, "junit", |story| junit::suite(std::slice::from_ref(story))),

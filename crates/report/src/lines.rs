@@ -3,7 +3,7 @@
 use crate::change;
 use crate::paint::printable;
 use crate::quantity::{Unit, short_name, span};
-use crate::story::{Injection, Story, Tally, evidence_line, rank};
+use crate::story::{Injection, Story, evidence_line, rank, telling_changes};
 use crate::words;
 use squall_model::condition::Truth;
 use squall_model::event::{Entry, Event, Phase};
@@ -42,15 +42,11 @@ impl Lines {
             }
             Event::PhaseStarted { phase } => ("phase", self.phase(*phase)),
             Event::Planned { injections, notes } => ("plan", planned(injections, notes)),
-            Event::Probe { phase, check, expect, truth, .. } => {
-                let key = (check.clone(), expect.clone());
-                let told = self.truths.insert(key, truth.clone());
-                if told.as_ref().is_some_and(|told| same_kind(told, truth)) {
-                    return None;
+            Event::Probe { phase, .. } => ("check", self.checks(*phase)?),
+            Event::Metrics { phase, values, errors } => {
+                if let Some(checks) = self.checks(*phase) {
+                    return Some(("check", checks));
                 }
-                ("check", self.check(*phase, check, expect, truth))
-            }
-            Event::Metrics { values, errors, .. } => {
                 if self.metrics_told.is_some_and(|told| entry.elapsed - told < METRICS_EVERY - 0.5) {
                     return None;
                 }
@@ -89,7 +85,11 @@ impl Lines {
             Event::Restored { restored, .. } => ("restored", self.restored(&restored.injection)?),
             Event::Recovered { .. } => ("recovery", words::recovery(&self.story)?.1),
             Event::Compared { .. } => {
-                let changes: Vec<String> = self.story.comparisons.iter().map(change::describe).collect();
+                let changes = telling_changes(&self.story);
+                if changes.iter().all(|change| change.interval.is_none()) {
+                    return Some(("compared", change::NOT_COMPARED.to_owned()));
+                }
+                let changes: Vec<String> = changes.into_iter().map(change::describe).collect();
                 ("compared", changes.join("; "))
             }
             Event::Judged { checks } => {
@@ -127,16 +127,21 @@ impl Lines {
         }
     }
 
-    fn check(&self, phase: Phase, check: &str, expect: &str, truth: &Truth) -> String {
-        let name = words::check(check, expect);
-        let tally = self
-            .story
-            .tallies
-            .iter()
-            .find(|tally| tally.phase == phase && tally.check == check && tally.expect == expect);
-        let worst = tally.filter(|_| !truth.holds()).map(Tally::worst).unwrap_or_default();
-        let worst = if worst.is_empty() { worst } else { format!(" ({worst})") };
-        format!("{name} {}{worst}", words::truth(truth))
+    /// The checks that hold now and did not, or the other way round.
+    fn checks(&mut self, phase: Phase) -> Option<String> {
+        let mut changes = Vec::new();
+        for tally in self.story.tallies.iter().filter(|tally| tally.phase == phase) {
+            let Some(truth) = &tally.truth else { continue };
+            let told = self.truths.insert((tally.check.clone(), tally.expect.clone()), truth.clone());
+            if told.is_some_and(|told| same_kind(&told, truth)) {
+                continue;
+            }
+            let worst = if truth.holds() { String::new() } else { tally.worst() };
+            let worst = if worst.is_empty() { worst } else { format!(" ({worst})") };
+            let check = words::check(&tally.check, &tally.expect);
+            changes.push(format!("{check} {}{worst}", words::truth(truth)));
+        }
+        (!changes.is_empty()).then(|| changes.join("; "))
     }
 
     /// What changed among the guard's conditions.

@@ -3,7 +3,7 @@
 
 use crate::paint::{Line, Span, Style, cut};
 use crate::quantity::{clock, count, short_name};
-use crate::story::{Injection, PhaseSpan, Series, Story, Tally, rank};
+use crate::story::{Injection, PhaseSpan, Series, Story, Tally};
 use crate::text::{course, faulty_stretches};
 use crate::words::{self, Tone};
 use squall_model::condition::{Bound, Comparison};
@@ -148,12 +148,9 @@ fn standing(story: &Story) -> (Tone, String) {
 /// The most telling metrics, and under them a rule where a fault was active.
 fn metrics(live: &Live, width: usize, room: usize) -> Vec<Line> {
     let story = &live.story;
-    let telling = |series: &&Series| {
-        rank(&series.name) <= 3 || !series.objectives.is_empty() || !series.limits.is_empty()
-    };
     let columns = width.saturating_sub(NAME + VALUE + THRESHOLDS + 3).clamp(8, WIDEST_COURSE);
     let range = (0.0, stretch(live.now, columns));
-    let shown = story.series.iter().filter(telling).take(room.saturating_sub(1));
+    let shown = story.series.iter().filter(|series| series.is_telling()).take(room.saturating_sub(1));
     let mut lines: Vec<Line> = shown.map(|series| metric(series, story, range, columns)).collect();
     if !lines.is_empty() && !story.fault_windows().is_empty() {
         let rule = faulty_stretches(story, range, columns);

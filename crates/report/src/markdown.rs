@@ -2,7 +2,7 @@
 
 use crate::change;
 use crate::quantity::{Unit, count, span, title};
-use crate::story::Story;
+use crate::story::{Story, telling_changes};
 use crate::words::{self, Tone};
 use std::fmt::Write as _;
 
@@ -47,7 +47,7 @@ fn changes(page: &mut String, story: &Story) {
         return;
     }
     page.push_str("| Metric | Baseline | Under fault | Change |\n|---|--:|--:|---|\n");
-    for change in &story.comparisons {
+    for change in telling_changes(story) {
         let unit = Unit::of(&change.metric);
         let level = |level: Option<f64>| level.map_or_else(|| "–".to_owned(), |level| unit.show(level));
         let interval = change::interval(change).map_or(String::new(), |interval| format!(" ({interval})"));

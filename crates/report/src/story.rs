@@ -5,7 +5,7 @@
 
 use crate::quantity::Unit;
 use jiff::Timestamp;
-use squall_model::condition::{Bound, Condition, Truth};
+use squall_model::condition::{Bound, Condition, ConditionState, Truth};
 use squall_model::event::{AbortCause, CheckResult, Entry, Event, MetricChange, Phase};
 use squall_model::plan::PlannedInjection;
 use squall_model::protocol::Restored;
@@ -85,6 +85,8 @@ pub struct Header {
     pub recovery_seconds: f64,
     objectives: Vec<Bound>,
     limits: Vec<Bound>,
+    /// Claims about metrics, which are asked of every sample.
+    claims: Vec<String>,
 }
 
 /// One part of the run.
@@ -179,12 +181,16 @@ pub struct Tally {
     pub first: f64,
     /// When it was last asked.
     pub last: f64,
+    /// Whether it held when last asked; none before.
+    pub truth: Option<Truth>,
     /// When it did not hold, and whether nothing was known.
     pub misses: Vec<Miss>,
     /// Why the last question that failed did.
     pub error: Option<String>,
     /// The longest that a question took, in seconds.
     pub slowest: f64,
+    condition: Option<Condition>,
+    state: ConditionState,
     names: Vec<String>,
     extremes: Vec<(Bound, Option<f64>)>,
     missed_with: Option<String>,
@@ -276,7 +282,10 @@ impl Story {
                 self.notes.extend(notes.iter().cloned());
             }
             Event::Probe { .. } => self.probe(elapsed, &entry.event),
-            Event::Metrics { values, errors, .. } => self.measure(elapsed, values, errors),
+            Event::Metrics { phase, values, errors } => {
+                self.measure(elapsed, values, errors);
+                self.sample(elapsed, *phase, values);
+            }
             Event::InjectStarted { injection, fault, target, stage } => {
                 let known = self.injection(injection);
                 known.fault.clone_from(fault);
@@ -392,6 +401,11 @@ impl Story {
         self.comparisons.iter().find(|change| change.metric == metric)
     }
 
+    /// Whether any check speaks of metrics: its tally is of samples, which trail the traffic that is judged.
+    pub fn samples_claims(&self) -> bool {
+        self.tallies.iter().any(|tally| self.header.claims.contains(&tally.expect))
+    }
+
     fn start(&mut self, entry: &Entry) {
         let Event::RunStarted {
             version,
@@ -404,7 +418,7 @@ impl Story {
             squall,
             host,
             services,
-            conditions: _,
+            conditions,
             objectives,
             limits,
             method_seconds,
@@ -431,6 +445,7 @@ impl Story {
             recovery_seconds: *recovery_seconds,
             objectives: distinct(objectives),
             limits: distinct(limits),
+            claims: claims(conditions),
         };
         for series in &mut self.series {
             series.objectives = about(&self.header.objectives, &series.name);
@@ -494,18 +509,41 @@ impl Story {
 
     fn probe(&mut self, elapsed: f64, event: &Event) {
         let Event::Probe { phase, check, expect, truth, reading, error, seconds } = event else { return };
-        let same = |tally: &Tally| tally.phase == *phase && tally.check == *check && tally.expect == *expect;
+        self.tally(*phase, check, expect).take(elapsed, truth, reading, error.as_ref(), *seconds);
+    }
+
+    /// Asks the claims about metrics of one sample. Their thresholds are drawn; this tells how often they were kept.
+    fn sample(&mut self, elapsed: f64, phase: Phase, values: &BTreeMap<String, f64>) {
+        for claim in self.header.claims.clone() {
+            let tally = self.tally(phase, &claim, &claim);
+            let named = |name: &String| Some((name.clone(), Value::Number(*value_of(values, name)?)));
+            let reading: Reading = tally.names.iter().filter_map(named).collect();
+            let Some(condition) = &tally.condition else { continue };
+            let truth = condition.judge(&mut tally.state, elapsed, &reading);
+            tally.take(elapsed, &truth, &reading, None, 0.0);
+        }
+    }
+
+    /// The tally of a check in a part of the run, made on first sight.
+    fn tally(&mut self, phase: Phase, check: &str, expect: &str) -> &mut Tally {
+        let same = |tally: &Tally| tally.phase == phase && tally.check == check && tally.expect == expect;
         let index = self.tallies.iter().position(same).unwrap_or_else(|| {
-            self.tallies.push(Tally::new(*phase, check, expect));
+            self.tallies.push(Tally::new(phase, check, expect));
             self.tallies.len() - 1
         });
-        self.tallies[index].take(elapsed, truth, reading, error.as_ref(), *seconds);
+        &mut self.tallies[index]
     }
 }
 
 /// Where a series stands: by how telling it is, those with a threshold before their like without.
 fn order(series: &Series) -> (u8, bool, String) {
     (rank(&series.name), series.objectives.is_empty() && series.limits.is_empty(), series.name.clone())
+}
+
+/// Changes worth telling where there is little room: the most telling metrics, and those that something is expected of.
+pub fn telling_changes(story: &Story) -> Vec<&MetricChange> {
+    let expected = |name: &str| story.series.iter().any(|series| series.name == name && series.is_judged());
+    story.comparisons.iter().filter(|change| rank(&change.metric) <= 3 || expected(&change.metric)).collect()
 }
 
 /// How telling a metric is by its name, the most telling first.
@@ -521,15 +559,32 @@ pub fn rank(metric: &str) -> u8 {
     }
 }
 
-/// The bounds that speak of a metric. One load's metrics can be named with and without its name.
+/// The bounds that speak of a metric.
 fn about(bounds: &[Bound], metric: &str) -> Vec<Bound> {
-    let bare = metric.split_once('.').map(|(_, last)| last);
-    let meant = |bound: &&Bound| {
-        bound.name == metric
-            || Some(bound.name.as_str()) == bare
-            || bound.name.split_once('.').is_some_and(|(_, last)| last == metric)
-    };
-    bounds.iter().filter(meant).cloned().collect()
+    bounds.iter().filter(|bound| same_metric(&bound.name, metric)).cloned().collect()
+}
+
+/// Whether two names mean one metric: a single load's metrics can be named with and without its name.
+fn same_metric(one: &str, other: &str) -> bool {
+    let bare = |name: &str| name.split_once('.').map(|(_, last)| last.to_owned());
+    one == other || bare(one).as_deref() == Some(other) || bare(other).as_deref() == Some(one)
+}
+
+fn value_of<'v>(values: &'v BTreeMap<String, f64>, name: &str) -> Option<&'v f64> {
+    values
+        .get(name)
+        .or_else(|| values.iter().find(|(known, _)| same_metric(known, name)).map(|(_, value)| value))
+}
+
+/// The conditions on metrics among the checks: those that have no other name than the condition itself.
+fn claims(conditions: &[(String, String)]) -> Vec<String> {
+    let mut claims: Vec<String> = Vec::new();
+    for (check, expect) in conditions {
+        if check == expect && !claims.contains(expect) {
+            claims.push(expect.clone());
+        }
+    }
+    claims
 }
 
 fn distinct(bounds: &[Bound]) -> Vec<Bound> {
@@ -587,6 +642,16 @@ impl Series {
         Unit::of(&self.name)
     }
 
+    /// Whether a threshold speaks of it.
+    pub fn is_judged(&self) -> bool {
+        !self.objectives.is_empty() || !self.limits.is_empty()
+    }
+
+    /// Whether it is worth its room: the most telling metrics, and those that a threshold speaks of.
+    pub fn is_telling(&self) -> bool {
+        rank(&self.name) <= 3 || self.is_judged()
+    }
+
     /// The last reading, where it did not fail.
     pub fn last(&self) -> Option<f64> {
         self.points.last().and_then(|point| point.value)
@@ -605,17 +670,21 @@ impl Tally {
             held: 0,
             first: f64::INFINITY,
             last: 0.0,
+            truth: None,
             misses: Vec::new(),
             error: None,
             slowest: 0.0,
             names: condition.as_ref().map(Condition::names).unwrap_or_default(),
             extremes: bounds.into_iter().map(|bound| (bound, None)).collect(),
             missed_with: None,
+            condition,
+            state: ConditionState::default(),
         }
     }
 
     fn take(&mut self, elapsed: f64, truth: &Truth, reading: &Reading, error: Option<&String>, seconds: f64) {
         self.asked += 1;
+        self.truth = Some(truth.clone());
         self.first = self.first.min(elapsed);
         self.last = self.last.max(elapsed);
         self.slowest = self.slowest.max(seconds);

@@ -115,14 +115,17 @@ fn verdict(page: &mut Page, story: &Story) {
 fn metrics(page: &mut Page, story: &Story) {
     let telling = |series: &&Series| {
         let readable = series.points.iter().any(|point| point.value.is_some());
-        let named = !series.objectives.is_empty() || !series.limits.is_empty();
-        readable && (named || story.change(&series.name).is_some() || rank(&series.name) < 3)
+        let named = series.is_judged();
+        let compared = story.change(&series.name).is_some() && rank(&series.name) == 3;
+        readable && (named || compared || rank(&series.name) < 3)
     };
     let shown: Vec<&Series> = story.series.iter().filter(telling).take(METRICS).collect();
+    let readings = shown.iter().filter_map(|series| series.points.first());
+    let begun = readings.map(|point| point.elapsed).fold(story.horizon(), f64::min);
     for series in &shown {
         let label = cut(&short_name(&series.name), INDENT - 1);
         let mut line = Line::new().plain("  ").with(Style::Dim, label).to_column(2 + INDENT);
-        for (style, sparks) in course(series, story, (0.0, story.horizon()), SPARKS) {
+        for (style, sparks) in course(series, story, (begun, story.horizon()), SPARKS) {
             line = line.with(style, sparks);
         }
         let line = line.plain("  ");
@@ -131,9 +134,14 @@ fn metrics(page: &mut Page, story: &Story) {
             page.lines.push(line.plain(last));
             continue;
         };
-        let style = if change.seen { Style::Strong } else { Style::Dim };
         page.lines.push(line.plain(change::levels(change)));
-        page.lines.push(Line::new().to_column(2 + INDENT).with(style, change::amount(change)));
+        if change.interval.is_some() {
+            let style = if change.seen { Style::Strong } else { Style::Dim };
+            page.lines.push(Line::new().to_column(2 + INDENT).with(style, change::amount(change)));
+        }
+    }
+    if !story.comparisons.is_empty() && story.comparisons.iter().all(|change| change.interval.is_none()) {
+        page.lines.push(Line::new().to_column(2 + INDENT).with(Style::Dim, change::NOT_COMPARED));
     }
     if shown.is_empty() {
         for change in &story.comparisons {

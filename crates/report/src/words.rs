@@ -171,12 +171,13 @@ pub fn tallied(tally: &Tally) -> String {
 }
 
 fn with_worst(held: u64, asked: u64, worst: &str) -> String {
-    let held = match (held, asked) {
-        (_, 0) => "never asked".to_owned(),
-        (1, 1) => "held".to_owned(),
-        (held, asked) => format!("held {} of {} times", count(held), count(asked)),
+    let (held, joint) = match (held, asked) {
+        (_, 0) => ("never asked".to_owned(), ", "),
+        (1, 1) => ("held".to_owned(), ", "),
+        (0, 1) => ("did not hold".to_owned(), ": "),
+        (held, asked) => (format!("held {} of {} times", count(held), count(asked)), ", worst: "),
     };
-    if worst.is_empty() { held } else { format!("{held}, worst: {worst}") }
+    if worst.is_empty() { held } else { format!("{held}{joint}{worst}") }
 }
 
 /// Whether and when the steady state came back.

@@ -3,6 +3,7 @@
 use crate::{same_as_golden, support};
 use squall_model::event::{Entry, Event};
 use squall_report::{Colour, Live, live};
+use std::fmt::Write as _;
 
 fn at(entries: &[Entry], seconds: f64) -> Live {
     let mut live = Live::default();
@@ -22,10 +23,10 @@ fn moments_of_a_run() {
     let failed = support::failed();
     let mut views = String::new();
     for seconds in [0.05, 2.0, 20.0, 50.0, 95.0, 200.0] {
-        views += &format!("--- {seconds} s\n{}", drawn(&at(&failed, seconds), 80, 16));
+        let _ = write!(views, "--- {seconds} s\n{}", drawn(&at(&failed, seconds), 80, 16));
     }
-    views += &format!("--- aborted\n{}", drawn(&at(&support::aborted(), 48.2), 80, 16));
-    views += &format!("--- narrow and low\n{}", drawn(&at(&failed, 50.0), 48, 9));
+    let _ = write!(views, "--- aborted\n{}", drawn(&at(&support::aborted(), 48.2), 80, 16));
+    let _ = write!(views, "--- narrow and low\n{}", drawn(&at(&failed, 50.0), 48, 9));
     same_as_golden("live.txt", &views);
 }
 

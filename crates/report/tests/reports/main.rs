@@ -1,6 +1,6 @@
 //! Reports of whole runs: compared with golden files, checked for their structure, fed with hostile journals.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on fails")]
 
 mod documents;
 mod live;
@@ -10,8 +10,11 @@ mod texts;
 
 use squall_model::event::Entry;
 
+/// Makes a journal.
+type Run = fn() -> Vec<Entry>;
+
 /// One run of each kind.
-const RUNS: [(&str, fn() -> Vec<Entry>); 5] = [
+const RUNS: [(&str, Run); 5] = [
     ("failed", support::failed),
     ("passed", support::passed),
     ("aborted", support::aborted),

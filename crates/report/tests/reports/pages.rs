@@ -107,6 +107,7 @@ fn pages_are_well_formed_and_need_nothing_else() {
 fn a_page_says_what_matters() {
     let page = render(Format::Html, &support::failed());
     for words in [
+        "injection, looked at again",
         "<title>Failed: payment-survives-a-slow-ledger</title>",
         "Checkout keeps its objectives",
         "+1.13 s",
@@ -116,7 +117,7 @@ fn a_page_says_what_matters() {
         "noqueue, as before",
         "remove our qdisc from lo",
         "objective &lt; 500 ms",
-        "squall run examples/slow-ledger.yaml --seed 42",
+        "<span>examples/slow-ledger.yaml</span> <span>--seed</span> <span>42</span>",
         "exit code 1",
     ] {
         assert!(page.contains(words), "{words}");
