@@ -21,7 +21,7 @@ pub(crate) fn check() -> Outcome {
         if !source.is_empty() && !source.starts_with("registry+") {
             problems.push(format!("{name} comes from {source}"));
         }
-        if banned.iter().any(|ban| *ban == name) {
+        if banned.contains(&name) {
             problems.push(format!("{name} is banned"));
         }
         let licence = text(&package["license"]);
