@@ -22,7 +22,7 @@ const MISS_COLUMNS: usize = 400;
 /// At most so many faults, and so many checks, have a lane of their own.
 const LANES: usize = 8;
 /// An objective more than this many times above the course would flatten it, and is named under the chart instead.
-const FURTHEST_OBJECTIVE: f64 = 7.0;
+const FURTHEST_OBJECTIVE: f64 = 12.0;
 /// A limit of the guard likewise. It is of less interest, as it was hardly ever come near.
 const FURTHEST_LIMIT: f64 = 2.5;
 

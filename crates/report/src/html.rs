@@ -16,6 +16,8 @@ const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; img-src dat
 
 /// At most so many metrics stand open; the others are folded.
 const OPEN_METRICS: usize = 6;
+/// At most so many metrics are folded; a page with hundreds would not be read, and hardly be loaded.
+const MOST_FOLDED: usize = 60;
 /// At most so many injections stand open.
 const OPEN_INJECTIONS: usize = 4;
 /// At most so many changes are among the key numbers.
@@ -289,6 +291,8 @@ fn metrics(page: &mut String, story: &Story) {
     }
     let beyond = open.split_off(open.len().min(OPEN_METRICS));
     folded.splice(0..0, beyond);
+    let left_out = folded.len().saturating_sub(MOST_FOLDED);
+    folded.truncate(MOST_FOLDED);
     for (number, series) in open.iter().enumerate() {
         metric(page, story, series, number, Detail { columns: 500, hints: true });
     }
@@ -299,6 +303,10 @@ fn metrics(page: &mut String, story: &Story) {
         let columns = (4000 / folded.len()).clamp(40, 250);
         for (number, series) in folded.iter().enumerate() {
             metric(page, story, series, open.len() + number, Detail { columns, hints: false });
+        }
+        if left_out > 0 {
+            let _ =
+                writeln!(page, "<p class=\"remark\">{left_out} further metrics are in the journal only.</p>");
         }
         page.push_str("</details>\n");
     }

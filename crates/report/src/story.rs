@@ -482,9 +482,13 @@ impl Story {
     }
 
     fn measure(&mut self, elapsed: f64, values: &BTreeMap<String, f64>, errors: &BTreeMap<String, String>) {
-        for name in values.keys().chain(errors.keys()) {
-            if !self.series.iter().any(|series| series.name == *name) {
-                self.add_series(name);
+        let named = values.len() + errors.keys().filter(|name| !values.contains_key(*name)).count();
+        let told = |series: &&Series| values.contains_key(&series.name) || errors.contains_key(&series.name);
+        if self.series.iter().filter(told).count() < named {
+            for name in values.keys().chain(errors.keys()) {
+                if !self.series.iter().any(|series| series.name == *name) {
+                    self.add_series(name);
+                }
             }
         }
         for series in &mut self.series {

@@ -1,6 +1,7 @@
 //! The HTML page: well-formed, self-contained, deaf to what a hostile journal says, small.
 
 use crate::{RUNS, support};
+use squall_model::event::Event;
 use squall_report::{Format, render};
 
 /// Elements that have no end tag in HTML.
@@ -148,6 +149,19 @@ fn a_hostile_journal_is_text() {
     assert!(!xml.contains("<script>") && !xml.contains('\u{1b}'));
     assert!(!render(Format::Text, &journal).contains('\u{1b}'));
     assert!(!render(Format::Markdown, &journal).contains("\n<script>"));
+}
+
+#[test]
+fn very_many_metrics_stay_small() {
+    let mut journal = support::hour();
+    for entry in &mut journal {
+        if let Event::Metrics { values, .. } = &mut entry.event {
+            values.extend((0..300).map(|number| (format!("custom_{number}"), f64::from(number % 7))));
+        }
+    }
+    let page = render(Format::Html, &journal);
+    assert!(page.len() < 1_000_000, "{} bytes", page.len());
+    assert!(page.contains("further metrics are in the journal only"));
 }
 
 #[test]
