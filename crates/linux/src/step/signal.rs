@@ -244,6 +244,35 @@ time.sleep(60)";
     }
 
     #[test]
+    fn a_missing_privilege_is_named_when_the_step_is_captured() {
+        use rustix::thread::{CapabilitySet, capabilities, set_capabilities};
+        use std::os::unix::process::CommandExt;
+        let mut command = std::process::Command::new("sleep");
+        let Ok(child) = command.arg("60").uid(65534).process_group(0).spawn() else {
+            println!("skipped: to start a process of another user takes root");
+            return;
+        };
+        let victim = Victim(child);
+        let kill = step(&victim, Signal::Kill);
+        // Capabilities are a thread's own.
+        let (planned, sent) = std::thread::scope(|scope| {
+            let without = || {
+                let mut own = capabilities(None).unwrap();
+                own.effective.remove(CapabilitySet::KILL);
+                set_capabilities(None, own).unwrap();
+                (capture(&kill).unwrap_err(), send(&kill.process, Signal::Kill).unwrap_err())
+            };
+            scope.spawn(without).join().unwrap()
+        });
+        for error in [planned, sent] {
+            let MachineError::Forbidden { message, needs } = error else { panic!("{error}") };
+            assert_eq!(needs, Some(Privilege::Kill));
+            assert!(message.contains("CAP_KILL"), "{message}");
+        }
+        assert!(process::is_alive(&kill.process));
+    }
+
+    #[test]
     fn a_kill_ends_and_owes_nothing() {
         let victim = Victim::sleeping();
         let kill = step(&victim, Signal::Kill);

@@ -128,8 +128,8 @@ impl Workers {
         let could_not = |cause: String| MachineError::Failed {
             message: format!("could not start worker {mark}: {cause}"),
         };
-        if let Some(process) = marked(&self.program, |other| other == mark).first() {
-            return Err(could_not(format!("{process} runs already with that mark; run `squall recover`")));
+        if self.running.contains_key(mark) {
+            return Err(could_not("it runs already".to_owned()));
         }
         let mut running = self.start(step).map_err(|error| could_not(error.to_string()))?;
         let outcome = match running.answer(READY_WITHIN) {
@@ -161,32 +161,29 @@ impl Workers {
         }
     }
 
-    /// Ends whatever bears the mark, whoever started it, and looks again.
+    /// Ends the worker, whoever started it, and looks again.
     pub(crate) fn revert(&mut self, mark: &str, boot_id: &str) -> Result<Reverted, MachineError> {
-        let found = if boot_id == process::boot_id() {
-            marked(&self.program, |other| other == mark)
-        } else {
-            Vec::new()
+        if let Some(running) = self.running.remove(mark) {
+            return running.end(mark);
+        }
+        let bearers = || {
+            let same_boot = boot_id == process::boot_id();
+            if same_boot { marked(&self.program, |other| other == mark) } else { Vec::new() }
         };
+        let found = bearers();
         for process in &found {
             end(process)?;
         }
-        if let Some(mut running) = self.running.remove(mark) {
-            // It has ended, or never bore the mark; either way nobody else would reap it.
-            let _ = running.child.kill();
-            let _ = running.child.wait();
-        }
         let looked_at = format!("no process bears the mark {mark}");
-        let left = marked(&self.program, |other| other == mark);
-        Ok(match left.first().filter(|_| !found.is_empty()) {
+        Ok(match bearers().first() {
+            _ if found.is_empty() => Reverted::AlreadyGone { looked_at },
+            None => Reverted::Undone { looked_at },
             Some(process) => Reverted::Drifted(Difference {
                 looked_at: format!("worker {mark}"),
                 before: "not running".to_owned(),
                 now: format!("{process} still runs"),
                 remedy: format!("kill -KILL {}", process.pid),
             }),
-            None if found.is_empty() => Reverted::AlreadyGone { looked_at },
-            None => Reverted::Undone { looked_at },
         })
     }
 
@@ -287,6 +284,24 @@ impl Running {
                 count => self.unread.extend_from_slice(&buffer[..count]),
             }
         }
+    }
+
+    /// Ends it and reaps it: a child that was reaped is gone for certain, without a look at all processes.
+    fn end(mut self, mark: &str) -> Result<Reverted, MachineError> {
+        let number = self.child.id();
+        let ended = self.end_in_words();
+        // While it is not reaped its number is its own.
+        if ended.is_none()
+            && let Ok(process) = process::reference(number)
+        {
+            end(&process)?;
+        }
+        let waited = self.child.kill().and_then(|()| self.child.wait());
+        waited.map_err(|error| failed(format_args!("end worker {mark} (pid {number})"), &error))?;
+        Ok(match ended {
+            Some(how) => Reverted::AlreadyGone { looked_at: format!("worker {mark} (pid {number}): {how}") },
+            None => Reverted::Undone { looked_at: format!("worker {mark} (pid {number}) has ended") },
+        })
     }
 
     /// How it ended, if it has.
