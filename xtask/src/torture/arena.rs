@@ -17,7 +17,7 @@ pub(super) const NAMESPACES: [&str; 2] = ["sqt-near", "sqt-far"];
 const ENDS: [&str; 2] = ["sqt0", "sqt1"];
 
 /// Victims by name, and how many there are of each.
-const VICTIMS: &[(&str, usize)] = &[("sqt-pause", 2), ("sqt-kill", 3), ("sqt-load", 1)];
+const VICTIMS: &[(&str, usize)] = &[("sqt-pause", 2), ("sqt-kill", 3)];
 
 /// What is struck, and where it lives.
 pub(super) struct Arena {
@@ -71,7 +71,8 @@ impl Arena {
     pub(super) fn renew_state(&self) -> Result<(), String> {
         let state = self.state();
         if state.exists() {
-            fs::remove_dir_all(&state).map_err(|error| format!("could not empty {}: {error}", state.display()))?;
+            fs::remove_dir_all(&state)
+                .map_err(|error| format!("could not empty {}: {error}", state.display()))?;
         }
         fs::create_dir(&state).map_err(|error| format!("could not make {}: {error}", state.display()))
     }
@@ -108,7 +109,8 @@ fn make_network() -> Result<(), String> {
     }
     let [near, far] = NAMESPACES;
     let [near_end, far_end] = ENDS;
-    let cable = ["link", "add", near_end, "netns", near, "type", "veth", "peer", "name", far_end, "netns", far];
+    let cable =
+        ["link", "add", near_end, "netns", near, "type", "veth", "peer", "name", far_end, "netns", far];
     tool("ip", &cable)?;
     for (number, (namespace, end)) in NAMESPACES.iter().zip(ENDS).enumerate() {
         let (v4, v6) = (format!("10.83.0.{}/24", number + 1), format!("fd83::{}/64", number + 1));
@@ -177,12 +179,21 @@ impl Victims {
     /// How many of each there are, and how many of those are stopped.
     pub(super) fn look(&self) -> String {
         let look = |name: &str| {
-            let states = self.places.iter().filter(|(other, _)| *other == name).map(|(_, child)| processes::state(child.id()));
+            let states = self
+                .places
+                .iter()
+                .filter(|(other, _)| *other == name)
+                .map(|(_, child)| processes::state(child.id()));
             let states: Vec<char> = states.flatten().filter(|state| !matches!(state, 'Z' | 'X')).collect();
             let stopped = states.iter().filter(|state| matches!(state, 'T' | 't')).count();
             format!("{} {name}, {stopped} stopped", states.len())
         };
         VICTIMS.iter().map(|(name, _)| look(name)).collect::<Vec<_>>().join("; ")
+    }
+
+    /// Continues those that are stopped.
+    pub(super) fn resume(&self) {
+        self.places.iter().for_each(|(_, child)| processes::send(child.id(), Signal::CONT));
     }
 
     fn end(&mut self) {

@@ -1,12 +1,13 @@
 //! The kinds of cases: what is done to Squall while its faults are live, and what must hold then.
 
 use super::arena::tool;
-use super::product::End;
-use super::trial::{Moment, ROLES, SILENCE, Trial};
+use super::product::{End, Run};
+use super::trial::{ABORTED_OR_OVER, Blow, LASTING, Moment, ROLES, SILENCE, Trial, ends_with};
 use rustix::process::Signal;
-use std::fs::{self, OpenOptions};
+use serde_json::json;
+use std::fs::{self, File, OpenOptions};
 use std::io::{Seek, SeekFrom, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::thread;
 use std::time::Duration;
@@ -51,35 +52,69 @@ const fn kind(
 pub(super) const KINDS: &[Kind] = &[
     kind(("kill-brain", "SIGKILL of the brain"), (36, 3), Needs::Nothing, |t| kill(t, &["run"])),
     kind(("kill-agent", "SIGKILL of the agent"), (36, 3), Needs::Nothing, |t| kill(t, &["agent"])),
-    kind(("kill-warden", "SIGKILL of the warden, later SIGTERM of the brain"), (18, 1), Needs::Nothing, kill_warden),
-    kind(("kill-brain-agent", "SIGKILL of brain and agent"), (27, 3), Needs::Nothing, |t| kill(t, &["run", "agent"])),
-    kind(("kill-brain-warden", "SIGKILL of brain and warden"), (27, 2), Needs::Nothing, |t| kill(t, &["run", "warden"])),
-    kind(("kill-agent-warden", "SIGKILL of agent and warden"), (27, 3), Needs::Nothing, |t| kill(t, &["agent", "warden"])),
+    kind(
+        ("kill-warden", "SIGKILL of the warden, later SIGTERM of the brain"),
+        (18, 1),
+        Needs::Nothing,
+        kill_warden,
+    ),
+    kind(("kill-brain-agent", "SIGKILL of brain and agent"), (27, 3), Needs::Nothing, |t| {
+        kill(t, &["run", "agent"])
+    }),
+    kind(("kill-brain-warden", "SIGKILL of brain and warden"), (27, 2), Needs::Nothing, |t| {
+        kill(t, &["run", "warden"])
+    }),
+    kind(("kill-agent-warden", "SIGKILL of agent and warden"), (27, 3), Needs::Nothing, |t| {
+        kill(t, &["agent", "warden"])
+    }),
     kind(("kill-all", "SIGKILL of all three, then `squall recover`"), (27, 3), Needs::Nothing, kill_all),
     kind(("next-run", "SIGKILL of all three, then another `squall run`"), (9, 1), Needs::Nothing, next_run),
-    kind(("recover-killed", "SIGKILL of all three and of `squall recover`, then it again"), (18, 1), Needs::Nothing, recover_killed),
+    kind(
+        ("recover-killed", "SIGKILL of all three and of `squall recover`, then it again"),
+        (18, 1),
+        Needs::Nothing,
+        recover_killed,
+    ),
     kind(("crash-point", "the agent dies at a crash point"), (144, 16), Needs::CrashPoints, crash_point),
-    kind(("crash-point-alone", "brain and warden die, then the agent at a crash point, then `squall recover`"), (36, 2), Needs::CrashPoints, crash_point_alone),
-    kind(("crash-in-recovery", "SIGKILL of all three; the next agent dies at a crash point of its recovery"), (24, 2), Needs::CrashPoints, crash_in_recovery),
+    kind(
+        ("crash-point-alone", "brain and warden die, then the agent at a crash point, then `squall recover`"),
+        (36, 2),
+        Needs::CrashPoints,
+        crash_point_alone,
+    ),
+    kind(
+        ("crash-in-recovery", "SIGKILL of all three; the next agent dies at a crash point of its recovery"),
+        (24, 2),
+        Needs::CrashPoints,
+        crash_in_recovery,
+    ),
     kind(("stop-brain", "SIGSTOP of the brain beyond the lease"), (6, 1), Needs::Nothing, stop_brain),
     kind(("stop-agent", "SIGSTOP of the agent"), (6, 1), Needs::Nothing, stop_agent),
     kind(("end-brain", "SIGTERM or SIGINT of the brain"), (18, 2), Needs::Nothing, end_brain),
     kind(("closed-output", "nobody reads standard output any more"), (6, 1), Needs::Nothing, closed_output),
     kind(("full-disk", "the disk under the undo log is full"), (12, 2), Needs::Isolation, full_disk),
-    kind(("damaged-log", "the undo log is overwritten, cut or removed, then SIGKILL of the agent"), (18, 2), Needs::Nothing, damaged_log),
-    kind(("damaged-log-alone", "the same, then SIGKILL of all three and `squall recover`"), (18, 2), Needs::Nothing, damaged_log_alone),
-    kind(("clock-jump", "the clock jumps by hours, then SIGKILL of the brain or the end of the fault"), (6, 1), Needs::OwnClock, clock_jump),
+    kind(
+        ("damaged-log", "the undo log is overwritten, cut or removed, then SIGKILL of the agent"),
+        (18, 2),
+        Needs::Nothing,
+        damaged_log,
+    ),
+    kind(
+        ("damaged-log-alone", "the same, then SIGKILL of all three and `squall recover`"),
+        (18, 2),
+        Needs::Nothing,
+        damaged_log_alone,
+    ),
+    kind(
+        ("clock-jump", "the clock jumps by hours, then SIGKILL of the brain or the end of the fault"),
+        (6, 1),
+        Needs::OwnClock,
+        clock_jump,
+    ),
 ];
-
-/// What a run may end with when its agent was lost: aborted, or over before the blow; never residue, never a panic.
-const ABORTED_OR_OVER: [i32; 4] = [0, 1, 4, 5];
 
 fn moment(trial: &mut Trial) -> Moment {
     [Moment::Early, Moment::Active, Moment::Active, Moment::Late][trial.random.usize(..4)]
-}
-
-fn lasting() -> Duration {
-    Duration::from_secs(60)
 }
 
 /// One or two of the three die; the others put everything back.
@@ -128,11 +163,11 @@ fn kill_all(trial: &mut Trial) -> Outcome {
 fn next_run(trial: &mut Trial) -> Outcome {
     orphan(trial)?;
     let faults = trial.choose();
-    let blow = trial.blow();
     let mut run = trial.start(&faults, Duration::from_millis(200))?;
     // What it puts back is in the way of nothing that it makes.
-    trial.ends_with(&mut run, &[0, 5])?;
+    ends_with(&mut run, &[0, 5])?;
     trial.injections += run.count("injected");
+    let blow = trial.blow();
     trial.clean(blow)
 }
 
@@ -151,9 +186,8 @@ fn recover_killed(trial: &mut Trial) -> Outcome {
 
 /// The agent dies at each point in turn, for the first or second time that it is reached, with each fault in turn.
 fn crash_point(trial: &mut Trial) -> Outcome {
-    let point = trial.points[trial.turn(trial.points.len())].clone();
-    // The other digits of the seed choose the fault.
-    trial.seed /= trial.points.len().max(1) as u64;
+    let turn = trial.turn(trial.points.len());
+    let point = trial.points[turn].clone();
     let faults = trial.choose();
     let at = format!("{point}:{}", 1 + trial.random.usize(..2));
     trial.say(at.clone());
@@ -167,7 +201,7 @@ fn crash_point(trial: &mut Trial) -> Outcome {
 }
 
 /// The first agent's end, by its crash point or at the end of a run that does not reach it.
-fn await_agent_death(trial: &mut Trial, run: &mut super::product::Run) -> super::trial::Blow {
+fn await_agent_death(trial: &mut Trial, run: &mut Run) -> Blow {
     let mut seen = None;
     loop {
         let agents = trial.of_role("agent");
@@ -185,15 +219,19 @@ fn await_agent_death(trial: &mut Trial, run: &mut super::product::Run) -> super:
 
 /// Nobody watches the agent when it dies in the middle of putting back.
 fn crash_point_alone(trial: &mut Trial) -> Outcome {
-    let of_the_undo: Vec<String> =
-        trial.points.iter().filter(|point| point.contains("revert") || point.contains("close")).cloned().collect();
-    let point = of_the_undo.get(trial.turn(of_the_undo.len())).ok_or("there are no crash points of the undo")?;
+    let of_the_undo: Vec<String> = trial
+        .points
+        .iter()
+        .filter(|point| point.contains("revert") || point.contains("close"))
+        .cloned()
+        .collect();
+    let point =
+        of_the_undo.get(trial.turn(of_the_undo.len())).ok_or("there are no crash points of the undo")?;
     let at = format!("{point}:{}", 1 + trial.random.usize(..2));
-    trial.seed /= of_the_undo.len() as u64;
     let faults = trial.choose();
     trial.say(at.clone());
     let deaths = trial.arena.victims.deaths;
-    let mut run = trial.start_with(&faults, lasting(), |command| {
+    let mut run = trial.start_with(&faults, LASTING, |command| {
         command.env("SQUALL_CRASH_AT", &at);
     })?;
     trial.wait_active(&mut run, &faults, deaths)?;
@@ -222,9 +260,8 @@ fn crash_in_recovery(trial: &mut Trial) -> Outcome {
     let point = points.get(trial.turn(points.len())).ok_or("there are no crash points of the recovery")?;
     let at = format!("{point}:1");
     trial.say(at.clone());
-    trial.seed /= points.len() as u64;
     let faults = trial.choose();
-    let run = trial.start_active(&faults, lasting())?;
+    let run = trial.start_active(&faults, LASTING)?;
     trial.kill_all_three();
     trial.injections = run.count("injected");
     drop(run);
@@ -244,10 +281,7 @@ fn stop_brain(trial: &mut Trial) -> Outcome {
     let blow = trial.strike(&["run"], Signal::STOP);
     trial.clean_but_the_run(blow)?;
     let blow = trial.strike(&["run"], Signal::CONT);
-    let time = trial.time;
-    trial.clean_with_end(&mut run, blow, &[4])?;
-    trial.time = time;
-    Ok(())
+    trial.clean_with_end(&mut run, blow, &[4])
 }
 
 /// The brain takes over, or, where it is dead as well, the warden alone.
@@ -263,12 +297,8 @@ fn stop_agent(trial: &mut Trial) -> Outcome {
         return trial.clean_within(blow, limit, false);
     }
     trial.clean_within(blow, limit, true)?;
-    let time = trial.time;
-    trial.ends_with(&mut run, &[4])?;
-    let blow = trial.blow();
-    trial.clean(blow)?;
-    trial.time = time;
-    Ok(())
+    let clean = trial.blow();
+    trial.clean_with_end(&mut run, clean, &[4])
 }
 
 fn end_brain(trial: &mut Trial) -> Outcome {
@@ -317,65 +347,91 @@ fn closed_output(trial: &mut Trial) -> Outcome {
     }
 }
 
-/// A small file system under the undo logs, full before the first is made, or once the first faults are active.
+/// A small file system under the undo logs.
 fn full_disk(trial: &mut Trial) -> Outcome {
     let live = trial.arena.state().join("live");
     fs::create_dir_all(&live).map_err(|error| error.to_string())?;
-    let variant = trial.turn(3);
-    trial.seed /= 3;
-    let options = if variant == 1 { "size=256k,nr_inodes=2" } else { "size=256k" };
-    tool("mount", &["-t", "tmpfs", "-o", options, "sqt", &live.to_string_lossy()])?;
-    let outcome = with_full_disk(trial, variant, &live);
+    let variant =
+        [no_room_for_a_line, no_room_for_a_file, full_meanwhile, full_before_the_next][trial.turn(4)];
+    tool("mount", &["-t", "tmpfs", "-o", "size=256k,nr_inodes=20", "sqt", &live.to_string_lossy()])?;
+    let outcome = variant(trial, &live);
+    let logs = fs::read_dir(&live).into_iter().flatten().flatten();
+    let logs = logs.filter(|entry| entry.path().extension().is_some_and(|ending| ending == "undo")).count();
     let unmounted = tool("umount", &[&live.to_string_lossy()]);
     outcome.and(unmounted)?;
-    // With the mount gone, everything must be as before.
-    let blow = trial.blow();
-    let time = trial.time;
-    trial.clean(blow)?;
-    trial.time = time;
-    Ok(())
-}
-
-fn with_full_disk(trial: &mut Trial, variant: usize, live: &std::path::Path) -> Outcome {
-    let filler = live.join("filler");
-    let faults = trial.choose();
-    if variant < 2 {
-        trial.say(if variant == 0 { "no room for the first line" } else { "no room for a file" });
-        fill(&filler);
-        let mut run = trial.start(&faults, lasting())?;
-        trial.ends_with(&mut run, &[1, 4, 5])?;
-        if run.count("injected") > 0 {
-            return Err("something was injected though its undo could not be written down".to_owned());
-        }
-        return remove(&filler);
+    if logs > 0 {
+        return Err(format!("{logs} undo logs were left on the full disk"));
     }
-    trial.say("full once the faults are active, then SIGKILL of the agent or SIGTERM of the brain");
-    let mut run = trial.start_active(&faults, lasting())?;
-    trial.injections = run.count("injected");
-    fill(&filler);
-    let blow = if trial.random.bool() {
-        trial.strike(&["agent"], Signal::KILL)
-    } else {
-        trial.strike(&["run"], Signal::TERM)
-    };
-    // The mount and the filler differ from before; the victims, rules and processes must not.
-    trial.ends_with(&mut run, &[4])?;
-    remove(&filler)?;
-    let names = fs::read_dir(live).map_err(|error| error.to_string())?.count();
-    let _ = blow;
-    if names == 0 { Ok(()) } else { Err(format!("{names} undo logs are left on the full disk")) }
+    let blow = trial.blow();
+    trial.clean(blow)
 }
 
-fn fill(path: &std::path::Path) {
+fn no_room_for_a_line(trial: &mut Trial, live: &Path) -> Outcome {
+    trial.say("no room for the first line");
+    fill(&live.join("filler"));
+    injects_nothing(trial)
+}
+
+fn no_room_for_a_file(trial: &mut Trial, live: &Path) -> Outcome {
+    trial.say("no room for a file");
+    for number in 0..20 {
+        // Until there is no more room.
+        let _ = File::create(live.join(format!("filler-{number}")));
+    }
+    injects_nothing(trial)
+}
+
+/// What cannot be written down is not done.
+fn injects_nothing(trial: &mut Trial) -> Outcome {
+    let faults = trial.choose();
+    let mut run = trial.start(&faults, LASTING)?;
+    ends_with(&mut run, &[5])?;
+    match run.count("injected") {
+        0 => Ok(()),
+        count => Err(format!("{count} injections were made though their undo could not be written down")),
+    }
+}
+
+/// What is written down already is put back, even though that cannot be noted.
+fn full_meanwhile(trial: &mut Trial, live: &Path) -> Outcome {
+    let faults = trial.choose();
+    let mut run = trial.run_until(Moment::Active, &faults)?;
+    trial.injections = run.count("injected");
+    fill(&live.join("filler"));
+    let (roles, signal) = if trial.random.bool() { ("agent", Signal::KILL) } else { ("run", Signal::TERM) };
+    trial.say(format!("full, then signal {} of {roles}", signal.as_raw()));
+    trial.strike(&[roles], signal);
+    ends_with(&mut run, &[4])
+}
+
+/// The second fault finds the disk full; the first is put back.
+fn full_before_the_next(trial: &mut Trial, live: &Path) -> Outcome {
+    let faults = trial.choose();
+    trial.say("full before the second");
+    let deaths = trial.arena.victims.deaths;
+    let first = faults[0].entry(&mut trial.random, "60s");
+    let mut second = json!({"fault": "cpu.load", "target": {"host": true}, "with": {"percent": "10%", "cores": 1}, "for": "60s"});
+    second["after"] = json!("1500ms");
+    let method = json!([{"together": [first, second]}]);
+    let mut run = Run::start(trial.arena, &method, trial.lease, |_| ())?;
+    trial.wait_active(&mut run, &faults[..1], deaths)?;
+    trial.injections = run.count("injected");
+    fill(&live.join("filler"));
+    ends_with(&mut run, &[5])
+}
+
+fn fill(path: &Path) {
     let Ok(mut file) = OpenOptions::new().create(true).append(true).open(path) else { return };
     // Until it is full: that is the point.
     while file.write_all(&[0; 4096]).is_ok() {}
     while file.write_all(&[0]).is_ok() {}
 }
 
-fn remove(path: &std::path::Path) -> Outcome {
+fn remove(path: &Path) -> Outcome {
     match fs::remove_file(path) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(format!("{}: {error}", path.display())),
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(format!("{}: {error}", path.display()))
+        }
         _ => Ok(()),
     }
 }
@@ -440,20 +496,22 @@ fn damaged_log_alone(trial: &mut Trial) -> Outcome {
     drop(run);
     let (blow, code, said) = trial.recover()?;
     let told = code == Some(6) && said.contains("damaged");
-    let untellable = kind != Damage::Overwritten && code == Some(0);
     if !told && code != Some(0) {
         return Err(format!("squall recover ended with {code:?} and said {said:?}"));
     }
-    if told || untellable {
-        // What only the log knew of (which process was stopped) is gone with it.
+    let only_logged = faults.iter().any(|fault| !fault.marked);
+    // A line that was overwritten is seen to be; one that is cut off or gone with its file is a line that never was.
+    if only_logged && (told || kind != Damage::Overwritten) {
         trial.arena.victims.resume();
-        // What was told stays until a person removes it.
+    }
+    if told {
+        // The log stays, and is told of again, until a person removes it.
         empty(&trial.arena.state().join("live"))?;
     }
     trial.clean(blow)
 }
 
-fn empty(folder: &std::path::Path) -> Outcome {
+fn empty(folder: &Path) -> Outcome {
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
         remove(&entry.path())?;
     }
@@ -466,7 +524,7 @@ fn clock_jump(trial: &mut Trial) -> Outcome {
     let jump = ["+ 3 hours", "- 3 hours", "+ 400 days"][trial.turn(3)];
     trial.say(jump);
     let kills = trial.random.bool();
-    let lasts = if kills { lasting() } else { Duration::from_secs(3) };
+    let lasts = if kills { LASTING } else { Duration::from_secs(3) };
     let mut run = trial.start_active(&faults, lasts)?;
     trial.injections = run.count("injected");
     tool("date", &["--set", &format!("now {jump}")])?;
@@ -479,7 +537,7 @@ fn clock_jump(trial: &mut Trial) -> Outcome {
     if run.end().is_some() || run.count("undo_started") > 0 {
         return Err(format!("the fault ended with the jump; {}", run.last_words()));
     }
-    trial.ends_with(&mut run, &[0])?;
+    ends_with(&mut run, &[0])?;
     let blow = trial.blow();
     trial.clean(blow)
 }

@@ -30,7 +30,12 @@ pub(super) struct Fault {
 pub(super) const FAULTS: &[Fault] = &[
     Fault { name: "process.pause", struck: Struck::Pause, marked: false, with: |_| json!({}) },
     Fault { name: "process.kill", struck: Struck::Kill, marked: true, with: kill },
-    Fault { name: "cpu.load", struck: Struck::Load, marked: true, with: |_| json!({"percent": "20%", "cores": 1}) },
+    Fault {
+        name: "cpu.load",
+        struck: Struck::Load,
+        marked: true,
+        with: |_| json!({"percent": "20%", "cores": 1}),
+    },
     Fault { name: "memory.spike", struck: Struck::Memory, marked: true, with: |_| json!({"size": "96MiB"}) },
     Fault { name: "memory.leak", struck: Struck::Memory, marked: true, with: leak },
     Fault { name: "memory.drop_caches", struck: Struck::Caches, marked: true, with: |_| json!({}) },
@@ -92,8 +97,7 @@ impl Fault {
             Struck::Network => json!({"netns": NAMESPACES[random.usize(..2)]}),
             Struck::Pause => json!({"process": {"name": "sqt-pause"}}),
             Struck::Kill => json!({"process": {"name": "sqt-kill"}}),
-            Struck::Load | Struck::Memory => json!({"process": {"name": "sqt-load"}}),
-            Struck::Caches => json!({"host": true}),
+            Struck::Load | Struck::Memory | Struck::Caches => json!({"host": true}),
         };
         let mode = if self.struck == Struck::Kill { "one" } else { "all" };
         json!({"fault": self.name, "target": target, "mode": mode, "with": (self.with)(random), "for": lasts})

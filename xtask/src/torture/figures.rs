@@ -1,5 +1,6 @@
 //! The figures: how many cases and injections of each kind, and how long it took until all was clean again.
 
+use super::trial::Trial;
 use std::fmt::Write;
 use std::time::Duration;
 
@@ -13,6 +14,15 @@ pub(super) struct Figures {
     pub(super) injections: usize,
     /// From the last signal (or the start of `squall recover`) to the first clean look.
     pub(super) times: Vec<Duration>,
+}
+
+impl Figures {
+    /// Counts a case.
+    pub(super) fn add(&mut self, trial: &Trial) {
+        self.cases += 1;
+        self.injections += trial.injections;
+        self.times.extend(trial.time);
+    }
 }
 
 /// The value below which a share of the values lies (nearest rank).
@@ -40,9 +50,10 @@ pub(super) fn table(rows: &[Figures]) -> String {
     for row in rows.iter().filter(|row| row.cases > 0).chain([&sum]) {
         let mut times = row.times.clone();
         times.sort();
-        let cells = [times.first().copied(), quantile(&times, 0.5), quantile(&times, 0.99), times.last().copied()]
-            .map(milliseconds)
-            .join(" | ");
+        let cells =
+            [times.first().copied(), quantile(&times, 0.5), quantile(&times, 0.99), times.last().copied()]
+                .map(milliseconds)
+                .join(" | ");
         let Figures { kind, does, cases, injections, .. } = row;
         // Writing to a string cannot fail.
         let _ = writeln!(text, "| `{kind}` | {does} | {cases} | {injections} | {cells} |");

@@ -42,6 +42,6 @@ impl Noise {
 
     /// What is allowed on top of a limit for a span that began at `before`.
     pub(super) fn allowance(&self, before: Duration) -> Duration {
-        (self.so_far() - before) * PROCESSES
+        self.so_far().saturating_sub(before) * PROCESSES
     }
 }

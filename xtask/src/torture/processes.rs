@@ -51,7 +51,8 @@ pub(super) fn census() -> Vec<String> {
         let living = state(pid).is_some_and(|state| !matches!(state, 'Z' | 'X'));
         living.then(|| fs::read_to_string(format!("/proc/{pid}/comm")).ok()).flatten()
     };
-    let mut names: Vec<String> = pids().into_iter().filter_map(name).map(|name| name.trim().to_owned()).collect();
+    let mut names: Vec<String> =
+        pids().into_iter().filter_map(name).map(|name| name.trim().to_owned()).collect();
     names.sort();
     names
 }

@@ -59,10 +59,6 @@ impl Run {
         Ok(Self { child, journal, said })
     }
 
-    pub(super) fn pid(&self) -> u32 {
-        self.child.id()
-    }
-
     pub(super) fn child(&mut self) -> &mut Child {
         &mut self.child
     }
@@ -125,7 +121,10 @@ pub(super) fn binary(release: bool) -> Result<PathBuf, String> {
 pub(super) fn crash_points(binary: &Path, state: &Path) -> Vec<String> {
     let mut command = Command::new(binary);
     command.args(["agent", "--state"]).arg(state).env("SQUALL_CRASH_AT", "?").stdin(Stdio::null());
-    let said = command.output().map(|output| String::from_utf8_lossy(&output.stderr).into_owned()).unwrap_or_default();
+    let said = command
+        .output()
+        .map(|output| String::from_utf8_lossy(&output.stderr).into_owned())
+        .unwrap_or_default();
     let known = said.split_once("known are ").map(|(_, names)| names.trim().to_owned()).unwrap_or_default();
     known.split(", ").filter(|name| !name.is_empty()).map(str::to_owned).collect()
 }

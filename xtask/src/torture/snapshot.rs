@@ -1,26 +1,29 @@
 //! What the world looks like, read by other means than Squall's: `tc`, `nft`, `/proc` and plain folders.
 
 use super::arena::{Arena, NAMESPACES};
-use super::processes;
+use super::{memory, processes};
 use serde_json::Value as Json;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-/// What must be gone in the end, though it may outlive the faults for a moment or, where a stopped brain holds it,
-/// for as long as that brain is stopped.
-const OF_THE_RUN: [&str; 2] = ["squall's processes", "all processes"];
+/// What must be gone in the end and may outlive the faults: a brain that lives ends its run in its own time.
+const OF_THE_RUN: [&str; 2] = ["brains, agents and wardens", "all processes"];
 
 /// Facts by name, each a text that can be compared.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Snapshot(BTreeMap<String, String>);
+pub(super) struct Snapshot {
+    facts: BTreeMap<String, String>,
+    /// Bytes of memory; a fact that need not be the same to the byte.
+    memory: Option<u64>,
+}
 
 impl Snapshot {
     /// Reads everything.
     pub(super) fn take(arena: &mut Arena) -> Self {
         let mut snapshot = Self::glance(arena);
-        snapshot.0.extend(networks(arena));
+        snapshot.facts.extend(networks(arena));
         snapshot
     }
 
@@ -30,62 +33,60 @@ impl Snapshot {
         let mut facts = BTreeMap::new();
         let mut fact = |name: &str, text: String| facts.insert(name.to_owned(), text);
         fact("victims", arena.victims.look());
-        fact("squall's processes", squalls(&arena.folder));
+        let (workers, others) = squalls(&arena.folder);
+        fact("workers", workers);
+        fact(OF_THE_RUN[0], others);
         fact("undo logs", listing(&arena.state().join("live"), |_| true));
         fact("control groups", control_groups());
         if arena.isolated {
-            fact("all processes", processes::census().join(" "));
+            fact(OF_THE_RUN[1], processes::census().join(" "));
             fact("/dev/shm", listing(Path::new("/dev/shm"), |_| true));
             fact("mounts", fs::read_to_string("/proc/self/mounts").unwrap_or_default());
             fact("network namespaces", listing(Path::new("/run/netns"), |_| true));
         } else {
             fact("/dev/shm", listing(Path::new("/dev/shm"), |name| name.contains("squall")));
         }
-        Self(facts)
+        Self { facts, memory: memory::look() }
     }
 
     /// What differs from what was before, in words.
     pub(super) fn differences(&self, before: &Self) -> Vec<String> {
-        let names = self.0.keys().chain(before.0.keys().filter(|name| !self.0.contains_key(*name)));
-        let differs = names.filter(|name| self.0.get(*name) != before.0.get(*name));
-        let text = |snapshot: &Self, name: &str| snapshot.0.get(name).cloned().unwrap_or_default();
-        differs.map(|name| format!("{name}: {:?}, before: {:?}", text(self, name), text(before, name))).collect()
+        let text = |snapshot: &Self, name: &str| snapshot.facts.get(name).cloned().unwrap_or_default();
+        let names = self.facts.keys().filter(|name| self.facts.get(*name) != before.facts.get(*name));
+        let found =
+            names.map(|name| format!("{name}: {:?}, before: {:?}", text(self, name), text(before, name)));
+        found.chain(memory::excess(before.memory)).collect()
     }
 
-    /// Whether all is as before; `but_the_run` passes over the processes that carry a run out. What is cheap is read
-    /// first, so that the costly part is read only once.
+    /// What is not as before; `but_the_run` passes over the processes that carry a run out. What takes other programs
+    /// to look at is looked at only once all else is clean.
     pub(super) fn residue(arena: &mut Arena, but_the_run: bool) -> Vec<String> {
-        let mut before = arena.before.clone();
-        let mut drop_run = |snapshot: &mut Self| {
-            if but_the_run {
-                OF_THE_RUN.iter().for_each(|name| drop(snapshot.0.remove(*name)));
-            }
-        };
-        drop_run(&mut before);
         let mut now = Self::glance(arena);
-        drop_run(&mut now);
-        let cheap = Self(before.0.iter().filter(|(name, _)| now.0.contains_key(*name)).map(owned).collect());
-        let differences = now.differences(&cheap);
+        if but_the_run {
+            now.facts.retain(|name, _| !OF_THE_RUN.contains(&name.as_str()));
+        }
+        let differences = now.differences(&arena.before);
         if !differences.is_empty() {
             return differences;
         }
-        now.0.extend(networks(arena));
-        now.differences(&before)
+        now.facts = networks(arena).into_iter().collect();
+        now.differences(&arena.before)
     }
-}
-
-fn owned((name, text): (&String, &String)) -> (String, String) {
-    (name.clone(), text.clone())
 }
 
 /// Whether a network namespace differs from what it was.
 pub(super) fn network_differs(arena: &Arena) -> bool {
-    networks(arena).iter().any(|(name, text)| arena.before.0.get(name) != Some(text))
+    networks(arena).iter().any(|(name, text)| arena.before.facts.get(name) != Some(text))
 }
 
-fn squalls(folder: &Path) -> String {
+/// Workers, and the processes that carry a run out.
+fn squalls(folder: &Path) -> (String, String) {
     let squalls = processes::of_folder(folder).into_iter().filter(|process| process.program == "squall");
-    squalls.map(|process| format!("{} {}", process.role, process.pid)).collect::<Vec<_>>().join(", ")
+    let (workers, others): (Vec<_>, Vec<_>) = squalls.partition(|process| process.role == "worker");
+    let list = |found: Vec<processes::Process>| {
+        found.iter().map(|process| format!("{} {}", process.role, process.pid)).collect::<Vec<_>>().join(", ")
+    };
+    (list(workers), list(others))
 }
 
 /// The sorted names in a folder; one that is not there has none.
