@@ -96,6 +96,8 @@ enum Message {
     Input(Input),
     /// An agent was started; the run hears of it as [`Input::Connected`].
     Linked(Linked),
+    /// News of the agent of an attempt to start one; of no interest once that one was let go.
+    OfAgent(u64, Input),
 }
 
 /// Sends to the loop. That it is gone means that nobody needs to know.
@@ -181,9 +183,20 @@ impl Driver {
                 Some(recovered) => Input::Connected(Ok(recovered)),
                 None => return,
             },
+            Message::OfAgent(attempt, input) => {
+                if !self.agents.is_current(attempt) {
+                    return;
+                }
+                let lost = self.agents.notice(&input);
+                self.take(input);
+                // A call that nobody waits for any more may be the first to tell.
+                if let Some(why) = lost {
+                    self.take(Input::Lost(why));
+                }
+                return;
+            }
             Message::Input(input) => input,
         };
-        self.agents.notice(&input);
         self.take(input);
     }
 

@@ -22,6 +22,20 @@ pub(super) struct Linked {
     recovered: Vec<Restored>,
 }
 
+/// Where the tasks of one agent send what they have to tell.
+#[derive(Clone)]
+struct News {
+    attempt: u64,
+    inbox: Inbox,
+}
+
+impl News {
+    fn send(&self, input: Input) {
+        // That the loop is gone means that nobody needs the agent.
+        let _ = self.inbox.0.send(Message::OfAgent(self.attempt, input));
+    }
+}
+
 /// The agent of a run, if there is one now.
 pub(super) struct Agents {
     links: Arc<dyn Links>,
@@ -48,6 +62,7 @@ impl Agents {
     pub(super) fn connect(&mut self) {
         self.let_go();
         let (attempt, inbox, hello) = (self.attempt, self.inbox.clone(), self.hello.clone());
+        let news = self.news();
         let connecting = self.links.connect();
         let greeted = async move {
             let link = connecting.await?;
@@ -58,10 +73,10 @@ impl Agents {
             match timeout(CONNECTS_WITHIN, greeted).await {
                 // That the loop is gone means that nobody needs the agent.
                 Ok(Ok(linked)) => drop(inbox.0.send(Message::Linked(linked))),
-                Ok(Err(why)) => inbox.send(Input::Connected(Err(why))),
+                Ok(Err(why)) => news.send(Input::Connected(Err(why))),
                 Err(_) => {
                     let limit = CONNECTS_WITHIN.as_secs();
-                    inbox.send(Input::Connected(Err(format!("it did not answer within {limit} s"))));
+                    news.send(Input::Connected(Err(format!("it did not answer within {limit} s"))));
                 }
             }
         });
@@ -73,7 +88,7 @@ impl Agents {
         if linked.attempt != self.attempt {
             return None;
         }
-        let heartbeat = keep_renewing(Arc::clone(&linked.link), self.lease, self.started, self.inbox.clone());
+        let heartbeat = keep_renewing(Arc::clone(&linked.link), self.lease, self.started, self.news());
         self.task = Some(tokio::spawn(heartbeat).abort_handle());
         self.link = Some(linked.link);
         Some(linked.recovered)
@@ -83,25 +98,38 @@ impl Agents {
     pub(super) fn call(&mut self, number: u64, call: Call) {
         let Some(link) = &self.link else {
             let lost = Err(LinkError::Lost("there is no agent".to_owned()));
-            self.inbox.send(Input::Answered(number, lost, 0.0));
+            self.news().send(Input::Answered(number, lost, 0.0));
             return;
         };
         let limit = time_limit(&call, self.lease);
-        let (called, answer, inbox) = (Instant::now(), link.call(call), self.inbox.clone());
+        let (called, answer, news) = (Instant::now(), link.call(call), self.news());
         while self.calls.try_join_next().is_some() {}
         self.calls.spawn(async move {
             let answer = timeout(limit, answer).await.unwrap_or_else(|_| {
                 Err(LinkError::Lost(format!("it did not answer within {:.0} s", limit.as_secs_f64())))
             });
-            inbox.send(Input::Answered(number, answer, called.elapsed().as_secs_f64()));
+            news.send(Input::Answered(number, answer, called.elapsed().as_secs_f64()));
         });
     }
 
-    /// Lets go of an agent that is lost.
-    pub(super) fn notice(&mut self, input: &Input) {
-        if matches!(input, Input::Lost(_) | Input::Answered(_, Err(LinkError::Lost(_)), _)) {
-            self.let_go();
-        }
+    /// What this agent, or the attempt to start it, will tell.
+    fn news(&self) -> News {
+        News { attempt: self.attempt, inbox: self.inbox.clone() }
+    }
+
+    /// Whether news is of the agent that there is now. A lost agent is told of by every call that waited for it; heard
+    /// once it is let go, such news must not end the attempt to start the next one.
+    pub(super) fn is_current(&self, attempt: u64) -> bool {
+        attempt == self.attempt
+    }
+
+    /// Lets go of an agent that is lost, and says why it is.
+    pub(super) fn notice(&mut self, input: &Input) -> Option<String> {
+        let (Input::Lost(why) | Input::Answered(_, Err(LinkError::Lost(why)), _)) = input else {
+            return None;
+        };
+        self.let_go();
+        Some(why.clone())
     }
 
     /// Lets go of the agent, or of the attempt to start one.
@@ -147,24 +175,83 @@ fn time_limit(call: &Call, lease: Duration) -> Duration {
 
 /// Tells the agent that we are here until the task is ended. Answers are waited for on the side: an agent that is
 /// busy with a call hears us all the same.
-async fn keep_renewing(link: Arc<dyn AgentLink>, lease: Duration, started: Instant, inbox: Inbox) {
+async fn keep_renewing(link: Arc<dyn AgentLink>, lease: Duration, started: Instant, news: News) {
     let mut ticks = tokio::time::interval((lease / 4).min(RENEWS_EVERY).max(Duration::from_millis(10)));
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut answers = JoinSet::new();
     loop {
         tokio::select! {
             _ = ticks.tick() => {
-                let (sent, answer, inbox) = (started.elapsed().as_secs_f64(), link.call(Call::Renew), inbox.clone());
+                let (sent, answer, news) = (started.elapsed().as_secs_f64(), link.call(Call::Renew), news.clone());
                 answers.spawn(async move {
                     match answer.await {
-                        Ok(Answer::Renewed { live }) => inbox.send(Input::Renewed { sent, live: Ok(live) }),
-                        Ok(_) => inbox.send(Input::Lost("it answered something else".to_owned())),
-                        Err(LinkError::Refused(error)) => inbox.send(Input::Renewed { sent, live: Err(error) }),
-                        Err(LinkError::Lost(why)) => inbox.send(Input::Lost(why)),
+                        Ok(Answer::Renewed { live }) => news.send(Input::Renewed { sent, live: Ok(live) }),
+                        Ok(_) => news.send(Input::Lost("it answered something else".to_owned())),
+                        Err(LinkError::Refused(error)) => news.send(Input::Renewed { sent, live: Err(error) }),
+                        Err(LinkError::Lost(why)) => news.send(Input::Lost(why)),
                     }
                 });
             }
             Some(_) = answers.join_next() => {}
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Inbox;
+    use super::*;
+    use squall_model::probe::Pending;
+    use squall_model::units::Duration as Span;
+    use tokio::sync::mpsc;
+
+    /// An agent that is greeted and never heard of again, or that is started at leisure.
+    struct Silent;
+
+    impl AgentLink for Silent {
+        fn call(&self, call: Call) -> Pending<'static, Result<Answer, LinkError>> {
+            Box::pin(async move {
+                match call {
+                    Call::Hello { .. } => {
+                        Ok(Answer::Hello { version: VERSION, pid: 1, warden: 2, recovered: Vec::new() })
+                    }
+                    _ => std::future::pending().await,
+                }
+            })
+        }
+    }
+
+    impl Links for Silent {
+        fn connect(&self) -> Pending<'static, Result<Arc<dyn AgentLink>, String>> {
+            Box::pin(async { Ok(Arc::new(Self) as Arc<dyn AgentLink>) })
+        }
+    }
+
+    #[tokio::test]
+    async fn what_was_lost_with_one_agent_does_not_end_the_start_of_the_next() {
+        let (sender, mut messages) = mpsc::unbounded_channel();
+        let identity = Identity {
+            run: "run".to_owned(),
+            file: String::new(),
+            seed: 1,
+            squall: String::new(),
+            host: String::new(),
+            lease: Span::seconds(5),
+        };
+        let mut agents = Agents::new(Arc::new(Silent), &identity, Instant::now(), Inbox(sender));
+        agents.connect();
+        let Some(Message::Linked(linked)) = messages.recv().await else { panic!("no agent was started") };
+        assert!(agents.linked(linked).is_some());
+
+        // Two calls were on their way when the agent was lost: each tells.
+        let news = agents.news();
+        assert!(agents.is_current(news.attempt));
+        assert_eq!(agents.notice(&Input::Lost("gone".to_owned())), Some("gone".to_owned()));
+        agents.connect();
+        assert!(!agents.is_current(news.attempt), "the second would be taken for news of the next agent");
+        let Some(Message::Linked(linked)) = messages.recv().await else {
+            panic!("no other agent was started")
+        };
+        assert!(agents.linked(linked).is_some());
     }
 }

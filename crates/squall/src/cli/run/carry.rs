@@ -22,6 +22,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::task::JoinSet;
 
 /// How often the `halt` file is looked for.
 const LOOKS_FOR_HALT: Duration = Duration::from_millis(250);
@@ -114,10 +115,10 @@ pub(super) fn out(state: &State, order: Order) -> Result<Carried, Failure> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let interrupted = Arc::new(AtomicBool::new(false));
     let outcome = runtime.block_on(async {
-        let listening = tokio::spawn(listen(switch.clone(), Arc::clone(&interrupted)));
+        let listening = listen(switch.clone(), Arc::clone(&interrupted));
         let watching = tokio::spawn(watch_for_halt(switch, state.halt_file()));
         let outcome = driver::drive(Arc::new(order.experiment), environment).await;
-        listening.abort();
+        drop(listening);
         watching.abort();
         outcome
     });
@@ -136,26 +137,29 @@ pub(super) fn out(state: &State, order: Order) -> Result<Carried, Failure> {
     })
 }
 
-/// Turns signals into the end of the run. None of them ends the process before everything is put back.
-async fn listen(switch: AbortSwitch, interrupted: Arc<AtomicBool>) {
+/// Turns signals into the end of the run, from now on until the set is dropped. None of them ends the process before
+/// everything is put back. All are listened to when this returns: one that came between the start of a task and its
+/// first turn would be lost, and the run would go on.
+fn listen(switch: AbortSwitch, interrupted: Arc<AtomicBool>) -> JoinSet<()> {
     let signals = [
         (SignalKind::interrupt(), AbortCause::Signal, "Ctrl-C"),
         (SignalKind::terminate(), AbortCause::Signal, "SIGTERM"),
         (SignalKind::hangup(), AbortCause::Signal, "the terminal is gone (SIGHUP)"),
         (SignalKind::user_defined1(), AbortCause::Halt, "squall halt"),
     ];
-    let mut tasks = tokio::task::JoinSet::new();
+    let mut tasks = JoinSet::new();
     for (kind, cause, name) in signals {
+        // A signal that cannot be listened to ends the process, and the agent puts everything back.
+        let Ok(mut arrivals) = signal(kind) else { continue };
         let (switch, interrupted) = (switch.clone(), Arc::clone(&interrupted));
         tasks.spawn(async move {
-            let Ok(mut arrivals) = signal(kind) else { return };
             while arrivals.recv().await.is_some() {
                 interrupted.store(true, Ordering::Relaxed);
                 switch.abort(cause, name);
             }
         });
     }
-    while tasks.join_next().await.is_some() {}
+    tasks
 }
 
 async fn watch_for_halt(switch: AbortSwitch, file: PathBuf) {
