@@ -63,15 +63,13 @@ impl Options {
     }
 
     fn nothing(&self) -> Outcome {
-        match &self.run {
-            Some(run) => {
-                Err(Failure::invalid(format!("there is no live run {run:?}; `squall status` lists them")))
-            }
-            None => {
-                out::say("nothing is alive on this machine");
-                Ok(ExitCode::SUCCESS)
-            }
+        if let Some(run) = &self.run {
+            return Err(Failure::invalid(format!(
+                "there is no live run {run:?}; `squall status` lists them"
+            )));
         }
+        out::say("nothing is alive on this machine");
+        Ok(ExitCode::SUCCESS)
     }
 
     /// Waits until nothing is held any more; whether that was in time.

@@ -87,7 +87,7 @@ fn experiment(url: &str, process: &str, fault: &str, with: &str) -> Result<Strin
     let quoted = |text: &str| serde_json::to_string(text).map_err(|error| Failure::failed(error.to_string()));
     let (url, process, fault) = (quoted(url)?, quoted(process)?, quoted(fault)?);
     Ok(format!(
-        r#"apiVersion: squall.dev/v1
+        r"apiVersion: squall.dev/v1
 kind: Experiment
 name: first-experiment
 hypothesis: The page keeps answering while the process is in trouble
@@ -112,7 +112,7 @@ guard: # any one of these ends the run at once and puts everything back
 
 baseline: 15s
 recovery: {{within: 30s}}
-"#
+"
     ))
 }
 

@@ -61,7 +61,7 @@ impl Shop {
 
     fn spawn(&self, service: Service, config: &Config) -> std::io::Result<Child> {
         let mut command = Command::new(std::env::current_exe()?);
-        command.args(["shop", service.name(), &serde_json::to_string(config)?]);
+        command.args(["shop", service.name(), &config.to_json().map_err(std::io::Error::other)?]);
         command.arg(if self.network.is_some() { network::namespace_file(service) } else { "-".into() });
         // Its input ends when this process does, however it ends, and the service with it.
         command.stdin(if self.keep { Stdio::null() } else { Stdio::piped() });
@@ -152,7 +152,7 @@ fn serve(arguments: &[String]) -> Result<(), String> {
         return Err("usage: squall shop SERVICE CONFIG NAMESPACE|- keep|follow".to_owned());
     };
     let service: Service = service.parse().map_err(|error: shop::ShopError| error.to_string())?;
-    let config: Config = serde_json::from_str(config).map_err(|error| error.to_string())?;
+    let config = Config::from_json(config).map_err(|error| error.to_string())?;
     if place != "-" {
         namespace::Namespace::open(place)
             .and_then(|there| there.enter())

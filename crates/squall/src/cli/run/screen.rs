@@ -121,10 +121,7 @@ fn size() -> (usize, usize) {
 
 /// Goes back over what was drawn and draws anew (ECMA-48: cursor up, erase in display).
 fn redraw(drawn: usize, lines: impl Iterator<Item = String>) -> io::Result<()> {
-    let mut text = String::new();
-    if drawn > 0 {
-        text.push_str(&format!("\x1b[{drawn}A\r\x1b[J"));
-    }
+    let mut text = if drawn > 0 { format!("\x1b[{drawn}A\r\x1b[J") } else { String::new() };
     lines.for_each(|line| {
         text.push_str(&line);
         text.push('\n');
