@@ -437,6 +437,39 @@ fn a_worker_joins_control_groups_and_their_limit_holds() {
 }
 
 #[test]
+fn facts_about_a_process_lead_the_worker_into_its_group() {
+    let Some(group) = TestGroup::new(cgroup::Controller::Memory) else {
+        println!("skipped: no control group for memory can be made here");
+        return;
+    };
+    let folder = group.0.to_str().unwrap().to_owned();
+    let limits = ["memory.limit_in_bytes", "memory.max"].map(|file| group.0.join(file));
+    let limited =
+        limits.iter().find(|file| file.exists()).map(|file| std::fs::write(file, "67108864").unwrap());
+    let victim = Victim::start(Command::new("sleep").arg("60"));
+    std::fs::write(group.0.join("cgroup.procs"), victim.0.id().to_string()).unwrap();
+    let selector = ProcessSelector {
+        cgroup: Some(group.0.file_name().unwrap().to_str().unwrap().into()),
+        ..Default::default()
+    };
+    let target = squall_model::target::Target::Process(selector);
+    let mut machine = LinuxMachine::with_worker_program(program());
+    let found = machine.resolve(squall_model::facts::Scope::Resource, &target).unwrap();
+    let [squall_model::facts::Subject::Resource { processes }] = found.as_slice() else {
+        panic!("{found:?}")
+    };
+    assert_eq!(processes.iter().map(|found| found.process.pid).collect::<Vec<_>>(), [victim.0.id()]);
+    assert!(processes[0].cgroups.contains(&folder), "{:?}", processes[0].cgroups);
+    assert_eq!(processes[0].memory.map(|memory| memory.limit), limited.map(|()| Size(64 << 20)));
+    let mut scene = Scene::within(load(1.0, 1), vec![folder]);
+    scene.apply().unwrap();
+    let members = std::fs::read_to_string(group.0.join("cgroup.procs")).unwrap();
+    assert_eq!(members.lines().count(), 2);
+    scene.revert();
+    drop(victim);
+}
+
+#[test]
 fn a_control_group_that_cannot_be_joined_is_named_before_anything_is_done() {
     let cgroups = vec!["/sys/fs/cgroup/sqt-none".to_owned()];
     let step =

@@ -233,7 +233,9 @@ mod tests {
             println!("skipped: dropping caches takes root");
             return;
         }
-        let mut file = tempfile::NamedTempFile::new_in(env!("CARGO_MANIFEST_DIR")).unwrap();
+        // Beside the test itself, which lies on a disk; a temporary folder may lie in memory.
+        let test = std::env::current_exe().unwrap();
+        let mut file = tempfile::NamedTempFile::new_in(test.parent().unwrap()).unwrap();
         file.write_all(&vec![7; 32 << 20]).unwrap();
         file.as_file().sync_all().unwrap();
         let step = FileValueStep { path: DROP_CACHES.into(), value: "3".into(), restore: false };

@@ -221,7 +221,7 @@ pub(crate) mod tests {
         pub(crate) fn sleeping() -> Self {
             let victim = Self::start("sleep", &["60"]);
             // Between fork and exec it still bears the test's own name.
-            wait_until(|| stat(victim.pid()).is_ok_and(|stat| stat.name == "sleep"));
+            wait_until(|| stat(victim.pid()).is_ok_and(|stat| stat.name == "sleep" && stat.state == 'S'));
             victim
         }
 
@@ -242,15 +242,15 @@ pub(crate) mod tests {
         }
     }
 
-    /// Waits, up to five seconds, until something is so.
+    /// Waits, up to half a minute, until something is so.
     pub(crate) fn wait_until(mut condition: impl FnMut() -> bool) {
-        for _ in 0..500 {
+        for _ in 0..3000 {
             if condition() {
                 return;
             }
             std::thread::sleep(std::time::Duration::from_millis(10));
         }
-        panic!("it did not become so within five seconds");
+        panic!("it did not become so within half a minute");
     }
 
     #[test]
