@@ -70,8 +70,8 @@ pub const METRICS: [&str; 12] = [
 /// The quantile that a metric's name asks for: `latency_p99` is 0.99, `latency_p999` is 0.999.
 pub fn quantile_of(metric: &str) -> Option<f64> {
     let digits = metric.strip_prefix("latency_p")?;
-    let number: u32 = digits.parse().ok()?;
-    (1..=6).contains(&digits.len()).then(|| f64::from(number) / 10_f64.powi(digits.len() as i32))
+    let all_digits = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
+    all_digits.then(|| format!("0.{digits}").parse().ok()).flatten()
 }
 
 impl Slice {
@@ -86,7 +86,9 @@ impl Slice {
         let slices: Vec<&Self> = slices.into_iter().collect();
         let (first, rest) = slices.split_first()?;
         let mut union = Self { latencies: Vec::new(), ..(*first).clone() };
-        rest.iter().for_each(|slice| union.add_counts(slice));
+        for slice in rest {
+            union.add_counts(slice);
+        }
         union.latencies =
             distribution(&slices.iter().map(|slice| slice.latencies.as_slice()).collect::<Vec<_>>());
         Some(union)

@@ -72,7 +72,9 @@ impl Traffic {
         }
         if self.blocks.len() > MOST_BLOCKS {
             self.block *= 2.0;
-            std::mem::take(&mut self.blocks).into_iter().for_each(|block| self.add(from, block));
+            for block in std::mem::take(&mut self.blocks) {
+                self.add(from, block);
+            }
         }
     }
 }

@@ -381,20 +381,20 @@ mod tests {
         restoring
     }
 
-    fn undone(ids: &[&str]) -> Result<Answer, LinkError> {
-        Ok(Answer::Restored { restored: ids.iter().map(|id| restored(id)).collect() })
+    fn undone(ids: &[&str]) -> Answer {
+        Answer::Restored { restored: ids.iter().map(|id| restored(id)).collect() }
     }
 
     #[test]
     fn undo_look_leave() {
         let mut restoring = owing(&["a", "b"]);
         assert_eq!(restoring.next(0.0), Next::Call(Call::Undo { injections: Vec::new() }));
-        assert_eq!(restoring.answered(0.1, undone(&["a", "b"]), 0.1).len(), 2);
+        assert_eq!(restoring.answered(0.1, Ok(undone(&["a", "b"])), 0.1).len(), 2);
         assert_eq!(restoring.next(0.1), Next::Call(Call::Leftovers));
         let others = Ok(Answer::Leftovers { found: vec![leftover("somebody-elses")] });
         assert!(restoring.answered(0.2, others, 0.1).is_empty());
         assert_eq!(restoring.next(0.2), Next::Call(Call::Bye));
-        restoring.answered(0.3, undone(&[]), 0.1);
+        restoring.answered(0.3, Ok(undone(&[])), 0.1);
         assert_eq!((restoring.next(0.3), restoring.residue().len()), (Next::Done, 0));
     }
 
@@ -414,7 +414,7 @@ mod tests {
 
         let mut restoring = owing(&["a"]);
         restoring.answered(0.0, Err(refused("busy")), 0.1);
-        restoring.answered(1.0, undone(&["a"]), 0.1);
+        restoring.answered(1.0, Ok(undone(&["a"])), 0.1);
         assert!(restoring.residue().is_empty(), "the second try succeeded");
     }
 
@@ -430,7 +430,7 @@ mod tests {
             (restoring.next(11.1), restoring.next(12.2)),
             (Next::Wait(12.1), Next::Call(Call::Recover))
         );
-        restoring.answered(12.2, undone(&["b"]), 0.1);
+        restoring.answered(12.2, Ok(undone(&["b"])), 0.1);
         restoring.answered(12.3, Ok(Answer::Leftovers { found: vec![] }), 0.1);
         assert_eq!((restoring.next(12.3), restoring.residue().len()), (Next::Call(Call::Bye), 0));
     }

@@ -76,7 +76,7 @@ impl Proportion {
 /// is a moving average over minutes is more dependent than that; its interval is then too narrow.
 pub(super) fn welch(before: &[f64], during: &[f64]) -> Option<Interval> {
     let (before, during) = (Mean::new(before)?, Mean::new(during)?);
-    let difference = during.mean - before.mean;
+    let difference = during.value - before.value;
     let (left, right) = (before.variance / before.witnesses, during.variance / during.witnesses);
     let error = (left + right).sqrt();
     if error == 0.0 {
@@ -90,7 +90,7 @@ pub(super) fn welch(before: &[f64], during: &[f64]) -> Option<Interval> {
 
 /// A mean with its variance and the number of independent witnesses that it is worth.
 struct Mean {
-    mean: f64,
+    value: f64,
     variance: f64,
     witnesses: f64,
 }
@@ -109,7 +109,7 @@ impl Mean {
         let raw = if squares > 0.0 { products / squares } else { 0.0 };
         let alike = (raw + (1.0 + 3.0 * raw) / count).clamp(0.0, 0.95);
         let witnesses = (count * (1.0 - alike) / (1.0 + alike)).max(2.0);
-        Some(Self { mean, variance: squares / (count - 1.0), witnesses })
+        Some(Self { value: mean, variance: squares / (count - 1.0), witnesses })
     }
 }
 
@@ -120,9 +120,11 @@ fn student(freedom: f64) -> f64 {
         (z.powi(3) + z) / 4.0,
         (5.0 * z.powi(5) + 16.0 * z.powi(3) + 3.0 * z) / 96.0,
         (3.0 * z.powi(7) + 19.0 * z.powi(5) + 17.0 * z.powi(3) - 15.0 * z) / 384.0,
-        (79.0 * z.powi(9) + 776.0 * z.powi(7) + 1482.0 * z.powi(5) - 1920.0 * z.powi(3) - 945.0 * z) / 92_160.0,
+        (79.0 * z.powi(9) + 776.0 * z.powi(7) + 1482.0 * z.powi(5) - 1920.0 * z.powi(3) - 945.0 * z)
+            / 92_160.0,
     ];
-    z + terms.iter().enumerate().map(|(index, term)| term / freedom.powi(index as i32 + 1)).sum::<f64>()
+    // Horner's rule in 1 / freedom.
+    z + terms.iter().rev().fold(0.0, |sum, term| (sum + term) / freedom)
 }
 
 #[cfg(test)]
@@ -138,7 +140,10 @@ mod tests {
             (0..count).map(|index| (part * (index + 1) / count - part * index / count, each)).collect()
         };
         let interval = newcombe(&blocks(48, 80, 10), &blocks(56, 70, 10)).unwrap();
-        assert!((interval.low - 0.0524).abs() < 1e-3 && (interval.high - 0.3339).abs() < 1e-3, "{interval:?}");
+        assert!(
+            (interval.low - 0.0524).abs() < 1e-3 && (interval.high - 0.3339).abs() < 1e-3,
+            "{interval:?}"
+        );
         // Tables of Student's distribution.
         for (freedom, point) in [(3.0, 3.182), (5.0, 2.571), (10.0, 2.228), (30.0, 2.042), (1e6, 1.960)] {
             assert!((student(freedom) - point).abs() < 0.03, "{freedom}: {}", student(freedom));
@@ -151,7 +156,12 @@ mod tests {
         let burst: Vec<(u64, u64)> = (0..30).map(|second| (if second == 7 { 60 } else { 0 }, 200)).collect();
         let (spread, burst) = (Proportion::new(&spread).unwrap(), Proportion::new(&burst).unwrap());
         assert!((spread.share - burst.share).abs() < 1e-12);
-        assert!(spread.witnesses > 5999.0 && burst.witnesses < 200.0, "{} {}", spread.witnesses, burst.witnesses);
+        assert!(
+            spread.witnesses > 5999.0 && burst.witnesses < 200.0,
+            "{} {}",
+            spread.witnesses,
+            burst.witnesses
+        );
     }
 
     #[test]

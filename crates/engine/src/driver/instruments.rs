@@ -6,7 +6,7 @@ use crate::load::{LoadSource, RunningLoad};
 use crate::run::Input;
 use squall_model::experiment::{Check, Experiment, Load, Metric, ProbeCall};
 use squall_model::probe::Observe;
-use squall_model::value::Reading;
+use squall_model::value::{Reading, Value};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -40,7 +40,8 @@ impl Toolbox {
         toolbox.add_probes(List::SteadyState, &experiment.steady_state, instruments)?;
         toolbox.add_probes(List::Hypothesis, &experiment.hypothesis_holds, instruments)?;
         for metric in &experiment.metrics {
-            let source = instruments.metric(metric).map_err(|why| format!("metric {}: {why}", metric.name))?;
+            let source =
+                instruments.metric(metric).map_err(|why| format!("metric {}: {why}", metric.name))?;
             toolbox.metrics.push((metric.name.clone(), Arc::from(source)));
         }
         for load in &experiment.loads {
@@ -50,7 +51,12 @@ impl Toolbox {
         Ok(toolbox)
     }
 
-    fn add_probes(&mut self, list: List, checks: &[Check], instruments: &dyn Instruments) -> Result<(), String> {
+    fn add_probes(
+        &mut self,
+        list: List,
+        checks: &[Check],
+        instruments: &dyn Instruments,
+    ) -> Result<(), String> {
         for (index, check) in checks.iter().enumerate() {
             if let Some(call) = &check.probe {
                 let probe = instruments.probe(call).map_err(|why| format!("{}: {why}", check.name))?;
@@ -172,8 +178,8 @@ async fn keep_asking(source: Arc<dyn Observe>, latest: Latest) {
 
 /// The one number of a metric's reading.
 fn number_of(reading: &Reading) -> Result<f64, String> {
-    let numbers: Vec<f64> = reading.values().filter_map(|value| value.number()).collect();
-    let number = reading.get("value").and_then(|value| value.number());
+    let numbers: Vec<f64> = reading.values().filter_map(Value::number).collect();
+    let number = reading.get("value").and_then(Value::number);
     match (number, numbers.as_slice()) {
         (Some(number), _) | (None, &[number]) if number.is_finite() => Ok(number),
         (None, []) => Err("the source gave no number".to_owned()),

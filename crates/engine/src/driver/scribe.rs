@@ -46,10 +46,12 @@ impl Scribe {
         let entry = self.redactor.entry(entry);
         (self.watch)(&entry);
         let sent = match journal::line(&entry) {
-            Ok(line) => self.lines.try_send((line, journal::is_a_change(&entry.event))).map_err(|error| match error {
-                mpsc::error::TrySendError::Full(_) => "the disk does not keep up".to_owned(),
-                mpsc::error::TrySendError::Closed(_) => "an earlier line could not be written".to_owned(),
-            }),
+            Ok(line) => {
+                self.lines.try_send((line, journal::is_a_change(&entry.event))).map_err(|error| match error {
+                    mpsc::error::TrySendError::Full(_) => "the disk does not keep up".to_owned(),
+                    mpsc::error::TrySendError::Closed(_) => "an earlier line could not be written".to_owned(),
+                })
+            }
             Err(error) => Err(error.to_string()),
         };
         if let Err(why) = sent

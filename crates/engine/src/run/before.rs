@@ -1,0 +1,176 @@
+//! Before a fault: plan, steady state, baseline. Nothing is touched.
+
+use super::{Link, Output, Run, Stage};
+use crate::link::LinkError;
+use crate::load;
+use crate::method::{self, Method};
+use squall_model::condition::{Bound, Condition};
+use squall_model::event::{Event, Phase};
+use squall_model::experiment::Check;
+use squall_model::plan::Plan;
+use squall_model::protocol::Answer;
+
+/// Version of the journal's vocabulary.
+const JOURNAL_VERSION: u32 = 1;
+
+/// How much longer than the longest window of a load metrics may take to hold before, in seconds.
+const SETTLES: f64 = 5.0;
+
+/// Two samples in a row, in seconds, with some room for a late tick.
+const TWO_SAMPLES: f64 = 0.5;
+
+impl Run {
+    pub(super) fn begin(&mut self, ready: Result<(), String>) {
+        let started = self.started();
+        self.journal(started);
+        self.enter(Stage::Plan, Phase::Plan);
+        if let Err(why) = ready {
+            self.refuse(why);
+        } else if !self.is_faultless() {
+            self.link = Link::Connecting;
+            self.out.push(Output::Connect);
+        } else {
+            self.begin_steady_state();
+        }
+    }
+
+    pub(super) fn planned(&mut self, answer: Result<Answer, LinkError>) {
+        match answer {
+            Ok(Answer::Plan(Plan { injections, notes })) => {
+                self.method = Method::new(&self.experiment, &injections);
+                self.planned.clone_from(&injections);
+                self.journal(Event::Planned { injections, notes });
+                self.begin_steady_state();
+            }
+            Err(LinkError::Refused(error)) => {
+                let entry = error.entry.and_then(|entry| method::strikes(&self.experiment).nth(entry));
+                let about = entry.map(|strike| format!("{}: ", strike.fault)).unwrap_or_default();
+                self.refuse(format!("{about}{}", error.message));
+            }
+            Err(LinkError::Lost(why)) => {
+                self.link = Link::Down;
+                self.refuse(format!("the agent was lost while it planned: {why}"));
+            }
+            Ok(_) => self.refuse("the agent answered something else than a plan".to_owned()),
+        }
+    }
+
+    /// Ends a run that cannot be carried out; nothing was touched.
+    pub(super) fn refuse(&mut self, why: String) {
+        self.findings.invalid.push(why);
+        self.begin_undo("failed");
+    }
+
+    fn begin_steady_state(&mut self) {
+        self.enter(Stage::SteadyState, Phase::SteadyState);
+        self.measuring = !self.experiment.loads.is_empty() || !self.experiment.metrics.is_empty();
+        if self.measuring {
+            self.out.push(Output::StartMeasuring);
+        }
+        self.ask_steady_state();
+    }
+
+    pub(super) fn await_steady_state(&mut self) -> bool {
+        if self.steady.a_probe_fails() {
+            self.findings.not_steady = self.steady.shortcomings();
+            self.begin_undo("failed");
+            return true;
+        }
+        let metrics_matter = self.steady.speak_of_metrics() || !self.experiment.guard.is_empty();
+        let unreadable = self.guard.unreadable(&self.record.loads, &self.latest);
+        let held_long = |since: f64| !self.steady.speak_of_metrics() || self.now - since >= TWO_SAMPLES;
+        if self.steady.held_since().is_some_and(held_long)
+            && (!metrics_matter || self.samples > 0)
+            && unreadable.is_empty()
+        {
+            self.begin_baseline();
+            return true;
+        }
+        let window = self.experiment.loads.iter().map(|load| load.window.as_seconds()).fold(0.0, f64::max);
+        let latest = self.stage_since + window + SETTLES;
+        if self.now < latest {
+            self.wake_by(latest);
+        } else if !self.steady.outstanding() {
+            let mut reasons = self.steady.shortcomings();
+            if !unreadable.is_empty() {
+                let reason = |name: &String| {
+                    self.latest.errors.get(name).map_or("no value", String::as_str).to_owned()
+                };
+                let names = unreadable.iter().map(|name| format!("{name} ({})", reason(name)));
+                reasons.push(format!("the guard cannot read {}", names.collect::<Vec<_>>().join(", ")));
+            }
+            if reasons.is_empty() {
+                reasons.push("the steady state did not hold for two seconds in a row".to_owned());
+            }
+            self.findings.not_steady = reasons;
+            self.begin_undo("failed");
+            return true;
+        }
+        false
+    }
+
+    fn begin_baseline(&mut self) {
+        self.enter(Stage::Baseline, Phase::Baseline);
+        self.record.open(self.now, "baseline".to_owned(), false);
+    }
+
+    pub(super) fn measure_baseline(&mut self) -> bool {
+        let until = self.stage_since + self.experiment.baseline.as_seconds();
+        if self.now < until {
+            self.wake_by(until);
+            return false;
+        }
+        self.record.close(self.now);
+        self.enter(Stage::Method, Phase::Fault);
+        if self.is_faultless() {
+            self.record.open(self.now, "method".to_owned(), false);
+            let questions = self.hypothesis.ask_first();
+            self.ask(questions);
+        }
+        true
+    }
+
+    fn started(&self) -> Event {
+        let experiment = &*self.experiment;
+        let claims = experiment.steady_state.iter().chain(&experiment.hypothesis_holds);
+        let mut conditions: Vec<(String, String)> =
+            claims.map(|check| (check.name.clone(), check.expect.text.clone())).collect();
+        conditions.extend(experiment.guard.iter().map(|guard| ("guard".to_owned(), guard.text.clone())));
+        conditions.dedup();
+        let on_metrics = |check: &&Check| check.probe.is_none();
+        let objectives =
+            experiment.steady_state.iter().chain(&experiment.hypothesis_holds).filter(on_metrics);
+        Event::RunStarted {
+            version: JOURNAL_VERSION,
+            run: self.identity.run.clone(),
+            experiment: experiment.name.clone(),
+            hypothesis: experiment.hypothesis.clone(),
+            tags: experiment.tags.clone(),
+            file: self.identity.file.clone(),
+            seed: self.identity.seed,
+            squall: self.identity.squall.clone(),
+            host: self.identity.host.clone(),
+            services: experiment.blast_radius.services.clone(),
+            conditions,
+            objectives: self.bounds(objectives.map(|check| &check.expect)),
+            limits: self.bounds(experiment.guard.iter()),
+            method_seconds: method::seconds(experiment),
+            baseline_seconds: experiment.baseline.as_seconds(),
+            recovery_seconds: experiment.recovery_within.as_seconds(),
+        }
+    }
+
+    /// Thresholds, each once, under the names that metrics have in the journal.
+    fn bounds<'c>(&self, conditions: impl Iterator<Item = &'c Condition>) -> Vec<Bound> {
+        let mut bounds: Vec<Bound> = Vec::new();
+        for mut bound in conditions.flat_map(Condition::bounds) {
+            if let Some((load, metric)) = load::find(&self.record.loads, &bound.name) {
+                bound.name = load::journal_name(&self.record.loads, load, metric);
+            }
+            if !bounds.contains(&bound) {
+                bounds.push(bound);
+            }
+        }
+        bounds
+    }
+}

@@ -1,0 +1,193 @@
+//! While faults are made, active and taken back: the method, its evidence, how long it may last.
+
+use super::{Purpose, Run};
+use crate::hypothesis;
+use crate::link::LinkError;
+use crate::method::Due;
+use crate::restore::Next;
+use squall_model::event::{AbortCause, Event};
+use squall_model::plan::PlannedInjection;
+use squall_model::protocol::{Answer, Call, CallErrorKind};
+use squall_model::undo::{Effect, Evidence};
+
+impl Run {
+    pub(super) fn carry_out_method(&mut self) -> bool {
+        if self.exposure_is_over() {
+            return true;
+        }
+        if self.pending.is_some() {
+            return false;
+        }
+        if self.undoing_some {
+            return self.put_some_back();
+        }
+        match self.method.due(self.now) {
+            Due::Wait(until) => {
+                self.wake_by(until);
+                false
+            }
+            Due::Inject(injections) => {
+                self.inject(injections);
+                false
+            }
+            Due::Observe => {
+                self.call(Purpose::Observe, Call::Observe);
+                false
+            }
+            Due::Undo(injections) => {
+                self.end_of_entry();
+                self.active.retain(|id| !injections.contains(id));
+                self.journal(Event::UndoStarted { injections: injections.clone(), why: "over".to_owned() });
+                self.restoring.begin_some(injections);
+                self.undoing_some = true;
+                true
+            }
+            Due::Over if self.is_faultless() && !self.hypothesis.all_asked() => false,
+            Due::Over => {
+                self.end_of_entry();
+                self.begin_undo("over");
+                true
+            }
+        }
+    }
+
+    fn inject(&mut self, injections: Vec<PlannedInjection>) {
+        self.touched = true;
+        let stage = self.method.stage();
+        for injection in &injections {
+            self.restoring.owe(injection);
+            self.journal(Event::InjectStarted {
+                injection: injection.id.clone(),
+                fault: injection.fault.clone(),
+                target: injection.target.clone(),
+                stage: stage.clone(),
+            });
+        }
+        self.count_exposure();
+        let injections = injections.into_iter().map(|injection| injection.id).collect();
+        self.call(Purpose::Inject, Call::Inject { injections });
+    }
+
+    pub(super) fn injected(&mut self, answer: Result<Answer, LinkError>, seconds: f64) {
+        match answer {
+            Ok(Answer::Injected { evidence }) => {
+                for (injection, evidence) in evidence {
+                    self.active.insert(injection.clone());
+                    self.show(&injection, &evidence);
+                    self.journal(Event::Injected { injection, evidence, seconds });
+                }
+                self.active_since = self.now;
+                self.method.injected(self.now);
+                if !self.record.under_fault() {
+                    self.record.open(self.now, self.method.label(), true);
+                    self.failures_before = self.hypothesis.failures();
+                }
+                let questions = self.hypothesis.ask();
+                self.ask(questions);
+            }
+            Err(LinkError::Refused(error)) if error.kind != CallErrorKind::Halted => {
+                self.could_not_inject(error.message);
+            }
+            Ok(_) => self.could_not_inject("the agent answered something else".to_owned()),
+            Err(error) => self.agent_failed(error),
+        }
+    }
+
+    fn could_not_inject(&mut self, message: String) {
+        self.findings.no_effect.push(format!("the fault could not be made: {message}"));
+        self.journal(Event::InjectFailed { injection: String::new(), message });
+        self.begin_undo("failed");
+    }
+
+    pub(super) fn observed(&mut self, answer: Result<Answer, LinkError>) {
+        match answer {
+            Ok(Answer::Observed { evidence }) => {
+                for (injection, evidence) in evidence {
+                    self.show(&injection, &evidence);
+                    self.journal(Event::Evidence { injection, evidence });
+                }
+            }
+            Err(LinkError::Refused(error)) if error.kind != CallErrorKind::Halted => {
+                self.journal(Event::Note {
+                    message: format!("could not look for evidence: {}", error.message),
+                });
+            }
+            Ok(_) => {}
+            Err(error) => self.agent_failed(error),
+        }
+    }
+
+    pub(super) fn show(&mut self, injection: &str, evidence: &[Evidence]) {
+        let shown = self.shown.entry(injection.to_owned()).or_default();
+        shown.effect |= evidence.iter().any(|evidence| evidence.effect == Effect::Seen);
+        shown.summary =
+            evidence.iter().map(|evidence| evidence.summary.as_str()).collect::<Vec<_>>().join("; ");
+    }
+
+    /// Before the last strike of a group is taken back: a ramp grows only while the hypothesis holds.
+    fn end_of_entry(&mut self) {
+        if !self.method.entry_ends(self.now) || !self.record.under_fault() {
+            return;
+        }
+        self.record.close(self.now);
+        let (Some(stage), Some(period)) = (self.method.stage(), self.record.periods.last()) else { return };
+        let list = &self.experiment.hypothesis_holds;
+        let mut breaks = hypothesis::breaks(list, &self.record, period, &self.latest);
+        if self.hypothesis.failures() > self.failures_before {
+            breaks.extend(hypothesis::shortcomings(
+                &self.hypothesis.results().into_iter().map(|(_, result)| result).collect::<Vec<_>>(),
+            ));
+        }
+        if breaks.is_empty() {
+            return;
+        }
+        let dropped = self.method.stop_growing();
+        let left_out =
+            if dropped > 0 { format!(" ({dropped} further stages left out)") } else { String::new() };
+        self.findings.failed.push(format!("broke at {stage}{left_out}: {}", breaks.join("; ")));
+    }
+
+    fn put_some_back(&mut self) -> bool {
+        match self.restoring.next(self.now) {
+            Next::Call(call) => self.call(Purpose::Restore, call),
+            Next::Wait(until) => self.wake_by(until),
+            Next::Connect => {}
+            Next::Done => {
+                self.undoing_some = false;
+                self.method.undone();
+                if self.restoring.has_residue() {
+                    self.begin_undo("failed");
+                }
+                return true;
+            }
+        }
+        false
+    }
+
+    pub(super) fn count_exposure(&mut self) {
+        match (self.may_be_harming(), self.exposed_since) {
+            (true, None) => self.exposed_since = Some(self.now),
+            (false, Some(since)) => {
+                self.exposure += self.now - since;
+                self.exposed_since = None;
+                self.undone_at = Some(self.now);
+            }
+            _ => {}
+        }
+    }
+
+    /// Ends the run where faults were active for as long as the blast radius allows.
+    fn exposure_is_over(&mut self) -> bool {
+        let (Some(limit), Some(since)) = (self.experiment.blast_radius.duration, self.exposed_since) else {
+            return false;
+        };
+        let until = since + limit.as_seconds() - self.exposure;
+        if self.now < until {
+            self.wake_by(until);
+            return false;
+        }
+        let reason = format!("faults were active for {limit}, as long as blast_radius.duration allows");
+        self.abort(AbortCause::BlastRadius, reason);
+        true
+    }
+}
