@@ -29,13 +29,10 @@ impl VariableOptions {
 
     /// All of them, in rising precedence.
     pub(crate) fn overrides(&self) -> Result<Overrides, Failure> {
-        let environment: Vec<(String, String)> = std::env::vars_os()
-            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
-            .collect();
-        let prefixed = environment.iter().filter_map(|(name, value)| {
-            Some((name.strip_prefix("SQUALL_VAR_")?.to_lowercase(), value.clone()))
-        });
-        let mut variables: Vec<(String, String)> = prefixed.collect();
+        let text = |(name, value): (std::ffi::OsString, std::ffi::OsString)| {
+            Some((name.into_string().ok()?, value.into_string().ok()?))
+        };
+        let mut variables = Vec::new();
         for file in &self.files {
             variables.extend(from_file(file)?);
         }
@@ -45,7 +42,7 @@ impl VariableOptions {
             })?;
             variables.push((name.trim().to_owned(), value.to_owned()));
         }
-        Ok(Overrides { variables, environment: environment.into_iter().collect() })
+        Ok(Overrides { variables, environment: std::env::vars_os().filter_map(text).collect() })
     }
 }
 
