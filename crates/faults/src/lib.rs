@@ -5,6 +5,7 @@
 
 mod cpu;
 mod memory;
+mod network;
 mod process;
 mod resource;
 #[cfg(test)]
@@ -14,6 +15,10 @@ use squall_model::fault::{AnyFault, of};
 
 /// Every fault, in the order in which they are listed.
 pub static ALL: &[&dyn AnyFault] = &[
+    &of::<network::latency::Latency>(),
+    &of::<network::loss::Loss>(),
+    &of::<network::bandwidth::Bandwidth>(),
+    &of::<network::partition::Partition>(),
     &of::<process::kill::Kill>(),
     &of::<process::pause::Pause>(),
     &of::<cpu::load::Load>(),

@@ -6,7 +6,9 @@
 
 pub mod disk;
 pub mod facts;
+mod leftovers;
 pub mod machine;
+mod network;
 pub mod step;
 pub mod sys;
 

@@ -258,6 +258,29 @@ pub struct PacketFilterStep {
     pub except: Vec<PacketFilter>,
 }
 
+impl PacketFilterStep {
+    /// What the name of every table begins with.
+    pub const TABLE_PREFIX: &'static str = "squall_";
+    /// What the name of an injection's second table ends with.
+    const LOOPBACK_SUFFIX: &'static str = "_lo";
+
+    /// The name of an injection's table.
+    pub fn table_of(injection: &str) -> String {
+        format!("{}{injection}", Self::TABLE_PREFIX)
+    }
+
+    /// The name of an injection's table for the loopback interface, where that needs rules of its own.
+    pub fn loopback_table_of(injection: &str) -> String {
+        format!("{}{injection}{}", Self::TABLE_PREFIX, Self::LOOPBACK_SUFFIX)
+    }
+
+    /// The injection that a table of Squall's belongs to; none for a table of somebody else's.
+    pub fn injection_of(table: &str) -> Option<&str> {
+        let rest = table.strip_prefix(Self::TABLE_PREFIX)?;
+        Some(rest.strip_suffix(Self::LOOPBACK_SUFFIX).unwrap_or(rest))
+    }
+}
+
 /// A signal by its name without `SIG`: `KILL`, `TERM`, `STOP`, `CONT`, `HUP`, `INT`, `QUIT`, `USR1`, `USR2`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "UPPERCASE")]

@@ -33,6 +33,9 @@ pub enum Undo {
         handle: u32,
         /// What was there; none where the kernel's own default was.
         before: Option<QdiscBefore>,
+        /// The length of the interface's queue, where the kernel forgets it when a qdisc is added: for 0 it puts 1000.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        queue_length: Option<u32>,
     },
     /// Remove our table.
     PacketFilter {

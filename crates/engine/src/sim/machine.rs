@@ -310,7 +310,13 @@ fn capture(world: &World, step: &Step, injection: &str) -> Outcome<Undo> {
             let digest =
                 injection.bytes().fold(7_u32, |sum, byte| sum.wrapping_mul(31).wrapping_add(byte.into()));
             let handle = MARK | (digest & 0xff);
-            Ok(Undo::Qdisc { namespace: step.namespace.clone(), link: step.link.clone(), handle, before })
+            Ok(Undo::Qdisc {
+                namespace: step.namespace.clone(),
+                link: step.link.clone(),
+                handle,
+                before,
+                queue_length: None,
+            })
         }
         Step::PacketFilter(step) => {
             if !world.host.namespaces.contains_key(&step.namespace.inode) {
@@ -347,7 +353,7 @@ fn capture(world: &World, step: &Step, injection: &str) -> Outcome<Undo> {
 /// Whether somebody else changed what is to be changed after its capture.
 fn is_overtaken(world: &mut World, undo: &Undo) -> bool {
     match undo {
-        Undo::Qdisc { namespace, link, handle, before } => {
+        Undo::Qdisc { namespace, link, handle, before, .. } => {
             let place = world.host.qdisc(namespace.inode, link.index);
             place.is_some_and(|place| {
                 let handle_now = place.as_ref().map(|qdisc| qdisc.handle);
@@ -428,7 +434,7 @@ fn signal(world: &mut World, pid: u32, signal: Signal, for_good: bool) {
 fn revert(world: &mut World, pid: u32, undo: &Undo) -> Reverted {
     let boot_id = world.boot_id();
     match undo {
-        Undo::Qdisc { namespace, link, handle, before } => {
+        Undo::Qdisc { namespace, link, handle, before, .. } => {
             let key = qdisc_key(namespace.inode, link.index);
             let is_current = namespace.boot_id == boot_id;
             let place = world.host.qdisc(namespace.inode, link.index).filter(|_| is_current);

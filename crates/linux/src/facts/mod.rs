@@ -1,5 +1,6 @@
 //! Facts about the host, and what a target turns out to be on it. Reads only.
 
+pub mod network;
 pub mod process;
 
 use crate::step::failed;
@@ -38,9 +39,7 @@ pub fn resolve(scope: Scope, target: &Target) -> Result<Vec<Subject>, MachineErr
         (Scope::Resource, _) => {
             Err(misfit("strikes a host or control groups", "{host: true} or {process: {name: …}}", target))
         }
-        (Scope::Network, _) => Err(MachineError::Unsupported {
-            message: format!("could not look at {target}: this build of Squall has no network steps"),
-        }),
+        (Scope::Network, _) => network::resolve(target),
     }
 }
 
@@ -98,7 +97,7 @@ fn features() -> BTreeSet<Feature> {
     let group = |controller| cgroup::of_process(own, controller, &trees).ok().flatten();
     let versions =
         [Controller::Cpu, Controller::Memory].map(|controller| group(controller).map(|group| group.version));
-    let mut features = BTreeSet::new();
+    let mut features = network::features();
     if versions == [Some(Version::V1); 2] {
         features.insert(Feature::CgroupV1);
     }

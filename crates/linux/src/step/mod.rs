@@ -19,7 +19,8 @@ pub(crate) fn capture(step: &Step, injection: &str) -> Result<Undo, MachineError
         Step::Signal(step) => signal::capture(step),
         Step::FileValue(step) => file_value::capture(step),
         Step::Worker(step) => worker::capture(step),
-        Step::Qdisc(_) | Step::PacketFilter(_) => Err(without_network(step)),
+        Step::Qdisc(step) => qdisc::capture(step, injection),
+        Step::PacketFilter(step) => packet_filter::capture(step),
     }
 }
 

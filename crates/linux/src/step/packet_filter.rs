@@ -6,8 +6,8 @@
 //! gets the rules of its own traffic instead, at output and input; there the sender of a packet that vanishes is told
 //! "operation not permitted". What is to be rejected is always taken there, since only there can be answered.
 //!
-//! Address resolution (ARP, neighbour discovery of spared IPv6 connections) is never struck: it would not be gone
-//! more thoroughly, but come back later.
+//! Address resolution (ARP, neighbour discovery of IPv6) is never struck: without it connections would not be gone more
+//! thoroughly, but those that are spared would go too, and the others come back later.
 
 use crate::network;
 use crate::sys::namespace::Namespace;
@@ -15,7 +15,7 @@ use crate::sys::netlink::Error;
 use crate::sys::nftables::{self, Chain, FIRST, Family, Hook, OwnedTables, RuleCounter, Table};
 use squall_model::machine::{Leftover, MachineError};
 use squall_model::step::{
-    Denial, Direction, LinkRef, NamespaceRef, PacketFilter, PacketFilterStep, PacketRule, Prefix, Protocol,
+    Denial, Direction, LinkRef, NamespaceRef, PacketFilter, PacketFilterStep, PacketRule, Prefix,
 };
 use squall_model::undo::{Difference, Evidence, Reverted, Undo};
 use squall_model::units::Size;
@@ -90,9 +90,7 @@ impl Tables {
         let counters = match self.0.get_mut(&(step.namespace.inode, step.table.clone())) {
             Some(tables) => read(&step.table, |family, table| tables.counters(family, table)),
             None => match network::find(&step.namespace)? {
-                Some(namespace) => {
-                    network::inside(&namespace, || read(&step.table, nftables::counters))
-                }
+                Some(namespace) => network::inside(&namespace, || read(&step.table, nftables::counters)),
                 None => Ok(Vec::new()),
             },
         }?;
@@ -214,8 +212,12 @@ fn chain(step: &PacketFilterStep, link: &LinkRef, hook: Hook, rules: &[&PacketRu
     // Chains of interfaces see that interface only; the others must be told.
     let only_link = (hook.family() == Family::Inet).then_some(link.name.as_str());
     let mut chain = Chain::new(&format!("{way}_{}", link.index), hook, FIRST);
-    for filter in with_neighbour_discovery(&step.except) {
-        chain.spare(&filter, SPARED);
+    for filter in &step.except {
+        chain.spare(filter, SPARED);
+    }
+    chain.spare_neighbour_discovery(SPARED);
+    if rules.iter().any(|rule| rule.denial == Denial::Reject) {
+        chain.spare_answers(SPARED);
     }
     for rule in rules {
         chain.deny(only_link, &ip_only(&rule.filter), rule.probability.fraction(), rule.denial, DENIED);
@@ -231,21 +233,6 @@ pub(crate) fn ip_only(filter: &PacketFilter) -> PacketFilter {
     let any = |address| Prefix { address, length: 0 };
     let remote = vec![any(IpAddr::V4(Ipv4Addr::UNSPECIFIED)), any(IpAddr::V6(Ipv6Addr::UNSPECIFIED))];
     PacketFilter { remote, ..filter.clone() }
-}
-
-/// Filters of spared connections and, for those of IPv6, of what finds the hardware addresses that they need
-/// (RFC 4861): messages to and from the far side, link-local neighbours and multicast groups.
-pub(crate) fn with_neighbour_discovery(spared: &[PacketFilter]) -> Vec<PacketFilter> {
-    let v6: Vec<Prefix> =
-        spared.iter().flat_map(|filter| &filter.remote).filter(|far| far.address.is_ipv6()).copied().collect();
-    let mut all = spared.to_vec();
-    if !v6.is_empty() {
-        let link_local = Prefix { address: Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 0).into(), length: 10 };
-        let multicast = Prefix { address: Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 0).into(), length: 16 };
-        let remote = v6.into_iter().chain([link_local, multicast]).collect();
-        all.push(PacketFilter { remote, protocol: Some(Protocol::Icmp), ..PacketFilter::default() });
-    }
-    all
 }
 
 /// The counters of a table's rules, in whichever families it stands.
@@ -267,14 +254,17 @@ fn read(
 
 fn evidence(step: &PacketFilterStep, counters: &[RuleCounter]) -> Evidence {
     let sum = |chain: &str, remark: &str, number: fn(&RuleCounter) -> u64| -> u64 {
-        let counted =
-            counters.iter().filter(|rule| rule.comment == remark && rule.chain.starts_with(chain)).map(number);
+        let counted = counters
+            .iter()
+            .filter(|rule| rule.comment == remark && rule.chain.starts_with(chain))
+            .map(number);
         counted.sum()
     };
     let packets = |rule: &RuleCounter| rule.packets;
     let (out, into) = (sum("out_", DENIED, packets), sum("in_", DENIED, packets));
     let bytes = sum("", DENIED, |rule| rule.bytes);
-    let verb = if step.rules.iter().all(|rule| rule.denial == Denial::Reject) { "rejected" } else { "dropped" };
+    let verb =
+        if step.rules.iter().all(|rule| rule.denial == Denial::Reject) { "rejected" } else { "dropped" };
     let evidence = if counters.is_empty() {
         Evidence::not_seen(format!("the table {} is not there", step.table))
     } else if out + into == 0 {
@@ -297,7 +287,8 @@ fn evidence(step: &PacketFilterStep, counters: &[RuleCounter]) -> Evidence {
 /// Tables of ours in a namespace, with the name to remove each by.
 pub(crate) fn leftovers(place: &network::Place, namespace: &Namespace) -> Vec<(String, Leftover)> {
     // A kernel without nftables has none.
-    let tables = network::inside(namespace, || nftables::tables().map_err(network::worded)).unwrap_or_default();
+    let tables =
+        network::inside(namespace, || nftables::tables().map_err(network::worded)).unwrap_or_default();
     let ours = tables.into_iter().filter_map(|table| {
         let (family, name) = (table.family, table.name);
         let injection = PacketFilterStep::injection_of(&name)?.to_owned();

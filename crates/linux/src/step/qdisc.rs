@@ -9,7 +9,7 @@
 //! there by somebody else, and is left alone.
 
 use crate::network;
-use crate::step::packet_filter::{ip_only, with_neighbour_discovery};
+use crate::step::packet_filter::ip_only;
 use crate::sys::classifier::Program;
 use crate::sys::discipline::{Discipline, Netem, Tbf, Treatment, smallest_burst, treated_class};
 use crate::sys::namespace::Namespace;
@@ -17,9 +17,10 @@ use crate::sys::qdisc::{self, Handle, Over, Qdisc, TrafficControl};
 use crate::sys::route::{self, Link};
 use squall_model::facts::QdiscFacts;
 use squall_model::machine::{Leftover, MachineError};
-use squall_model::step::{LinkRef, NamespaceRef, PacketFilter, QdiscStep, Shape};
+use squall_model::step::{LinkRef, NamespaceRef, PacketFilter, Prefix, Protocol, QdiscStep, Shape};
 use squall_model::undo::{Difference, Evidence, QdiscBefore, Reverted, Undo};
 use squall_model::units::Size;
+use std::net::Ipv6Addr;
 
 /// The upper half of the major number of every qdisc of ours.
 const MARK: u16 = 0x5c00;
@@ -29,9 +30,8 @@ const MARK_MASK: u16 = 0xff00;
 const GIVEN_QUEUE_LENGTH: u32 = 1000;
 
 /// Kinds of qdisc whose classes the kernel makes by itself, so that they come back by themselves.
-const CLASSES_BY_THEMSELVES: [&str; 12] = [
-    "prio", "multiq", "tbf", "netem", "red", "sfb", "fq_codel", "fq_pie", "sfq", "cake", "ets", "choke",
-];
+const CLASSES_BY_THEMSELVES: [&str; 12] =
+    ["prio", "multiq", "tbf", "netem", "red", "sfb", "fq_codel", "fq_pie", "sfq", "cake", "ets", "choke"];
 
 /// The number of an injection's qdiscs.
 fn handle_of(injection: &str) -> Handle {
@@ -153,6 +153,21 @@ fn program(step: &QdiscStep) -> Result<Option<Program>, MachineError> {
         step.only.clone()
     };
     Program::compile(&only, &except, share).map(Some).map_err(network::worded)
+}
+
+/// Filters of spared connections and, for those of IPv6, of what finds the hardware addresses that they need
+/// (RFC 4861): messages to the far side, to link-local neighbours and to multicast groups.
+fn with_neighbour_discovery(spared: &[PacketFilter]) -> Vec<PacketFilter> {
+    let far = spared.iter().flat_map(|filter| &filter.remote).filter(|far| far.address.is_ipv6());
+    let v6: Vec<Prefix> = far.copied().collect();
+    let mut all = spared.to_vec();
+    if !v6.is_empty() {
+        let link_local = Prefix { address: Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 0).into(), length: 10 };
+        let multicast = Prefix { address: Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 0).into(), length: 16 };
+        let remote = v6.into_iter().chain([link_local, multicast]).collect();
+        all.push(PacketFilter { remote, protocol: Some(Protocol::Icmp), ..PacketFilter::default() });
+    }
+    all
 }
 
 fn treatment(shape: &Shape, link: &Link) -> Treatment {
@@ -362,13 +377,8 @@ pub(crate) fn leftovers(place: &network::Place, namespace: &Namespace) -> Vec<(u
     // A namespace that ended meanwhile has nothing left.
     let found = network::inside(namespace, look).unwrap_or_default();
     let leftover = |(link, root): (Link, Qdisc)| {
-        let what = format!(
-            "qdisc {} {} on {} in {}",
-            root.discipline.kind,
-            root.handle,
-            link.name,
-            place.name()
-        );
+        let what =
+            format!("qdisc {} {} on {} in {}", root.discipline.kind, root.handle, link.name, place.name());
         let remedy = format!("{}tc qdisc del dev {} root", place.prefix(), link.name);
         (link.index, root.handle, Leftover { what, injection: None, remedy })
     };

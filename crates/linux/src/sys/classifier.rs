@@ -354,7 +354,7 @@ impl Assembler {
 mod tests {
     use super::super::discipline::{Tbf, Treatment};
     use super::super::namespace::tests::{TestNamespace, privileged};
-    use super::super::qdisc::{Handle, TrafficControl};
+    use super::super::qdisc::{Handle, Over, TrafficControl};
     use super::super::route;
     use super::*;
     use rustix::net::{AddressFamily, SendFlags, SocketAddrV4, SocketAddrV6, SocketType, sendto, socket};
@@ -396,7 +396,9 @@ mod tests {
         fn picked(&mut self, program: &Program, packets: &[Vec<u8>]) -> u64 {
             const ROOT: Handle = Handle::new(0x5a11, 0);
             let limit = Tbf { rate: 1_000_000_000, burst: 10_000_000, queue: Duration::from_secs(1) };
-            self.control.treat_some(self.link, ROOT, &Treatment::Bandwidth(limit), program).unwrap();
+            self.control
+                .treat_some(self.link, ROOT, Over::Default, &Treatment::Bandwidth(limit), program)
+                .unwrap();
             for packet in packets {
                 self.send(packet);
             }

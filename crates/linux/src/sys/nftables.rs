@@ -28,6 +28,7 @@ use super::route::octets;
 use rustix::io::Errno;
 use squall_model::step::{Denial, PacketFilter, Ports, Prefix};
 use std::fmt;
+use std::ops::RangeInclusive;
 
 const NFNL_SUBSYS_NFTABLES: u16 = 10;
 const NFNL_MSG_BATCH_BEGIN: u16 = 0x10;
@@ -202,6 +203,42 @@ impl Chain {
         self.add(None, filter, Transport::Any, &strike);
     }
 
+    /// Lets pass what finds the hardware addresses of IPv6 neighbours (ICMPv6 types 133 to 137, RFC 4861). That of IPv4
+    /// is no IP, and only a rule for all packets of a link would see it.
+    pub fn spare_neighbour_discovery(&mut self, comment: &str) {
+        self.spare_messages(ICMP_V6, 133..=137, comment);
+    }
+
+    /// Lets pass what tells a sender that it was rejected: resets of TCP, "destination unreachable" (RFC 792, RFC 4443).
+    pub fn spare_answers(&mut self, comment: &str) {
+        const FLAGS: u32 = 13;
+        const RESET: u8 = 4;
+        let mut rule = Expressions::default();
+        rule.transport(Transport::Is(TCP));
+        rule.load_payload(NFT_PAYLOAD_TRANSPORT_HEADER, FLAGS, 1);
+        rule.mask(&[RESET]);
+        rule.compare(NFT_CMP_EQ, &[RESET]);
+        self.accept(rule, comment);
+        self.spare_messages(ICMP, 3..=3, comment);
+        self.spare_messages(ICMP_V6, 1..=1, comment);
+    }
+
+    /// Lets control messages of some types pass; the type is the first byte.
+    fn spare_messages(&mut self, protocol: u8, types: RangeInclusive<u8>, comment: &str) {
+        let mut rule = Expressions::default();
+        rule.transport(Transport::Is(protocol));
+        rule.load_payload(NFT_PAYLOAD_TRANSPORT_HEADER, 0, 1);
+        rule.compare(NFT_CMP_GTE, &[*types.start()]);
+        rule.compare(NFT_CMP_LTE, &[*types.end()]);
+        self.accept(rule, comment);
+    }
+
+    fn accept(&mut self, mut rule: Expressions, comment: &str) {
+        rule.push("counter", Attributes::new());
+        rule.verdict(Verdict::Accept);
+        self.rules.push(Rule { expressions: rule.list, comment: comment.to_owned() });
+    }
+
     /// Denies a share (0 to 1), picked at random, of the packets that a filter describes, and counts those it denies.
     /// In a chain of family `inet`, only those that come in (input) or go out (output, forward) by the link of that
     /// name, if one is named. A packet is picked or not just once, however many prefixes of the filter it lies in.
@@ -281,7 +318,9 @@ struct Strike<'a> {
     comment: &'a str,
 }
 
+const ICMP: u8 = 1;
 const TCP: u8 = 6;
+const ICMP_V6: u8 = 58;
 
 /// A rule to be made.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -919,6 +958,8 @@ mod tests {
         let namespace = here.open();
         let mut input = Chain::new("in", Hook::Input, FIRST);
         input.spare(&PacketFilter { local: to(&["10.9.0.1"]).remote, ..udp(22) }, "ssh");
+        input.spare_answers("answer");
+        input.spare_neighbour_discovery("neighbour");
         let ranged = PacketFilter {
             remote_port: Some(Ports { first: 50, last: 60 }),
             protocol: Some(Transport::Tcp),
@@ -949,6 +990,10 @@ mod tests {
         assert_eq!(count("type filter hook egress device \"eth0\" priority"), 1);
         for rule in [
             "ip daddr 10.9.0.1 udp sport 22 counter packets 0 bytes 0 accept comment \"ssh\"",
+            "tcp flags rst counter packets 0 bytes 0 accept comment \"answer\"",
+            "icmp type destination-unreachable counter packets 0 bytes 0 accept comment \"answer\"",
+            "icmpv6 type destination-unreachable counter packets 0 bytes 0 accept comment \"answer\"",
+            "icmpv6 type >= nd-router-solicit icmpv6 type <= nd-redirect counter packets 0 bytes 0 accept comment \"neighbour\"",
             "iifname \"eth0\" ip saddr 10.9.0.0/21 tcp sport 50-60 numgen random mod 1000000 < 300000 counter packets 0 bytes 0 reject with tcp reset",
             "iifname \"eth0\" ip6 saddr fd09::/61 tcp sport 50-60 numgen random mod 1000000 < 300000 counter packets 0 bytes 0 reject with tcp reset",
             "oifname \"eth0\" ip daddr 10.9.0.0/24 counter packets 0 bytes 0 drop",

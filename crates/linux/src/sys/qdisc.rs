@@ -145,6 +145,15 @@ pub struct Filter {
     pub handle: u32,
 }
 
+/// What a new root qdisc may take the place of. The change is atomic either way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Over {
+    /// The kernel's default only; anything else is an error.
+    Default,
+    /// Whatever is there.
+    Any,
+}
+
 /// The traffic control of one network namespace.
 #[derive(Debug)]
 pub struct TrafficControl {
@@ -276,10 +285,16 @@ impl TrafficControl {
         self.socket.request(what, &message).map_err(|error| if_unsupported(error, "cls_bpf"))
     }
 
-    /// Treats all packets that leave by a link. There must be no other root qdisc than the kernel's default; its own
-    /// is named by `handle`, whose minor number is 0.
-    pub fn treat_all(&mut self, link: u32, handle: Handle, treatment: &Treatment) -> Result<()> {
-        self.add(link, Handle::ROOT, handle, &treatment.discipline())
+    /// Treats all packets that leave by a link. The new root qdisc is named by `handle`, whose minor number is 0.
+    pub fn treat_all(&mut self, link: u32, handle: Handle, over: Over, treatment: &Treatment) -> Result<()> {
+        self.put_root(link, handle, over, &treatment.discipline())
+    }
+
+    fn put_root(&mut self, link: u32, handle: Handle, over: Over, discipline: &Discipline) -> Result<()> {
+        match over {
+            Over::Default => self.add(link, Handle::ROOT, handle, discipline),
+            Over::Any => self.replace(link, Handle::ROOT, handle, discipline),
+        }
     }
 
     /// Treats the packets that a program picks; the others pass as ever, and at no time is a packet treated that
@@ -292,6 +307,7 @@ impl TrafficControl {
         &mut self,
         link: u32,
         handle: Handle,
+        over: Over,
         treatment: &Treatment,
         program: &Program,
     ) -> Result<()> {
@@ -301,14 +317,14 @@ impl TrafficControl {
         match treatment {
             Treatment::Netem(netem) => {
                 let root = Prio { bands: 2, band_of_priority: [0; 16] };
-                self.add(link, Handle::ROOT, handle, &root.discipline())?;
+                self.put_root(link, handle, over, &root.discipline())?;
                 self.add(link, untreated, Handle::NONE, &packet_fifo(QUEUE))?;
                 self.add(link, treated, Handle::NONE, &netem.discipline())?;
             }
             Treatment::Bandwidth(tbf) => {
                 let (class, queue) = tbf.class_and_queue();
                 let root = Htb { default_class: 0, unlimited_queue: QUEUE };
-                self.add(link, Handle::ROOT, handle, &root.discipline())?;
+                self.put_root(link, handle, over, &root.discipline())?;
                 self.add_class(link, handle, treated, &class.discipline())?;
                 self.add(link, treated, Handle::NONE, &queue)?;
             }
@@ -568,7 +584,7 @@ mod tests {
         let before = control.root(eth0).unwrap().unwrap();
         assert_eq!((before.handle, before.discipline.kind.as_str()), (Handle::NONE, "noqueue"));
         let limit = Tbf { rate: 8_000_000, burst: 20_000, queue: Duration::from_millis(200) };
-        control.treat_all(eth0, OURS, &Treatment::Bandwidth(limit)).unwrap();
+        control.treat_all(eth0, OURS, Over::Default, &Treatment::Bandwidth(limit)).unwrap();
 
         let tc = &shown(&here, "qdisc", "eth0")[0];
         assert_eq!(tc["kind"], "tbf");
@@ -596,7 +612,7 @@ mod tests {
         let (eth0, mut control) = (link(&here, "eth0"), control(&here));
         here.run(&["tc", "qdisc", "add", "dev", "eth0", "root", "handle", "9:", "pfifo", "limit", "12"]);
         let limit = Tbf { rate: 8_000_000, burst: 20_000, queue: Duration::from_millis(200) };
-        let error = control.treat_all(eth0, OURS, &Treatment::Bandwidth(limit)).unwrap_err();
+        let error = control.treat_all(eth0, OURS, Over::Default, &Treatment::Bandwidth(limit)).unwrap_err();
         assert_eq!(error.errno(), Some(Errno::EXIST), "{error}");
         assert_eq!(control.root(eth0).unwrap().unwrap().handle, Handle::new(9, 0));
     }
@@ -680,11 +696,11 @@ mod tests {
         let (here, _there) = TestNamespace::with_neighbour();
         let (eth0, mut control) = (link(&here, "eth0"), control(&here));
         let limit = Tbf { rate: 100_000_000_000, burst: 9_000_000, queue: Duration::from_millis(1) };
-        control.treat_all(eth0, OURS, &Treatment::Bandwidth(limit.clone())).unwrap();
+        control.treat_all(eth0, OURS, Over::Default, &Treatment::Bandwidth(limit.clone())).unwrap();
         assert_eq!(shown(&here, "qdisc", "eth0")[0]["options"]["rate"], 12_500_000_000_u64);
         control.delete_root(eth0, OURS).unwrap();
         let everything = Program::compile(&[], &[], 1.0).unwrap();
-        control.treat_some(eth0, OURS, &Treatment::Bandwidth(limit), &everything).unwrap();
+        control.treat_some(eth0, OURS, Over::Default, &Treatment::Bandwidth(limit), &everything).unwrap();
         assert!(classes(&here).contains("rate 100Gbit ceil 100Gbit"), "{}", classes(&here));
     }
 
@@ -697,7 +713,7 @@ mod tests {
         let (eth0, mut control) = (link(&here, "eth0"), control(&here));
         let limit = Tbf { rate: 80_000, burst: smallest_burst(1500), queue: Duration::from_millis(100) };
         let program = Program::compile(&[udp_to_port(7001)], &[], 1.0).unwrap();
-        control.treat_some(eth0, OURS, &Treatment::Bandwidth(limit), &program).unwrap();
+        control.treat_some(eth0, OURS, Over::Default, &Treatment::Bandwidth(limit), &program).unwrap();
         let class = classes(&here);
         assert!(class.starts_with("class htb 5a11:2 root") && class.contains("rate 80Kbit"), "{class}");
 
@@ -758,8 +774,8 @@ mod tests {
         };
         for way in ["all", "some"] {
             match way {
-                "all" => control.treat_all(eth0, OURS, &limit()).unwrap(),
-                _ => control.treat_some(eth0, OURS, &limit(), &everything).unwrap(),
+                "all" => control.treat_all(eth0, OURS, Over::Default, &limit()).unwrap(),
+                _ => control.treat_some(eth0, OURS, Over::Default, &limit(), &everything).unwrap(),
             }
             let seconds = transfer(&from, &to, 1_000_000);
             let rate = 8e6 / seconds;
@@ -850,7 +866,7 @@ mod tests {
             rate: Some(8_000_000),
             limit: 4321,
         };
-        control.treat_all(eth0, OURS, &Treatment::Netem(netem)).unwrap();
+        control.treat_all(eth0, OURS, Over::Default, &Treatment::Netem(netem)).unwrap();
         let shown = shown(&here, "qdisc", "eth0");
         assert_eq!(shown[0]["kind"], "netem");
         let options = &shown[0]["options"];
@@ -899,7 +915,7 @@ mod tests {
         };
         let icmp = PacketFilter { protocol: Some(Transport::Icmp), ..PacketFilter::default() };
         let program = Program::compile(&[icmp], &[], 0.5).unwrap();
-        control.treat_some(eth0, OURS, &Treatment::Netem(delay()), &program).unwrap();
+        control.treat_some(eth0, OURS, Over::Default, &Treatment::Netem(delay()), &program).unwrap();
         for to in ["10.9.0.2", "fd09::2"] {
             let times = round_trips(&here, to, 300, "0.02");
             let (delayed, direct): (Vec<f64>, Vec<f64>) = times.iter().partition(|time| **time > 60.0);
@@ -929,7 +945,7 @@ mod tests {
         let (here, there) = TestNamespace::with_neighbour();
         let (eth0, mut control) = (link(&here, "eth0"), control(&here));
         let netem = Netem { loss: 0.1, ..Netem::default() };
-        control.treat_all(eth0, OURS, &Treatment::Netem(netem)).unwrap();
+        control.treat_all(eth0, OURS, Over::Default, &Treatment::Netem(netem)).unwrap();
         let receiver = there.open().run(|| UdpSocket::bind("10.9.0.2:7001").unwrap()).unwrap();
         receiver.set_read_timeout(Some(Duration::from_millis(500))).unwrap();
         let sender = here.open().run(|| UdpSocket::bind("10.9.0.1:0").unwrap()).unwrap();
@@ -960,7 +976,7 @@ mod tests {
         for distribution in [Distribution::Uniform, Distribution::Normal, Distribution::Pareto] {
             let (delay, jitter) = (Duration::from_millis(150), Duration::from_millis(30));
             let netem = Netem { delay, jitter, distribution, ..Netem::default() };
-            control.treat_all(eth0, OURS, &Treatment::Netem(netem)).unwrap();
+            control.treat_all(eth0, OURS, Over::Default, &Treatment::Netem(netem)).unwrap();
             let times = round_trips(&here, "10.9.0.2", 300, "0.01");
             control.delete_root(eth0, OURS).unwrap();
             let within = times.iter().filter(|time| (120.0..180.0).contains(*time)).count();

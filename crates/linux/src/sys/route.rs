@@ -18,6 +18,7 @@ const IFLA_IFNAME: u16 = 3;
 const IFLA_MTU: u16 = 4;
 const IFLA_LINK: u16 = 5;
 const IFLA_QDISC: u16 = 6;
+const IFLA_MASTER: u16 = 10;
 const IFLA_TXQLEN: u16 = 13;
 const IFLA_LINKINFO: u16 = 18;
 const IFLA_INFO_KIND: u16 = 1;
@@ -60,6 +61,8 @@ pub struct Link {
     pub qdisc: String,
     /// Number of the link that it sits on, or is joined to (the other end of a `veth`, in its own namespace).
     pub peer: Option<u32>,
+    /// Number of the link that it is a part of: the bridge of a port, the bond of a cable.
+    pub master: Option<u32>,
 }
 
 /// An address of a link.
@@ -109,6 +112,7 @@ fn link(reply: &Reply) -> Option<Link> {
         queue_length: attributes.u32(IFLA_TXQLEN)?,
         qdisc: attributes.text(IFLA_QDISC)?,
         peer: attributes.u32(IFLA_LINK),
+        master: attributes.u32(IFLA_MASTER),
     })
 }
 

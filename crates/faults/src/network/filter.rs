@@ -1,0 +1,305 @@
+//! Which packets: the parameters that every fault of networks shares, and what they mean.
+//!
+//! All is as the target sees it. `destination` is the far side and `source` the near side of what the target sends;
+//! with `direction: both` the answers that come back are meant too, so that a fault describes conversations. Only with
+//! `direction: in` the words are those of the incoming packets: there `source` is the far side.
+//!
+//! `port` is the port of either end: what a client sends to a service and what a service answers both have it. On the
+//! loopback interface, where each packet is sent and received by the same host, it is the port of the destination, so
+//! that a request is struck once and not its answer as well.
+
+use schemars::JsonSchema;
+use serde::de::{Error, SeqAccess, Unexpected, Visitor};
+use serde::{Deserialize, Deserializer};
+use squall_model::facts::{Facts, LinkFacts};
+use squall_model::fault::PlanError;
+use squall_model::step::{Direction, PacketFilter, Ports, Prefix, Protocol};
+use std::borrow::Cow;
+use std::fmt;
+use std::marker::PhantomData;
+use std::net::IpAddr;
+use std::str::FromStr;
+
+/// Writes the parameters of a fault, followed by those that say which packets. (Serde cannot refuse unknown fields
+/// where one structure is flattened into another.)
+macro_rules! with_filters {
+    ($(#[$attribute:meta])* pub(crate) struct Parameters {
+        $($(#[$field_attribute:meta])* $field:ident: $type:ty,)*
+    }) => {
+        $(#[$attribute])*
+        #[derive(Debug, serde::Deserialize, schemars::JsonSchema)]
+        #[serde(deny_unknown_fields)]
+        pub(crate) struct Parameters {
+            $($(#[$field_attribute])* $field: $type,)*
+            /// Only packets to these: addresses, CIDRs, host names, or a list of them. With `direction: both` also
+            /// those that come back from there.
+            #[serde(default)]
+            destination: crate::network::filter::Hosts,
+            /// Only packets from these, as for `destination`. Of what the target sends, these are its own addresses.
+            #[serde(default)]
+            source: crate::network::filter::Hosts,
+            /// Only packets with this port at either end: a number, a range such as `8000-8100`, or a list. On the
+            /// loopback interface: as their destination.
+            #[serde(default)]
+            port: crate::network::filter::PortList,
+            /// Only packets of this protocol.
+            #[serde(default)]
+            protocol: Option<squall_model::step::Protocol>,
+        }
+
+        impl Parameters {
+            fn filters(&self) -> crate::network::filter::Filters<'_> {
+                crate::network::filter::Filters {
+                    destination: &self.destination,
+                    source: &self.source,
+                    port: &self.port,
+                    protocol: self.protocol,
+                    direction: self.direction,
+                }
+            }
+        }
+    };
+}
+pub(super) use with_filters;
+
+/// Which packets, as the user said it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Filters<'p> {
+    pub(super) destination: &'p Hosts,
+    pub(super) source: &'p Hosts,
+    pub(super) port: &'p PortList,
+    pub(super) protocol: Option<Protocol>,
+    pub(super) direction: Direction,
+}
+
+impl Filters<'_> {
+    /// Host names, to be looked up.
+    pub(super) fn host_names(&self) -> Vec<String> {
+        let hosts = self.destination.0.iter().chain(&self.source.0);
+        let names = hosts.filter_map(|host| match host {
+            Host::Name(name) => Some(name.clone()),
+            Host::Prefix(_) => None,
+        });
+        names.collect()
+    }
+
+    /// Checks what can be known without a host.
+    pub(super) fn check(&self) -> Result<(), PlanError> {
+        if self.protocol == Some(Protocol::Icmp) && !self.port.0.is_empty() {
+            return Err(PlanError::Parameters(
+                "`protocol: icmp` has no ports; leave one of the two away".into(),
+            ));
+        }
+        Ok(())
+    }
+
+    /// Whether everything is meant.
+    pub(super) fn is_empty(&self) -> bool {
+        self.are_wide() && self.protocol.is_none()
+    }
+
+    /// Whether neither addresses nor ports are named, so that strangers' traffic is meant as well.
+    pub(super) fn are_wide(&self) -> bool {
+        self.destination.0.is_empty() && self.source.0.is_empty() && self.port.0.is_empty()
+    }
+
+    /// Whether packets of these filters may pass the loopback interface: nobody is named, or an own address is. A
+    /// network that the target is itself a part of does not mean what the target says to itself.
+    pub(super) fn reach_loopback(&self, facts: &Facts, links: &[LinkFacts]) -> Result<bool, PlanError> {
+        let own: Vec<IpAddr> = links.iter().flat_map(|link| link.addresses.iter().copied()).collect();
+        let (far, _) = self.ends(facts, self.direction)?;
+        let is_own = |prefix: &Prefix| {
+            prefix.address.is_loopback() || own.iter().any(|own| *prefix == Prefix::single(*own))
+        };
+        Ok(far.is_empty() || far.iter().any(is_own))
+    }
+
+    /// What of the packets that go one way by an interface is meant; empty for all of them.
+    pub(super) fn packets(
+        &self,
+        facts: &Facts,
+        direction: Direction,
+        loopback: bool,
+    ) -> Result<Vec<PacketFilter>, PlanError> {
+        if self.is_empty() {
+            return Ok(Vec::new());
+        }
+        let (remote, local) = self.ends(facts, self.direction)?;
+        let base = PacketFilter { remote, local, protocol: self.protocol, ..PacketFilter::default() };
+        if self.port.0.is_empty() {
+            return Ok(vec![base]);
+        }
+        let to = |port: &Ports| PacketFilter { remote_port: Some(*port), ..base.clone() };
+        let from = |port: &Ports| PacketFilter { local_port: Some(*port), ..base.clone() };
+        Ok(match (loopback, direction) {
+            (false, _) => self.port.0.iter().flat_map(|port| [to(port), from(port)]).collect(),
+            (true, Direction::In) => self.port.0.iter().map(from).collect(),
+            (true, Direction::Out | Direction::Both) => self.port.0.iter().map(to).collect(),
+        })
+    }
+
+    /// Addresses of the far and the near side.
+    fn ends(&self, facts: &Facts, direction: Direction) -> Result<(Vec<Prefix>, Vec<Prefix>), PlanError> {
+        let (destination, source) = (self.destination.prefixes(facts)?, self.source.prefixes(facts)?);
+        Ok(if direction == Direction::In { (source, destination) } else { (destination, source) })
+    }
+}
+
+/// Addresses, prefixes and names of hosts: one or a list.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct Hosts(Vec<Host>);
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Host {
+    Prefix(Prefix),
+    Name(String),
+}
+
+impl Hosts {
+    fn prefixes(&self, facts: &Facts) -> Result<Vec<Prefix>, PlanError> {
+        let mut prefixes = Vec::new();
+        for host in &self.0 {
+            match host {
+                Host::Prefix(prefix) => prefixes.push(*prefix),
+                Host::Name(name) => {
+                    let found =
+                        facts.addresses.get(name).filter(|found| !found.is_empty()).ok_or_else(|| {
+                            PlanError::Parameters(format!(
+                                "no address was found for host {name:?}; check the name, or give its address"
+                            ))
+                        })?;
+                    prefixes.extend(found.iter().copied().map(Prefix::single));
+                }
+            }
+        }
+        prefixes.sort_unstable();
+        prefixes.dedup();
+        Ok(prefixes)
+    }
+}
+
+impl FromStr for Host {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let text = text.trim();
+        if let Ok(prefix) = text.parse() {
+            return Ok(Self::Prefix(prefix));
+        }
+        // What has no letter was meant as an address.
+        let is_name = text.bytes().any(|byte| byte.is_ascii_alphabetic())
+            && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte));
+        if is_name {
+            Ok(Self::Name(text.to_owned()))
+        } else {
+            Err(format!(
+                "{text:?} is neither an address, a CIDR nor a host name, such as 10.0.0.7, fd00::/64 or db.internal"
+            ))
+        }
+    }
+}
+
+/// Ports and ranges of ports: one or a list.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct PortList(Vec<Ports>);
+
+/// A range of ports as it is read.
+struct Range(Ports);
+
+impl FromStr for Range {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (first, last) = text.split_once('-').unwrap_or((text, text));
+        let port = |text: &str| text.trim().parse::<u16>().ok().filter(|port| *port > 0);
+        match (port(first), port(last)) {
+            (Some(first), Some(last)) if first <= last => Ok(Self(Ports { first, last })),
+            _ => Err(format!("{text:?} is not a port or a range of ports, such as 5432 or 8000-8100")),
+        }
+    }
+}
+
+/// Reads one thing or a list of things, each from text or a number.
+struct OneOrMany<T> {
+    wanted: &'static str,
+    may_be_many: bool,
+    kind: PhantomData<T>,
+}
+
+impl<'de, T: FromStr<Err = String>> Visitor<'de> for OneOrMany<T> {
+    type Value = Vec<T>;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter) -> fmt::Result {
+        formatter.write_str(self.wanted)
+    }
+    fn visit_str<E: Error>(self, text: &str) -> Result<Vec<T>, E> {
+        Ok(vec![text.parse().map_err(E::custom)?])
+    }
+    fn visit_u64<E: Error>(self, number: u64) -> Result<Vec<T>, E> {
+        self.visit_str(&number.to_string())
+    }
+    fn visit_i64<E: Error>(self, number: i64) -> Result<Vec<T>, E> {
+        self.visit_str(&number.to_string())
+    }
+    fn visit_unit<E: Error>(self) -> Result<Vec<T>, E> {
+        Ok(Vec::new())
+    }
+    fn visit_seq<A: SeqAccess<'de>>(self, mut sequence: A) -> Result<Vec<T>, A::Error> {
+        if !self.may_be_many {
+            return Err(A::Error::invalid_type(Unexpected::Seq, &self));
+        }
+        let mut all = Vec::new();
+        while let Some(One(item)) = sequence.next_element()? {
+            all.push(item);
+        }
+        Ok(all)
+    }
+}
+
+/// One thing, from text or a number.
+struct One<T>(T);
+
+impl<'de, T: FromStr<Err = String>> Deserialize<'de> for One<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let visitor = OneOrMany { wanted: "text or a number", may_be_many: false, kind: PhantomData };
+        let mut found = deserializer.deserialize_any(visitor)?;
+        found.pop().map(Self).ok_or_else(|| D::Error::custom("expected text or a number, found nothing"))
+    }
+}
+
+impl<'de> Deserialize<'de> for Hosts {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let wanted = "an address, a CIDR, a host name, or a list of them";
+        deserializer.deserialize_any(OneOrMany { wanted, may_be_many: true, kind: PhantomData }).map(Self)
+    }
+}
+
+impl<'de> Deserialize<'de> for PortList {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let wanted = "a port, a range of ports, or a list of them";
+        let ranges: Vec<Range> =
+            deserializer.deserialize_any(OneOrMany { wanted, may_be_many: true, kind: PhantomData })?;
+        Ok(Self(ranges.into_iter().map(|range| range.0).collect()))
+    }
+}
+
+impl JsonSchema for Hosts {
+    fn schema_name() -> Cow<'static, str> {
+        "Hosts".into()
+    }
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({ "type": ["string", "array"], "items": { "type": "string" } })
+    }
+}
+
+impl JsonSchema for PortList {
+    fn schema_name() -> Cow<'static, str> {
+        "PortList".into()
+    }
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({
+            "type": ["integer", "string", "array"],
+            "items": { "type": ["integer", "string"] }
+        })
+    }
+}

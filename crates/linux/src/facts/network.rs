@@ -1,0 +1,253 @@
+//! Facts about networks: what the kernel can do to packets, which namespaces and interfaces a target means, and the
+//! connections that the operator works through.
+
+use crate::network::{self, Place};
+use crate::step::qdisc::root_facts;
+use crate::sys::namespace::Namespace;
+use crate::sys::nftables::{self, Chain, FIRST, Hook, OwnedTables, Table};
+use crate::sys::qdisc::TrafficControl;
+use crate::sys::socket_diag::{TcpState, tcp_sockets};
+use crate::sys::{namespace, process, qdisc, route};
+use squall_model::facts::{Feature, LinkFacts, NetworkFacts, ProcessFacts, Subject};
+use squall_model::machine::MachineError;
+use squall_model::step::{Denial, LinkRef, NamespaceRef, PacketFilter, Ports, Prefix, Protocol};
+use squall_model::target::{ProcessSelector, Target};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::sync::OnceLock;
+
+/// What the kernel can do to packets. Tried out once, in network namespaces made for that; none without the privilege to
+/// make one.
+pub(crate) fn features() -> BTreeSet<Feature> {
+    static FEATURES: OnceLock<BTreeSet<Feature>> = OnceLock::new();
+    FEATURES.get_or_init(|| of_traffic_control().into_iter().chain(of_packet_filter()).collect()).clone()
+}
+
+fn of_traffic_control() -> Vec<Feature> {
+    let Ok(features) = qdisc::features() else { return Vec::new() };
+    let all = [
+        (features.netem, Feature::Netem),
+        (features.tbf, Feature::Tbf),
+        // A limit on the rate needs the one, netem the other; a planner asks for either together with what it treats.
+        (
+            (features.netem_for_some() || !features.netem) && features.bandwidth_for_some(),
+            Feature::PacketClassifier,
+        ),
+    ];
+    all.into_iter().filter(|(has, _)| *has).map(|(_, feature)| feature).collect()
+}
+
+fn of_packet_filter() -> Vec<Feature> {
+    let has = |hook: Hook| {
+        let mut chain = Chain::new("probe", hook.clone(), FIRST);
+        chain.deny(None, &PacketFilter::default(), 1.0, Denial::Drop, "");
+        let comment = "squall looks what this kernel can do".to_owned();
+        let table = Table { family: hook.family(), name: "probe".to_owned(), comment, chains: vec![chain] };
+        let tables = [table];
+        // A table without an owner goes with the namespace.
+        OwnedTables::create(&tables).map(drop).or_else(|_| nftables::create(&tables)).is_ok()
+    };
+    let probed = namespace::run_in_fresh(|| {
+        let egress = has(Hook::Egress("lo".to_owned()));
+        (egress || has(Hook::Input), egress)
+    });
+    match probed {
+        Ok((true, true)) => vec![Feature::PacketFilter, Feature::SilentEgress],
+        Ok((true, false)) => vec![Feature::PacketFilter],
+        _ => Vec::new(),
+    }
+}
+
+/// Finds the network namespaces that a target means. Empty where nothing matches.
+pub(crate) fn resolve(target: &Target) -> Result<Vec<Subject>, MachineError> {
+    let found = match target {
+        Target::Host(_) => vec![look(&host()?, None, Vec::new())?],
+        Target::Interface(name) => {
+            let facts = look(&host()?, Some(name), Vec::new())?;
+            if facts.links.is_empty() { Vec::new() } else { vec![facts] }
+        }
+        Target::Netns(name) => match named(name)? {
+            Some(namespace) => vec![look(&namespace, None, Vec::new())?],
+            None => Vec::new(),
+        },
+        Target::Process(selector) => of_processes(selector)?,
+    };
+    Ok(found.into_iter().map(Subject::Network).collect())
+}
+
+/// The namespace that we are in ourselves.
+fn host() -> Result<NamespaceRef, MachineError> {
+    let own = Namespace::own().map_err(network::worded)?;
+    Ok(reference(own.id().inode, network::OWN.to_owned(), "this host".to_owned()))
+}
+
+fn reference(inode: u64, path: String, name: String) -> NamespaceRef {
+    NamespaceRef { inode, path, boot_id: process::boot_id().to_owned(), name }
+}
+
+fn named(name: &str) -> Result<Option<NamespaceRef>, MachineError> {
+    let listed = namespace::named().map_err(network::worded)?.into_iter().find(|other| other.name == name);
+    Ok(listed.map(|found| {
+        reference(found.id.inode, found.path.to_string_lossy().into_owned(), format!("netns {name}"))
+    }))
+}
+
+/// The namespaces of the processes that may be struck, each once, with the ports that those listen on.
+fn of_processes(selector: &ProcessSelector) -> Result<Vec<NetworkFacts>, MachineError> {
+    let by_number = selector.pid.is_some();
+    let matching = super::process::matching(selector)?;
+    let protected = matching.iter().find_map(|process| process.protected.clone());
+    let strikeable: Vec<ProcessFacts> =
+        matching.into_iter().filter(|process| by_number || process.protected.is_none()).collect();
+    if let (true, Some(why)) = (strikeable.is_empty(), protected) {
+        return Err(MachineError::Refused {
+            message: format!("could not take the network of process {selector} as the target: {why}"),
+        });
+    }
+    let own = host()?;
+    let mut found: Vec<(NamespaceRef, Vec<u16>)> = Vec::new();
+    for process in strikeable {
+        let pid = process.process.pid;
+        let namespace = match Namespace::of_process(pid) {
+            Ok(namespace) => namespace.id().inode,
+            Err(error) if error.is_absent() => continue,
+            Err(error) => return Err(network::worded(error)),
+        };
+        match found.iter_mut().find(|(known, _)| known.inode == namespace) {
+            Some((_, ports)) => ports.extend(process.listens),
+            None if namespace == own.inode => found.push((own.clone(), process.listens)),
+            None => {
+                let place = Place { inode: namespace, path: PathBuf::from(format!("/proc/{pid}/ns/net")) };
+                let path = place.lasting().path.to_string_lossy().into_owned();
+                let name = network::of_process(pid);
+                found.push((reference(namespace, path, name), process.listens));
+            }
+        }
+    }
+    let look = |(namespace, mut ports): (NamespaceRef, Vec<u16>)| {
+        ports.sort_unstable();
+        ports.dedup();
+        look(&namespace, None, ports)
+    };
+    found.into_iter().map(look).collect()
+}
+
+/// Looks at the interfaces of a namespace: the named one, or all but those that are only a part of another (ports of
+/// a bridge, cables of a bond), whose packets pass the other as well and would be struck twice.
+fn look(
+    namespace: &NamespaceRef,
+    only_link: Option<&str>,
+    listens: Vec<u16>,
+) -> Result<NetworkFacts, MachineError> {
+    let is_host = namespace.inode == Namespace::own().map_err(network::worded)?.id().inode;
+    let place = network::open(namespace)?;
+    let links = network::inside(&place, || {
+        let mut addresses: BTreeMap<u32, Vec<IpAddr>> = BTreeMap::new();
+        for found in route::addresses().map_err(network::worded)? {
+            addresses.entry(found.link).or_default().push(found.address);
+        }
+        let mut control = TrafficControl::open().map_err(network::worded)?;
+        let mut links = Vec::new();
+        for link in route::links().map_err(network::worded)? {
+            if only_link.map_or(link.master.is_none(), |name| link.name == name) {
+                links.push(LinkFacts {
+                    root_qdisc: root_facts(&mut control, &link)?,
+                    link: LinkRef { index: link.index, name: link.name },
+                    up: link.up,
+                    loopback: link.loopback,
+                    addresses: addresses.remove(&link.index).unwrap_or_default(),
+                });
+            }
+        }
+        Ok(links)
+    })?;
+    let control_paths = if is_host { control_paths() } else { Vec::new() };
+    let link_named = only_link.is_some();
+    Ok(NetworkFacts { namespace: namespace.clone(), is_host, links, link_named, listens, control_paths })
+}
+
+/// The connections that the operator works through: what SSH told our ancestors and us of them, and what the SSH
+/// server among our ancestors holds open (`sudo` forgets the first, a terminal multiplexer the second).
+fn control_paths() -> Vec<PacketFilter> {
+    let own = std::process::id();
+    let ancestors = process::ancestors(own);
+    let told = std::iter::once(own).chain(ancestors.iter().map(|stat| stat.pid)).filter_map(|pid| {
+        let environment = std::fs::read(format!("/proc/{pid}/environ")).ok()?;
+        let environment = String::from_utf8_lossy(&environment).into_owned();
+        environment.split('\0').find_map(parse_ssh_connection)
+    });
+    let servers = ancestors.iter().filter(|stat| stat.name.starts_with("sshd"));
+    let held: HashSet<u64> =
+        servers.flat_map(|stat| process::sockets(stat.pid).unwrap_or_default()).collect();
+    let sockets = if held.is_empty() { Vec::new() } else { tcp_sockets().unwrap_or_default() };
+    let holding = sockets
+        .into_iter()
+        .filter(|socket| socket.state == TcpState::Established && held.contains(&socket.inode.into()))
+        .map(|socket| (socket.remote, socket.local.port()));
+    let all: BTreeSet<(SocketAddr, u16)> = told.chain(holding).collect();
+    all.into_iter().map(|(remote, local_port)| control_path(remote, local_port)).collect()
+}
+
+fn control_path(remote: SocketAddr, local_port: u16) -> PacketFilter {
+    let port = |port| Some(Ports { first: port, last: port });
+    PacketFilter {
+        remote: vec![Prefix::single(remote.ip())],
+        local: Vec::new(),
+        protocol: Some(Protocol::Tcp),
+        remote_port: port(remote.port()),
+        local_port: port(local_port),
+    }
+}
+
+/// The far end and our own port, from `SSH_CONNECTION=FAR PORT OWN PORT` (ssh(1)).
+fn parse_ssh_connection(variable: &str) -> Option<(SocketAddr, u16)> {
+    let words: Vec<&str> = variable.strip_prefix("SSH_CONNECTION=")?.split(' ').collect();
+    let [far, far_port, _, own_port] = words.as_slice() else { return None };
+    let far: IpAddr = far.split('%').next()?.parse().ok()?;
+    Some((SocketAddr::new(far.to_canonical(), far_port.parse().ok()?), own_port.parse().ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_operators_connection_is_read_from_what_ssh_tells() {
+        let parse = |text: &str| parse_ssh_connection(text).map(|(far, own)| (far.to_string(), own));
+        assert_eq!(
+            parse("SSH_CONNECTION=203.0.113.9 50214 192.0.2.1 22"),
+            Some(("203.0.113.9:50214".into(), 22))
+        );
+        assert_eq!(
+            parse("SSH_CONNECTION=::ffff:203.0.113.9 50214 ::ffff:192.0.2.1 22"),
+            Some(("203.0.113.9:50214".into(), 22))
+        );
+        assert_eq!(
+            parse("SSH_CONNECTION=fe80::1%eth0 50214 fe80::2%eth0 2222"),
+            Some(("[fe80::1]:50214".into(), 2222))
+        );
+        for other in ["SSH_CONNECTION=", "SSH_CONNECTION=UNKNOWN 65535 UNKNOWN 65535", "SSH_TTY=/dev/pts/0"] {
+            assert_eq!(parse(other), None);
+        }
+        let path = control_path("203.0.113.9:50214".parse().unwrap(), 22);
+        assert_eq!(path.to_string(), "tcp with 203.0.113.9 remote port 50214 local port 22");
+    }
+
+    #[test]
+    fn the_host_is_a_namespace_with_a_loopback_interface() {
+        let Subject::Network(host) = resolve(&Target::Host(true)).unwrap().remove(0) else {
+            panic!("no network")
+        };
+        assert!(host.is_host && !host.link_named);
+        let lo = host.links.iter().find(|link| link.loopback).unwrap();
+        assert_eq!((lo.link.name.as_str(), lo.up), ("lo", true));
+        assert!(lo.addresses.iter().all(IpAddr::is_loopback) && !lo.addresses.is_empty());
+        let Subject::Network(named) = resolve(&Target::Interface("lo".into())).unwrap().remove(0) else {
+            panic!("no network")
+        };
+        assert_eq!((named.links, named.link_named), (vec![lo.clone()], true));
+        assert_eq!(resolve(&Target::Interface("sqt-none".into())).unwrap(), []);
+        assert_eq!(resolve(&Target::Netns("sqt-none".into())).unwrap(), []);
+    }
+}
