@@ -12,10 +12,14 @@ use rustix::process::{Pid, Signal, getppid, set_parent_process_death_signal};
 use squall_linux::step::worker::{Job, Report};
 use squall_linux::sys::cgroup;
 use squall_model::step::Work;
-use squall_model::undo::Evidence;
+use squall_model::undo::{Effect, Evidence};
 use std::io::{self, BufRead, Write};
 use std::path::Path;
 use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+/// How long the first effect is waited for. The agent waits longer than this for a worker to be ready.
+const SHOWS_WITHIN: Duration = Duration::from_secs(1);
 
 /// Work that goes on in threads of its own until the process ends.
 trait Going {
@@ -112,12 +116,21 @@ fn be_the_first_to_die(work: &Work) -> Result<(), Refusal> {
 
 /// Says that we are ready, and answers until the questions end.
 fn serve(going: &dyn Going) -> io::Result<()> {
+    wait_for_effect(going);
     say(&Report::Ready)?;
     for question in io::stdin().lock().lines() {
         question?;
         say(&Report::Evidence(going.evidence()))?;
     }
     Ok(())
+}
+
+/// Waits until the work shows, so that "injected" means just that; for a while only, since some never does.
+fn wait_for_effect(going: &dyn Going) {
+    let deadline = Instant::now() + SHOWS_WITHIN;
+    while going.evidence().effect == Effect::NotSeen && Instant::now() < deadline {
+        std::thread::sleep(Duration::from_millis(5));
+    }
 }
 
 fn say(report: &Report) -> io::Result<()> {

@@ -63,8 +63,11 @@ impl Going for Held {
         if let Some(checked) = &progress.checked {
             says = format!("{says}; does not grow now: {checked}");
         }
-        // What was swapped out is not resident, and still taken.
-        let evidence = if progress.held > 0 { Evidence::seen(says) } else { Evidence::not_seen(says) };
+        // A spike is there when all of it is, or as much as there is room for. What was swapped out is still taken.
+        let is_there =
+            self.growth.rate.is_some() || progress.held >= self.growth.limit.0 || progress.checked.is_some();
+        let evidence =
+            if progress.held > 0 && is_there { Evidence::seen(says) } else { Evidence::not_seen(says) };
         evidence.with("held_bytes", progress.held as f64).with("resident_bytes", resident as f64)
     }
 }
