@@ -7,13 +7,16 @@ use std::fs;
 
 /// Checks every package of the lock file.
 pub(crate) fn check() -> Outcome {
-    let rules = fs::read_to_string(shell::root().join("deny.toml")).map_err(|error| format!("deny.toml: {error}"))?;
+    let rules =
+        fs::read_to_string(shell::root().join("deny.toml")).map_err(|error| format!("deny.toml: {error}"))?;
     let allowed = quoted_after(&rules, "allow = [");
     let banned = quoted_after(&rules, "{ crate = ");
-    let output = shell::command("cargo", &["metadata", "--format-version", "1", "--all-features", "--locked"])
-        .output()
-        .map_err(|error| error.to_string())?;
-    let metadata: Json = serde_json::from_slice(&output.stdout).map_err(|error| format!("cargo metadata: {error}"))?;
+    let output =
+        shell::command("cargo", &["metadata", "--format-version", "1", "--all-features", "--locked"])
+            .output()
+            .map_err(|error| error.to_string())?;
+    let metadata: Json =
+        serde_json::from_slice(&output.stdout).map_err(|error| format!("cargo metadata: {error}"))?;
     let packages = metadata["packages"].as_array().ok_or("cargo metadata lists no packages")?;
     let mut problems = Vec::new();
     for package in packages {
@@ -43,7 +46,8 @@ fn text(value: &Json) -> &str {
 /// The quoted words that follow each occurrence of `start`, up to the end of its line.
 fn quoted_after<'r>(rules: &'r str, start: &str) -> Vec<&'r str> {
     let lines = rules.lines().filter_map(|line| line.split_once(start)).map(|(_, rest)| rest);
-    let firsts = lines.map(|rest| if start.ends_with('[') { rest } else { rest.split(',').next().unwrap_or_default() });
+    let firsts = lines
+        .map(|rest| if start.ends_with('[') { rest } else { rest.split(',').next().unwrap_or_default() });
     firsts.flat_map(|rest| rest.split('"').skip(1).step_by(2)).collect()
 }
 

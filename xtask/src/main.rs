@@ -21,7 +21,11 @@ type Chore = (&'static str, &'static str, fn(&[String]) -> Outcome);
 const CHORES: &[Chore] = &[
     ("test", "installs what the tests need (as root) and runs all of them", test::run),
     ("tidy", "checks the house: layers, file headers, registered files, banned calls", tidy::run),
-    ("torture", "kills Squall in every way while faults are live: `torture --short`, or one case again", torture::run),
+    (
+        "torture",
+        "kills Squall in every way while faults are live: `torture --short`, or one case again",
+        torture::run,
+    ),
     ("sim", "runs the simulator: `sim --seeds 100000`, or one again: `sim --seed 7`", sim::run),
     ("lab", "runs a command in a second kernel that has netem: `lab COMMAND…`", lab::run),
     ("dist", "builds the release binary as one static file", dist::run),
