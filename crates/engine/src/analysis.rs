@@ -60,11 +60,12 @@ pub(crate) fn compare(record: &Record, seed: u64) -> Vec<MetricChange> {
         .collect();
     names.sort_unstable();
     names.dedup();
-    changes.extend(
-        names
-            .into_iter()
-            .map(|name| compare_samples(name, &samples(&[baseline], name), &samples(&faults, name))),
-    );
+    for name in names {
+        let (before, during) = (samples(&[baseline], name), samples(&faults, name));
+        if !before.is_empty() && !during.is_empty() {
+            changes.push(compare_samples(name, &before, &during));
+        }
+    }
     changes
 }
 

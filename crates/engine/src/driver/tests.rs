@@ -237,6 +237,17 @@ fn ordinary() -> Experiment {
     experiment
 }
 
+fn identity() -> Identity {
+    Identity {
+        run: "run-1".into(),
+        file: "test.yaml".into(),
+        seed: 7,
+        squall: "0.0.0".into(),
+        host: "here".into(),
+        lease: units::Duration::seconds(5),
+    }
+}
+
 /// Carries the experiment out; the switch is for whoever wants to end it.
 async fn carry_out(
     experiment: Experiment,
@@ -244,18 +255,10 @@ async fn carry_out(
     meanwhile: impl FnOnce(AbortSwitch),
 ) -> (Outcome, Vec<Entry>) {
     let (switch, aborts) = abort_switch();
-    let identity = Identity {
-        run: "run-1".into(),
-        file: "test.yaml".into(),
-        seed: 7,
-        squall: "0.0.0".into(),
-        host: "here".into(),
-        lease: units::Duration::seconds(5),
-    };
     let shown = Arc::new(Mutex::new(Vec::new()));
     let screen = Arc::clone(&shown);
     let environment = Environment {
-        identity,
+        identity: identity(),
         instruments: Box::new(Shelf(Arc::clone(world))),
         links: Arc::new(Place(Arc::clone(world))),
         journal: Box::new(Disk(Arc::clone(world))),
@@ -419,4 +422,57 @@ async fn secrets_are_neither_written_nor_shown() {
     let written = String::from_utf8(world.written.lock().unwrap().clone()).unwrap();
     assert!(written.contains("the key is [hidden]") && !written.contains("hunter2"));
     assert!(!format!("{journal:?}").contains("hunter2"));
+}
+
+/// In real time, with a thread of the runtime blocked: the loop and the guard are not held up by it.
+#[test]
+fn a_probe_that_blocks_its_thread_does_not_hold_up_the_guard() {
+    struct Blocking(Arc<World>);
+    impl Observe for Blocking {
+        fn observe(&self) -> Pending<'_, Result<Reading, ProbeError>> {
+            Box::pin(async {
+                if self.0.live.load(Ordering::SeqCst) {
+                    std::thread::sleep(Duration::from_secs(4));
+                }
+                Ok(BTreeMap::from([("status".to_owned(), Value::Number(200.0))]))
+            })
+        }
+    }
+    struct Blocked(Shelf);
+    impl Instruments for Blocked {
+        fn probe(&self, _: &ProbeCall) -> Result<Box<dyn Observe>, String> {
+            Ok(Box::new(Blocking(Arc::clone(&self.0.0))))
+        }
+        fn metric(&self, metric: &Metric) -> Result<Box<dyn Observe>, String> {
+            self.0.metric(metric)
+        }
+        fn load(&self, load: &Load) -> Result<Box<dyn LoadSource>, String> {
+            self.0.load(load)
+        }
+    }
+
+    let world = world();
+    world.queue_rises.store(true, Ordering::SeqCst);
+    let mut experiment = ordinary();
+    (experiment.baseline, experiment.loads, experiment.steady_state) = Default::default();
+    experiment.hypothesis_holds.truncate(1);
+    let (_switch, aborts) = abort_switch();
+    let shown = Arc::new(Mutex::new(Vec::new()));
+    let screen = Arc::clone(&shown);
+    let environment = Environment {
+        identity: identity(),
+        instruments: Box::new(Blocked(Shelf(Arc::clone(&world)))),
+        links: Arc::new(Place(Arc::clone(&world))),
+        journal: Box::new(Disk(Arc::clone(&world))),
+        watch: Box::new(move |entry: &Entry| screen.lock().unwrap().push(entry.event.clone())),
+        aborts,
+    };
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let outcome = runtime.block_on(drive(Arc::new(experiment), environment));
+    assert_eq!(outcome.verdict, Verdict::Aborted, "{:?}", outcome.reasons);
+    let shown = shown.lock().unwrap();
+    let position = |wanted: fn(&Event) -> bool| shown.iter().position(wanted);
+    let restored = position(|event| matches!(event, Event::Restored { .. })).unwrap();
+    let replied = position(|event| matches!(event, Event::Probe { .. }));
+    assert!(replied.is_none_or(|replied| restored < replied), "the guard waited for the probe");
 }

@@ -131,8 +131,7 @@ impl Run {
         let end = self.judged_periods().iter().filter_map(|period| period.to).fold(0.0, f64::max);
         let timeout = self.experiment.loads.iter().map(|load| load.timeout.as_seconds()).fold(0.0, f64::max);
         let until = end + timeout + SETTLED_LATER;
-        // A slice can end a little after the period does, and is not part of it.
-        let complete = self.record.settled_until() >= end - 1.0 && !self.hypothesis.outstanding();
+        let complete = self.record.settled_until() >= end && !self.hypothesis.outstanding();
         if self.findings.aborted.is_none() && !complete && self.now < until {
             self.wake_by(until);
             return false;
