@@ -124,11 +124,14 @@ fn too_little_is_not_compared() {
     let mut dice = Rng::with_seed(5);
     let (before, during) = (traffic(&mut dice, 20, 50.0, 0.0), traffic(&mut dice, 3, 500.0, 0.0));
     let changes = compare_traffic(&before, &during, 7);
-    assert!(changes.iter().all(|change| !change.seen && change.interval.is_none() && change.method == TOO_FEW));
+    assert!(
+        changes.iter().all(|change| !change.seen && change.interval.is_none() && change.method == TOO_FEW)
+    );
     let samples = compare_samples("queue", &[1.0; 20], &[2.0; 3]);
     assert!(!samples.seen && samples.difference == Some(1.0));
     // Of 800 requests none is reliably beyond the 99.9th percentile.
     let during = traffic(&mut dice, 20, 500.0, 0.0);
-    let p999 = compare_traffic(&before, &during, 7).into_iter().find(|change| change.metric == "latency_p999");
+    let p999 =
+        compare_traffic(&before, &during, 7).into_iter().find(|change| change.metric == "latency_p999");
     assert_eq!(p999.unwrap().method, TOO_FEW);
 }
