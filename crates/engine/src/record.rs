@@ -11,6 +11,9 @@ pub(crate) const MOST_BLOCKS: usize = 240;
 /// How much traffic the look at the present covers, in seconds; see [`Record::present`].
 pub(crate) const PRESENT: f64 = 2.0;
 
+/// With less traffic than this, in seconds, nothing is said about the present.
+const LEAST_PRESENT: f64 = 1.0;
+
 /// All metrics of one second.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Sample {
@@ -175,14 +178,22 @@ impl Record {
         ends.fold(f64::INFINITY, f64::min)
     }
 
-    /// What users met lately: the traffic of the last [`PRESENT`] seconds whose requests have all ended, with the
-    /// second at which it begins. `None` until there is as much since `from`, or where there is no load.
+    /// What users met lately, none of it before `from`: the traffic of the last [`PRESENT`] seconds whose requests
+    /// have all ended, and since when it was so. `None` while that is less than [`LEAST_PRESENT`] seconds, or where
+    /// there is no load.
     pub(crate) fn present(&self, from: f64) -> Option<(f64, Vec<Slice>)> {
-        let spans: Option<Vec<Slice>> = self.recent.iter().map(Slice::union).collect();
+        let later = |recent: &VecDeque<Slice>| -> Option<Slice> {
+            let later = Slice::union(recent.iter().filter(|slice| slice.start >= from))?;
+            (later.end - later.start >= LEAST_PRESENT).then_some(later)
+        };
+        let spans: Option<Vec<Slice>> = self.recent.iter().map(later).collect();
         let spans = spans.filter(|spans| !spans.is_empty())?;
-        let begins = spans.iter().map(|span| span.start).fold(f64::INFINITY, f64::min);
-        let long = spans.iter().all(|span| span.end - span.start > PRESENT * 0.75);
-        (begins >= from && long).then_some((begins, spans))
+        let begins = spans.iter().map(|span| span.start).fold(from, f64::max);
+        // Nothing is known of the rest of the slice that `from` lies in; what follows at once speaks for it.
+        let slice =
+            self.recent.iter().filter_map(|recent| recent.front()).map(|slice| slice.end - slice.start);
+        let since = if begins - from <= slice.fold(0.0, f64::max) { from } else { begins };
+        Some((since, spans))
     }
 }
 
@@ -214,7 +225,10 @@ mod tests {
         let (begins, spans) = record.present(4.0).unwrap();
         assert!((begins - 4.0).abs() < 1e-9);
         assert_eq!(spans[0].ended, 8 * 50);
-        assert!(record.present(4.1).is_none(), "traffic from before was taken for the present");
+        let (since, spans) = record.present(4.6).unwrap();
+        assert!((since - 4.6).abs() < 1e-9, "the first whole slice speaks for the part before it");
+        assert_eq!(spans[0].ended, 5 * 50, "traffic from before was taken for the present");
+        assert!(record.present(5.1).is_none(), "three quarters of a second say too little");
     }
 
     #[test]
