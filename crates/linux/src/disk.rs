@@ -1,9 +1,9 @@
 //! Where undo logs are kept on a real host: a folder with one file an injection, and a copy in another process.
 //!
-//! A file is `INJECTION.undo`, readable by its owner alone, written at its end only and synced with each line. The
-//! process that made it holds its lock (`flock`), which the kernel frees when the process ends, however it ends; so
-//! whoever gets the lock may take over. A [`Mirror`] gets each line too, once it is on disk: the warden keeps them in
-//! memory as a [`MirroredFolder`], so that a log which is cut, overwritten or deleted meanwhile costs nothing.
+//! A file is `INJECTION.undo`, readable by its owner alone, written at its end only. The process that made it holds its
+//! lock (`flock`), which the kernel frees when the process ends, however it ends; so whoever gets the lock may take
+//! over. A [`Mirror`] gets each line too, once it is in the file: the warden keeps them in memory as a
+//! [`MirroredFolder`], so that a log which is cut, overwritten or deleted meanwhile costs nothing.
 //!
 //! Sources: open(2), fsync(2) (on new names: the folder is synced too), flock(2).
 
@@ -24,7 +24,7 @@ const LONGEST_NAME: usize = 200;
 
 /// Who gets a copy of what is written.
 pub trait Mirror: Send {
-    /// A line is on disk.
+    /// A line is in the file.
     fn appended(&mut self, name: &str, line: &[u8]);
     /// A file is gone: nothing is owed any longer.
     fn removed(&mut self, name: &str);
@@ -36,7 +36,7 @@ pub struct MirrorWriter<W>(W);
 
 impl<W: Write + Send> MirrorWriter<W> {
     /// Writes to this stream. Its other end is read with [`MirroredFolder::hear`]. Errors are passed over: the line is
-    /// on disk already, and whoever started the other end sees its death by other means.
+    /// in the file already, and whoever started the other end sees its death by other means.
     pub fn new(stream: W) -> Self {
         Self(stream)
     }
@@ -64,6 +64,8 @@ struct Held {
     length: u64,
     /// Whether bytes stand after the last whole line that could not be taken away.
     torn: bool,
+    /// Whether its name outlasts a power cut.
+    named: bool,
 }
 
 /// The folder of undo logs.
@@ -118,16 +120,30 @@ impl Folder {
         }
         match fstat(&file) {
             Ok(status) if status.st_nlink > 0 => {
-                self.held.insert(name.to_owned(), Held { file, length, torn });
+                self.held.insert(name.to_owned(), Held { file, length, torn, named: false });
                 Ok(())
             }
             _ => Err(held()),
         }
     }
 
-    /// Makes a name, or its absence, outlast a power cut.
-    fn sync_names(&self) -> io::Result<()> {
-        File::open(&self.path)?.sync_all()
+    /// Adds whole lines; with `sync`, they and the file's name are on the disk after. The file is synced before the
+    /// folder: file systems with a journal have then written both, and the second costs next to nothing.
+    fn write(&mut self, name: &str, bytes: &[u8], sync: bool) -> Result<(), LogError> {
+        let path = self.file(name)?;
+        let refused = |error: io::Error| failed("write", &path, &error);
+        let not_ours =
+            || refused(io::Error::other("its lock is not held here: create it or take it over first"));
+        let held = self.held.get_mut(name).ok_or_else(not_ours)?;
+        held.append(bytes, sync).map_err(refused)?;
+        if sync && !held.named {
+            File::open(&self.path).and_then(|folder| folder.sync_all()).map_err(refused)?;
+            held.named = true;
+        }
+        if let Some(mirror) = &mut self.mirror {
+            mirror.appended(name, bytes);
+        }
+        Ok(())
     }
 
     fn create_file(&mut self, name: &str) -> Result<(), LogError> {
@@ -139,7 +155,7 @@ impl Folder {
             .map_err(|errno| refused(errno.into()))?;
         // A umask takes bits away and never adds any; this gives back what one may have taken.
         fchmod(&file, Mode::RUSR | Mode::WUSR).map_err(|errno| refused(errno.into()))?;
-        let made = self.hold(name, file, 0, false).and_then(|()| self.sync_names().map_err(refused));
+        let made = self.hold(name, file, 0, false);
         if matches!(made, Err(LogError::Disk { .. })) {
             self.held.remove(name);
             let _ = std::fs::remove_file(&path); // It owes nothing yet; should it stay, recovery finds it empty.
@@ -154,16 +170,11 @@ impl Disk for Folder {
     }
 
     fn append(&mut self, name: &str, bytes: &[u8]) -> Result<(), LogError> {
-        let path = self.file(name)?;
-        let refused = |error: io::Error| failed("write", &path, &error);
-        let not_ours =
-            || refused(io::Error::other("its lock is not held here: create it or take it over first"));
-        let held = self.held.get_mut(name).ok_or_else(not_ours)?;
-        held.append(bytes).map_err(refused)?;
-        if let Some(mirror) = &mut self.mirror {
-            mirror.appended(name, bytes);
-        }
-        Ok(())
+        self.write(name, bytes, true)
+    }
+
+    fn note(&mut self, name: &str, bytes: &[u8]) -> Result<(), LogError> {
+        self.write(name, bytes, false)
     }
 
     fn read(&mut self, name: &str) -> Result<Vec<u8>, LogError> {
@@ -183,7 +194,7 @@ impl Disk for Folder {
         if let Some(mirror) = &mut self.mirror {
             mirror.removed(name);
         }
-        self.sync_names().map_err(|error| failed("remove", &path, &error))
+        Ok(())
     }
 
     fn list(&mut self) -> Result<Vec<String>, LogError> {
@@ -231,11 +242,12 @@ impl Disk for Folder {
 }
 
 impl Held {
-    /// Adds whole lines and syncs them. What a failed write leaves is taken away again, or else closed off with a
-    /// newline before the next line: glued to it, that one would be lost.
-    fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
+    /// Adds whole lines, and syncs them where wanted. What a failed write leaves is taken away again, or else closed
+    /// off with a newline before the next line: glued to it, that one would be lost.
+    fn append(&mut self, bytes: &[u8], sync: bool) -> io::Result<()> {
         let lines = if self.torn { [b"\n", bytes].concat() } else { bytes.to_vec() };
-        let written = self.file.write_all(&lines).and_then(|()| self.file.sync_data());
+        let file = &mut self.file;
+        let written = file.write_all(&lines).and_then(|()| if sync { file.sync_data() } else { Ok(()) });
         match &written {
             Ok(()) => {
                 self.length += lines.len() as u64;
@@ -293,6 +305,13 @@ impl Disk for MirroredFolder {
             lines.extend_from_slice(bytes);
         }
         self.folder.append(name, bytes)
+    }
+
+    fn note(&mut self, name: &str, bytes: &[u8]) -> Result<(), LogError> {
+        if let Some(lines) = self.heard.get_mut(name) {
+            lines.extend_from_slice(bytes);
+        }
+        self.folder.note(name, bytes)
     }
 
     /// What was heard, then what stands in the file alone. Damaged lines of the file are left out where the file was
