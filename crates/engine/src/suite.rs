@@ -308,6 +308,9 @@ impl Disk for MemoryDisk {
         self.files.entry(name.to_owned()).or_default().extend_from_slice(bytes);
         Ok(())
     }
+    fn note(&mut self, name: &str, bytes: &[u8]) -> Result<(), LogError> {
+        self.append(name, bytes)
+    }
     fn read(&mut self, name: &str) -> Result<Vec<u8>, LogError> {
         Ok(self.files.get(name).cloned().unwrap_or_default())
     }

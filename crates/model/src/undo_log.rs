@@ -1,9 +1,13 @@
-//! The write-ahead undo log: one file an injection, every line synced to disk before the change that it undoes.
+//! The write-ahead undo log: one file an injection, every undo synced to disk before the change that it undoes.
 //!
 //! A line is `CRC JSON\n`: the CRC-32 (IEEE 802.3) of the JSON text as eight hexadecimal digits, a space, the record,
 //! a newline. A line whose CRC does not match is a record that never was; lines after it still count. The first
 //! record says which version of the format follows. The file is removed when everything in it is put back and seen
 //! to be, so a file that exists is a promise that is still owed.
+//!
+//! Only the line that tells how to undo a step is waited for. The rest tells what was done, outlasts the death of its
+//! writer, and may be lost in a power cut: recovery then looks again at what was put back already, which is harmless,
+//! since a revert may run any number of times and knows the boot that its record belongs to.
 
 use crate::step::{Claim, ProcessRef, Step};
 use crate::undo::{Reverted, Undo};
@@ -36,13 +40,18 @@ pub enum LogError {
 
 /// Where logs are kept. The real one is a folder; the simulator's is a model that loses what was not synced.
 pub trait Disk {
-    /// Makes a new, empty file, holds its lock, and syncs its name. An error where the name exists.
+    /// Makes a new, empty file and holds its lock. An error where the name exists.
     fn create(&mut self, name: &str) -> Result<(), LogError>;
-    /// Adds bytes at the end and returns once they are on the disk. On an error nothing, some or all may be there.
+    /// Adds bytes at the end and returns once they, all before them and the file's name are on the disk. On an error
+    /// nothing, some or all may be there.
     fn append(&mut self, name: &str, bytes: &[u8]) -> Result<(), LogError>;
+    /// Adds bytes at the end for whoever reads the file from now on, also after our death; a power cut may take them
+    /// back. On an error nothing, some or all may be there.
+    fn note(&mut self, name: &str, bytes: &[u8]) -> Result<(), LogError>;
     /// All bytes of a file.
     fn read(&mut self, name: &str) -> Result<Vec<u8>, LogError>;
-    /// Takes a file out of the folder, its lock with it; no error where it is gone already.
+    /// Takes a file out of the folder, its lock with it; no error where it is gone already. A power cut may bring it
+    /// back.
     fn remove(&mut self, name: &str) -> Result<(), LogError>;
     /// Names of all files, sorted.
     fn list(&mut self) -> Result<Vec<String>, LogError>;
@@ -131,7 +140,7 @@ impl UndoLog {
     pub fn open(disk: &mut impl Disk, opened: Opened) -> Result<Self, LogError> {
         let log = Self { name: opened.injection.clone() };
         disk.create(&log.name)?;
-        match log.write(disk, &Record::Opened(opened)) {
+        match log.note(disk, &Record::Opened(opened)) {
             Ok(()) => Ok(log),
             Err(error) => {
                 // An injection that never began owes nothing; should the removal fail too, recovery finds it empty.
@@ -154,13 +163,14 @@ impl UndoLog {
         step: &'s Step,
         undo: &'s Undo,
     ) -> Result<Logged<'s>, LogError> {
-        self.write(disk, &Record::Intend { index, step: step.clone(), undo: undo.clone() })?;
+        let line = self.line(&Record::Intend { index, step: step.clone(), undo: undo.clone() })?;
+        disk.append(&self.name, &line)?;
         Ok(Logged { step, undo })
     }
 
     /// Notes that a step was applied.
     pub fn applied(&mut self, disk: &mut impl Disk, index: usize) -> Result<(), LogError> {
-        self.write(disk, &Record::Applied { index })
+        self.note(disk, &Record::Applied { index })
     }
 
     /// Notes that a step was put back.
@@ -170,7 +180,7 @@ impl UndoLog {
         index: usize,
         outcome: &Reverted,
     ) -> Result<(), LogError> {
-        self.write(disk, &Record::Reverted { index, outcome: outcome.clone() })
+        self.note(disk, &Record::Reverted { index, outcome: outcome.clone() })
     }
 
     /// Everything is put back: the promise is kept and the file goes.
@@ -178,13 +188,12 @@ impl UndoLog {
         disk.remove(&self.name)
     }
 
-    fn write(&self, disk: &mut impl Disk, record: &Record) -> Result<(), LogError> {
-        let line = encode(record).map_err(|cause| LogError::Disk {
-            deed: "write",
-            name: self.name.clone(),
-            cause,
-        })?;
-        disk.append(&self.name, &line)
+    fn note(&self, disk: &mut impl Disk, record: &Record) -> Result<(), LogError> {
+        disk.note(&self.name, &self.line(record)?)
+    }
+
+    fn line(&self, record: &Record) -> Result<Vec<u8>, LogError> {
+        encode(record).map_err(|cause| LogError::Disk { deed: "write", name: self.name.clone(), cause })
     }
 }
 

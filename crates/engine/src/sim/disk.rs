@@ -31,29 +31,18 @@ impl Disk for ModelDisk {
     }
 
     fn append(&mut self, name: &str, bytes: &[u8]) -> Result<(), LogError> {
+        self.write(name, bytes)?;
         let mut world = self.0.enter().ok_or_else(|| dead("write", name))?;
-        let mutant = world.weather.mutant;
-        let is_full = world.weather.full;
-        let written = if is_full { world.dice.usize(0..=bytes.len()) } else { bytes.len() };
-        // If the process dies within the call, any part may have been written, and nothing was synced.
-        let torn = world.dice.usize(0..=bytes.len());
-        let survives = world.survives(self.0.pid, "append");
-        let Some(log) = world.logs.get_mut(name) else {
-            return Err(error("write", name, "it was removed"));
-        };
-        if !survives {
-            log.bytes.extend_from_slice(&bytes[..torn]);
-            return Err(dead("write", name));
-        }
-        log.bytes.extend_from_slice(&bytes[..written]);
-        if is_full {
-            world.lost_notes += 1;
-            return Err(error("write", name, "no space left on device"));
-        }
-        if mutant != Some(Mutant::NoSync) {
+        if world.weather.mutant != Some(Mutant::NoSync)
+            && let Some(log) = world.logs.get_mut(name)
+        {
             log.synced = log.bytes.len();
         }
         Ok(())
+    }
+
+    fn note(&mut self, name: &str, bytes: &[u8]) -> Result<(), LogError> {
+        self.write(name, bytes)
     }
 
     fn read(&mut self, name: &str) -> Result<Vec<u8>, LogError> {
@@ -91,6 +80,32 @@ impl Disk for ModelDisk {
             return Err(LogError::Held { name: name.to_owned() });
         }
         log.holder = Some(pid);
+        Ok(())
+    }
+}
+
+impl ModelDisk {
+    /// Adds bytes that nobody waits for.
+    fn write(&mut self, name: &str, bytes: &[u8]) -> Result<(), LogError> {
+        let mut world = self.0.enter().ok_or_else(|| dead("write", name))?;
+        let is_full = world.weather.full;
+        let written = if is_full { world.dice.usize(0..=bytes.len()) } else { bytes.len() };
+        // If the process dies within the call, any part may have been written.
+        let torn = world.dice.usize(0..=bytes.len());
+        let removed = || error("write", name, "it was removed");
+        let log = world.logs.get_mut(name).ok_or_else(removed)?;
+        let length = log.bytes.len();
+        log.bytes.extend_from_slice(&bytes[..torn]);
+        if !world.survives(self.0.pid, "append") {
+            return Err(dead("write", name));
+        }
+        let log = world.logs.get_mut(name).ok_or_else(removed)?;
+        log.bytes.truncate(length);
+        log.bytes.extend_from_slice(&bytes[..written]);
+        if is_full {
+            world.lost_notes += 1;
+            return Err(error("write", name, "no space left on device"));
+        }
         Ok(())
     }
 }

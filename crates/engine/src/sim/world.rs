@@ -332,7 +332,8 @@ impl World {
     }
 
     /// The power fails and comes back: nothing of the kernel's survives, and of the disk only what was synced, and
-    /// perhaps some of the rest. A removed file may come back, since nobody waits for a removal to be synced.
+    /// perhaps some of the rest. A removed file may come back, since nobody waits for a removal to be synced; a file of
+    /// which nothing was synced may be gone.
     pub(super) fn power_cut(&mut self) {
         self.note("power cut");
         self.boot += 1;
@@ -342,6 +343,7 @@ impl World {
         self.twin = self.host.clone();
         self.made_by.clear();
         let dice = &mut self.dice;
+        self.logs.retain(|_, log| log.synced > 0 || dice.bool());
         for log in self.logs.values_mut() {
             log.holder = None;
             let kept = dice.usize(log.synced..=log.bytes.len());
