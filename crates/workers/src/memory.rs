@@ -4,7 +4,7 @@
 //! takes the rest; it goes on when there is room again. What is held is given back by ending.
 
 use crate::Going;
-use squall_linux::sys::cgroup::{self, Controller};
+use squall_linux::sys::cgroup::{self, Controller, Group};
 use squall_linux::sys::memory;
 use squall_model::undo::Evidence;
 use squall_model::units::Size;
@@ -74,11 +74,13 @@ impl Going for Held {
 
 fn grow(growth: Growth, progress: &Mutex<Progress>) {
     let started = Instant::now();
+    let group = own_group();
     let mut pieces: Vec<Vec<u8>> = Vec::new();
     let mut held = 0;
     loop {
         let wanted = wanted(growth, started.elapsed()).saturating_sub(held).min(LARGEST_PIECE);
-        let outcome = if wanted == 0 { Ok(()) } else { has_room(wanted, growth.leave_free.0) };
+        let outcome =
+            if wanted == 0 { Ok(()) } else { has_room(wanted, growth.leave_free.0, group.as_ref()) };
         if wanted > 0 && outcome.is_ok() {
             pieces.push(taken(wanted as usize));
             held += wanted;
@@ -101,7 +103,7 @@ fn wanted(growth: Growth, elapsed: Duration) -> u64 {
 }
 
 /// Whether the reserve remains after so much more is taken; says where not.
-fn has_room(more: u64, leave_free: u64) -> Result<(), String> {
+fn has_room(more: u64, leave_free: u64, group: Option<&Group>) -> Result<(), String> {
     let needed = more.saturating_add(leave_free);
     let host =
         memory::read().map_err(|error| format!("the host's memory cannot be read: {error}"))?.available;
@@ -112,9 +114,7 @@ fn has_room(more: u64, leave_free: u64) -> Result<(), String> {
             Size(leave_free)
         ));
     }
-    let trees = cgroup::trees().map_err(|error| format!("control groups cannot be read: {error}"))?;
-    let group = cgroup::of_process(std::process::id(), Controller::Memory, &trees).ok().flatten();
-    match group.as_ref().and_then(cgroup::memory_use) {
+    match group.and_then(cgroup::memory_use) {
         Some(limit) if limit.free() < needed => Err(format!(
             "{} is free in the control group, and {} is left to others",
             Size(limit.free()),
@@ -122,6 +122,11 @@ fn has_room(more: u64, leave_free: u64) -> Result<(), String> {
         )),
         _ => Ok(()),
     }
+}
+
+/// The control group that our memory is charged to; a worker does not change it once it has begun.
+fn own_group() -> Option<Group> {
+    cgroup::of_process(std::process::id(), Controller::Memory, &cgroup::trees().ok()?).ok().flatten()
 }
 
 /// Memory of which every page is written, and no page is like another: equal ones may be merged by the kernel.
@@ -161,9 +166,9 @@ mod tests {
 
     #[test]
     fn the_reserve_is_left_alone() {
-        assert_eq!(has_room(1, 0), Ok(()));
+        assert_eq!(has_room(1, 0, own_group().as_ref()), Ok(()));
         let total = memory::read().unwrap().total;
-        let why = has_room(1, total).unwrap_err();
+        let why = has_room(1, total, None).unwrap_err();
         assert!(why.contains("left to others"), "{why}");
     }
 }
