@@ -43,6 +43,8 @@ pub(crate) fn shortcomings(results: &[CheckResult]) -> Vec<String> {
         };
         let often = match result.asked {
             0 => "never answered while the fault was active".to_owned(),
+            // Judged once, over the whole time.
+            1 => "did not hold".to_owned(),
             asked => format!("held {} of {asked} times", result.held),
         };
         let worst = if result.worst.is_empty() { String::new() } else { format!("; {}", result.worst) };
