@@ -12,7 +12,7 @@
 //! hands.observe() -> BTreeMap<id, Vec<Evidence>>
 //! hands.undo(&ids) -> Vec<Restored>                       all where none is named; again for what is still owed
 //! hands.recover() -> Result<Vec<Restored>, CallError>     what dead owners left
-//! hands.leftovers() -> Result<Vec<Leftover>, CallError>   marks that no living owner stands for
+//! hands.leftovers() -> Result<Vec<Leftover>, CallError>   marks, and logs that owe, without a living owner
 //! hands.live() / hands.owes()                             active injections / anything not put back yet
 //! ```
 //!
@@ -37,7 +37,7 @@ use squall_model::protocol::{CallError, CallErrorKind, Restored};
 use squall_model::step::{Claim, ProcessRef, Step};
 use squall_model::target::{ProcessSelector, Target};
 use squall_model::undo::{Evidence, Reverted, Undo};
-use squall_model::undo_log::{self, Disk, LogError, Opened, UndoLog};
+use squall_model::undo_log::{self, Contents, Disk, LogError, Opened, UndoLog};
 use squall_model::units::Duration;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -361,37 +361,35 @@ impl<M: Machine, D: Disk> Hands<M, D> {
         }
     }
 
-    /// Looks for Squall's marks on the host, without those of injections whose owner lives.
+    /// Looks for what is left: Squall's marks on the host, without those of injections whose owner lives, and undo
+    /// logs of dead owners that still owe something, since not every change can carry a mark.
     ///
     /// # Errors
     /// The host could not be looked at, or the folder of logs could not be read.
     pub fn leftovers(&mut self) -> Result<Vec<Leftover>, CallError> {
-        let found = self.machine.leftovers()?;
+        let mut found = self.machine.leftovers()?;
         let mut alive: BTreeSet<String> = self.live().into_iter().collect();
-        for opened in self.others()? {
-            if self.is_alive(&opened.owner) {
-                alive.insert(opened.injection);
+        for (name, contents) in self.others()? {
+            if contents.opened.as_ref().is_some_and(|opened| self.is_alive(&opened.owner)) {
+                alive.insert(name);
+            } else if !contents.owed.is_empty() {
+                found.push(owed_by_the_dead(name, &contents));
             }
         }
         let stands = |leftover: &Leftover| leftover.injection.as_ref().is_some_and(|id| alive.contains(id));
         Ok(found.into_iter().filter(|leftover| !stands(leftover)).collect())
     }
 
-    /// What the logs of other owners, dead or alive, say about themselves.
-    fn others(&mut self) -> Result<Vec<Opened>, CallError> {
+    /// What the logs of other owners, dead or alive, say, by name.
+    fn others(&mut self) -> Result<Vec<(String, Contents)>, CallError> {
         let names = self.disk.list().map_err(|error| failed(error.to_string()))?;
-        let mut others = Vec::new();
-        for name in names {
-            let is_ours = self.promises.iter().any(|promise| promise.injection == name)
-                || self.unclosed.contains(&name);
-            if is_ours {
-                continue;
-            }
-            // A log may be closed between the listing and the reading.
-            let contents = self.disk.read(&name).map(|bytes| undo_log::read(&bytes)).unwrap_or_default();
-            others.extend(contents.opened);
-        }
-        Ok(others)
+        let is_ours = |name: &String| {
+            self.promises.iter().any(|promise| promise.injection == *name) || self.unclosed.contains(name)
+        };
+        let others: Vec<String> = names.into_iter().filter(|name| !is_ours(name)).collect();
+        // A log may be closed between the listing and the reading.
+        let read = |name: String| Some((undo_log::read(&self.disk.read(&name).ok()?), name));
+        Ok(others.into_iter().filter_map(read).map(|(contents, name)| (name, contents)).collect())
     }
 
     /// Why these claims cannot be had now: another injection on this host holds one of them.
@@ -414,7 +412,8 @@ impl<M: Machine, D: Disk> Hands<M, D> {
             Ok(others) => others,
             Err(error) => return Some(format!("could not learn what other injections hold: {error}")),
         };
-        let others = others.into_iter().filter(|opened| opened.injection != injection);
+        let others = others.into_iter().filter_map(|(_, contents)| contents.opened);
+        let others = others.filter(|opened| opened.injection != injection);
         let (claim, holder) = others.into_iter().find_map(|opened| {
             let claim = claims.iter().find(|claim| opened.claims.contains(claim))?.clone();
             Some((claim, opened))
@@ -441,6 +440,16 @@ impl<M: Machine, D: Disk> Hands<M, D> {
             }
             _ => false,
         })
+    }
+}
+
+/// A log as something that is left: nobody alive stands for it.
+fn owed_by_the_dead(name: String, contents: &Contents) -> Leftover {
+    let undos = contents.owed.iter().map(|(_, undo)| undo.to_string()).collect::<Vec<_>>().join("; ");
+    Leftover {
+        what: format!("undo log {name}, whose owner is gone and which is still to: {undos}"),
+        injection: Some(name),
+        remedy: "squall recover".to_owned(),
     }
 }
 

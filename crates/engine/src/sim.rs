@@ -5,10 +5,14 @@
 //! disks, failing kernels and power cuts act at once, thousands of seeds a second. [`mutants`] breaks Squall on
 //! purpose and sees that the simulator notices.
 //!
+//! [`brain`] lets the real run drive the real agent through lost messages and killed processes, and checks that its
+//! verdict is true.
+//!
 //! A failing seed is printed with everything that happened in it. `SQUALL_SIM_SEED=N cargo test -p squall-engine sim`
 //! replays it; `SQUALL_SIM_SEEDS=N` sets how many seeds are tried.
 
 mod actor;
+mod brain;
 mod disk;
 mod faults;
 mod laws;

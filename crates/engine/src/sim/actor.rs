@@ -14,7 +14,7 @@ use squall_model::units::Duration;
 /// The lease of every agent.
 pub(super) const LEASE: Duration = Duration::seconds(5);
 
-type ModelHands = Hands<ModelMachine, ModelDisk>;
+pub(super) type ModelHands = Hands<ModelMachine, ModelDisk>;
 
 /// New hands in a process of their own.
 pub(super) fn hands(world: &Shared, name: &str) -> (u32, ModelHands) {

@@ -25,6 +25,7 @@ pub(super) static FAULTS: Faults = &[
     &of::<Governor>(),
     &of::<Load>(),
     &of::<Everything>(),
+    &of::<Dud>(),
 ];
 
 /// Each fault with a target and parameters that suit it.
@@ -89,6 +90,8 @@ fault!(Governor, "sim.governor", Resource, &[], |_, _| {
     vec![value(SELECTOR, "wild", true), value(BANKED, "9", true)]
 });
 fault!(Load, "sim.load", Resource, &[], |_, facts| vec![load(facts)]);
+// A worker that does nothing shows no effect.
+fault!(Dud, "sim.dud", Resource, &[], |_, facts| vec![worker(facts, 0.0)]);
 fault!(Everything, "sim.everything", Network, &[Privilege::NetAdmin], |_, facts| {
     vec![
         value(SELECTOR, "wild", true),
@@ -147,9 +150,13 @@ fn value(path: &str, value: &str, restore: bool) -> Step {
 }
 
 fn load(facts: &Facts) -> Step {
+    worker(facts, 1.0)
+}
+
+fn worker(facts: &Facts, percent: f64) -> Step {
     Step::Worker(WorkerStep {
         mark: facts.injection.clone(),
-        work: Work::CpuLoad { percent: Share::WHOLE, cores: 1 },
+        work: Work::CpuLoad { percent: Share::of(percent), cores: 1 },
         cgroups: Vec::new(),
     })
 }

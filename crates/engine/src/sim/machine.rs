@@ -9,7 +9,7 @@ use squall_model::facts::{
     Feature, HostFacts, LinkFacts, NetworkFacts, Privilege, ProcessFacts, QdiscFacts, Scope, Subject,
 };
 use squall_model::machine::{Leftover, Machine, MachineError};
-use squall_model::step::{LinkRef, ProcessRef, Signal, Step};
+use squall_model::step::{LinkRef, ProcessRef, Signal, Step, Work, WorkerStep};
 use squall_model::target::{ProcessSelector, Target};
 use squall_model::undo::{Difference, Evidence, QdiscBefore, Reverted, Undo};
 use squall_model::undo_log::Logged;
@@ -156,6 +156,7 @@ impl Machine for ModelMachine {
                 }
             }
             Step::FileValue(step) => world.host.file(&step.path) == Some(&step.value),
+            Step::Worker(WorkerStep { work: Work::CpuLoad { percent, .. }, .. }) => percent.fraction() > 0.0,
             other => world.made_by.contains_key(&key_of(other)),
         };
         Ok(if stands { Evidence::seen("it stands") } else { Evidence::not_seen("it does not stand") })
