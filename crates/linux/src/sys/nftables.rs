@@ -203,7 +203,7 @@ impl Chain {
         self.add(None, filter, Transport::Any, &strike);
     }
 
-    /// Lets pass what finds the hardware addresses of IPv6 neighbours (ICMPv6 types 133 to 137, RFC 4861). That of IPv4
+    /// Lets pass what finds the hardware addresses of IPv6 neighbours (`ICMPv6` types 133 to 137, RFC 4861). That of IPv4
     /// is no IP, and only a rule for all packets of a link would see it.
     pub fn spare_neighbour_discovery(&mut self, comment: &str) {
         self.spare_messages(ICMP_V6, 133..=137, comment);
