@@ -12,14 +12,14 @@
 use crate::network;
 use crate::sys::namespace::Namespace;
 use crate::sys::netlink::Error;
-use crate::sys::nftables::{self, Chain, FIRST, Family, Hook, OwnedTables, RuleCounter, Table};
+use crate::sys::nftables::{self, Chain, FIRST, Family, Hook, ListedTable, OwnedTables, RuleCounter, Table};
 use squall_model::machine::{Leftover, MachineError};
 use squall_model::step::{
     Denial, Direction, LinkRef, NamespaceRef, PacketFilter, PacketFilterStep, PacketRule, Prefix,
 };
 use squall_model::undo::{Difference, Evidence, Reverted, Undo};
 use squall_model::units::Size;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// Families that a table of ours may be of.
@@ -284,23 +284,25 @@ fn evidence(step: &PacketFilterStep, counters: &[RuleCounter]) -> Evidence {
         .with("packets_spared", sum("", SPARED, packets) as f64)
 }
 
-/// Tables of ours in a namespace, with the name to remove each by.
+/// Tables of ours in a namespace, with the name to remove each by. Those of one name in several families are one.
 pub(crate) fn leftovers(place: &network::Place, namespace: &Namespace) -> Vec<(String, Leftover)> {
     // A kernel without nftables has none.
     let tables =
         network::inside(namespace, || nftables::tables().map_err(network::worded)).unwrap_or_default();
-    let ours = tables.into_iter().filter_map(|table| {
-        let (family, name) = (table.family, table.name);
-        let injection = PacketFilterStep::injection_of(&name)?.to_owned();
-        let leftover = Leftover {
-            what: format!("nftables table {family} {name} in {}", place.name()),
-            injection: Some(injection),
-            remedy: match table.owner {
-                Some(owner) => format!("kill {owner}  # owns the table, which goes with it"),
-                None => format!("{}nft delete table {family} {name}", place.prefix()),
-            },
+    let mut by_name: BTreeMap<String, Vec<ListedTable>> = BTreeMap::new();
+    for table in tables {
+        by_name.entry(table.name.clone()).or_default().push(table);
+    }
+    let ours = by_name.into_iter().filter_map(|(name, tables)| {
+        let injection = Some(PacketFilterStep::injection_of(&name)?.to_owned());
+        let families: Vec<String> = tables.iter().map(|table| table.family.to_string()).collect();
+        let by_hand = |family| format!("{}nft delete table {family} {name}", place.prefix());
+        let remedy = match tables.iter().find_map(|table| table.owner) {
+            Some(owner) => format!("kill {owner}  # owns the table, which goes with it"),
+            None => families.iter().map(by_hand).collect::<Vec<_>>().join(" && "),
         };
-        Some((name, leftover))
+        let what = format!("nftables table {name} ({}) in {}", families.join(", "), place.name());
+        Some((name, Leftover { what, injection, remedy }))
     });
     ours.collect()
 }

@@ -1,0 +1,132 @@
+//! The tests' own measuring tools: packets sent, counted and timed by sockets of both ends.
+
+use crate::lab::{Lab, Net};
+use std::io::ErrorKind;
+use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::time::{Duration, Instant};
+
+/// How long is waited for a packet that should not come.
+const PATIENCE: Duration = Duration::from_millis(120);
+
+/// The address of an end of the lab's cable.
+pub(crate) fn address(v6: bool, last: u8, port: u16) -> SocketAddr {
+    let ip: IpAddr =
+        if v6 { format!("fd09::{last}").parse().unwrap() } else { IpAddr::from([10, 9, 0, last]) };
+    SocketAddr::new(ip, port)
+}
+
+/// Sends until something arrives: a new cable needs a moment, and so does IPv6.
+pub(crate) fn wait_until_reachable(here: &Net, there: &Net, to: SocketAddr) {
+    let receiver = there.inside(|| UdpSocket::bind(to).unwrap());
+    receiver.set_read_timeout(Some(Duration::from_millis(25))).unwrap();
+    let from =
+        SocketAddr::new(if to.is_ipv6() { "::".parse().unwrap() } else { "0.0.0.0".parse().unwrap() }, 0);
+    let sender = here.inside(|| UdpSocket::bind(from).unwrap());
+    let arrives = |_| {
+        let _ = sender.send_to(&[0], to);
+        receiver.recv(&mut [0; 8]).is_ok()
+    };
+    assert!((0..200).any(arrives), "{to} cannot be reached");
+}
+
+/// Two sockets, of which the first sends to the second.
+pub(crate) struct Flow {
+    pub(crate) sender: UdpSocket,
+    pub(crate) receiver: UdpSocket,
+}
+
+impl Flow {
+    /// From the lab's one end to the other's port; `outgoing` from here to there.
+    pub(crate) fn new(lab: &Lab, outgoing: bool, v6: bool, port: u16) -> Self {
+        let (source, target, from, to) =
+            if outgoing { (&lab.here, &lab.there, 1, 2) } else { (&lab.there, &lab.here, 2, 1) };
+        let receiver = target.inside(|| UdpSocket::bind(address(v6, to, port)).unwrap());
+        let sender = source.inside(|| UdpSocket::bind(address(v6, from, 0)).unwrap());
+        sender.connect(receiver.local_addr().unwrap()).unwrap();
+        receiver.set_read_timeout(Some(PATIENCE)).unwrap();
+        Self { sender, receiver }
+    }
+
+    /// Whether a packet arrives. One that does not is sent again, so that chance is no cause.
+    pub(crate) fn passes(&self) -> bool {
+        (0..2).any(|_| {
+            let _ = self.sender.send(b"?");
+            self.receiver.recv(&mut [0; 8]).is_ok()
+        })
+    }
+
+    /// How many of so many packets arrive. All must be sent without an error.
+    pub(crate) fn arrived(&self, count: usize) -> usize {
+        const AT_ONCE: usize = 100; // Fewer than the receiver's buffer holds.
+        let mut arrived = 0;
+        for done in (0..count).step_by(AT_ONCE) {
+            let batch = AT_ONCE.min(count - done);
+            (0..batch).for_each(|_| assert_eq!(self.sender.send(&[0; 100]).unwrap(), 100));
+            // A word that the batch is over would be lost itself; on a cable of this machine all is there at once.
+            self.receiver.set_read_timeout(Some(Duration::from_millis(20))).unwrap();
+            arrived += (0..batch).map_while(|_| self.receiver.recv(&mut [0; 200]).ok()).count();
+        }
+        // Stragglers.
+        self.receiver.set_read_timeout(Some(PATIENCE)).unwrap();
+        arrived + std::iter::from_fn(|| self.receiver.recv(&mut [0; 200]).ok()).count()
+    }
+}
+
+/// What became of an attempt to connect.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Attempt {
+    Connected,
+    Refused,
+    NoAnswer,
+}
+
+/// Tries to connect from one end to the other's port, where somebody listens; `outgoing` from here to there.
+pub(crate) fn connect(lab: &Lab, outgoing: bool, v6: bool, port: u16) -> Attempt {
+    let (source, target, to) = if outgoing { (&lab.here, &lab.there, 2) } else { (&lab.there, &lab.here, 1) };
+    let to = address(v6, to, port);
+    let _listener = target.inside(|| TcpListener::bind(to).unwrap());
+    match source.inside(|| TcpStream::connect_timeout(&to, Duration::from_millis(300))) {
+        Ok(_) => Attempt::Connected,
+        Err(error) if error.kind() == ErrorKind::ConnectionRefused => Attempt::Refused,
+        Err(error) if error.kind() == ErrorKind::TimedOut => Attempt::NoAnswer,
+        Err(error) => panic!("{error}"),
+    }
+}
+
+/// Each packet's way: when it was sent, and how long it took; none for one that was lost.
+pub(crate) fn delays(flow: &Flow, count: usize, spacing: Duration) -> Vec<Option<Duration>> {
+    let start = Instant::now();
+    let receiver = flow.receiver.try_clone().unwrap();
+    receiver.set_read_timeout(Some(Duration::from_secs(1))).unwrap();
+    let mut delays = vec![None; count];
+    std::thread::scope(|scope| {
+        let arrivals = scope.spawn(move || {
+            let mut arrivals = Vec::new();
+            let mut buffer = [0; 16];
+            while receiver.recv(&mut buffer).is_ok_and(|length| length == 16) {
+                let number = u64::from_ne_bytes(buffer[..8].try_into().unwrap());
+                let sent = Duration::from_nanos(u64::from_ne_bytes(buffer[8..].try_into().unwrap()));
+                arrivals.push((number as usize, start.elapsed().saturating_sub(sent)));
+            }
+            arrivals
+        });
+        for number in 0..count {
+            std::thread::sleep((spacing * number as u32).saturating_sub(start.elapsed()));
+            let now = start.elapsed().as_nanos() as u64;
+            let packet = [(number as u64).to_ne_bytes(), now.to_ne_bytes()].concat();
+            flow.sender.send(&packet).unwrap();
+        }
+        for (number, delay) in arrivals.join().unwrap() {
+            delays[number] = Some(delay);
+        }
+    });
+    delays
+}
+
+/// The range in which a share of so many independent packets lies in all but one of a million runs: five standard
+/// deviations of a binomial distribution.
+pub(crate) fn binomial(count: usize, share: f64) -> std::ops::RangeInclusive<usize> {
+    let mean = count as f64 * share;
+    let five = 5.0 * (mean * (1.0 - share)).sqrt();
+    (mean - five).floor().max(0.0) as usize..=(mean + five).ceil() as usize
+}

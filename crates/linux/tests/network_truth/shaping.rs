@@ -1,0 +1,114 @@
+//! Limits on the rate.
+
+use crate::lab::{Lab, injection};
+use crate::probe::Flow;
+use squall_model::facts::Feature;
+use squall_model::step::{PacketFilter, Ports, Shape};
+use squall_model::undo::Effect;
+use squall_model::units::{Duration as Time, Size};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+const PORT: u16 = 7001;
+/// Bytes of a packet's content, and of its UDP, IPv4 and Ethernet headers.
+const CONTENT: usize = 1000;
+const HEADERS: usize = 8 + 20 + 14;
+
+fn limit(rate: &str) -> Shape {
+    // Long enough that a sender who is kept from the processor for a while does not leave the road empty.
+    let queue = Time::milliseconds(800);
+    Shape::Bandwidth { rate: rate.parse().unwrap(), burst: Size(15_000), queue }
+}
+
+fn to_port() -> PacketFilter {
+    let remote_port = Some(Ports { first: PORT, last: PORT });
+    PacketFilter { remote_port, ..PacketFilter::default() }
+}
+
+/// Sends about three times as much as the limit lets pass, for some time, and gives the rates in bits per second that
+/// arrive in each of several windows after the first burst.
+fn windows(flow: &Flow, limit: f64, count: usize, window: Duration) -> Vec<f64> {
+    let over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let interval = Duration::from_secs_f64(((CONTENT + HEADERS) * 8) as f64 / (3.0 * limit));
+            let start = Instant::now();
+            let mut sent = 0_u32;
+            while !over.load(Ordering::Relaxed) {
+                std::thread::sleep((interval * sent).saturating_sub(start.elapsed()));
+                let _ = flow.sender.send(&[0; CONTENT]);
+                sent += 1;
+            }
+        });
+        let mut arrivals = Vec::new();
+        let start = Instant::now();
+        while start.elapsed() < window * (count as u32 + 1) {
+            if flow.receiver.recv(&mut [0; 2 * CONTENT]).is_ok() {
+                arrivals.push(start.elapsed());
+            }
+        }
+        over.store(true, Ordering::Relaxed);
+        let bits = ((CONTENT + HEADERS) * 8) as f64 / window.as_secs_f64();
+        let within = |index: usize| {
+            let range = window * index as u32..window * (index as u32 + 1);
+            arrivals.iter().filter(|at| range.contains(at)).count() as f64 * bits
+        };
+        // The first window has the burst.
+        (1..=count).map(within).collect()
+    })
+}
+
+fn mean_and_error(samples: &[f64]) -> (f64, f64) {
+    let count = samples.len() as f64;
+    let mean = samples.iter().sum::<f64>() / count;
+    let variance = samples.iter().map(|sample| (sample - mean).powi(2)).sum::<f64>() / (count - 1.0);
+    (mean, (variance / count).sqrt())
+}
+
+/// The measured rate is the one asked for: within 3 %, plus what chance may add at five standard errors.
+fn check(flow: &Flow, rate: f64, case: &str) {
+    let (mean, error) = mean_and_error(&windows(flow, rate, 12, Duration::from_millis(250)));
+    println!("{case}: {:.3} ± {:.3} Mbit/s (one standard error)", mean / 1e6, error / 1e6);
+    assert!((mean - rate).abs() <= 0.03 * rate + 5.0 * error, "{case}: {mean} ± {error} instead of {rate}");
+    // However much chance may add, it must be a limit.
+    assert!((0.8 * rate..1.1 * rate).contains(&mean), "{case}: {mean} instead of {rate}");
+}
+
+#[test]
+fn a_rate_is_kept_to_for_all_packets_or_for_some() {
+    let Some(mut lab) = Lab::with(&[Feature::Tbf, Feature::PacketClassifier]) else { return };
+    for (text, rate) in [("1mbit", 1e6), ("10mbit", 1e7)] {
+        for only in [vec![], vec![to_port()]] {
+            let name = injection();
+            let case = format!("{text}, {} filters", only.len());
+            let some = !only.is_empty();
+            let step = lab.qdisc(limit(text), only);
+            let undo = lab.make(&step, &name).unwrap();
+            assert_eq!(lab.observe(&step, &undo).effect, Effect::NotSeen);
+            let flow = Flow::new(&lab, true, false, PORT);
+            check(&flow, rate, &case);
+            if some {
+                // Others have the whole road while the limit's queue is full.
+                let other = Flow::new(&lab, true, false, PORT + 1);
+                assert_eq!(other.arrived(2000), 2000, "{case}");
+            }
+            let evidence = lab.observe(&step, &undo);
+            assert_eq!(evidence.effect, Effect::Seen, "{evidence:?}");
+            assert!(evidence.measures["overlimits"] > 0.0, "{evidence:?}");
+            lab.undo(&undo);
+            assert_eq!(Flow::new(&lab, true, false, PORT + 2).arrived(2000), 2000, "{case}: after the undo");
+        }
+    }
+}
+
+#[test]
+fn a_burst_shorter_than_a_packet_still_lets_packets_pass() {
+    let Some(mut lab) = Lab::with(&[Feature::Tbf]) else { return };
+    let name = injection();
+    let shape =
+        Shape::Bandwidth { rate: "1mbit".parse().unwrap(), burst: Size(1), queue: Time::milliseconds(50) };
+    let step = lab.qdisc(shape, vec![]);
+    let undo = lab.make(&step, &name).unwrap();
+    assert!(Flow::new(&lab, true, true, PORT).passes());
+    lab.undo(&undo);
+}
