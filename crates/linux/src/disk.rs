@@ -15,12 +15,18 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 /// What the files' names end in; anything else in the folder is not ours.
 const SUFFIX: &str = ".undo";
 
 /// Names longer than this are refused, well below what file systems take.
 const LONGEST_NAME: usize = 200;
+
+/// A process that was killed is seen to be dead a moment before the kernel has closed its files and freed its locks:
+/// its threads end one by one, each when the processor has time for it.
+const DIES_WITHIN: Duration = Duration::from_secs(1);
+const BETWEEN_TRIES: Duration = Duration::from_millis(5);
 
 /// Who gets a copy of what is written.
 pub trait Mirror: Send {
@@ -214,6 +220,27 @@ impl Disk for Folder {
 
     /// A file that is gone by now counts as held: its holder was alive a moment ago and settled it.
     fn take_over(&mut self, name: &str) -> Result<(), LogError> {
+        let deadline = Instant::now() + DIES_WITHIN;
+        loop {
+            match self.try_to_take_over(name) {
+                Err(LogError::Held { .. }) if self.is_dying(name) && Instant::now() < deadline => {
+                    std::thread::sleep(BETWEEN_TRIES);
+                }
+                taken => return taken,
+            }
+        }
+    }
+}
+
+impl Folder {
+    /// Whether a log's owner is dead and its lock must be free in a moment. (Where the one that holds it is somebody
+    /// else who is putting it back, the file is gone in a moment.)
+    fn is_dying(&mut self, name: &str) -> bool {
+        let owner = self.read(name).ok().and_then(|bytes| undo_log::read(&bytes).opened).map(|opened| opened.owner);
+        owner.is_some_and(|owner| !process::is_alive(&owner))
+    }
+
+    fn try_to_take_over(&mut self, name: &str) -> Result<(), LogError> {
         if self.held.contains_key(name) {
             return Ok(());
         }
@@ -379,7 +406,6 @@ mod tests {
     use squall_model::step::{ProcessRef, Signal};
     use squall_model::undo::{Reverted, Undo};
     use squall_model::undo_log::{Contents, Logged, Opened, UndoLog};
-    use squall_model::units::Duration;
     use std::os::unix::fs::PermissionsExt;
     use std::process::Command;
     use std::sync::{Arc, Mutex};
@@ -393,7 +419,7 @@ mod tests {
             target: "sleep".into(),
             owner,
             at: "2026-01-01T00:00:00Z".into(),
-            lease: Duration(std::time::Duration::from_secs(5)),
+            lease: squall_model::units::Duration::seconds(5),
             claims: Vec::new(),
         }
     }
@@ -470,6 +496,20 @@ mod tests {
         assert_eq!(other.take_over("a-1"), Err(LogError::Held { name: "a-1".into() }));
         abandoned(&mut folder, "b-2");
         other.take_over("b-2").unwrap();
+    }
+
+    #[test]
+    fn a_dead_owners_lock_is_waited_for() {
+        let (state, mut folder) = folder();
+        abandoned(&mut folder, "a-1");
+        let mut dying = Folder::open(state.path().join("live")).unwrap();
+        dying.take_over("a-1").unwrap();
+        let thread = std::thread::spawn(move || {
+            std::thread::sleep(Duration::from_millis(100));
+            drop(dying);
+        });
+        folder.take_over("a-1").unwrap();
+        thread.join().unwrap();
     }
 
     #[test]
