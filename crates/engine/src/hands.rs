@@ -30,12 +30,10 @@ mod recover;
 
 use crate::crash::{self, Hook, Point};
 use jiff::Timestamp;
-use squall_model::facts::{Scope, Subject};
 use squall_model::machine::{Leftover, Machine, MachineError};
 use squall_model::plan::PlannedInjection;
 use squall_model::protocol::{CallError, CallErrorKind, Restored};
 use squall_model::step::{Claim, ProcessRef, Step};
-use squall_model::target::{ProcessSelector, Target};
 use squall_model::undo::{Evidence, Reverted, Undo};
 use squall_model::undo_log::{self, Contents, Disk, LogError, Opened, UndoLog};
 use squall_model::units::Duration;
@@ -370,7 +368,7 @@ impl<M: Machine, D: Disk> Hands<M, D> {
         let mut found = self.machine.leftovers()?;
         let mut alive: BTreeSet<String> = self.live().into_iter().collect();
         for (name, contents) in self.others()? {
-            if contents.opened.as_ref().is_some_and(|opened| self.is_alive(&opened.owner)) {
+            if contents.opened.as_ref().is_some_and(|opened| self.machine.is_alive(&opened.owner)) {
                 alive.insert(name);
             } else if !contents.owed.is_empty() {
                 found.push(owed_by_the_dead(name, &contents));
@@ -418,7 +416,7 @@ impl<M: Machine, D: Disk> Hands<M, D> {
             let claim = claims.iter().find(|claim| opened.claims.contains(claim))?.clone();
             Some((claim, opened))
         })?;
-        let remedy = if self.is_alive(&holder.owner) {
+        let remedy = if self.machine.is_alive(&holder.owner) {
             format!("wait for the end of run {}, or end it with `squall halt {}`", holder.run, holder.run)
         } else {
             "its owner is gone: put it back with `squall recover`".to_owned()
@@ -427,19 +425,6 @@ impl<M: Machine, D: Disk> Hands<M, D> {
             "{claim} is held by injection {} ({} on {}) of {}, whose undo would undo this one's change or bring it back; {remedy}",
             holder.injection, holder.fault, holder.target, holder.owner
         ))
-    }
-
-    /// Whether a process still lives, as the host tells. For words and for looks only: who may put a log back is
-    /// decided by its lock.
-    fn is_alive(&mut self, process: &ProcessRef) -> bool {
-        let selector = ProcessSelector { pid: Some(process.pid), ..ProcessSelector::default() };
-        let found = self.machine.resolve(Scope::Process, &Target::Process(selector)).unwrap_or_default();
-        found.iter().any(|subject| match subject {
-            Subject::Process(facts) => {
-                facts.process.start_time == process.start_time && facts.process.boot_id == process.boot_id
-            }
-            _ => false,
-        })
     }
 }
 

@@ -6,7 +6,7 @@ use crate::step::worker::Workers;
 use crate::{facts, leftovers, step};
 use squall_model::facts::{HostFacts, Scope, Subject};
 use squall_model::machine::{Leftover, Machine, MachineError};
-use squall_model::step::Step;
+use squall_model::step::{ProcessRef, Step};
 use squall_model::target::Target;
 use squall_model::undo::{Evidence, Reverted, Undo};
 use squall_model::undo_log::Logged;
@@ -52,6 +52,10 @@ impl Machine for LinuxMachine {
 
     fn addresses(&mut self, names: &[String]) -> Result<BTreeMap<String, Vec<IpAddr>>, MachineError> {
         facts::addresses(names)
+    }
+
+    fn is_alive(&mut self, process: &ProcessRef) -> bool {
+        crate::sys::process::is_alive(process)
     }
 
     fn capture(&mut self, step: &Step, injection: &str) -> Result<Undo, MachineError> {

@@ -2,7 +2,7 @@
 //! Both pass the same suite.
 
 use crate::facts::{Facts, HostFacts, Privilege, Scope, Subject};
-use crate::step::Step;
+use crate::step::{ProcessRef, Step};
 use crate::target::Target;
 use crate::undo::{Evidence, Reverted, Undo};
 use crate::undo_log::Logged;
@@ -74,6 +74,10 @@ pub trait Machine {
 
     /// Looks up host names, as the target's host would.
     fn addresses(&mut self, names: &[String]) -> Result<BTreeMap<String, Vec<IpAddr>>, MachineError>;
+
+    /// Whether exactly this process still lives. For words and looks only: who may put a log back is decided by its
+    /// lock.
+    fn is_alive(&mut self, process: &ProcessRef) -> bool;
 
     /// Reads what must be known to undo the step. Changes nothing.
     fn capture(&mut self, step: &Step, injection: &str) -> Result<Undo, MachineError>;

@@ -118,6 +118,14 @@ impl Machine for ModelMachine {
         Ok(names.iter().map(|name| (name.clone(), vec![address])).collect())
     }
 
+    fn is_alive(&mut self, process: &ProcessRef) -> bool {
+        self.enter().is_ok_and(|world| {
+            let known =
+                world.host.processes.get(&process.pid).filter(|known| known.start == process.start_time);
+            known.is_some() && process.boot_id == world.boot_id()
+        })
+    }
+
     fn capture(&mut self, step: &Step, injection: &str) -> Outcome<Undo> {
         let (mut world, fails) = self.enter_with_luck()?;
         if fails {
