@@ -593,6 +593,14 @@ impl OwnedTables {
         Ok(Self { socket })
     }
 
+    /// Removes tables now, all of them or none; the others go when this is dropped. That is ten times faster than to
+    /// drop it while it has tables, because the kernel then waits until no packet can be under way in them.
+    pub fn delete(&mut self, tables: &[(Family, &str)]) -> Result<()> {
+        let names: Vec<String> = tables.iter().map(|(family, name)| format!("{family} {name}")).collect();
+        let messages = tables.iter().map(|(family, name)| deletion(*family, name)).collect();
+        commit(&mut self.socket, format_args!("delete the nftables table {}", names.join(" and ")), messages)
+    }
+
     /// What the rules of a table counted. Works from any network namespace.
     pub fn counters(&mut self, family: Family, table: &str) -> Result<Vec<RuleCounter>> {
         counters_of(&mut self.socket, family, table)
@@ -634,12 +642,16 @@ fn make(socket: &mut Socket, tables: &[Table], flags: u32) -> Result<()> {
 /// owns is refused with `EPERM`.
 pub fn delete(family: Family, name: &str) -> Result<bool> {
     let mut socket = Socket::open(Protocol::Netfilter)?;
-    let message = message(NFT_MSG_DELTABLE, 0, family).with(|list| list.put_text(NFTA_TABLE_NAME, name));
-    match commit(&mut socket, format_args!("delete the nftables table {family} {name}"), vec![message]) {
+    let what = format_args!("delete the nftables table {family} {name}");
+    match commit(&mut socket, what, vec![deletion(family, name)]) {
         Ok(()) => Ok(true),
         Err(error) if matches!(error.errno(), Some(Errno::NOENT | Errno::OPNOTSUPP)) => Ok(false),
         Err(error) => Err(error),
     }
+}
+
+fn deletion(family: Family, name: &str) -> Message {
+    message(NFT_MSG_DELTABLE, 0, family).with(|list| list.put_text(NFTA_TABLE_NAME, name))
 }
 
 fn table_messages(table: &Table, flags: u32, messages: &mut Vec<Message>) {
@@ -978,7 +990,8 @@ mod tests {
         );
         let tables = [table("sqt_inet", vec![input, output]), table("sqt_netdev", vec![lossy])];
         namespace.run(|| create(&tables)).unwrap().unwrap();
-        let shown = here.run(&["nft", "list", "ruleset"]);
+        // Versions of nft write the test of one flag in two ways.
+        let shown = here.run(&["nft", "list", "ruleset"]).replace("tcp flags & rst == rst", "tcp flags rst");
         println!("{shown}");
         let lines: Vec<&str> =
             shown.lines().map(str::trim).filter(|line| !line.is_empty() && *line != "}").collect();
