@@ -5,10 +5,17 @@ use crate::registry::Registry;
 use clap::Args;
 use squall_model::experiment::Experiment;
 use squall_model::read::{self, Overrides, Source};
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
 /// What an experiment file's name ends in.
 const ENDINGS: &[&str] = &["yaml", "yml", "json", "toml"];
+
+/// No file is read further than this many bytes. It is more than an experiment may have, whose reader points at what is
+/// too much; this bounds what never ends, such as `/dev/zero`.
+const READ_AT_MOST: u64 = 4 << 20;
 
 /// Where variables come from; what is named later wins: the file, the environment, variable files, `--var`.
 #[derive(Debug, Clone, Default, Args)]
@@ -58,16 +65,28 @@ fn from_file(file: &Path) -> Result<Vec<(String, String)>, Failure> {
                 let (name, value) = line.trim_start_matches("export ").split_once('=').ok_or_else(|| {
                     Failure::invalid(format!("{}: {line:?} is not NAME=VALUE", file.display()))
                 })?;
-                Ok((name.trim().to_owned(), value.trim().to_owned()))
+                Ok((name.trim().to_owned(), unquoted(value.trim()).to_owned()))
             })
             .collect();
     }
     read::variables(&source).map_err(|error| Failure::invalid(read::render(&source, &[error], false)))
 }
 
+/// A value of a `.env` file without the quotes around it.
+fn unquoted(value: &str) -> &str {
+    let within = |quote| value.strip_prefix(quote).and_then(|rest| rest.strip_suffix(quote));
+    within('"').or_else(|| within('\'')).unwrap_or(value)
+}
+
 fn source(file: &Path) -> Result<Source, Failure> {
     let wrong = |why: String| Failure::invalid(format!("could not read {}: {why}", file.display()));
-    let bytes = std::fs::read(file).map_err(|error| wrong(error.to_string()))?;
+    let mut bytes = Vec::new();
+    File::open(file)
+        .and_then(|opened| opened.take(READ_AT_MOST).read_to_end(&mut bytes))
+        .map_err(|error| wrong(error.to_string()))?;
+    if bytes.len() as u64 == READ_AT_MOST {
+        return Err(wrong(format!("it has {READ_AT_MOST} bytes or more, far too many for an experiment")));
+    }
     let text = String::from_utf8(bytes)
         .map_err(|error| wrong(format!("byte {} is not UTF-8 text", error.utf8_error().valid_up_to())))?;
     Ok(Source { name: file.display().to_string(), text })
@@ -123,4 +142,78 @@ pub(crate) fn read(file: &Path, overrides: &Overrides, colour: bool) -> Result<E
         let rendered = read::render(&source, &errors, colour);
         Failure::invalid(format!("{} is not valid\n{}", file.display(), rendered.trim_end()))
     })
+}
+
+/// Refuses a file that could not be written later, before anything is touched. Makes nothing.
+pub(crate) fn writable(target: &Path) -> Result<(), Failure> {
+    let refused = |error: io::Error| {
+        Failure::invalid(format!(
+            "could not write {}: {error}; name another file, nothing was touched",
+            target.display()
+        ))
+    };
+    if target.is_dir() {
+        return Err(refused(io::ErrorKind::IsADirectory.into()));
+    }
+    let folder = match target.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    };
+    let place = if target.exists() { target } else { folder };
+    rustix::fs::access(place, rustix::fs::Access::WRITE_OK).map_err(|error| refused(error.into()))
+}
+
+/// Where each of several experiments writes: `report.html` becomes `report-two.html` for `two.yaml`, and
+/// `report-two-2.html` for the next of that name. One experiment writes to the target itself.
+pub(crate) fn apart(target: &Path, experiments: &[PathBuf]) -> Vec<PathBuf> {
+    if experiments.len() <= 1 {
+        return vec![target.to_owned()];
+    }
+    let stem = |path: &Path| path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+    let ending =
+        target.extension().map_or_else(String::new, |ending| format!(".{}", ending.to_string_lossy()));
+    let mut taken = BTreeSet::new();
+    let name = |file: &PathBuf| {
+        let first = format!("{}-{}", stem(target), stem(file));
+        let mut name = first.clone();
+        let mut number = 2;
+        while !taken.insert(name.clone()) {
+            name = format!("{first}-{number}");
+            number += 1;
+        }
+        target.with_file_name(format!("{name}{ending}"))
+    };
+    experiments.iter().map(name).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn several_experiments_never_write_over_each_other() {
+        let experiments = ["a/one.yaml", "b/one.yaml", "one-2.json", "two.toml"].map(PathBuf::from);
+        let names = ["out/r-one.html", "out/r-one-2.html", "out/r-one-2-2.html", "out/r-two.html"];
+        assert_eq!(apart(Path::new("out/r.html"), &experiments), names.map(PathBuf::from));
+        assert_eq!(apart(Path::new("r"), &experiments[..1]), [PathBuf::from("r")]);
+    }
+
+    #[test]
+    fn what_cannot_be_written_is_refused_before() {
+        let folder = std::env::temp_dir();
+        assert!(writable(&folder.join("squall-report-that-is-not-there.html")).is_ok());
+        assert!(writable(&folder).is_err());
+        assert!(writable(&folder.join("no/such/folder/report.html")).is_err());
+        assert!(!folder.join("squall-report-that-is-not-there.html").exists());
+    }
+
+    #[test]
+    fn quotes_around_a_value_are_not_part_of_it() {
+        assert_eq!([unquoted("\"5432\""), unquoted("'a b'"), unquoted("\"a'")], ["5432", "a b", "\"a'"]);
+    }
+
+    #[test]
+    fn what_never_ends_is_refused() {
+        assert!(read(Path::new("/dev/zero"), &Overrides::default(), false).is_err());
+    }
 }

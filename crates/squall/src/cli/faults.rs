@@ -45,7 +45,7 @@ impl Options {
 fn find(name: &str) -> Result<&'static dyn AnyFault, Failure> {
     FAULTS.iter().copied().find(|fault| fault.name() == name).ok_or_else(|| {
         let near = manual::nearest(name, FAULTS.iter().map(|fault| fault.name()));
-        Failure::invalid(format!("there is no fault {name:?}{near}; `squall faults` lists all"))
+        Failure::invalid(format!("there is no fault {name:?}: `squall faults` lists all{near}"))
     })
 }
 

@@ -2,7 +2,9 @@
 
 use crate::cli::out;
 use crate::exit::{Failure, Outcome};
+use crate::registry::Registry;
 use clap::Args;
+use squall_model::read::{self, Overrides, Source};
 use std::fs::OpenOptions;
 use std::io::{self, BufRead, Write};
 use std::path::PathBuf;
@@ -35,6 +37,13 @@ const FIRST: &[(&str, &str, &str)] = &[
 
 impl Options {
     pub(crate) fn run(self) -> Outcome {
+        let refused = |error: io::Error| {
+            Failure::invalid(format!("could not write {}: {error}; name another file", self.file.display()))
+        };
+        // An experiment that is there already is somebody's work.
+        if self.file.exists() {
+            return Err(refused(io::ErrorKind::AlreadyExists.into()));
+        }
         let input = &mut io::stdin().lock();
         let url = answer(
             self.url,
@@ -49,10 +58,7 @@ impl Options {
         let fault = answer(self.fault, input, "What happens to it", FIRST[0].0)?;
         let with = FIRST.iter().find(|(name, _, _)| *name == fault).map_or("{}", |(_, _, with)| with);
         let text = experiment(&url, &process, &fault, with)?;
-        let refused = |error: io::Error| {
-            Failure::invalid(format!("could not write {}: {error}; name another file", self.file.display()))
-        };
-        // An experiment that is there already is somebody's work.
+        check(&text)?;
         let mut file = OpenOptions::new().write(true).create_new(true).open(&self.file).map_err(refused)?;
         file.write_all(text.as_bytes()).map_err(refused)?;
         let file = self.file.display();
@@ -80,6 +86,18 @@ fn answer(
     input.read_line(&mut line)?;
     let typed = line.trim();
     Ok(if typed.is_empty() { suggestion.to_owned() } else { typed.to_owned() })
+}
+
+/// Refuses answers of which no experiment can be made.
+fn check(text: &str) -> Result<(), Failure> {
+    let source = Source { name: "the experiment of these answers".to_owned(), text: text.to_owned() };
+    match read::experiment(&source, &Registry, &Overrides::default()) {
+        Ok(_) => Ok(()),
+        Err(errors) => {
+            let rendered = read::render(&source, &errors, false);
+            Err(Failure::invalid(format!("nothing was written\n{}", rendered.trim_end())))
+        }
+    }
 }
 
 /// The experiment. Texts are quoted as JSON strings, which YAML reads as they are.
@@ -119,16 +137,20 @@ recovery: {{within: 30s}}
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::registry::Registry;
-    use squall_model::read::{self, Overrides, Source};
 
     #[test]
     fn every_first_experiment_is_a_valid_one() {
         for (fault, _, with) in FIRST {
             let text = experiment("http://127.0.0.1/\"quoted\"", "my: app", fault, with).unwrap();
-            let source = Source { name: "first.yaml".into(), text };
-            let read = read::experiment(&source, &Registry, &Overrides::default());
-            assert!(read.is_ok(), "{}", read::render(&source, &read.unwrap_err(), false));
+            check(&text).unwrap();
+        }
+    }
+
+    #[test]
+    fn answers_that_make_no_experiment_are_refused() {
+        for (url, fault) in [("not a url", "process.pause"), ("http://127.0.0.1/", "process.paws")] {
+            let text = experiment(url, "postgres", fault, "{}").unwrap();
+            assert!(check(&text).unwrap_err().to_string().contains("nothing was written"));
         }
     }
 

@@ -20,10 +20,11 @@ pub(crate) fn say_json(value: &impl serde::Serialize) {
     }
 }
 
-/// How colour is asked for: by the terminal, unless `NO_COLOR` or `--no-color` says otherwise.
+/// How colour is asked for: by the terminal, unless it can none, or `NO_COLOR` or `--no-color` says otherwise.
 pub(crate) fn colour(refused: bool) -> bool {
     !refused
         && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+        && std::env::var_os("TERM").is_some_and(|name| !name.is_empty() && name != "dumb")
         && io::stdout().is_terminal()
 }
 

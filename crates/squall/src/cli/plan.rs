@@ -1,4 +1,4 @@
-//! `squall plan FILE`: what would be touched, where, and how it would be undone. Touches nothing.
+//! `squall plan PATH...`: what would be touched, where, and how it would be undone. Touches nothing.
 
 use crate::agent::transport::ChildAgents;
 use crate::cli::out;
@@ -7,18 +7,21 @@ use crate::exit::{Failure, Outcome};
 use crate::files::{self, VariableOptions};
 use crate::state::State;
 use clap::Args;
+use squall_engine::journal::Redactor;
 use squall_engine::link::{LinkError, Links};
 use squall_engine::plan_request;
-use squall_model::experiment::Experiment;
+use squall_model::experiment::{Action, Experiment};
 use squall_model::plan::Plan;
 use squall_model::protocol::{Answer, Call, VERSION};
+use squall_model::target::Mode;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 #[derive(Debug, Args)]
 pub(crate) struct Options {
-    /// The experiment
-    file: PathBuf,
+    /// Experiment files, or folders of them
+    #[arg(required = true)]
+    paths: Vec<PathBuf>,
     #[command(flatten)]
     variables: VariableOptions,
     /// Makes the choice among targets repeatable
@@ -33,30 +36,46 @@ pub(crate) struct Options {
 
 impl Options {
     pub(crate) fn run(self) -> Outcome {
-        let experiment = files::read(&self.file, &self.variables.overrides()?, out::colour(false))?;
-        show(&self.file, &experiment, self.seed, &self.agent, self.json)?;
+        let overrides = self.variables.overrides()?;
+        let seed = self.seed.unwrap_or_else(random_seed);
+        for file in files::find(&self.paths)? {
+            let experiment = files::read(&file, &overrides, out::colour(false))?;
+            show(&file, &experiment, seed, &self.agent, self.json)?;
+        }
         Ok(ExitCode::SUCCESS)
     }
 }
 
-/// Asks an agent for the plan and prints it.
+/// A seed that a user can type again: exact also where JSON numbers are floating point.
+pub(crate) fn random_seed() -> u64 {
+    fastrand::u64(..1 << 53)
+}
+
+/// Asks an agent for the plan and prints it, without the experiment's secrets.
 pub(crate) fn show(
     file: &Path,
     experiment: &Experiment,
-    seed: Option<u64>,
+    seed: u64,
     agent: &AgentOptions,
     json: bool,
 ) -> Result<(), Failure> {
-    let plan = ask(experiment, seed.unwrap_or(0), agent)?;
-    if json {
-        out::say_json(&plan);
+    let redactor = Redactor::new(&experiment.secrets);
+    let plan = ask(experiment, seed, agent, &redactor)?;
+    let text = if json {
+        serde_json::to_string_pretty(&plan).map_err(|error| Failure::failed(error.to_string()))?
     } else {
-        out::say(describe(file, experiment, &plan));
-    }
+        describe(file, experiment, seed, &plan)
+    };
+    out::say(redactor.text(&text));
     Ok(())
 }
 
-fn ask(experiment: &Experiment, seed: u64, agent: &AgentOptions) -> Result<Plan, Failure> {
+fn ask(
+    experiment: &Experiment,
+    seed: u64,
+    agent: &AgentOptions,
+    redactor: &Redactor,
+) -> Result<Plan, Failure> {
     let request = plan_request(experiment, seed);
     if request.entries.is_empty() {
         return Ok(Plan::default());
@@ -65,7 +84,7 @@ fn ask(experiment: &Experiment, seed: u64, agent: &AgentOptions) -> Result<Plan,
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let link = agents.connect().await.map_err(Failure::failed)?;
-        let refused = |error: LinkError| Failure::invalid(error.to_string());
+        let refused = |error: LinkError| Failure::invalid(redactor.text(&error.to_string()));
         let hello = Call::Hello { version: VERSION, run: "plan".to_owned(), lease: agent.lease };
         link.call(hello).await.map_err(refused)?;
         let answer = link.call(Call::Plan(request)).await.map_err(refused)?;
@@ -80,7 +99,7 @@ fn ask(experiment: &Experiment, seed: u64, agent: &AgentOptions) -> Result<Plan,
     })
 }
 
-fn describe(file: &Path, experiment: &Experiment, plan: &Plan) -> String {
+fn describe(file: &Path, experiment: &Experiment, seed: u64, plan: &Plan) -> String {
     let mut lines = vec![format!("{} ({})", experiment.name, file.display())];
     if !experiment.hypothesis.is_empty() {
         lines.push(format!("  {}", experiment.hypothesis));
@@ -102,6 +121,20 @@ fn describe(file: &Path, experiment: &Experiment, plan: &Plan) -> String {
     lines.extend(
         experiment.guard.iter().map(|condition| format!("\nguard: ends at once if {}", condition.text)),
     );
+    if chooses(experiment) {
+        lines.push(format!(
+            "\nchosen with seed {seed}: `squall run {} --seed {seed}` chooses the same",
+            file.display()
+        ));
+    }
     lines.push("\nnothing was touched".to_owned());
     lines.join("\n")
+}
+
+/// Whether the seed decides what is struck.
+fn chooses(experiment: &Experiment) -> bool {
+    experiment.method.iter().any(|action| match action {
+        Action::Strike(strikes) => strikes.iter().any(|strike| strike.selection.mode != Mode::All),
+        Action::Wait(_) => false,
+    })
 }

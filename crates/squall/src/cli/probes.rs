@@ -61,7 +61,7 @@ impl Options {
         if let (Some(name), true) = (&self.name, chosen.is_empty()) {
             let near = manual::nearest(name, all.iter().map(|instrument| instrument.name));
             return Err(Failure::invalid(format!(
-                "there is no probe {name:?}{near}; `squall probes` lists all"
+                "there is no probe {name:?}: `squall probes` lists all{near}"
             )));
         }
         if self.json {

@@ -37,8 +37,14 @@ impl Options {
 fn entries(journal: &Path) -> Result<Vec<squall_model::event::Entry>, Failure> {
     let by_run = State::locate().journal(&journal.to_string_lossy());
     let path = if journal.exists() || !by_run.exists() { journal } else { &by_run };
-    let bytes = std::fs::read(path)
-        .map_err(|error| Failure::invalid(format!("could not read {}: {error}", path.display())))?;
+    let bytes = std::fs::read(path).map_err(|error| {
+        let runs = State::locate().journal("RUN");
+        Failure::invalid(format!(
+            "could not read the journal {}: {error}; name a file or a run, whose journal is {}",
+            path.display(),
+            runs.display()
+        ))
+    })?;
     let squall_engine::journal::Journal { entries, damaged_lines, .. } = squall_engine::journal::read(&bytes);
     if entries.is_empty() {
         return Err(Failure::invalid(format!(

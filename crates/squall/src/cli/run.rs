@@ -40,10 +40,10 @@ pub(crate) struct Options {
     /// Shows the plan and touches nothing
     #[arg(long)]
     dry_run: bool,
-    /// Where the journal goes, besides the state folder's
+    /// Where the journal goes, besides the state folder; several experiments: FILE-NAME
     #[arg(long, value_name = "FILE")]
     journal: Option<PathBuf>,
-    /// Writes a report as one HTML file
+    /// Writes a report as one HTML file; several experiments: FILE-NAME.html
     #[arg(long, value_name = "FILE.html")]
     report: Option<PathBuf>,
     /// Writes a report for CI
@@ -79,50 +79,76 @@ impl Options {
                 self.agent.lease
             )));
         }
+        // One seed for what is shown, asked and carried out: what the user agrees to is what is struck.
+        let seed = self.seed.unwrap_or_else(plan::random_seed);
         let files = files::find(&self.paths)?;
         let experiments = self.read_all(&files)?;
         if self.dry_run {
             return experiments
                 .iter()
-                .try_for_each(|(file, experiment)| {
-                    plan::show(file, experiment, self.seed, &self.agent, false)
-                })
+                .try_for_each(|(file, experiment)| plan::show(file, experiment, seed, &self.agent, false))
                 .map(|()| ExitCode::SUCCESS);
         }
-        let mut carried: Vec<(PathBuf, Carried)> = Vec::new();
-        for (file, experiment) in experiments {
-            self.ask_first(&file, &experiment)?;
-            let one = self.carry_out(&file, experiment)?;
+        let outputs = [&self.report, &self.junit, &self.journal];
+        outputs.into_iter().flatten().try_for_each(|target| files::writable(target))?;
+        let mut carried = Vec::new();
+        let ended = self.carry_all_out(&files, experiments, seed, &mut carried);
+        if carried.is_empty() {
+            return ended.map(|()| ExitCode::SUCCESS);
+        }
+        // What was carried out before something went wrong is reported all the same.
+        let concluded = self.conclude(&files, &carried);
+        ended.and(concluded)
+    }
+
+    /// Carries the experiments out one after another, until the user or a mistake ends it.
+    fn carry_all_out(
+        &self,
+        files: &[PathBuf],
+        experiments: Vec<(PathBuf, Experiment)>,
+        seed: u64,
+        carried: &mut Vec<(PathBuf, Carried)>,
+    ) -> Result<(), Failure> {
+        let journals = self.journal.as_ref().map(|target| files::apart(target, files));
+        for (index, (file, experiment)) in experiments.into_iter().enumerate() {
+            self.ask_first(&file, &experiment, seed)?;
+            let journal = journals.as_ref().and_then(|targets| targets.get(index)).cloned();
+            let one = carry::out(&State::locate(), self.order(&file, experiment, seed, journal))?;
             let interrupted = one.interrupted;
             carried.push((file, one));
             if interrupted {
                 break;
             }
         }
-        self.conclude(&files, &carried)
+        Ok(())
     }
 
-    /// Reads every file before the first is carried out, so that a mistake in the last costs nothing.
+    /// Reads every file before the first is carried out, so that a mistake in the last costs nothing. Tells the
+    /// mistakes of all.
     fn read_all(&self, files: &[PathBuf]) -> Result<Vec<(PathBuf, Experiment)>, Failure> {
         let overrides = self.variables.overrides()?;
         let colour = out::colour(self.no_color) && std::io::stderr().is_terminal();
-        files
-            .iter()
-            .map(|file| {
-                let mut experiment = files::read(file, &overrides, colour)?;
-                experiment.tags.extend(self.environment.iter().map(|name| format!("environment:{name}")));
-                Ok((file.clone(), experiment))
-            })
-            .collect()
+        let (mut experiments, mut mistakes) = (Vec::new(), Vec::new());
+        for file in files {
+            match files::read(file, &overrides, colour) {
+                Ok(mut experiment) => {
+                    let tags = self.environment.iter().map(|name| format!("environment:{name}"));
+                    experiment.tags.extend(tags);
+                    experiments.push((file.clone(), experiment));
+                }
+                Err(mistake) => mistakes.push(mistake.to_string()),
+            }
+        }
+        if mistakes.is_empty() { Ok(experiments) } else { Err(Failure::invalid(mistakes.join("\n\n"))) }
     }
 
     /// At a terminal, shows the plan and asks.
-    fn ask_first(&self, file: &Path, experiment: &Experiment) -> Result<(), Failure> {
+    fn ask_first(&self, file: &Path, experiment: &Experiment, seed: u64) -> Result<(), Failure> {
         let terminal = std::io::stdin().is_terminal() && std::io::stdout().is_terminal();
         if self.yes || self.json || !terminal || experiment.method.is_empty() {
             return Ok(());
         }
-        plan::show(file, experiment, self.seed, &self.agent, false)?;
+        plan::show(file, experiment, seed, &self.agent, false)?;
         let mut stdout = std::io::stdout().lock();
         write!(stdout, "\nCarry this out? [y/N] ")?;
         stdout.flush()?;
@@ -135,28 +161,32 @@ impl Options {
         }
     }
 
-    fn carry_out(&self, file: &Path, experiment: Experiment) -> Result<Carried, Failure> {
-        let order = carry::Order {
+    fn order(
+        &self,
+        file: &Path,
+        experiment: Experiment,
+        seed: u64,
+        journal: Option<PathBuf>,
+    ) -> carry::Order {
+        carry::Order {
             file: file.to_owned(),
             experiment,
-            seed: self.seed,
+            seed,
             agent: self.agent.clone(),
-            journal: self.journal.clone(),
+            journal,
             view: if self.json {
                 carry::View::Quiet
             } else {
                 carry::View::Full { colour: out::colour(self.no_color) }
             },
-        };
-        carry::out(&State::locate(), order)
+        }
     }
 
     /// Writes the reports that were asked for, and ends with the greatest exit code.
     fn conclude(&self, files: &[PathBuf], carried: &[(PathBuf, Carried)]) -> Outcome {
         if let Some(target) = &self.report {
-            for (file, one) in carried {
-                let target = if files.len() > 1 { beside(target, file) } else { target.clone() };
-                report::write(&target, &squall_report::render(Format::Html, &one.entries))?;
+            for (target, (_, one)) in files::apart(target, files).iter().zip(carried) {
+                report::write(target, &squall_report::render(Format::Html, &one.entries))?;
             }
         }
         if let Some(target) = &self.junit {
@@ -186,20 +216,13 @@ impl Options {
     }
 }
 
-/// `report.html` for `two.yaml` among several experiments: `report-two.html`.
-fn beside(target: &Path, file: &Path) -> PathBuf {
-    let part = |path: &Path| path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-    let ending = target.extension().map_or_else(|| "html".into(), |ending| ending.to_string_lossy());
-    target.with_file_name(format!("{}-{}.{ending}", part(target), part(file)))
-}
-
 /// Carries one file out with these variables and writes a report: what the demo does.
 pub(crate) fn carry_out_file(file: &Path, variables: Vec<String>, report: &Path) -> Result<Carried, Failure> {
     let overrides = VariableOptions::of(variables).overrides()?;
     let order = carry::Order {
         file: file.to_owned(),
         experiment: files::read(file, &overrides, out::colour(false))?,
-        seed: None,
+        seed: plan::random_seed(),
         agent: AgentOptions { sudo: false, lease: Duration::seconds(5) },
         journal: None,
         view: carry::View::Full { colour: out::colour(false) },

@@ -31,7 +31,7 @@ const LOOKS_FOR_HALT: Duration = Duration::from_millis(250);
 pub(super) struct Order {
     pub(super) file: PathBuf,
     pub(super) experiment: Experiment,
-    pub(super) seed: Option<u64>,
+    pub(super) seed: u64,
     pub(super) agent: AgentOptions,
     pub(super) journal: Option<PathBuf>,
     pub(super) view: View,
@@ -76,7 +76,6 @@ pub(super) fn out(state: &State, order: Order) -> Result<Carried, Failure> {
         )));
     }
     let now = Timestamp::now();
-    let seed = order.seed.unwrap_or_else(|| fastrand::u64(..1 << 53));
     let run = format!("{}-{:04x}", now.strftime("%Y%m%d-%H%M%S"), fastrand::u16(..));
     let journal = Journals::create(&state.journal(&run), order.journal.as_deref()).map_err(in_folder)?;
     let live = LiveRun {
@@ -91,7 +90,7 @@ pub(super) fn out(state: &State, order: Order) -> Result<Carried, Failure> {
     let identity = Identity {
         run,
         file: order.file.display().to_string(),
-        seed,
+        seed: order.seed,
         squall: env!("CARGO_PKG_VERSION").to_owned(),
         host: rustix::system::uname().nodename().to_string_lossy().into_owned(),
         lease: order.agent.lease,
