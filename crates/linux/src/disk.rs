@@ -233,11 +233,12 @@ impl Disk for Folder {
 }
 
 impl Folder {
-    /// Whether a log's owner is dead and its lock must be free in a moment. (Where the one that holds it is somebody
+    /// Whether a log's owner is dead or dying and its lock must be free in a moment. (Where the one that holds it is somebody
     /// else who is putting it back, the file is gone in a moment.)
     fn is_dying(&mut self, name: &str) -> bool {
-        let owner = self.read(name).ok().and_then(|bytes| undo_log::read(&bytes).opened).map(|opened| opened.owner);
-        owner.is_some_and(|owner| !process::is_alive(&owner))
+        let owner =
+            self.read(name).ok().and_then(|bytes| undo_log::read(&bytes).opened).map(|opened| opened.owner);
+        owner.is_some_and(|owner| process::is_dying(&owner))
     }
 
     fn try_to_take_over(&mut self, name: &str) -> Result<(), LogError> {

@@ -5,7 +5,7 @@
 //! victims; all programs that run are files of that folder, so they are found and ended by that.
 
 use super::processes;
-use super::snapshot::Snapshot;
+use super::snapshot::{self, Snapshot};
 use crate::shell;
 use rustix::process::Signal;
 use std::fs;
@@ -26,7 +26,9 @@ pub(super) struct Arena {
     pub(super) isolated: bool,
     pub(super) root: bool,
     pub(super) victims: Victims,
-    /// What everything looked like before the first fault.
+    /// All mounts before the first fault.
+    pub(super) mounts: String,
+    /// What everything else looked like before the first fault.
     pub(super) before: Snapshot,
 }
 
@@ -44,8 +46,14 @@ impl Arena {
             make_network()?;
         }
         let victims = Victims::start(folder)?;
-        let mut arena =
-            Self { folder: folder.to_owned(), isolated, root, victims, before: Snapshot::default() };
+        let mut arena = Self {
+            folder: folder.to_owned(),
+            isolated,
+            root,
+            victims,
+            mounts: snapshot::mounts(),
+            before: Snapshot::default(),
+        };
         arena.renew_state()?;
         arena.before = Snapshot::take(&mut arena);
         Ok(arena)

@@ -238,14 +238,9 @@ fn crash_point_alone(trial: &mut Trial) -> Outcome {
     trial.injections = run.count("injected");
     trial.strike(&["warden"], Signal::KILL);
     trial.strike(&["run"], Signal::KILL);
-    let _ = await_agent_death(trial, &mut run);
     // Where the point is not reached, the agent puts everything back and ends.
-    for _ in 0..1000 {
-        if trial.of_role("agent").is_empty() {
-            break;
-        }
-        thread::sleep(Duration::from_millis(5));
-    }
+    let blow = trial.blow();
+    trial.wait_for(blow, "the agent to end", |trial| Ok(trial.owners().is_empty()))?;
     trial.recover_all()
 }
 

@@ -8,11 +8,9 @@ use std::path::Path;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Process {
     pub(super) pid: u32,
-    /// `R`, `S`, `D`, `T` …
-    pub(super) state: char,
     /// Name of the program's file.
     pub(super) program: String,
-    /// The first word after the program: the role of a Squall.
+    /// The first word after the program: the role of a Squall; empty for one that is about to end.
     pub(super) role: String,
 }
 
@@ -30,12 +28,23 @@ fn pids() -> Vec<u32> {
 }
 
 fn read(pid: u32, folder: &Path) -> Option<Process> {
-    let executable = fs::read_link(format!("/proc/{pid}/exe")).ok()?;
-    let program = executable.strip_prefix(folder).ok()?.to_string_lossy().into_owned();
+    let program = match fs::read_link(format!("/proc/{pid}/exe")) {
+        Ok(executable) => executable.strip_prefix(folder).ok()?.to_string_lossy().into_owned(),
+        // One that is about to end has a name still, and its files, but no memory and so no program any more.
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            name(pid).filter(|name| folder.join(name).exists())?
+        }
+        Err(_) => return None,
+    };
     let words = fs::read(format!("/proc/{pid}/cmdline")).ok()?;
     let role = words.split(|byte| *byte == 0).nth(1).unwrap_or_default();
-    let state = state(pid).filter(|state| !matches!(state, 'Z' | 'X'))?;
-    Some(Process { pid, state, program, role: String::from_utf8_lossy(role).into_owned() })
+    let is_living = !matches!(state(pid)?, 'Z' | 'X');
+    is_living.then(|| Process { pid, program, role: String::from_utf8_lossy(role).into_owned() })
+}
+
+/// The kernel's short name of a process.
+fn name(pid: u32) -> Option<String> {
+    Some(fs::read_to_string(format!("/proc/{pid}/comm")).ok()?.trim().to_owned())
 }
 
 /// The letter of a process' state.

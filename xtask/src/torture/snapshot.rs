@@ -41,7 +41,7 @@ impl Snapshot {
         if arena.isolated {
             fact(OF_THE_RUN[1], processes::census().join(" "));
             fact("/dev/shm", listing(Path::new("/dev/shm"), |_| true));
-            fact("mounts", fs::read_to_string("/proc/self/mounts").unwrap_or_default());
+            fact("new mounts", new_mounts(&arena.mounts));
             fact("network namespaces", listing(Path::new("/run/netns"), |_| true));
         } else {
             fact("/dev/shm", listing(Path::new("/dev/shm"), |name| name.contains("squall")));
@@ -96,6 +96,17 @@ fn listing(folder: &Path, counts: impl Fn(&str) -> bool) -> String {
     let mut names: Vec<String> = names.filter(|name| counts(name)).collect();
     names.sort();
     names.join(" ")
+}
+
+/// All mounts, one a line.
+pub(super) fn mounts() -> String {
+    fs::read_to_string("/proc/self/mounts").unwrap_or_default()
+}
+
+/// Mounts that were not there at first. (One that was may go by itself: when its folder is removed elsewhere.)
+fn new_mounts(at_first: &str) -> String {
+    let known: Vec<&str> = at_first.lines().collect();
+    mounts().lines().filter(|mount| !known.contains(mount)).collect::<Vec<_>>().join("; ")
 }
 
 /// Control groups with Squall's name, at any depth that a person would make one.

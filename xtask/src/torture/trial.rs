@@ -156,7 +156,7 @@ impl Trial<'_> {
         Ok(())
     }
 
-    fn wait_for(
+    pub(super) fn wait_for(
         &mut self,
         since: Blow,
         what: &str,
@@ -237,12 +237,18 @@ impl Trial<'_> {
     /// Kills all three until none is left, so that nobody puts anything back.
     pub(super) fn kill_all_three(&mut self) {
         loop {
-            let left: Vec<Process> = ROLES.iter().flat_map(|role| self.of_role(role)).collect();
+            let left = self.owners();
             if left.is_empty() {
                 return;
             }
             left.iter().for_each(|process| processes::send(process.pid, Signal::KILL));
         }
+    }
+
+    /// Brains, agents and wardens that are not wholly gone.
+    pub(super) fn owners(&self) -> Vec<Process> {
+        let squalls = processes::of_folder(&self.arena.folder).into_iter();
+        squalls.filter(|process| process.program == "squall" && process.role != "worker").collect()
     }
 
     /// Runs `squall recover` and returns when it was started, how it ended and what it said.
@@ -261,7 +267,7 @@ impl Trial<'_> {
         if code != Some(0) {
             return Err(format!("squall recover ended with {code:?} and said {said:?}"));
         }
-        self.clean(blow)
+        self.clean(blow).map_err(|failure| format!("{failure}; squall recover said {said:?}"))
     }
 
     /// Waits until nothing is left, in time.

@@ -339,6 +339,7 @@ s=socket.socket(); s.bind(('127.0.0.1',0)); s.listen(); open(sys.argv[1],'w').wr
             session: 77,
             start_time: 1,
             kernel_thread: false,
+            exiting: false,
         };
         for name in ["sshd", "systemd-journal", "containerd-shim", "dockerd", "kubelet"] {
             assert!(protected(&stat(name)).is_some(), "{name}");

@@ -13,6 +13,10 @@ use std::sync::OnceLock;
 
 /// `PF_KTHREAD` of `include/linux/sched.h`: the process is a thread of the kernel.
 const KERNEL_THREAD: u64 = 0x0020_0000;
+/// The same for a process on its way to its end (`PF_EXITING`).
+const EXITING: u64 = 0x4;
+/// SIGKILL among the signals that wait to be taken.
+const KILLED: u64 = 1 << (9 - 1);
 
 /// What `/proc/PID/stat` says of a process.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,6 +35,8 @@ pub struct Stat {
     pub start_time: u64,
     /// Whether it is a thread of the kernel.
     pub kernel_thread: bool,
+    /// Whether it is on its way to its end: it does nothing more, and its files and memory are not all given back.
+    pub exiting: bool,
 }
 
 /// What `/proc/PID/status` says of a process.
@@ -138,6 +144,12 @@ pub fn is_alive(process: &ProcessRef) -> bool {
     find(process).is_some_and(|stat| !stat.ended())
 }
 
+/// Whether exactly this process has ended, or was killed and will have in a moment.
+pub fn is_dying(process: &ProcessRef) -> bool {
+    let killed = |pid| status(pid).is_ok_and(|status| status.pending & KILLED != 0);
+    find(process).is_none_or(|stat| stat.ended() || stat.exiting || killed(stat.pid))
+}
+
 /// The process's parent, its parent's parent and so on; nearest first.
 pub fn ancestors(pid: u32) -> Vec<Stat> {
     let parent = |pid: u32| stat(pid).ok().map(|stat| stat.parent).filter(|parent| *parent != 0);
@@ -174,6 +186,7 @@ fn parse_stat(text: &str) -> Option<Stat> {
     let (name, rest) = rest.rsplit_once(") ")?;
     let fields: Vec<&str> = rest.split_whitespace().collect();
     let field = |number: usize| fields.get(number - 3).copied();
+    let flags: u64 = field(9)?.parse().ok()?;
     Some(Stat {
         pid: pid.parse().ok()?,
         name: name.to_owned(),
@@ -181,7 +194,8 @@ fn parse_stat(text: &str) -> Option<Stat> {
         parent: field(4)?.parse().ok()?,
         session: field(6)?.parse().ok()?,
         start_time: field(22)?.parse().ok()?,
-        kernel_thread: field(9)?.parse::<u64>().ok()? & KERNEL_THREAD != 0,
+        kernel_thread: flags & KERNEL_THREAD != 0,
+        exiting: flags & EXITING != 0,
     })
 }
 
@@ -260,7 +274,8 @@ pub(crate) mod tests {
         let stat = parse_stat(text).unwrap();
         assert_eq!((stat.pid, stat.name.as_str(), stat.state), (812, "a) R (b c", 'S'));
         assert_eq!((stat.parent, stat.session, stat.start_time), (1, 811, 16402));
-        assert!(!stat.kernel_thread);
+        assert!(!stat.kernel_thread && !stat.exiting);
+        assert!(parse_stat(&text.replace("4194304", "4194308")).unwrap().exiting);
         assert_eq!(parse_stat("812 (cut"), None);
         assert_eq!(parse_stat("812 (cut) S 1"), None);
     }
@@ -292,8 +307,10 @@ pub(crate) mod tests {
     fn an_ended_process_is_not_alive_though_its_parent_has_not_looked() {
         let mut victim = Victim::sleeping();
         let reference = victim.reference();
+        assert!(!is_dying(&reference));
         victim.0.kill().unwrap();
         wait_until(|| !is_alive(&reference));
+        assert!(is_dying(&reference));
         assert!(find(&reference).unwrap().ended());
         victim.0.wait().unwrap();
         assert_eq!(find(&reference), None);
