@@ -151,7 +151,10 @@ enum Purpose {
 /// What an injection has shown.
 #[derive(Debug, Clone, Default)]
 struct Shown {
+    /// Whether an effect was seen at any time.
     effect: bool,
+    /// Whether it was seen the last time that somebody looked.
+    lasts: bool,
     summary: String,
 }
 

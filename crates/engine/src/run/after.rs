@@ -1,6 +1,6 @@
 //! After the method: undo, recovery, analysis.
 
-use super::{Link, Output, Purpose, Run, Stage};
+use super::{Link, Output, Purpose, Run, Shown, Stage};
 use crate::record::{PRESENT, Period, Traffic};
 use crate::restore::Next;
 use crate::{analysis, hypothesis};
@@ -178,6 +178,12 @@ impl Run {
         }
         let checks =
             hypothesis::judge(&self.experiment.hypothesis_holds, &self.hypothesis, &self.record, &periods);
+        if checks.is_empty() {
+            self.findings
+                .held
+                .push("no condition was given, so nothing was judged but the fault and its undo".to_owned());
+            return;
+        }
         let shortcomings = hypothesis::shortcomings(&checks);
         self.findings.held.splice(0..0, checks.iter().map(|check| format!("{} held", check.check)));
         self.findings.failed.extend(shortcomings);
@@ -193,14 +199,21 @@ impl Run {
         if self.shown.is_empty() && self.findings.no_effect.is_empty() {
             self.findings.no_effect.push("no fault was made".to_owned());
         }
-        for injection in &self.planned {
-            if let Some(shown) = self.shown.get(&injection.id).filter(|shown| !shown.effect) {
-                let PlannedInjection { id, fault, target, .. } = injection;
-                let summary = if shown.summary.is_empty() { "no evidence" } else { &shown.summary };
-                self.findings
-                    .no_effect
-                    .push(format!("{fault} on {target} ({id}) showed no effect: {summary}"));
-            }
+        // A hypothesis that failed while the fault lasted has failed, even if the fault ended early.
+        let failed = !self.findings.failed.is_empty();
+        for PlannedInjection { id, fault, target, .. } in &self.planned {
+            let Some(shown) = self.shown.get(id) else { continue };
+            let summary = if shown.summary.is_empty() { "no evidence" } else { &shown.summary };
+            let found = match shown {
+                Shown { effect: false, .. } => {
+                    format!("{fault} on {target} ({id}) showed no effect: {summary}")
+                }
+                Shown { lasts: false, .. } if !failed => {
+                    format!("{fault} on {target} ({id}) was over before its time: {summary}")
+                }
+                _ => continue,
+            };
+            self.findings.no_effect.push(found);
         }
     }
 

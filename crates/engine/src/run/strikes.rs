@@ -119,7 +119,8 @@ impl Run {
 
     pub(super) fn show(&mut self, injection: &str, evidence: &[Evidence]) {
         let shown = self.shown.entry(injection.to_owned()).or_default();
-        shown.effect |= evidence.iter().any(|evidence| evidence.effect == Effect::Seen);
+        shown.lasts = evidence.iter().any(|evidence| evidence.effect == Effect::Seen);
+        shown.effect |= shown.lasts;
         shown.summary =
             evidence.iter().map(|evidence| evidence.summary.as_str()).collect::<Vec<_>>().join("; ");
     }

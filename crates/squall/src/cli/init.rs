@@ -123,10 +123,10 @@ method:
   - fault: {fault}
     target: {{process: {{name: {process}}}}}
     with: {with}
-    for: 30s
+    for: 15s
 
 guard: # any one of these ends the run at once and puts everything back
-  - abort_if: error_rate > 50% for 5s
+  - abort_if: error_rate > 90% for 20s
 
 baseline: 15s
 recovery: {{within: 30s}}
