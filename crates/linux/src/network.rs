@@ -115,7 +115,10 @@ pub(crate) fn find(wanted: &NamespaceRef) -> Result<Option<Namespace>, MachineEr
     if wanted.boot_id != process::boot_id() {
         return Ok(None);
     }
-    let is_it = |namespace: &Namespace| namespace.id().inode == wanted.inode;
+    let is_it = |namespace: &Namespace| {
+        let same_cookie = || namespace.cookie().is_ok_and(|cookie| cookie == wanted.cookie);
+        namespace.id().inode == wanted.inode && (wanted.cookie == 0 || same_cookie())
+    };
     if let Some(namespace) = Namespace::open(&wanted.path).ok().filter(is_it) {
         return Ok(Some(namespace));
     }
@@ -144,7 +147,11 @@ pub(crate) fn open(wanted: &NamespaceRef) -> Result<Namespace, MachineError> {
 
 /// A namespace for people.
 pub(crate) fn words(namespace: &NamespaceRef) -> String {
-    format!("the network namespace {} (net:[{}])", namespace.name, namespace.inode)
+    let name = namespace.name.strip_prefix("netns ").unwrap_or(&namespace.name);
+    match name {
+        "this host" => format!("this host's network namespace (net:[{}])", namespace.inode),
+        name => format!("network namespace {name} (net:[{}])", namespace.inode),
+    }
 }
 
 /// The command prefix for a person who wants to work in a namespace that a record describes.
@@ -215,11 +222,16 @@ mod tests {
         let own = Namespace::own().unwrap().id().inode;
         let mut wanted = NamespaceRef {
             inode: own,
+            cookie: Namespace::own().unwrap().cookie().unwrap(),
             path: "/proc/4194305/ns/net".into(),
             boot_id: process::boot_id().into(),
             name: "test".into(),
         };
         assert_eq!(find(&wanted).unwrap().unwrap().id().inode, own);
+        wanted.cookie += 1;
+        assert!(find(&wanted).unwrap().is_none(), "the same number, and not the same namespace");
+        wanted.cookie = 0;
+        assert!(find(&wanted).unwrap().is_some());
         wanted.boot_id = "earlier".into();
         assert!(find(&wanted).unwrap().is_none());
         assert!(all().iter().any(|place| place.inode == own && place.prefix().is_empty()));

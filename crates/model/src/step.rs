@@ -31,8 +31,11 @@ impl fmt::Display for ProcessRef {
 /// A network namespace and a way into it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct NamespaceRef {
-    /// Inode of the namespace: its identity while it lives.
+    /// Inode of the namespace: its identity while it lives. A later one may well get the same.
     pub inode: u64,
+    /// The kernel's number for it, which no other has in this boot (`SO_NETNS_COOKIE`); 0 on kernels before 5.14.
+    #[serde(default)]
+    pub cookie: u64,
     /// The way in: `/proc/PID/ns/net` or `/run/netns/NAME`.
     pub path: String,
     /// The boot that it lives in; inodes are reused after a restart.

@@ -569,6 +569,7 @@ pub(super) fn namespace_ref(world: &World, inode: u64) -> Option<NamespaceRef> {
     let namespace = world.host.namespaces.get(&inode)?;
     Some(NamespaceRef {
         inode,
+        cookie: 0,
         path: format!("/run/netns/{}", namespace.name),
         boot_id: world.boot_id(),
         name: format!("netns {}", namespace.name),

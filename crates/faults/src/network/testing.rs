@@ -19,6 +19,7 @@ fn network(name: &str, is_host: bool) -> NetworkFacts {
     NetworkFacts {
         namespace: NamespaceRef {
             inode: 4_026_532_281,
+            cookie: 0,
             path: "/run/netns/shop".into(),
             boot_id: "boot".into(),
             name: name.into(),

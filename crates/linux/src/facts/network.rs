@@ -46,7 +46,7 @@ fn of_packet_filter() -> Vec<Feature> {
         let table = Table { family: hook.family(), name: "probe".to_owned(), comment, chains: vec![chain] };
         let tables = [table];
         // A table without an owner goes with the namespace.
-        OwnedTables::create(&tables).map(drop).or_else(|_| nftables::create(&tables)).is_ok()
+        OwnedTables::create(&tables).map(OwnedTables::release).or_else(|_| nftables::create(&tables)).is_ok()
     };
     let probed = namespace::run_in_fresh(|| {
         let egress = has(Hook::Egress("lo".to_owned()));
@@ -79,18 +79,21 @@ pub(crate) fn resolve(target: &Target) -> Result<Vec<Subject>, MachineError> {
 /// The namespace that we are in ourselves.
 fn host() -> Result<NamespaceRef, MachineError> {
     let own = Namespace::own().map_err(network::worded)?;
-    Ok(reference(own.id().inode, network::OWN.to_owned(), "this host".to_owned()))
+    Ok(reference(&own, network::OWN.to_owned(), "this host".to_owned()))
 }
 
-fn reference(inode: u64, path: String, name: String) -> NamespaceRef {
-    NamespaceRef { inode, path, boot_id: process::boot_id().to_owned(), name }
+fn reference(namespace: &Namespace, path: String, name: String) -> NamespaceRef {
+    // Without the privilege to go in nothing will be made there either.
+    let cookie = namespace.cookie().unwrap_or(0);
+    NamespaceRef { inode: namespace.id().inode, cookie, path, boot_id: process::boot_id().to_owned(), name }
 }
 
 fn named(name: &str) -> Result<Option<NamespaceRef>, MachineError> {
     let listed = namespace::named().map_err(network::worded)?.into_iter().find(|other| other.name == name);
-    Ok(listed.map(|found| {
-        reference(found.id.inode, found.path.to_string_lossy().into_owned(), format!("netns {name}"))
-    }))
+    let Some(found) = listed else { return Ok(None) };
+    let namespace = Namespace::open(&found.path).map_err(network::worded)?;
+    let path = found.path.to_string_lossy().into_owned();
+    Ok(Some(reference(&namespace, path, format!("netns {name}"))))
 }
 
 /// The namespaces of the processes that may be struck, each once, with the ports that those listen on.
@@ -110,18 +113,19 @@ fn of_processes(selector: &ProcessSelector) -> Result<Vec<NetworkFacts>, Machine
     for process in strikeable {
         let pid = process.process.pid;
         let namespace = match Namespace::of_process(pid) {
-            Ok(namespace) => namespace.id().inode,
+            Ok(namespace) => namespace,
             Err(error) if error.is_absent() => continue,
             Err(error) => return Err(network::worded(error)),
         };
-        match found.iter_mut().find(|(known, _)| known.inode == namespace) {
+        let inode = namespace.id().inode;
+        match found.iter_mut().find(|(known, _)| known.inode == inode) {
             Some((_, ports)) => ports.extend(process.listens),
-            None if namespace == own.inode => found.push((own.clone(), process.listens)),
+            None if inode == own.inode => found.push((own.clone(), process.listens)),
             None => {
-                let place = Place { inode: namespace, path: PathBuf::from(format!("/proc/{pid}/ns/net")) };
+                let place = Place { inode, path: PathBuf::from(format!("/proc/{pid}/ns/net")) };
                 let path = place.lasting().path.to_string_lossy().into_owned();
                 let name = network::of_process(pid);
-                found.push((reference(namespace, path, name), process.listens));
+                found.push((reference(&namespace, path, name), process.listens));
             }
         }
     }

@@ -97,9 +97,14 @@ impl Tables {
         Ok(evidence(step, &counters))
     }
 
+    /// Lets go of a table that we hold, which removes it; says whether we held it.
+    fn release(&mut self, namespace: u64, table: &str) -> bool {
+        self.0.remove(&(namespace, table.to_owned())).map(OwnedTables::release).is_some()
+    }
+
     /// Removes the table and looks again.
     pub(crate) fn revert(&mut self, namespace: &NamespaceRef, table: &str) -> Result<Reverted, MachineError> {
-        let was_held = self.0.remove(&(namespace.inode, table.to_owned())).is_some();
+        let was_held = self.release(namespace.inode, table);
         let Some(place) = network::find(namespace)? else {
             return Ok(Reverted::AlreadyGone { looked_at: format!("{} is gone", network::words(namespace)) });
         };
@@ -107,8 +112,8 @@ impl Tables {
             let stood = was_held | remove(table)?;
             let looked_at = format!("nftables tables named {table} in {}", network::words(namespace));
             Ok(match standing(table)?.as_slice() {
-                [] if stood => Reverted::Undone { looked_at: format!("no {looked_at}") },
-                [] => Reverted::AlreadyGone { looked_at: format!("no {looked_at}") },
+                [] if stood => Reverted::Undone { looked_at: format!("{looked_at}: none") },
+                [] => Reverted::AlreadyGone { looked_at: format!("{looked_at}: none") },
                 [family, ..] => Reverted::Drifted(Difference {
                     looked_at,
                     before: "none".to_owned(),
@@ -315,7 +320,7 @@ impl Tables {
         namespace: &Namespace,
         table: &str,
     ) -> Result<Reverted, MachineError> {
-        let was_held = self.0.remove(&(place.inode, table.to_owned())).is_some();
+        let was_held = self.release(place.inode, table);
         let stood = network::inside(namespace, || remove(table))?;
         let looked_at = format!("nftables tables named {table} in {}", place.name());
         Ok(if was_held || stood {

@@ -14,11 +14,14 @@ use super::netlink::{Error, Result};
 use rustix::fs::{Mode, OFlags, fstat, open};
 use rustix::io::Errno;
 use rustix::thread::{LinkNameSpaceType, UnshareFlags, move_into_link_name_space, unshare_unsafe};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 /// Where `ip netns` keeps named namespaces.
 const NAMED: &str = "/run/netns";
+
+/// `include/uapi/asm-generic/socket.h`.
+const SO_NETNS_COOKIE: libc::c_int = 71;
 
 /// The namespace of the calling thread.
 const OWN: &str = "/proc/thread-self/ns/net";
@@ -74,6 +77,12 @@ impl Namespace {
     /// Which namespace this is. Compare it before use with the one that was planned for.
     pub fn id(&self) -> NamespaceId {
         self.id
+    }
+
+    /// The kernel's own number for it, which no other has until the machine is started again: an inode's number is used
+    /// again. 0 on kernels before 5.14. Takes `CAP_SYS_ADMIN`, unless the calling thread is in that namespace.
+    pub fn cookie(&self) -> Result<u64> {
+        self.run(|| own_cookie().map_err(|errno| Error::refused("ask for a namespace's cookie", errno)))?
     }
 
     /// Moves the calling thread, and threads that it starts later, into the namespace. For a process that has one
@@ -150,6 +159,36 @@ fn on_another_thread<T: Send>(work: impl FnOnce() -> Result<T> + Send) -> Result
             }
         }
     })
+}
+
+/// The cookie of the namespace that the calling thread is in, which a socket knows: `SO_NETNS_COOKIE`.
+#[expect(unsafe_code, reason = "getsockopt(2)")]
+fn own_cookie() -> rustix::io::Result<u64> {
+    let socket = rustix::net::socket_with(
+        rustix::net::AddressFamily::UNIX,
+        rustix::net::SocketType::DGRAM,
+        rustix::net::SocketFlags::CLOEXEC,
+        None,
+    )?;
+    let mut cookie = 0_u64;
+    let mut length = size_of::<u64>() as libc::socklen_t;
+    // SAFETY: the pointers are those of living variables, and `length` is the size of the one that is written to.
+    let outcome = unsafe {
+        libc::getsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_SOCKET,
+            SO_NETNS_COOKIE,
+            (&raw mut cookie).cast(),
+            &raw mut length,
+        )
+    };
+    match outcome {
+        0 => Ok(cookie),
+        _ => match Errno::from_io_error(&std::io::Error::last_os_error()) {
+            Some(Errno::NOPROTOOPT) => Ok(0),
+            other => Err(other.unwrap_or(Errno::IO)),
+        },
+    }
 }
 
 /// Moves the calling thread into a new network namespace.
@@ -285,6 +324,11 @@ pub(super) mod tests {
         let own = Namespace::own().unwrap().id();
         let fresh = run_in_fresh(|| Namespace::own().map(|namespace| namespace.id())).unwrap().unwrap();
         assert_ne!(fresh, own);
+        let cookie = || run_in_fresh(|| Namespace::own().unwrap().cookie().unwrap()).unwrap();
+        let (first, second) = (cookie(), cookie());
+        // Where the kernel knows cookies, they never come again; inodes do.
+        assert!(first == 0 || first != second, "{first} {second}");
+        assert_eq!(Namespace::own().unwrap().cookie(), Namespace::own().unwrap().cookie());
     }
 
     #[test]

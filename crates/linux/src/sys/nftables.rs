@@ -228,8 +228,12 @@ impl Chain {
         let mut rule = Expressions::default();
         rule.transport(Transport::Is(protocol));
         rule.load_payload(NFT_PAYLOAD_TRANSPORT_HEADER, 0, 1);
-        rule.compare(NFT_CMP_GTE, &[*types.start()]);
-        rule.compare(NFT_CMP_LTE, &[*types.end()]);
+        if types.start() == types.end() {
+            rule.compare(NFT_CMP_EQ, &[*types.start()]);
+        } else {
+            rule.compare(NFT_CMP_GTE, &[*types.start()]);
+            rule.compare(NFT_CMP_LTE, &[*types.end()]);
+        }
         self.accept(rule, comment);
     }
 
@@ -582,6 +586,7 @@ impl Expressions {
 #[derive(Debug)]
 pub struct OwnedTables {
     socket: Socket,
+    names: Vec<(Family, String)>,
 }
 
 impl OwnedTables {
@@ -590,15 +595,21 @@ impl OwnedTables {
     pub fn create(tables: &[Table]) -> Result<Self> {
         let mut socket = Socket::open(Protocol::Netfilter)?;
         make(&mut socket, tables, NFT_TABLE_F_OWNER)?;
-        Ok(Self { socket })
+        let names = tables.iter().map(|table| (table.family, table.name.clone())).collect();
+        Ok(Self { socket, names })
     }
 
-    /// Removes tables now, all of them or none; the others go when this is dropped. That is ten times faster than to
-    /// drop it while it has tables, because the kernel then waits until no packet can be under way in them.
-    pub fn delete(&mut self, tables: &[(Family, &str)]) -> Result<()> {
-        let names: Vec<String> = tables.iter().map(|(family, name)| format!("{family} {name}")).collect();
-        let messages = tables.iter().map(|(family, name)| deletion(*family, name)).collect();
-        commit(&mut self.socket, format_args!("delete the nftables table {}", names.join(" and ")), messages)
+    /// Removes the tables at once: they are gone when this returns. Dropping this does the same and takes a hundred times
+    /// as long, because the kernel then waits until no packet can be under way in them; here that wait is left to a
+    /// thread of its own.
+    pub fn release(mut self) {
+        let messages = self.names.iter().map(|(family, name)| deletion(*family, name)).collect();
+        // Whatever is left goes with the socket.
+        let deleted = commit(&mut self.socket, "delete nftables tables", messages);
+        if deleted.is_ok() {
+            // Should there be no thread to be had, the closure is dropped here and the wait is ours.
+            let _ = std::thread::Builder::new().name("packet filter".to_owned()).spawn(move || drop(self));
+        }
     }
 
     /// What the rules of a table counted. Works from any network namespace.
@@ -1006,7 +1017,7 @@ mod tests {
             "tcp flags rst counter packets 0 bytes 0 accept comment \"answer\"",
             "icmp type destination-unreachable counter packets 0 bytes 0 accept comment \"answer\"",
             "icmpv6 type destination-unreachable counter packets 0 bytes 0 accept comment \"answer\"",
-            "icmpv6 type >= nd-router-solicit icmpv6 type <= nd-redirect counter packets 0 bytes 0 accept comment \"neighbour\"",
+            "icmpv6 type 133-137 counter packets 0 bytes 0 accept comment \"neighbour\"",
             "iifname \"eth0\" ip saddr 10.9.0.0/21 tcp sport 50-60 numgen random mod 1000000 < 300000 counter packets 0 bytes 0 reject with tcp reset",
             "iifname \"eth0\" ip6 saddr fd09::/61 tcp sport 50-60 numgen random mod 1000000 < 300000 counter packets 0 bytes 0 reject with tcp reset",
             "oifname \"eth0\" ip daddr 10.9.0.0/24 counter packets 0 bytes 0 drop",

@@ -9,15 +9,15 @@ use squall_model::undo::Effect;
 const PORT: u16 = 7001;
 const OTHER_PORT: u16 = 7009;
 
-fn port(port: u16) -> Option<Ports> {
-    Some(Ports { first: port, last: port })
+fn only(port: u16) -> Ports {
+    Ports { first: port, last: port }
 }
 
 /// All packets, or those with the port at either end.
 fn filters(with_port: bool) -> Vec<PacketFilter> {
     if with_port {
-        let to = PacketFilter { remote_port: port(PORT), ..PacketFilter::default() };
-        vec![to, PacketFilter { local_port: port(PORT), ..PacketFilter::default() }]
+        let to = PacketFilter { remote_port: Some(only(PORT)), ..PacketFilter::default() };
+        vec![to, PacketFilter { local_port: Some(only(PORT)), ..PacketFilter::default() }]
     } else {
         vec![PacketFilter::default()]
     }
@@ -124,7 +124,7 @@ fn what_is_spared_passes_in_spite_of_a_cut_and_so_do_its_neighbours() {
     let operator = |remote: &str| PacketFilter {
         remote: vec![remote.parse().unwrap()],
         protocol: Some(Protocol::Udp),
-        local_port: port(22),
+        local_port: Some(only(22)),
         ..PacketFilter::default()
     };
     let name = injection();

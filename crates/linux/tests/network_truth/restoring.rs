@@ -277,8 +277,8 @@ fn a_table_goes_when_its_holder_is_killed() {
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
-    let lines = BufReader::new(holder.stdout.take().unwrap()).lines().map_while(Result::ok);
-    let undo = lines.filter_map(|line| Some(line.split_once("undo ")?.1.to_owned())).next();
+    let mut lines = BufReader::new(holder.stdout.take().unwrap()).lines().map_while(Result::ok);
+    let undo = lines.find_map(|line| Some(line.split_once("undo ")?.1.to_owned()));
     let during = lab.here.run(&["nft", "list", "tables"]);
     let found = lab.machine.leftovers().unwrap();
     let refused = undo.as_ref().map(|undo| lab.machine.revert(&serde_json::from_str::<Undo>(undo).unwrap()));
