@@ -89,7 +89,7 @@ impl Notes {
         disk: &mut D,
         write: impl FnOnce(&mut UndoLog, &mut D) -> Result<T, LogError>,
     ) -> Result<T, CallError> {
-        let ended = if self.torn { disk.append(&self.name, b"\n") } else { Ok(()) };
+        let ended = if self.torn { disk.note(&self.name, b"\n") } else { Ok(()) };
         let written = ended.and_then(|()| write(&mut self.log, disk));
         self.torn = written.is_err();
         written.map_err(|error| failed(error.to_string()))
@@ -410,12 +410,20 @@ impl<M: Machine, D: Disk> Hands<M, D> {
             Ok(others) => others,
             Err(error) => return Some(format!("could not learn what other injections hold: {error}")),
         };
-        let others = others.into_iter().filter_map(|(_, contents)| contents.opened);
-        let others = others.filter(|opened| opened.injection != injection);
-        let (claim, holder) = others.into_iter().find_map(|opened| {
-            let claim = claims.iter().find(|claim| opened.claims.contains(claim))?.clone();
-            Some((claim, opened))
-        })?;
+        let others: Vec<_> = others.into_iter().filter(|(name, _)| name != injection).collect();
+        // What a log holds that has lost its head is not known, and unknown is unsafe.
+        let headless =
+            |(_, contents): &&(String, Contents)| contents.opened.is_none() && !contents.owed.is_empty();
+        if let Some((name, _)) = others.iter().find(headless) {
+            return Some(format!(
+                "undo log {name} is damaged, so that what it holds is not known; put it back with `squall recover`"
+            ));
+        }
+        let (claim, holder) =
+            others.into_iter().filter_map(|(_, contents)| contents.opened).find_map(|opened| {
+                let claim = claims.iter().find(|claim| opened.claims.contains(claim))?.clone();
+                Some((claim, opened))
+            })?;
         let remedy = if self.machine.is_alive(&holder.owner) {
             format!("wait for the end of run {}, or end it with `squall halt {}`", holder.run, holder.run)
         } else {

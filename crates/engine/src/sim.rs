@@ -8,16 +8,21 @@
 //! [`brain`] lets the real run drive the real agent through lost messages and killed processes, and checks that its
 //! verdict is true.
 //!
+//! `planning.rs` and `holding.rs` test what the hands plan and refuse, and what the agent answers, on the same model.
+//!
 //! A failing seed is printed with everything that happened in it. `SQUALL_SIM_SEED=N cargo test -p squall-engine sim`
 //! replays it; `SQUALL_SIM_SEEDS=N` sets how many seeds are tried.
 
 mod actor;
 mod brain;
+mod damage;
 mod disk;
 mod faults;
+mod holding;
 mod laws;
 mod machine;
 mod mutants;
+mod planning;
 mod random;
 mod suite;
 mod systematic;

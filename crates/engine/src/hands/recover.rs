@@ -33,7 +33,6 @@ impl<M: Machine, D: Disk> Hands<M, D> {
     pub fn recover(&mut self) -> Result<Vec<Restored>, CallError> {
         self.close_again();
         let names = self.disk.list().map_err(|error| failed(error.to_string()))?;
-        let total = names.len();
         let mut told = Vec::new();
         let mut orphans = Vec::new();
         for name in names {
@@ -47,14 +46,13 @@ impl<M: Machine, D: Disk> Hands<M, D> {
                 Err(error) => told.push(nothing_known(&name, &error)),
             }
         }
-        let nobody_else = orphans.len() == total;
         orphans.sort_by(|a, b| (b.at, &b.promise.injection).cmp(&(a.at, &a.promise.injection)));
         let mut restored: Vec<(Orphan, Restored)> = Vec::new();
         for mut orphan in orphans {
             let outcome = self.put_back_orphan(&mut orphan);
             restored.push((orphan, outcome));
         }
-        self.remove_marks(&mut restored, nobody_else);
+        self.remove_marks(&mut restored);
         for (orphan, outcome) in restored {
             if outcome.residue().is_empty() {
                 self.close(&orphan.promise.injection);
@@ -111,9 +109,9 @@ impl<M: Machine, D: Disk> Hands<M, D> {
     }
 
     /// Looks for marks of the injections that were put back: a second look that needs no log, and the only one that
-    /// finds what a damaged line described. A mark that does not tell its injection is taken for a damaged log's only
-    /// while nobody else lives who might have made it.
-    fn remove_marks(&mut self, restored: &mut [(Orphan, Restored)], nobody_else: bool) {
+    /// finds what a damaged or truncated log described. A mark that does not tell its injection is taken for an
+    /// orphan's only while nobody else lives who might have made it.
+    fn remove_marks(&mut self, restored: &mut [(Orphan, Restored)]) {
         if restored.is_empty() {
             return;
         }
@@ -127,15 +125,25 @@ impl<M: Machine, D: Disk> Hands<M, D> {
                 return;
             }
         };
+        let damaged = restored.iter().position(|(orphan, _)| orphan.loss.is_some());
         for leftover in found {
-            let made_by = |orphan: &Orphan| match &leftover.injection {
-                Some(injection) => *injection == orphan.promise.injection,
-                None => nobody_else && orphan.loss.is_some(),
+            let maker = match &leftover.injection {
+                Some(injection) => {
+                    restored.iter().position(|(orphan, _)| *injection == orphan.promise.injection)
+                }
+                None => self.nobody_else_lives().then_some(damaged.unwrap_or(0)),
             };
-            if let Some((_, outcome)) = restored.iter_mut().find(|(orphan, _)| made_by(orphan)) {
+            if let Some((_, outcome)) = maker.and_then(|maker| restored.get_mut(maker)) {
                 self.remove_mark(&leftover, outcome);
             }
         }
+    }
+
+    /// Whether every log is an orphan that was taken over. Asked after a mark was seen: whoever made it has a log
+    /// from before he made it until after it is gone.
+    fn nobody_else_lives(&mut self) -> bool {
+        self.promises.is_empty()
+            && self.disk.list().is_ok_and(|names| names.iter().all(|name| self.taken.contains(name)))
     }
 
     fn remove_mark(&mut self, leftover: &Leftover, outcome: &mut Restored) {
@@ -195,15 +203,16 @@ fn lost_intents(bytes: &[u8]) -> usize {
     lines.iter().filter(|line| is_lost(line)).count()
 }
 
-/// Whether a line is the beginning of a record and nothing else: what a failed write leaves. Damage changes bytes
-/// and seldom their number, so it leaves a JSON text that is whole and wrong.
+/// Whether a line is the beginning of a record and nothing else: what a failed write leaves. Its JSON text ends before
+/// its outermost brace is closed; damage changes bytes and seldom their number, so it leaves that brace where it is.
 fn is_torn(line: &[u8]) -> bool {
     let (checksum, json) = line.split_at(line.len().min(8));
     let Some((space, json)) = json.split_first() else {
         return checksum.iter().all(u8::is_ascii_hexdigit);
     };
-    let cut = |error: serde_json::Error| error.is_eof();
-    *space == b' ' && serde_json::from_slice::<serde_json::Value>(json).err().is_some_and(cut)
+    let ends_early = |error: serde_json::Error| error.is_eof();
+    let ends_early = serde_json::from_slice::<serde_json::Value>(json).err().is_some_and(ends_early);
+    *space == b' ' && ends_early && (json.is_empty() || count(json, b"{") > count(json, b"}"))
 }
 
 fn count(haystack: &[u8], needle: &[u8]) -> usize {

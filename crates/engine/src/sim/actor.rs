@@ -39,12 +39,16 @@ pub(super) struct Agent {
 }
 
 impl Agent {
-    /// Starts one and says hello.
-    pub(super) fn start(world: &Shared, run: &str) -> Self {
+    /// Starts one that nobody has greeted.
+    pub(super) fn silent(world: &Shared) -> Self {
         let (pid, hands) = hands(world, "agent");
         let core = AgentCore::new(hands, FAULTS, 0);
-        let mut agent =
-            Self { pid, core, planned: Vec::new(), recovered: Vec::new(), calls: 0, world: world.clone() };
+        Self { pid, core, planned: Vec::new(), recovered: Vec::new(), calls: 0, world: world.clone() }
+    }
+
+    /// Starts one and says hello.
+    pub(super) fn start(world: &Shared, run: &str) -> Self {
+        let mut agent = Self::silent(world);
         if let Ok(Answer::Hello { recovered, .. }) =
             agent.call(Call::Hello { version: VERSION, run: run.into(), lease: LEASE })
         {

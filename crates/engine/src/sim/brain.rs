@@ -110,6 +110,8 @@ struct Theatre {
     wardens: BTreeMap<u32, ModelHands>,
     /// Whether an agent died after its warden, so that the next agent must put back what it left.
     unwatched: bool,
+    /// When an agent died last.
+    last_death: Duration,
     links: u64,
     halt_file: bool,
     /// Whether the system cannot bear its faults.
@@ -150,6 +152,7 @@ impl Theatre {
             agents: Vec::new(),
             wardens: BTreeMap::new(),
             unwatched: false,
+            last_death: Duration::ZERO,
             links: 0,
             halt_file: false,
             fragile: dice.u32(0..4) == 0,
@@ -324,8 +327,9 @@ impl Theatre {
             Happening::Meddle(change) => self.world.lock().meddle(&change),
             Happening::MustBeClean(why) => {
                 let differences = self.world.lock().differences();
-                // A kernel that fails may keep what it was given; an agent that is stopped meanwhile has its own time.
+                // A kernel that fails may keep what it was given; who is stopped or dies meanwhile has its own time.
                 let is_excused = self.unwatched
+                    || self.now() < self.last_death + AT_ONCE
                     || self.world.lock().failures > 0
                     || self.agents.iter().any(|linked| linked.stopped);
                 if !differences.is_empty() && !is_excused {
@@ -587,6 +591,7 @@ impl Theatre {
             self.through(linked.link, Way::Back, lost);
         }
         self.unwatched |= !linked.warden;
+        self.last_death = self.now();
         if linked.warden {
             let delay = Duration::from_millis(self.dice.u64(0..300));
             self.after(delay, Happening::Warden { of: pid });

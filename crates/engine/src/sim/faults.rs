@@ -26,6 +26,8 @@ pub(super) static FAULTS: Faults = &[
     &of::<Load>(),
     &of::<Everything>(),
     &of::<Dud>(),
+    &of::<Forbidden>(),
+    &of::<Unsupported>(),
 ];
 
 /// Each fault with a target and parameters that suit it.
@@ -60,6 +62,9 @@ type With = BTreeMap<String, String>;
 /// Declares a fault in one line.
 macro_rules! fault {
     ($type:ident, $name:literal, $scope:ident, $privileges:expr, $plan:expr) => {
+        fault!($type, $name, $scope, $privileges, &[], $plan);
+    };
+    ($type:ident, $name:literal, $scope:ident, $privileges:expr, $features:expr, $plan:expr) => {
         struct $type;
         impl Fault for $type {
             const NAME: &'static str = $name;
@@ -67,7 +72,7 @@ macro_rules! fault {
             const EXAMPLE: &'static str = "";
             const SCOPE: Scope = Scope::$scope;
             const PRIVILEGES: &'static [Privilege] = $privileges;
-            const FEATURES: &'static [Feature] = &[];
+            const FEATURES: &'static [Feature] = $features;
             type Parameters = With;
             fn plan(parameters: &With, facts: &Facts) -> Result<Vec<Step>, PlanError> {
                 let plan: fn(&With, &Facts) -> Vec<Step> = $plan;
@@ -90,6 +95,9 @@ fault!(Governor, "sim.governor", Resource, &[], |_, _| {
     vec![value(SELECTOR, "wild", true), value(BANKED, "9", true)]
 });
 fault!(Load, "sim.load", Resource, &[], |_, facts| vec![load(facts)]);
+// These two want what the model does not have.
+fault!(Forbidden, "sim.forbidden", Resource, &[Privilege::SysAdmin], |_, facts| vec![load(facts)]);
+fault!(Unsupported, "sim.unsupported", Resource, &[], &[Feature::Tbf], |_, facts| vec![load(facts)]);
 // A worker that does nothing shows no effect.
 fault!(Dud, "sim.dud", Resource, &[], |_, facts| vec![worker(facts, 0.0)]);
 fault!(Everything, "sim.everything", Network, &[Privilege::NetAdmin], |_, facts| {

@@ -1,0 +1,160 @@
+//! What the agent answers, and when it ends what it holds by itself.
+
+use super::actor::{Agent, LEASE};
+use super::systematic::request;
+use super::world::{Meddling, Shared};
+use crate::agent::GRACE;
+use serde_json::json;
+use squall_model::protocol::{Answer, Call, CallError, CallErrorKind, Request, Restored, VERSION};
+use squall_model::target::Target;
+use std::time::Duration;
+
+/// An agent that holds one injection, which lasts ten seconds.
+fn holding(world: &Shared) -> Agent {
+    let mut agent = Agent::start(world, "run-1");
+    let entry = ("sim.value", Target::Host(true), json!({"path": "/proc/sys/vm/swappiness"}));
+    let Ok(Answer::Plan(plan)) = agent.call(Call::Plan(request(vec![entry], 1))) else { panic!("no plan") };
+    agent.call(Call::Inject { injections: vec![plan.injections[0].id.clone()] }).unwrap();
+    assert!(!world.lock().differences().is_empty());
+    agent
+}
+
+fn pass(world: &Shared, time: Duration) -> Duration {
+    let mut world = world.lock();
+    world.now += time;
+    world.now
+}
+
+fn restored(answer: Result<Answer, CallError>) -> Vec<Restored> {
+    match answer {
+        Ok(Answer::Restored { restored }) => restored,
+        other => panic!("an undo was answered with {other:?}"),
+    }
+}
+
+#[track_caller]
+fn is_halted(agent: &mut Agent, why: &str) {
+    for call in [Call::Renew, Call::Observe, Call::Inject { injections: Vec::new() }] {
+        let error = agent.call(call).unwrap_err();
+        assert_eq!(error.kind, CallErrorKind::Halted);
+        assert!(error.message.contains(why), "{error}");
+    }
+}
+
+#[test]
+fn the_first_call_is_hello_in_the_same_version() {
+    let world = Shared::new(1);
+    let mut agent = Agent::start(&world, "run-1");
+    let hello = |version| Call::Hello { version, run: "again".into(), lease: LEASE };
+    assert!(agent.call(hello(VERSION)).unwrap_err().message.contains("already"));
+
+    let mut agent = Agent::silent(&world);
+    assert_eq!(agent.call(Call::Host).unwrap_err().kind, CallErrorKind::Invalid);
+    let error = agent.call(hello(VERSION + 1)).unwrap_err();
+    assert!(error.message.contains("same release"), "{error}");
+    assert!(agent.call(hello(VERSION)).is_ok());
+}
+
+#[test]
+fn silence_beyond_the_lease_ends_everything_and_is_told() {
+    let world = Shared::new(1);
+    let mut agent = holding(&world);
+    assert_eq!(agent.core.next_deadline(), Some(LEASE.0));
+    let now = pass(&world, LEASE.0);
+    assert!(agent.core.tick(now, false).is_empty(), "the lease is not over");
+    let now = pass(&world, Duration::from_millis(1));
+    assert_eq!(agent.core.tick(now, false).len(), 1);
+    assert!(world.lock().differences().is_empty() && world.lock().logs.is_empty());
+    assert_eq!(agent.core.next_deadline(), None);
+    is_halted(&mut agent, "the lease expired");
+    // The brain learns what was put back, once.
+    assert_eq!(restored(agent.call(Call::Undo { injections: Vec::new() })).len(), 1);
+    assert!(restored(agent.call(Call::Bye)).is_empty());
+    assert!(agent.core.finished());
+}
+
+#[test]
+fn a_call_that_comes_too_late_finds_everything_put_back() {
+    let world = Shared::new(1);
+    let mut agent = holding(&world);
+    pass(&world, LEASE.0 + LEASE.0);
+    is_halted(&mut agent, "the lease expired");
+    assert!(world.lock().differences().is_empty());
+}
+
+#[test]
+fn whoever_waits_for_an_answer_is_not_silent() {
+    let world = Shared::new(1);
+    let mut agent = holding(&world);
+    // The call took longer than the lease.
+    let now = pass(&world, LEASE.0 + LEASE.0);
+    agent.core.answered(now);
+    assert!(agent.core.tick(now, false).is_empty());
+    assert!(agent.call(Call::Renew).is_ok());
+}
+
+#[test]
+fn an_injection_that_its_brain_forgot_is_ended() {
+    let world = Shared::new(1);
+    let mut agent = holding(&world);
+    let lasts = Duration::from_secs(10);
+    while world.lock().now < lasts + LEASE.0 + GRACE {
+        assert!(agent.call(Call::Renew).is_ok());
+        let now = pass(&world, Duration::from_secs(1));
+        agent.core.tick(now, false);
+    }
+    pass(&world, Duration::from_millis(1));
+    is_halted(&mut agent, "was not ended in its time");
+    assert!(world.lock().differences().is_empty());
+}
+
+#[test]
+fn the_halt_file_ends_everything() {
+    let world = Shared::new(1);
+    let mut agent = holding(&world);
+    assert_eq!(agent.core.tick(Duration::ZERO, true).len(), 1);
+    assert!(world.lock().differences().is_empty());
+    is_halted(&mut agent, "`halt`");
+}
+
+#[test]
+fn what_could_not_be_put_back_stays_owed_until_it_can() {
+    let world = Shared::new(1);
+    let mut agent = holding(&world);
+    let write = |value: &str| Meddling::Write { path: "/proc/sys/vm/swappiness".into(), value: value.into() };
+    world.lock().meddle(&write("30"));
+    let first = restored(agent.call(Call::Undo { injections: Vec::new() }));
+    assert!(first[0].residue()[0].contains("was 60, is 30"), "{first:?}");
+    assert!(agent.core.owes() && agent.core.hands().live().is_empty());
+    assert_eq!(world.lock().logs.len(), 1);
+    // Somebody mends it by hand; the next try sees that and lets go.
+    world.lock().meddle(&write("60"));
+    let second = restored(agent.call(Call::Undo { injections: Vec::new() }));
+    assert!(second[0].residue().is_empty(), "{second:?}");
+    assert!(!agent.core.owes() && world.lock().logs.is_empty());
+}
+
+#[test]
+fn what_dead_owners_owe_is_left_over_until_it_is_recovered() {
+    let world = Shared::new(1);
+    let agent = holding(&world);
+    let mut other = Agent::start(&world, "run-2");
+    let leftovers = |agent: &mut Agent| match agent.call(Call::Leftovers) {
+        Ok(Answer::Leftovers { found }) => found,
+        answer => panic!("{answer:?}"),
+    };
+    assert!(leftovers(&mut other).is_empty(), "its owner lives");
+    world.lock().kill(agent.pid);
+    let found = leftovers(&mut other);
+    assert!(found[0].what.contains("write \"60\" back") && found[0].injection.is_some(), "{found:?}");
+    assert_eq!(restored(other.call(Call::Recover)).len(), 1);
+    assert!(leftovers(&mut other).is_empty() && world.lock().differences().is_empty());
+}
+
+#[test]
+fn a_request_is_answered_with_its_number() {
+    let world = Shared::new(1);
+    let mut agent = Agent::start(&world, "run-1");
+    let response = agent.core.handle(Duration::ZERO, Request { number: 41, call: Call::Renew });
+    assert_eq!(response.number, 41);
+}
