@@ -29,7 +29,7 @@ impl LinuxMachine {
         Self::with_worker_program("/proc/self/exe")
     }
 
-    /// This host, with another program that takes `worker MARK JOB`.
+    /// This host, with another program that takes `worker MARK`.
     pub fn with_worker_program(program: impl Into<PathBuf>) -> Self {
         Self { workers: Workers::new(program.into()), writes: Writes::default(), tables: Tables::default() }
     }

@@ -1,4 +1,4 @@
-//! A program that is nothing but a worker, for the tests: `worker worker MARK JOB`.
+//! A program that is nothing but a worker, for the tests: `worker worker MARK`.
 
 use std::process::ExitCode;
 
@@ -7,7 +7,7 @@ fn main() -> ExitCode {
     match arguments.split_first() {
         Some((role, rest)) if role == squall_linux::step::worker::ROLE => squall_workers::main(rest),
         _ => {
-            eprintln!("usage: worker worker MARK JOB");
+            eprintln!("usage: worker worker MARK");
             ExitCode::from(2)
         }
     }

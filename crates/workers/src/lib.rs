@@ -1,6 +1,6 @@
 //! Data planes: programs that must keep running while a fault is active.
 //!
-//! A worker is the binary run as `squall worker MARK JOB` by the agent (see `squall_linux::step::worker`, which starts,
+//! A worker is the binary run as `squall worker MARK` by the agent (see `squall_linux::step::worker`, which starts,
 //! asks and ends it). It gets ready, says so, and then answers each line on standard input with what it has done so
 //! far. When standard input ends, or the agent dies, it ends: nothing of it is left.
 
@@ -9,7 +9,7 @@ mod memory;
 mod signal_every;
 
 use rustix::process::{Pid, Signal, getppid, set_parent_process_death_signal};
-use squall_linux::step::worker::{Job, Report};
+use squall_linux::step::worker::{JOB, Job, Report};
 use squall_linux::sys::cgroup;
 use squall_model::step::Work;
 use squall_model::undo::{Effect, Evidence};
@@ -35,11 +35,11 @@ enum Refusal {
     Failed(String),
 }
 
-/// `squall worker MARK JOB`; the mark only tells this process from others.
+/// `squall worker MARK`, the job in the environment; the mark only tells this process from others.
 pub fn main(arguments: &[String]) -> ExitCode {
     let begun = match arguments {
-        [_mark, job] => begin(job),
-        _ => Err(Refusal::Failed("a worker takes a mark and a job, from the agent only".to_owned())),
+        [_mark] => begin(&std::env::var(JOB).unwrap_or_default()),
+        _ => Err(Refusal::Failed("a worker takes a mark, from the agent only".to_owned())),
     };
     match begun {
         Ok(going) => match serve(going.as_ref()) {
@@ -58,7 +58,7 @@ pub fn main(arguments: &[String]) -> ExitCode {
 
 fn begin(job: &str) -> Result<Box<dyn Going>, Refusal> {
     let job: Job = serde_json::from_str(job)
-        .map_err(|error| Refusal::Failed(format!("could not read the job {job:?}: {error}")))?;
+        .map_err(|error| Refusal::Failed(format!("could not read the job in {JOB}: {error}")))?;
     die_with(job.parent)?;
     be_the_first_to_die(&job.work)?;
     for folder in &job.cgroups {

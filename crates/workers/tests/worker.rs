@@ -4,7 +4,7 @@
 
 use squall_engine::suite::{self, MemoryDisk, Sample, Trial};
 use squall_linux::LinuxMachine;
-use squall_linux::step::worker::Job;
+use squall_linux::step::worker::{JOB, Job};
 use squall_linux::sys::{cgroup, memory, process};
 use squall_model::machine::{Machine, MachineError};
 use squall_model::step::{ProcessRef, Signal, Step, Work, WorkerStep};
@@ -307,7 +307,7 @@ fn squall_is_never_struck() {
 fn bare(parent: u32) -> Child {
     let job = Job { work: load(1.0, 1), cgroups: vec![], parent };
     let mut command = Command::new(program());
-    command.args(["worker", "squall-worker:sqt-bare", &serde_json::to_string(&job).unwrap()]);
+    command.args(["worker", "squall-worker:sqt-bare"]).env(JOB, serde_json::to_string(&job).unwrap());
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap()
 }
 
@@ -332,7 +332,7 @@ fn a_worker_dies_with_its_agent_even_if_it_is_stopped() {
         job.replace("\"parent\":0", &format!("\"parent\":{parent}"))
     };
     let (questions, keep_open) = std::io::pipe().unwrap();
-    let script = format!("\"$0\" worker {mark} \"{}\" <&3 & sleep 60", job("$$").replace('"', "\\\""));
+    let script = format!("{JOB}=\"{}\" \"$0\" worker {mark} <&3 & sleep 60", job("$$").replace('"', "\\\""));
     let mut agent = Command::new("bash");
     agent.args(["-c", &format!("exec 3<&0; {script}")]).arg(program()).stdin(questions);
     let mut agent = Victim::start(&mut agent);

@@ -1,6 +1,6 @@
 //! Workers: processes of our own that must keep running while a fault is active. Undone by ending them.
 //!
-//! A worker is this very program, run as `squall worker MARK JOB`. The mark stands on its command line, so it is found
+//! A worker is this very program, run as `squall worker MARK` with its job in the environment, where others cannot read it. The mark stands on its command line, so it is found
 //! and ended by any Squall at any time, without a log. It dies with the agent by three nets: the kernel kills it when
 //! the agent dies, its standard input comes to an end, and the warden looks for its mark.
 //!
@@ -39,6 +39,10 @@ const ANSWERS_WITHIN: Duration = Duration::from_secs(1);
 const ENDS_WITHIN: Duration = Duration::from_millis(300);
 /// How long the kernel may take to end it by force; giving back much memory takes a while.
 const KILLED_WITHIN: Duration = Duration::from_secs(5);
+
+/// The environment variable that holds a worker's [`Job`] as JSON. A command line can be read by every user of the host,
+/// an environment by its owner alone, and what a job names may be a secret.
+pub const JOB: &str = "SQUALL_JOB";
 
 /// What a worker is told on its command line, as JSON.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -223,7 +227,7 @@ impl Workers {
     fn start(&mut self, step: &WorkerStep) -> io::Result<Running> {
         let job = Job { work: step.work.clone(), cgroups: step.cgroups.clone(), parent: std::process::id() };
         let mut command = Command::new(&self.program);
-        command.arg0("squall").arg(ROLE).arg(&step.mark).arg(serde_json::to_string(&job)?);
+        command.arg0("squall").arg(ROLE).arg(&step.mark).env(JOB, serde_json::to_string(&job)?);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).process_group(0);
         let mut child = self.spawn(command)?;
         match (child.stdin.take(), child.stdout.take()) {
