@@ -85,6 +85,7 @@ pub struct Opened {
 /// One line of a log.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "record", rename_all = "snake_case")]
+#[expect(clippy::large_enum_variant, reason = "there is one at a time")]
 pub enum Record {
     /// Who and what.
     Opened(Opened),

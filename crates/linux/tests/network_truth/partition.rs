@@ -1,10 +1,15 @@
 //! Partitions, and loss by the packet filter.
 
-use crate::lab::{Lab, injection, rule};
+use crate::lab::{Lab, Net, injection, rule};
 use crate::probe::{Attempt, Flow, binomial, connect};
 use squall_model::facts::{Feature, single_directions};
-use squall_model::step::{Denial, Direction, PacketFilter, PacketRule, Ports, Protocol};
+use squall_model::step::{
+    Denial, Direction, PacketFilter, PacketFilterStep, PacketRule, Ports, Protocol, Step,
+};
 use squall_model::undo::Effect;
+use std::io::ErrorKind;
+use std::net::{TcpListener, TcpStream};
+use std::time::Duration;
 
 const PORT: u16 = 7001;
 const OTHER_PORT: u16 = 7009;
@@ -129,9 +134,9 @@ fn what_is_spared_passes_in_spite_of_a_cut_and_so_do_its_neighbours() {
     };
     let name = injection();
     let step = match lab.packet_filter(&name, rules(Direction::Both, Denial::Drop, false)) {
-        squall_model::step::Step::PacketFilter(mut step) => {
+        Step::PacketFilter(mut step) => {
             step.except = vec![operator("10.9.0.2"), operator("fd09::2")];
-            squall_model::step::Step::PacketFilter(step)
+            Step::PacketFilter(step)
         }
         other => panic!("{other}"),
     };
@@ -166,5 +171,73 @@ fn a_tenth_of_packets_is_lost_by_chance() {
             lab.undo(&undo);
             assert_eq!(Flow::new(&lab, outgoing, v6, PORT).arrived(500), 500);
         }
+    }
+}
+
+/// A step that denies packets on the loopback interface.
+fn on_loopback(lab: &mut Lab, name: &str, filter: PacketFilter, denial: Denial) -> Step {
+    let facts = lab.here.facts(&mut lab.machine);
+    let link = facts.links.iter().find(|link| link.loopback).unwrap().link.clone();
+    Step::PacketFilter(PacketFilterStep {
+        namespace: facts.namespace,
+        table: PacketFilterStep::loopback_table_of(name),
+        links: vec![link],
+        rules: vec![rule(Direction::Out, filter, 1.0, denial)],
+        except: vec![],
+    })
+}
+
+#[test]
+fn on_loopback_a_rejected_sender_is_told_whatever_the_filter() {
+    let Some(mut lab) = Lab::with(&[Feature::PacketFilter]) else { return };
+    let connect = |lab: &Lab, to: &str| {
+        lab.here.inside(|| {
+            let listener = TcpListener::bind((to, PORT)).unwrap();
+            TcpStream::connect_timeout(&listener.local_addr().unwrap(), Duration::from_millis(300))
+                .map(drop)
+                .map_err(|error| error.kind())
+        })
+    };
+    for to in ["127.0.0.1", "::1"] {
+        assert_eq!(connect(&lab, to), Ok(()));
+        let by_address = PacketFilter { remote: vec![to.parse().unwrap()], ..PacketFilter::default() };
+        let by_port = PacketFilter { remote_port: Some(only(PORT)), ..PacketFilter::default() };
+        for filter in [by_address, by_port] {
+            for (denial, kind) in
+                [(Denial::Reject, ErrorKind::ConnectionRefused), (Denial::Drop, ErrorKind::TimedOut)]
+            {
+                let name = injection();
+                let step = on_loopback(&mut lab, &name, filter.clone(), denial);
+                let undo = lab.make(&step, &name).unwrap();
+                assert_eq!(connect(&lab, to), Err(kind), "{filter} {denial:?}");
+                lab.undo(&undo);
+            }
+        }
+        assert_eq!(connect(&lab, to), Ok(()));
+    }
+}
+
+#[test]
+fn what_a_namespace_passes_on_to_others_is_cut_as_well() {
+    let Some(mut lab) = Lab::with(&[Feature::PacketFilter, Feature::SilentEgress]) else { return };
+    // A third namespace behind the one where the fault is made, as a container is behind its host.
+    let behind = Net::new();
+    lab.here.run(&["ip", "link", "add", "inner", "type", "veth", "peer", "name", "eth0", "netns", &behind.0]);
+    lab.here.run(&["ip", "address", "add", "10.8.0.1/24", "dev", "inner"]);
+    lab.here.run(&["ip", "link", "set", "inner", "up"]);
+    lab.here.run(&["sh", "-c", "echo 1 > /proc/sys/net/ipv4/ip_forward"]);
+    behind.run(&["ip", "address", "add", "10.8.0.2/24", "dev", "eth0"]);
+    behind.run(&["ip", "link", "set", "eth0", "up"]);
+    behind.run(&["ip", "route", "add", "default", "via", "10.8.0.1"]);
+    lab.there.run(&["ip", "route", "add", "10.8.0.0/24", "via", "10.9.0.1"]);
+    let pings = || behind.output(&["ping", "-n", "-c", "1", "-W", "0.3", "10.9.0.2"]).status.success();
+    assert!((0..20).any(|_| pings()), "the route does not work");
+    for way in [Direction::In, Direction::Out] {
+        let name = injection();
+        let step = lab.packet_filter(&name, rules(way, Denial::Drop, false));
+        let undo = lab.make(&step, &name).unwrap();
+        assert!(!pings(), "{way:?}");
+        lab.undo(&undo);
+        assert!(pings(), "{way:?}");
     }
 }

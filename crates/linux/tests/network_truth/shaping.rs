@@ -1,11 +1,13 @@
 //! Limits on the rate.
 
 use crate::lab::{Lab, injection};
-use crate::probe::Flow;
+use crate::probe::{Flow, address};
 use squall_model::facts::Feature;
 use squall_model::step::{PacketFilter, Ports, Shape};
 use squall_model::undo::Effect;
 use squall_model::units::{Duration as Time, Size};
+use std::io::{Read, Write};
+use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -99,6 +101,44 @@ fn a_rate_is_kept_to_for_all_packets_or_for_some() {
             assert_eq!(Flow::new(&lab, true, false, PORT + 2).arrived(2000), 2000, "{case}: after the undo");
         }
     }
+}
+
+/// Content that a TCP connection carries in a while, in bits per second, after it has found its speed.
+fn tcp_rate(lab: &Lab) -> f64 {
+    const WHILE: Duration = Duration::from_millis(1500);
+    let listener = lab.there.inside(|| TcpListener::bind(address(false, 2, PORT)).unwrap());
+    let mut sender = lab.here.inside(|| TcpStream::connect(address(false, 2, PORT)).unwrap());
+    let (mut receiver, _) = listener.accept().unwrap();
+    std::thread::scope(|scope| {
+        scope.spawn(move || while sender.write_all(&[0; 16_384]).is_ok() {});
+        let mut buffer = vec![0; 65_536];
+        let mut read_for = |time: Duration| {
+            let start = Instant::now();
+            let mut bytes = 0;
+            while start.elapsed() < time {
+                bytes += receiver.read(&mut buffer).unwrap();
+            }
+            bytes as f64 * 8.0 / start.elapsed().as_secs_f64()
+        };
+        read_for(WHILE / 3);
+        let rate = read_for(WHILE);
+        let _ = receiver.shutdown(Shutdown::Both);
+        rate
+    })
+}
+
+#[test]
+fn a_transfer_over_tcp_gets_what_the_rate_leaves_it() {
+    let Some(mut lab) = Lab::with(&[Feature::Tbf]) else { return };
+    let step = lab.qdisc(limit("10mbit"), vec![]);
+    let undo = lab.make(&step, &injection()).unwrap();
+    let rate = tcp_rate(&lab);
+    println!("TCP over 10 Mbit/s: {:.2} Mbit/s of content", rate / 1e6);
+    // Of 1514 bytes on the wire at most 1460 are content; below that, it is the processor's or the protocol's doing.
+    assert!((6.0e6..=9.9e6).contains(&rate), "{rate}");
+    lab.undo(&undo);
+    let free = tcp_rate(&lab);
+    assert!(free > 3.0e7, "after the undo only {free}");
 }
 
 #[test]
