@@ -367,14 +367,20 @@ impl<M: Machine, D: Disk> Hands<M, D> {
     pub fn leftovers(&mut self) -> Result<Vec<Leftover>, CallError> {
         let mut found = self.machine.leftovers()?;
         let mut alive: BTreeSet<String> = self.live().into_iter().collect();
+        let active = self.promises.iter().filter(|promise| !promise.active.is_empty());
+        let mut claims: BTreeSet<Claim> = active.flat_map(|promise| promise.claims.clone()).collect();
         for (name, contents) in self.others()? {
             if contents.opened.as_ref().is_some_and(|opened| self.machine.is_alive(&opened.owner)) {
+                claims.extend(contents.opened.into_iter().flat_map(|opened| opened.claims));
                 alive.insert(name);
             } else if !contents.owed.is_empty() {
                 found.push(owed_by_the_dead(name, &contents));
             }
         }
-        let stands = |leftover: &Leftover| leftover.injection.as_ref().is_some_and(|id| alive.contains(id));
+        let stands = |leftover: &Leftover| {
+            leftover.injection.as_ref().is_some_and(|id| alive.contains(id))
+                || leftover.claim.as_ref().is_some_and(|claim| claims.contains(claim))
+        };
         Ok(found.into_iter().filter(|leftover| !stands(leftover)).collect())
     }
 
@@ -442,6 +448,7 @@ fn owed_by_the_dead(name: String, contents: &Contents) -> Leftover {
     Leftover {
         what: format!("undo log {name}, whose owner is gone and which is still to: {undos}"),
         injection: Some(name),
+        claim: None,
         remedy: "squall recover".to_owned(),
     }
 }

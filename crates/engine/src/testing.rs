@@ -49,6 +49,7 @@ pub(crate) fn leftover(id: &str) -> Leftover {
     Leftover {
         what: "a qdisc".into(),
         injection: Some(id.into()),
+        claim: None,
         remedy: "tc qdisc del dev eth0 root".into(),
     }
 }

@@ -2,7 +2,7 @@
 //! Both pass the same suite.
 
 use crate::facts::{Facts, HostFacts, Privilege, Scope, Subject};
-use crate::step::{ProcessRef, Step};
+use crate::step::{Claim, ProcessRef, Step};
 use crate::target::Target;
 use crate::undo::{Evidence, Reverted, Undo};
 use crate::undo_log::Logged;
@@ -56,6 +56,9 @@ pub struct Leftover {
     pub what: String,
     /// The injection that made it, where the mark tells.
     pub injection: Option<String>,
+    /// What it holds, where the mark has no room for the injection: one that lives and holds this claim made it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub claim: Option<Claim>,
     /// The command that would remove it by hand.
     pub remedy: String,
 }

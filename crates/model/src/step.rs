@@ -409,6 +409,13 @@ impl fmt::Display for Claim {
     }
 }
 
+impl Claim {
+    /// That of a qdisc on an interface of a network namespace.
+    pub fn root_qdisc(namespace: u64, link: &str) -> Self {
+        Self(format!("the root qdisc of {link} in network namespace {namespace}"))
+    }
+}
+
 impl Step {
     /// The name of the kind of step.
     pub fn kind(&self) -> &'static str {
@@ -424,10 +431,7 @@ impl Step {
     /// What this step holds while it is applied, where nothing else may hold it too.
     pub fn claim(&self) -> Option<Claim> {
         match self {
-            Self::Qdisc(step) => Some(Claim(format!(
-                "the root qdisc of {} in network namespace {}",
-                step.link.name, step.namespace.inode
-            ))),
+            Self::Qdisc(step) => Some(Claim::root_qdisc(step.namespace.inode, &step.link.name)),
             Self::Signal(step) => Some(Claim(format!("the run state of process {}", step.process.pid))),
             Self::FileValue(step) if step.restore => Some(Claim(format!("the file {}", step.path))),
             // A table of our own name and a worker of our own stand beside others without touching them.

@@ -4,6 +4,7 @@ use crate::exit::Failure;
 use crate::state::State;
 use serde::Serialize;
 use squall_linux::sys::process;
+use squall_model::step::Claim;
 use squall_model::undo_log;
 
 /// An injection that owes something.
@@ -27,6 +28,9 @@ pub(crate) struct Held {
     pub(crate) since: String,
     /// How each of its changes would be put back.
     pub(crate) owed: Vec<String>,
+    /// What it holds.
+    #[serde(skip)]
+    pub(crate) claims: Vec<Claim>,
 }
 
 /// Every undo log that can be read.
@@ -75,6 +79,7 @@ fn describe(injection: String, contents: &undo_log::Contents) -> Held {
             fault: opened.fault.clone(),
             target: opened.target.clone(),
             owner: opened.owner.pid,
+            claims: opened.claims.clone(),
             alive: process::is_alive(&opened.owner),
             lease: opened.lease.to_string(),
             since: opened.at.clone(),
@@ -86,6 +91,7 @@ fn describe(injection: String, contents: &undo_log::Contents) -> Held {
             fault: "unknown (its log is damaged)".to_owned(),
             target: "unknown".to_owned(),
             owner: 0,
+            claims: Vec::new(),
             alive: false,
             lease: String::new(),
             since: String::new(),

@@ -240,6 +240,7 @@ fn leftover(key: &str, injection: Option<&str>) -> Leftover {
     Leftover {
         what: key.to_owned(),
         injection: injection.map(ToOwned::to_owned),
+        claim: None,
         remedy: format!("remove {key}"),
     }
 }

@@ -17,7 +17,7 @@ use crate::sys::qdisc::{self, Handle, Over, Qdisc, TrafficControl};
 use crate::sys::route::{self, Link};
 use squall_model::facts::QdiscFacts;
 use squall_model::machine::{Leftover, MachineError};
-use squall_model::step::{LinkRef, NamespaceRef, PacketFilter, Prefix, Protocol, QdiscStep, Shape};
+use squall_model::step::{Claim, LinkRef, NamespaceRef, PacketFilter, Prefix, Protocol, QdiscStep, Shape};
 use squall_model::undo::{Difference, Evidence, QdiscBefore, Reverted, Undo};
 use squall_model::units::Size;
 use std::net::Ipv6Addr;
@@ -380,7 +380,8 @@ pub(crate) fn leftovers(place: &network::Place, namespace: &Namespace) -> Vec<(u
         let what =
             format!("qdisc {} {} on {} in {}", root.discipline.kind, root.handle, link.name, place.name());
         let remedy = format!("{}tc qdisc del dev {} root", place.prefix(), link.name);
-        (link.index, root.handle, Leftover { what, injection: None, remedy })
+        let claim = Some(Claim::root_qdisc(place.inode, &link.name));
+        (link.index, root.handle, Leftover { what, injection: None, claim, remedy })
     };
     found.into_iter().map(leftover).collect()
 }

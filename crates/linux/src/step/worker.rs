@@ -202,6 +202,7 @@ impl Workers {
             let leftover = Leftover {
                 what: format!("worker {mark} (pid {})", process.pid),
                 injection: mark.strip_prefix(WorkerStep::MARK_PREFIX).map(str::to_owned),
+                claim: None,
                 remedy: format!("kill {}", process.pid),
             };
             found.push((process, leftover));

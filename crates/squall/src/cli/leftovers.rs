@@ -7,6 +7,7 @@ use crate::undo_logs;
 use clap::Args;
 use squall_linux::machine::LinuxMachine;
 use squall_model::machine::{Leftover, Machine};
+use squall_model::step::Claim;
 use std::process::ExitCode;
 
 #[derive(Debug, Args)]
@@ -23,7 +24,11 @@ impl Options {
         let alive: Vec<&str> =
             held.iter().filter(|one| one.alive).map(|one| one.injection.as_str()).collect();
         let marks = LinuxMachine::new().leftovers().map_err(|error| Failure::failed(error.to_string()))?;
-        let belongs = |mark: &Leftover| mark.injection.as_deref().is_some_and(|id| alive.contains(&id));
+        let claims: Vec<&Claim> = held.iter().filter(|one| one.alive).flat_map(|one| &one.claims).collect();
+        let belongs = |mark: &Leftover| {
+            mark.injection.as_deref().is_some_and(|id| alive.contains(&id))
+                || mark.claim.as_ref().is_some_and(|claim| claims.contains(&claim))
+        };
         let mut found: Vec<Leftover> = marks.into_iter().filter(|mark| !belongs(mark)).collect();
         for orphan in held.iter().filter(|one| !one.alive) {
             let owed = if orphan.owed.is_empty() { "nothing".to_owned() } else { orphan.owed.join("; ") };
@@ -33,6 +38,7 @@ impl Options {
                     orphan.injection, orphan.fault, orphan.target
                 ),
                 injection: Some(orphan.injection.clone()),
+                claim: None,
                 remedy: "squall recover".to_owned(),
             });
         }
