@@ -46,7 +46,10 @@ fn of_packet_filter() -> Vec<Feature> {
         let table = Table { family: hook.family(), name: "probe".to_owned(), comment, chains: vec![chain] };
         let tables = [table];
         // A table without an owner goes with the namespace.
-        OwnedTables::create(&tables).map(OwnedTables::release).or_else(|_| nftables::create(&tables)).is_ok()
+        OwnedTables::create(&tables)
+            .map(|made| drop(made.release()))
+            .or_else(|_| nftables::create(&tables))
+            .is_ok()
     };
     let probed = namespace::run_in_fresh(|| {
         let egress = has(Hook::Egress("lo".to_owned()));

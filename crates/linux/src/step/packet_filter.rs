@@ -58,8 +58,12 @@ fn refuse_taken(table: &str) -> Result<(), MachineError> {
 
 /// Families in which a table of that name stands in the current namespace.
 fn standing(table: &str) -> Result<Vec<Family>, MachineError> {
-    let tables = nftables::tables().map_err(network::worded)?;
-    Ok(tables.into_iter().filter(|listed| listed.name == table).map(|listed| listed.family).collect())
+    Ok(families(table, &nftables::tables().map_err(network::worded)?))
+}
+
+/// Families of the tables of that name.
+fn families(table: &str, listed: &[ListedTable]) -> Vec<Family> {
+    listed.iter().filter(|listed| listed.name == table).map(|listed| listed.family).collect()
 }
 
 /// Whether a table dies with its maker.
@@ -97,20 +101,25 @@ impl Tables {
         Ok(evidence(step, &counters))
     }
 
-    /// Lets go of a table that we hold, which removes it; says whether we held it.
-    fn release(&mut self, namespace: u64, table: &str) -> bool {
-        self.0.remove(&(namespace, table.to_owned())).map(OwnedTables::release).is_some()
+    /// What keeps a table alive, where we hold it.
+    fn take(&mut self, namespace: u64, table: &str) -> Option<OwnedTables> {
+        self.0.remove(&(namespace, table.to_owned()))
     }
 
     /// Removes the table and looks again.
     pub(crate) fn revert(&mut self, namespace: &NamespaceRef, table: &str) -> Result<Reverted, MachineError> {
-        let was_held = self.release(namespace.inode, table);
+        let held = self.take(namespace.inode, table);
+        let was_held = held.is_some();
+        let left = held.and_then(OwnedTables::release);
         let Some(place) = network::find(namespace)? else {
             return Ok(Reverted::AlreadyGone { looked_at: format!("{} is gone", network::words(namespace)) });
         };
+        let looked_at = format!("nftables tables named {table} in {}", network::words(namespace));
+        if left.is_some_and(|left| families(table, &left).is_empty()) {
+            return Ok(Reverted::Undone { looked_at: format!("{looked_at}: none") });
+        }
         network::inside(&place, || {
             let stood = was_held | remove(table)?;
-            let looked_at = format!("nftables tables named {table} in {}", network::words(namespace));
             Ok(match standing(table)?.as_slice() {
                 [] if stood => Reverted::Undone { looked_at: format!("{looked_at}: none") },
                 [] => Reverted::AlreadyGone { looked_at: format!("{looked_at}: none") },
@@ -320,7 +329,7 @@ impl Tables {
         namespace: &Namespace,
         table: &str,
     ) -> Result<Reverted, MachineError> {
-        let was_held = self.release(place.inode, table);
+        let was_held = self.take(place.inode, table).map(OwnedTables::release).is_some();
         let stood = network::inside(namespace, || remove(table))?;
         let looked_at = format!("nftables tables named {table} in {}", place.name());
         Ok(if was_held || stood {

@@ -599,17 +599,17 @@ impl OwnedTables {
         Ok(Self { socket, names })
     }
 
-    /// Removes the tables at once: they are gone when this returns. Dropping this does the same and takes a hundred times
-    /// as long, because the kernel then waits until no packet can be under way in them; here that wait is left to a
-    /// thread of its own.
-    pub fn release(mut self) {
-        let messages = self.names.iter().map(|(family, name)| deletion(*family, name)).collect();
-        // Whatever is left goes with the socket.
-        let deleted = commit(&mut self.socket, "delete nftables tables", messages);
-        if deleted.is_ok() {
-            // Should there be no thread to be had, the closure is dropped here and the wait is ours.
-            let _ = std::thread::Builder::new().name("packet filter".to_owned()).spawn(move || drop(self));
-        }
+    /// Removes the tables at once, and lists those that stand in the namespace after; none where that could not be
+    /// told, and then ours are gone too. Dropping this does the same and takes a hundred times as long: see
+    /// [`close_aside`].
+    pub fn release(self) -> Option<Vec<ListedTable>> {
+        let Self { mut socket, names } = self;
+        let messages = names.iter().map(|(family, name)| deletion(*family, name)).collect();
+        // Where this is refused, what is left goes with the socket, which is closed here.
+        commit(&mut socket, "delete nftables tables", messages).ok()?;
+        let left = tables_of(&mut socket).ok();
+        close_aside(socket);
+        left
     }
 
     /// What the rules of a table counted. Works from any network namespace.
@@ -621,6 +621,13 @@ impl OwnedTables {
     pub fn tables(&mut self) -> Result<Vec<ListedTable>> {
         tables_of(&mut self.socket)
     }
+}
+
+/// Closes a socket on a thread of its own. Where anything of nftables was deleted just before, by whomever, the kernel
+/// lets a socket go only when no packet can be under way in it any more, which takes a hundred times as long as all else.
+fn close_aside(socket: Socket) {
+    // Should there be no thread to be had, the closure is dropped here and the wait is ours.
+    let _ = std::thread::Builder::new().name("packet filter".to_owned()).spawn(move || drop(socket));
 }
 
 /// Makes tables in the network namespace of the calling thread that stay until they are deleted, all of them or none.
@@ -758,7 +765,10 @@ pub struct ListedTable {
 
 /// Lists the tables of the network namespace of the calling thread, of all families. None on a kernel without nftables.
 pub fn tables() -> Result<Vec<ListedTable>> {
-    tables_of(&mut Socket::open(Protocol::Netfilter)?)
+    let mut socket = Socket::open(Protocol::Netfilter)?;
+    let tables = tables_of(&mut socket);
+    close_aside(socket);
+    tables
 }
 
 fn tables_of(socket: &mut Socket) -> Result<Vec<ListedTable>> {
