@@ -10,7 +10,6 @@ use squall_report::live::{self, Live};
 use squall_report::{Colour, Lines, Story, text};
 use std::io::{self, IsTerminal, Write};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 /// How often the live view is drawn at least, for the clock in it.
@@ -24,19 +23,23 @@ const HEIGHT: usize = 18;
 pub(super) struct Screen {
     view: View,
     entries: Sender<Entry>,
-    drawing: JoinHandle<()>,
+    /// Ends when everything is shown.
+    drawing: Receiver<()>,
 }
 
 impl Screen {
     pub(super) fn open(view: View) -> Self {
         let (entries, receiver) = mpsc::channel();
-        let drawing = match view {
-            View::Full { colour } if is_lively() => {
-                std::thread::spawn(move || draw_live(&receiver, colour_of(colour)))
+        let (end, drawing) = mpsc::channel();
+        std::thread::spawn(move || {
+            // Dropped when all is drawn, however that ends.
+            let _end: Sender<()> = end;
+            match view {
+                View::Full { colour } if is_lively() => draw_live(&receiver, colour_of(colour)),
+                View::Full { .. } => print_lines(&receiver, io::stdout()),
+                View::Quiet => print_lines(&receiver, io::stderr()),
             }
-            View::Full { .. } => std::thread::spawn(move || print_lines(&receiver, io::stdout())),
-            View::Quiet => std::thread::spawn(move || print_lines(&receiver, io::stderr())),
-        };
+        });
         Self { view, entries, drawing }
     }
 
@@ -52,10 +55,8 @@ impl Screen {
     /// Ends the view and prints the summary.
     pub(super) fn close(self, entries: &[Entry]) {
         drop(self.entries);
-        let started = Instant::now();
-        while !self.drawing.is_finished() && started.elapsed() < FAREWELL {
-            std::thread::sleep(Duration::from_millis(5));
-        }
+        // Nothing is ever sent: this ends when the view does, or when it takes too long.
+        let _ = self.drawing.recv_timeout(FAREWELL);
         if let View::Full { colour } = self.view {
             let summary = text::summary(&Story::of(entries), colour_of(colour));
             let _ = write!(io::stdout().lock(), "\n{summary}");
