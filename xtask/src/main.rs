@@ -1,5 +1,6 @@
 //! The chores of the project: `cargo xtask CHORE`.
 
+mod bench;
 mod dist;
 mod lab;
 mod licences;
@@ -27,6 +28,7 @@ const CHORES: &[Chore] = &[
         torture::run,
     ),
     ("sim", "runs the simulator: `sim --seeds 100000`, or one again: `sim --seed 7`", sim::run),
+    ("bench", "measures beside the peers: `bench [NAME…]`; `--write` updates docs/benchmarks.md", bench::run),
     ("lab", "runs a command in a second kernel that has netem: `lab COMMAND…`", lab::run),
     ("dist", "builds the release binary as one static file", dist::run),
 ];

@@ -3,7 +3,9 @@
 use crate::{Outcome, shell};
 
 /// What is needed: a program that shows it is there, its package, and what for.
-const NEEDED: &[(&str, &str, &str)] = &[
+pub(crate) type Needed = (&'static str, &'static str, &'static str);
+
+const NEEDED: &[Needed] = &[
     ("cc", "gcc", "linking"),
     ("ip", "iproute2", "network namespaces, an independent look at qdiscs"),
     ("nft", "nftables", "an independent look at packet filters"),
@@ -15,20 +17,26 @@ const NEEDED: &[(&str, &str, &str)] = &[
     ("tmux", "tmux", "looking at the terminal view"),
 ];
 
-/// Installs what is missing as root; says what to install otherwise.
+/// Installs what the tests need and is missing as root; says what to install otherwise.
 pub(crate) fn provide() -> Outcome {
-    let missing: Vec<&str> = NEEDED
+    provide_all(NEEDED)
+}
+
+/// Installs what is missing of these as root; says what to install otherwise.
+pub(crate) fn provide_all(needed: &[Needed]) -> Outcome {
+    let mut missing: Vec<&str> = needed
         .iter()
         .filter(|(program, _, _)| !shell::has(program))
         .map(|(_, package, _)| *package)
         .collect();
+    missing.dedup();
     if missing.is_empty() {
         return Ok(());
     }
     let list = missing.join(" ");
     if !shell::is_root() || !shell::has("apt-get") {
         eprintln!(
-            "missing: {list}\n  tests that need them are skipped; install them with: sudo apt-get install {list}"
+            "missing: {list}\n  what needs them is skipped; install them with: sudo apt-get install {list}"
         );
         return Ok(());
     }
