@@ -235,7 +235,7 @@ impl Driver {
     }
 
     fn start_measuring(&mut self) {
-        self.sources = self.toolbox.start_sources();
+        self.sources = self.toolbox.start_sources(self.started);
         match self.toolbox.start_loads() {
             Ok(loads) => self.loads = loads,
             Err(why) => self.inbox.send(Input::LoadsFailed(why)),

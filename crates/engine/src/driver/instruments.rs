@@ -16,6 +16,9 @@ use tokio::time::{Instant, timeout};
 /// How often a metric source is asked.
 const ASKS_EVERY: Duration = Duration::from_secs(1);
 
+/// How long before the guard looks: an answer that takes no longer is no older than this when it counts.
+const ASKS_BEFORE_TICK: Duration = Duration::from_millis(250);
+
 /// Makes the instruments that an experiment names. Making one touches nothing. Errors are for people.
 pub trait Instruments {
     /// A probe.
@@ -77,10 +80,12 @@ impl Toolbox {
         }
     }
 
-    pub(super) fn start_sources(&self) -> Sources {
+    /// Begins to ask the metric sources: at once, and then shortly before each second that is over since `started`.
+    pub(super) fn start_sources(&self, started: Instant) -> Sources {
         let start = |(name, source): &(String, Arc<dyn Observe>)| {
             let latest = Arc::new(Mutex::new(None));
-            let task = tokio::spawn(keep_asking(Arc::clone(source), Arc::clone(&latest))).abort_handle();
+            let task =
+                tokio::spawn(keep_asking(Arc::clone(source), Arc::clone(&latest), started)).abort_handle();
             Source { name: name.clone(), latest, fresh: source.patience().0 + ASKS_EVERY, task }
         };
         Sources(self.metrics.iter().map(start).collect())
@@ -167,13 +172,19 @@ impl Source {
     }
 }
 
-async fn keep_asking(source: Arc<dyn Observe>, latest: Latest) {
+async fn keep_asking(source: Arc<dyn Observe>, latest: Latest, started: Instant) {
     loop {
         let asked = Instant::now();
         let answer = ask(&*source).await.and_then(|reading| number_of(&reading));
         *latest.lock().unwrap_or_else(PoisonError::into_inner) = Some((Instant::now(), answer));
-        tokio::time::sleep_until(asked + ASKS_EVERY).await;
+        tokio::time::sleep_until(next_ask(started, asked)).await;
     }
+}
+
+/// When a source is asked after it was asked: shortly before the next second that is over since `started`.
+fn next_ask(started: Instant, asked: Instant) -> Instant {
+    let seconds = (asked.saturating_duration_since(started) + ASKS_BEFORE_TICK).as_secs();
+    started + ASKS_EVERY * (seconds as u32 + 1) - ASKS_BEFORE_TICK
 }
 
 /// The one number of a metric's reading.
@@ -185,5 +196,20 @@ fn number_of(reading: &Reading) -> Result<f64, String> {
         (None, []) => Err("the source gave no number".to_owned()),
         (None, [_, _, ..]) => Err("the source gave several numbers, none of them called `value`".to_owned()),
         _ => Err("the source gave a number that is not finite".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sources_are_asked_shortly_before_the_guard_looks() {
+        let started = Instant::now();
+        let next = |seconds: f64| {
+            let asked = started + Duration::from_secs_f64(seconds);
+            next_ask(started, asked).duration_since(started).as_secs_f64()
+        };
+        assert_eq!([next(0.0), next(0.5), next(0.75), next(0.76), next(3.2)], [0.75, 0.75, 1.75, 1.75, 3.75]);
     }
 }
