@@ -7,7 +7,7 @@ use squall_model::step::{PacketFilter, Ports, Shape};
 use squall_model::undo::Effect;
 use squall_model::units::{Duration as Time, Size};
 use std::io::{Read, Write};
-use std::net::{Shutdown, TcpListener, TcpStream};
+use std::net::{TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -103,7 +103,9 @@ fn tcp_rate(lab: &Lab) -> f64 {
     const WHILE: Duration = Duration::from_millis(1500);
     let listener = lab.there.inside(|| TcpListener::bind(address(false, 2, PORT)).unwrap());
     let mut sender = lab.here.inside(|| TcpStream::connect(address(false, 2, PORT)).unwrap());
+    sender.set_write_timeout(Some(Duration::from_secs(5))).unwrap();
     let (mut receiver, _) = listener.accept().unwrap();
+    receiver.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
     std::thread::scope(|scope| {
         scope.spawn(move || while sender.write_all(&[0; 16_384]).is_ok() {});
         let mut buffer = vec![0; 65_536];
@@ -117,7 +119,8 @@ fn tcp_rate(lab: &Lab) -> f64 {
         };
         read_for(WHILE / 3);
         let rate = read_for(WHILE);
-        let _ = receiver.shutdown(Shutdown::Both);
+        // Closed with unread data, the connection is reset, and the sender's write ends.
+        drop(receiver);
         rate
     })
 }
