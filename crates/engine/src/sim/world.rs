@@ -375,10 +375,12 @@ impl World {
         }
     }
 
-    /// Whether residue at these keys can be true: somebody else changed them. Or, which is the one known false alarm,
-    /// the disk was full when a step was put back, so that nothing tells that it was, and the step depends on another.
+    /// Whether residue at these keys can be true: somebody else changed them. The one known false alarm is about a step
+    /// that depends on another: the disk was full when it was put back, so that nothing tells that it was, or the
+    /// kernel put it back and said three times that it had not.
     pub(super) fn explains_residue(&self, keys: &BTreeSet<String>) -> bool {
-        !keys.is_disjoint(&self.meddled) || self.lost_notes > 0 && keys.contains(&file_key(BANKED))
+        !keys.is_disjoint(&self.meddled)
+            || self.lost_notes + self.failures > 0 && keys.contains(&file_key(BANKED))
     }
 
     /// Whether the record of a step's undo would survive a power cut now, in a log that `pid` holds.
