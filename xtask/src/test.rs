@@ -27,7 +27,9 @@ fn second_kernel() -> Outcome {
     };
     let binaries = test_binaries("squall-linux")?;
     for binary in binaries {
-        let arguments = [binary, "--test-threads=1".to_owned(), "netem".to_owned()];
+        // The spread of delays is only true on an idle machine: `cargo xtask lab` runs that test by hand.
+        let words = ["--test-threads=1", "--skip", "netem_delays_the_share", "netem"];
+        let arguments: Vec<String> = std::iter::once(binary).chain(words.map(str::to_owned)).collect();
         shell::run("kernel tests in a kernel with netem", &mut lab::command(&script, &arguments)?)?;
     }
     Ok(())
