@@ -413,6 +413,8 @@ impl Run {
                 let events = self.restoring.settle(restored, seconds);
                 self.journal_all(events);
             }
+            // The driver has let go of the agent, and with it of any call that waits now.
+            Err(LinkError::Lost(why)) => self.lost(&why),
             _ => {}
         }
     }

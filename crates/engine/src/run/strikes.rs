@@ -157,6 +157,9 @@ impl Run {
                 self.undoing_some = false;
                 self.method.undone();
                 if self.restoring.has_residue() {
+                    self.findings.failed.push(
+                        "the method was ended early: not everything could be put back at first".to_owned(),
+                    );
                     self.begin_undo("failed");
                 }
                 return true;
