@@ -2,7 +2,7 @@
 
 use super::arena::tool;
 use super::product::{End, Run};
-use super::trial::{ABORTED_OR_OVER, Blow, LASTING, Moment, ROLES, SILENCE, Trial, ends_with};
+use super::trial::{ABORTED_OR_OVER, Blow, LASTING, Moment, ROLES, SILENCE, Trial};
 use rustix::process::Signal;
 use serde_json::json;
 use std::fs::{self, File, OpenOptions};
@@ -165,7 +165,7 @@ fn next_run(trial: &mut Trial) -> Outcome {
     let faults = trial.choose();
     let mut run = trial.start(&faults, Duration::from_millis(200))?;
     // What it puts back is in the way of nothing that it makes.
-    ends_with(&mut run, &[0, 5])?;
+    trial.ends_with(&mut run, &[0, 5])?;
     trial.injections += run.count("injected");
     let blow = trial.blow();
     trial.clean(blow)
@@ -265,7 +265,7 @@ fn crash_in_recovery(trial: &mut Trial) -> Outcome {
         command.env("SQUALL_CRASH_AT", &at);
     })?;
     let blow = await_agent_death(trial, &mut run);
-    let _ = run.ends_within(Duration::from_secs(20))?;
+    let _ = trial.end_of(&mut run)?;
     trial.clean(blow)
 }
 
@@ -310,7 +310,7 @@ fn end_brain(trial: &mut Trial) -> Outcome {
         // It may come before the run listens to signals, and then nothing was touched; or when all is over.
         Moment::Early | Moment::Late => {
             trial.clean(blow)?;
-            let end = run.ends_within(Duration::from_secs(20))?;
+            let end = trial.end_of(&mut run)?;
             let is_fine = match end {
                 End::Exit(code) => ABORTED_OR_OVER.contains(&code),
                 End::Signal(_) => run.count("injected") == 0,
@@ -332,7 +332,7 @@ fn closed_output(trial: &mut Trial) -> Outcome {
     })?;
     trial.nap(*trial.startup);
     drop((run.child().stdout.take(), run.child().stderr.take()));
-    let end = run.ends_within(Duration::from_secs(20))?;
+    let end = trial.end_of(&mut run)?;
     trial.injections = run.count("injected");
     let blow = trial.blow();
     trial.clean(blow)?;
@@ -380,7 +380,7 @@ fn no_room_for_a_file(trial: &mut Trial, live: &Path) -> Outcome {
 fn injects_nothing(trial: &mut Trial) -> Outcome {
     let faults = trial.choose();
     let mut run = trial.start(&faults, LASTING)?;
-    ends_with(&mut run, &[5])?;
+    trial.ends_with(&mut run, &[5])?;
     match run.count("injected") {
         0 => Ok(()),
         count => Err(format!("{count} injections were made though their undo could not be written down")),
@@ -396,7 +396,7 @@ fn full_meanwhile(trial: &mut Trial, live: &Path) -> Outcome {
     let (roles, signal) = if trial.random.bool() { ("agent", Signal::KILL) } else { ("run", Signal::TERM) };
     trial.say(format!("full, then signal {} of {roles}", signal.as_raw()));
     trial.strike(&[roles], signal);
-    ends_with(&mut run, &[4])
+    trial.ends_with(&mut run, &[4])
 }
 
 /// The second fault finds the disk full; the first is put back.
@@ -412,7 +412,7 @@ fn full_before_the_next(trial: &mut Trial, live: &Path) -> Outcome {
     trial.wait_active(&mut run, &faults[..1], deaths)?;
     trial.injections = run.count("injected");
     fill(&live.join("filler"));
-    ends_with(&mut run, &[5])
+    trial.ends_with(&mut run, &[5])
 }
 
 fn fill(path: &Path) {
@@ -420,15 +420,6 @@ fn fill(path: &Path) {
     // Until it is full: that is the point.
     while file.write_all(&[0; 4096]).is_ok() {}
     while file.write_all(&[0]).is_ok() {}
-}
-
-fn remove(path: &Path) -> Outcome {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            Err(format!("{}: {error}", path.display()))
-        }
-        _ => Ok(()),
-    }
 }
 
 /// How an undo log is spoiled.
@@ -481,7 +472,7 @@ fn damaged_log(trial: &mut Trial) -> Outcome {
     trial.clean_with_end(&mut run, blow, &[4])
 }
 
-/// Nobody remembers: what has a mark is put back all the same, and the rest is told, as far as the log tells of it.
+/// Nobody remembers: what has a mark is found by it, and the rest is told, as far as the log tells of it.
 fn damaged_log_alone(trial: &mut Trial) -> Outcome {
     let faults = trial.choose();
     let run = trial.run_until(Moment::Active, &faults)?;
@@ -490,27 +481,25 @@ fn damaged_log_alone(trial: &mut Trial) -> Outcome {
     trial.kill_all_three();
     drop(run);
     let (blow, code, said) = trial.recover()?;
-    let told = code == Some(6) && said.contains("damaged");
-    if !told && code != Some(0) {
-        return Err(format!("squall recover ended with {code:?} and said {said:?}"));
+    match code {
+        // Told, with the log kept for whoever looks; what only the log knew is for a person to put back.
+        Some(6) if said.contains("damaged") => return trial.arena.mend(),
+        Some(0) => {}
+        _ => return Err(format!("squall recover ended with {code:?} and said {said:?}")),
     }
-    let only_logged = faults.iter().any(|fault| !fault.marked);
-    // A line that was overwritten is seen to be; one that is cut off or gone with its file is a line that never was.
-    if only_logged && (told || kind != Damage::Overwritten) {
+    if kind == Damage::Overwritten {
+        return trial.clean(blow);
+    }
+    // A line that is cut off, or gone with its file, is a line that never was: nobody can tell what stood there. Which
+    // process was stopped has no other mark; what has one is found by it.
+    if faults.iter().any(|fault| !fault.marked) {
         trial.arena.victims.resume();
     }
-    if told {
-        // The log stays, and is told of again, until a person removes it.
-        empty(&trial.arena.state().join("live"))?;
+    let leftovers = trial.arena.command(&["leftovers"]).output().map_err(|error| error.to_string())?;
+    if kind == Damage::Removed && !leftovers.status.success() {
+        return trial.arena.mend();
     }
     trial.clean(blow)
-}
-
-fn empty(folder: &Path) -> Outcome {
-    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
-        remove(&entry.path())?;
-    }
-    Ok(())
 }
 
 /// Forwards and backwards, by hours.
@@ -532,7 +521,7 @@ fn clock_jump(trial: &mut Trial) -> Outcome {
     if run.end().is_some() || run.count("undo_started") > 0 {
         return Err(format!("the fault ended with the jump; {}", run.last_words()));
     }
-    ends_with(&mut run, &[0])?;
+    trial.ends_with(&mut run, &[0])?;
     let blow = trial.blow();
     trial.clean(blow)
 }

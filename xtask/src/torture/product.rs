@@ -7,8 +7,7 @@ use serde_json::{Value as Json, json};
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// A run that was started.
 pub(super) struct Run {
@@ -74,20 +73,6 @@ impl Run {
         use std::os::unix::process::ExitStatusExt;
         let status = self.child.try_wait().ok()??;
         Some(status.code().map_or_else(|| End::Signal(status.signal().unwrap_or_default()), End::Exit))
-    }
-
-    /// Waits for its end.
-    pub(super) fn ends_within(&mut self, limit: Duration) -> Result<End, String> {
-        let started = Instant::now();
-        loop {
-            if let Some(end) = self.end() {
-                return Ok(end);
-            }
-            if started.elapsed() > limit {
-                return Err(format!("the run did not end within {limit:.1?}; {}", self.last_words()));
-            }
-            thread::sleep(Duration::from_millis(3));
-        }
     }
 
     /// The end of what it said, for a report.

@@ -208,8 +208,8 @@ impl Trial<'_> {
         processes::of_folder(&self.arena.folder).into_iter().filter(|process| process.role == role).collect()
     }
 
-    /// Sends a signal to all processes of some roles, in an order and with gaps left to chance; waits a moment for a
-    /// role that is not there yet. Returns the moment of the last signal.
+    /// Sends a signal to all processes of some roles, in an order and with gaps left to chance; waits for a role that is
+    /// not there yet. Returns the moment of the last signal.
     pub(super) fn strike(&mut self, roles: &[&str], signal: Signal) -> Blow {
         let mut order = roles.to_vec();
         self.random.shuffle(&mut order);
@@ -310,9 +310,35 @@ impl Trial<'_> {
     /// and then until nothing at all is left.
     pub(super) fn clean_with_end(&mut self, run: &mut Run, since: Blow, codes: &[i32]) -> Result<(), String> {
         self.clean_but_the_run(since)?;
-        ends_with(run, codes)?;
+        self.ends_with(run, codes)?;
         let ended = self.blow();
         self.clean(ended)
+    }
+
+    /// Waits for the end of a run, which must have one of these exit codes.
+    pub(super) fn ends_with(&mut self, run: &mut Run, codes: &[i32]) -> Result<(), String> {
+        match self.end_of(run)? {
+            End::Exit(code) if codes.contains(&code) => Ok(()),
+            // Nothing was begun: to be told that the run is not valid is as good.
+            End::Exit(2) if codes == ABORTED_OR_OVER && run.count("inject_started") == 0 => Ok(()),
+            end => {
+                Err(format!("the run ended with {end:?}, expected one of {codes:?}; {}", run.last_words()))
+            }
+        }
+    }
+
+    /// Waits for the end of a run.
+    pub(super) fn end_of(&mut self, run: &mut Run) -> Result<End, String> {
+        let mut end = None;
+        let began = self.blow();
+        let ended = self.wait_for(began, "the run to end", |_| {
+            end = run.end();
+            Ok(end.is_some())
+        });
+        match (ended, end) {
+            (Ok(()), Some(end)) => Ok(end),
+            (ended, _) => Err(format!("{}; {}", ended.err().unwrap_or_default(), run.last_words())),
+        }
     }
 
     /// The last look of every case: Squall says so too, nothing comes back, and nobody is struck any more.
@@ -339,15 +365,5 @@ impl Trial<'_> {
         }
         let notes = std::fs::read_dir(self.arena.state().join("brains")).into_iter().flatten().count();
         if notes > 0 { Err(format!("{notes} notes of runs that are over are left")) } else { Ok(()) }
-    }
-}
-
-/// Waits for the end of a run, which must have one of these exit codes.
-pub(super) fn ends_with(run: &mut Run, codes: &[i32]) -> Result<(), String> {
-    match run.ends_within(PATIENCE)? {
-        End::Exit(code) if codes.contains(&code) => Ok(()),
-        // Nothing was begun: to be told that the run is not valid is as good.
-        End::Exit(2) if codes == ABORTED_OR_OVER && run.count("inject_started") == 0 => Ok(()),
-        end => Err(format!("the run ended with {end:?}, expected one of {codes:?}; {}", run.last_words())),
     }
 }

@@ -386,7 +386,8 @@ pub(crate) fn leftovers(place: &network::Place, namespace: &Namespace) -> Vec<(u
     found.into_iter().map(leftover).collect()
 }
 
-/// Removes a qdisc that was found by its mark. What was there before it only the lost log knew.
+/// Removes a qdisc that was found by its mark. What was there before it only the lost log knew, so nobody can say that
+/// all is as it was: that is told as a difference.
 pub(crate) fn remove_marked(
     namespace: &Namespace,
     link: u32,
@@ -397,6 +398,15 @@ pub(crate) fn remove_marked(
         let mut control = TrafficControl::open().map_err(network::worded)?;
         control.delete_root(link, handle).map_err(network::worded)
     })?;
-    let looked_at = what.to_owned();
-    Ok(if stood { Reverted::Undone { looked_at } } else { Reverted::AlreadyGone { looked_at } })
+    if !stood {
+        return Ok(Reverted::AlreadyGone { looked_at: what.to_owned() });
+    }
+    Ok(Reverted::Drifted(Difference {
+        looked_at: format!("{what}, found by its mark and removed"),
+        before: "not known, because the undo log that told it is damaged".to_owned(),
+        now: "the kernel's default".to_owned(),
+        remedy:
+            "nothing, unless the interface had a qdisc of its own: then set that again with tc qdisc replace"
+                .to_owned(),
+    }))
 }
