@@ -131,7 +131,7 @@ pub(crate) fn run(arguments: &[String]) -> Outcome {
 /// Builds, makes the folder, starts the inner process and clears up after it.
 fn outside(options: &Options) -> Outcome {
     let binary = product::binary(options.release)?;
-    let folder = Folder::make()?;
+    let folder = Folder::make(options)?;
     let copied = fs::copy(&binary, folder.0.join("squall"));
     copied.map_err(|error| format!("could not copy {}: {error}", binary.display()))?;
     let group = MemoryGroup::make();
@@ -186,8 +186,10 @@ fn in_the_second_kernel(options: &Options, binary: &Path) -> Outcome {
 struct Folder(PathBuf);
 
 impl Folder {
-    fn make() -> Result<Self, String> {
-        let folder = PathBuf::from(format!("/var/tmp/sqt-{}", std::process::id()));
+    fn make(options: &Options) -> Result<Self, String> {
+        // What a second kernel leaves there when it is ended goes with it.
+        let place = if options.second_kernel { "/tmp" } else { "/var/tmp" };
+        let folder = PathBuf::from(format!("{place}/sqt-{}-{:04x}", std::process::id(), fastrand::u16(..)));
         fs::create_dir(&folder).map_err(|error| format!("could not make {}: {error}", folder.display()))?;
         Ok(Self(folder))
     }

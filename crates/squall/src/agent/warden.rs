@@ -137,7 +137,7 @@ fn watch(agent: &ProcessRef, state: &State) -> Result<(), String> {
     loop {
         let mut watched = [PollFd::new(&pidfd, PollFlags::IN), PollFd::new(&pipe, PollFlags::IN)];
         // An interrupted wait is a short wait.
-        let _ = poll(&mut watched, Some(&Timespec { tv_sec: 1, tv_nsec: 0 }));
+        let _ = poll(&mut watched, Some(&ear.patience()));
         let ended = !watched[0].revents().is_empty();
         let open = ear.listen(&pipe);
         if ended {
@@ -184,6 +184,14 @@ struct Ear {
 }
 
 impl Ear {
+    /// How long nothing needs to be looked at: until the silence would be too long, where something is owed.
+    fn patience(&self) -> Timespec {
+        let left = (SILENCE + Duration::from_millis(1)).saturating_sub(self.heard.elapsed());
+        let (least, most) = (Duration::from_millis(10), Duration::from_secs(1));
+        let patience = if self.memory.is_settled() { most } else { left.clamp(least, most) };
+        Timespec { tv_sec: patience.as_secs().cast_signed(), tv_nsec: patience.subsec_nanos().into() }
+    }
+
     /// Takes in what is there to be read; whether the pipe is still open.
     fn listen(&mut self, mut pipe: &UnixStream) -> bool {
         let mut buffer = [0; 16384];
