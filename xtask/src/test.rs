@@ -1,6 +1,6 @@
 //! All tests, in the order in which they fail fastest.
 
-use crate::{Outcome, lab, licences, packages, shell, tidy};
+use crate::{Outcome, lab, licences, packages, shell, tidy, torture};
 
 /// `cargo xtask test`
 pub(crate) fn run(_: &[String]) -> Outcome {
@@ -14,6 +14,7 @@ pub(crate) fn run(_: &[String]) -> Outcome {
         cargo("licences and advisories", &["deny", "check", "--hide-inclusion-graph"])?;
     }
     cargo("unit tests", &["test", "--workspace", "--quiet"])?;
+    torture::run(&["--short".to_owned()])?;
     second_kernel()
 }
 

@@ -239,8 +239,13 @@ fn end_with_the_outer_process(folder: PathBuf) {
     std::thread::spawn(move || {
         // Nothing is ever written there: this returns when the outer process is gone.
         let _ = std::io::stdin().read_to_end(&mut Vec::new());
-        processes::end_all(&folder);
-        let _ = fs::remove_dir_all(&folder);
+        // The case that goes on may start something anew meanwhile.
+        for _ in 0..20 {
+            processes::end_all(&folder);
+            if fs::remove_dir_all(&folder).is_ok() {
+                break;
+            }
+        }
         std::process::exit(130);
     });
 }

@@ -404,7 +404,7 @@ fn full_before_the_next(trial: &mut Trial, live: &Path) -> Outcome {
     let faults = trial.choose();
     trial.say("full before the second");
     let deaths = trial.arena.victims.deaths;
-    let first = faults[0].entry(&mut trial.random, "60s");
+    let first = faults[0].entry(trial.arena, &mut trial.random, "60s");
     let mut second = json!({"fault": "cpu.load", "target": {"host": true}, "with": {"percent": "10%", "cores": 1}, "for": "60s"});
     second["after"] = json!("1500ms");
     let method = json!([{"together": [first, second]}]);

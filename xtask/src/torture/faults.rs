@@ -92,11 +92,13 @@ impl Fault {
     }
 
     /// The entry of an experiment's method.
-    pub(super) fn entry(&self, random: &mut Rng, lasts: &str) -> Json {
+    pub(super) fn entry(&self, arena: &Arena, random: &mut Rng, lasts: &str) -> Json {
+        // By its path, which no other process bears, were it of another torture.
+        let victim = |name: &str| json!({"process": {"cmdline": arena.folder.join(name).to_string_lossy()}});
         let target = match self.struck {
             Struck::Network => json!({"netns": NAMESPACES[random.usize(..2)]}),
-            Struck::Pause => json!({"process": {"name": "sqt-pause"}}),
-            Struck::Kill => json!({"process": {"name": "sqt-kill"}}),
+            Struck::Pause => victim("sqt-pause"),
+            Struck::Kill => victim("sqt-kill"),
             Struck::Load | Struck::Memory | Struck::Caches => json!({"host": true}),
         };
         let mode = if self.struck == Struck::Kill { "one" } else { "all" };

@@ -20,6 +20,7 @@ impl MemoryGroup {
     /// Makes one; none without the right to, or where the kernel counts no memory.
     pub(super) fn make() -> Option<Self> {
         ROOTS.iter().find_map(|root| {
+            remove_empty(Path::new(root));
             let folder = Path::new(root).join(format!("sqt-{}", std::process::id()));
             fs::create_dir(&folder).ok()?;
             let group = Self(folder);
@@ -40,6 +41,15 @@ impl Drop for MemoryGroup {
                 return;
             }
             std::thread::sleep(std::time::Duration::from_millis(10));
+        }
+    }
+}
+
+/// Takes away what a torture that was killed has left; a group that is in use stays.
+fn remove_empty(root: &Path) {
+    for entry in fs::read_dir(root).into_iter().flatten().flatten() {
+        if entry.file_name().to_string_lossy().starts_with("sqt-") {
+            let _ = fs::remove_dir(entry.path());
         }
     }
 }

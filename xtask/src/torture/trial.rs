@@ -115,7 +115,8 @@ impl Trial<'_> {
         prepare: impl FnOnce(&mut Command),
     ) -> Result<Run, String> {
         let lasts = format!("{}ms", lasts.as_millis());
-        let entries: Vec<_> = faults.iter().map(|fault| fault.entry(&mut self.random, &lasts)).collect();
+        let entries: Vec<_> =
+            faults.iter().map(|fault| fault.entry(self.arena, &mut self.random, &lasts)).collect();
         Run::start(self.arena, &json!([{"together": entries}]), self.lease, prepare)
     }
 
