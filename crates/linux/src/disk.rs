@@ -309,7 +309,7 @@ impl MirroredFolder {
         } else if let Some(rest) = line.strip_prefix(b"append ")
             && let Some(space) = rest.iter().position(|byte| *byte == b' ')
             && let Some(name) = word(&rest[..space])
-            && is_whole(&rest[space + 1..])
+            && undo_log::is_whole(&rest[space + 1..])
         {
             let lines = self.heard.entry(name).or_default();
             lines.extend_from_slice(&rest[space + 1..]);
@@ -349,7 +349,9 @@ impl Disk for MirroredFolder {
         let known: BTreeSet<&[u8]> = heard.split(|byte| *byte == b'\n').collect();
         let mut merged = heard.clone();
         let file = self.folder.read(name).unwrap_or_default();
-        for line in file.split(|byte| *byte == b'\n').filter(|line| !known.contains(line) && is_whole(line)) {
+        for line in
+            file.split(|byte| *byte == b'\n').filter(|line| !known.contains(line) && undo_log::is_whole(line))
+        {
             merged.extend_from_slice(line);
             merged.push(b'\n');
         }
@@ -379,12 +381,6 @@ impl Disk for MirroredFolder {
         }
         self.folder.take_over(name)
     }
-}
-
-/// Whether a line without its newline is a record that can be read.
-fn is_whole(line: &[u8]) -> bool {
-    // A damaged line counts as damage only where another follows it.
-    !line.is_empty() && undo_log::read(&[line, b"\n"].concat()).damaged_lines == 0
 }
 
 /// An error with what to do about it.

@@ -238,8 +238,18 @@ pub fn read(bytes: &[u8]) -> Contents {
 }
 
 fn decode(line: &[u8]) -> Option<Record> {
+    serde_json::from_str(checked(line)?).ok()
+}
+
+/// Whether a line, without its newline, is as it was written: its checksum is right.
+pub fn is_whole(line: &[u8]) -> bool {
+    checked(line).is_some()
+}
+
+/// The JSON of a line whose checksum is right.
+fn checked(line: &[u8]) -> Option<&str> {
     let text = std::str::from_utf8(line).ok()?;
     let (checksum, json) = text.split_once(' ')?;
     let matches = u32::from_str_radix(checksum, 16).ok()? == crc32fast::hash(json.as_bytes());
-    if matches { serde_json::from_str(json).ok() } else { None }
+    matches.then_some(json)
 }
