@@ -1,7 +1,7 @@
 //! From a threshold that is crossed to everything put back.
 
 use super::figures::{Row, Samples, time};
-use super::processes::{Owned, Scratch, wait_until};
+use super::processes::{Owned, Scratch, output, wait_until};
 use super::server::Server;
 use super::victims::Victims;
 use super::{Benchmark, release};
@@ -77,7 +77,7 @@ apiVersion: squall.dev/v1
 kind: Experiment
 name: abort
 hypothesis: the guard ends it
-metrics: {{level: {{http: {{url: \"{url}\"}}}}}}
+metrics: {{level: {{http: {{url: \"{url}\", value: json.level}}}}}}
 steady_state: [{{expect: level < 2}}]
 method: [{{fault: process.pause, target: {target}, for: 60s}}]
 guard: [{{abort_if: level > 0}}]
@@ -91,6 +91,7 @@ fn measure(scratch: &Scratch, squall: &Path, count: usize, measured: &mut Measur
     let server = Server::start()?;
     let victims = Victims::start(count)?;
     scratch.file("abort.yaml", &experiment(&server, &victims))?;
+    output(&mut scratch.command(squall, &["validate", "abort.yaml"]))?;
     let mut brain =
         Owned::start(&mut scratch.command(squall, &["run", "abort.yaml", "--journal", "abort.jsonl"]))?;
     wait_until("all victims are stopped", || victims.all(|state| state == 'T'))?;

@@ -114,14 +114,15 @@ impl Samples {
     }
 }
 
-/// Seconds in the unit that reads best.
+/// Seconds in the unit that reads best, with three digits.
 pub(super) fn time(seconds: f64) -> String {
-    match seconds {
-        long if long >= 100.0 => format!("{long:.0} s"),
-        long if long >= 1.0 => format!("{long:.2} s"),
-        middle if middle >= 1e-3 => format!("{:.3} ms", middle * 1e3).replace(".000 ms", " ms"),
-        short => format!("{:.0} µs", short * 1e6),
-    }
+    let (number, unit) = match seconds {
+        long if long >= 1.0 => (long, "s"),
+        middle if middle >= 1e-3 => (middle * 1e3, "ms"),
+        short => (short * 1e6, "µs"),
+    };
+    let decimals = if number >= 100.0 { 0 } else { 2 - number.log10().max(0.0) as usize };
+    format!("{number:.decimals$} {unit}")
 }
 
 /// Rows as a Markdown table.
@@ -151,11 +152,12 @@ mod tests {
             samples
         };
         let fast = samples(&[0.003, 0.001, 0.002]);
-        assert_eq!(fast.times(), "2 ms (1 ms to 3 ms)");
+        assert_eq!(fast.times(), "2.00 ms (1.00 ms to 3.00 ms)");
         let row = Row::faster("it", &fast, &Peer::Measured("other".into(), samples(&[0.05])), Some(20.0));
         assert_eq!((row.factor.as_str(), row.met), ("25.0 ×", Met::Yes));
         let alone = Row::faster("it", &fast, &Peer::Missing("not there".into()), Some(20.0));
         assert_eq!((alone.peer.as_str(), alone.met), ("skipped: not there", Met::Unknown));
         assert!(samples(&[]).median().is_nan());
+        assert_eq!([240.0, 12.34, 0.9, 42e-6].map(time), ["240 s", "12.3 s", "900 ms", "42.0 µs"]);
     }
 }

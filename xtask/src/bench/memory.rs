@@ -1,7 +1,7 @@
 //! How much memory the three processes of a run take while a fault is active.
 
 use super::figures::Row;
-use super::processes::{Owned, Scratch, wait_until};
+use super::processes::{Owned, Scratch, output, wait_until};
 use super::server::Server;
 use super::victims::Victims;
 use super::{Benchmark, release, size};
@@ -34,6 +34,7 @@ fn measure(scratch: &Scratch, squall: &Path, build: &str) -> Result<Vec<Row>, St
     let server = Server::start()?;
     let victims = Victims::start(1)?;
     scratch.file("memory.yaml", &experiment(&server, &victims))?;
+    output(&mut scratch.command(squall, &["validate", "memory.yaml"]))?;
     let mut brain = Owned::start(&mut scratch.command(squall, &["run", "memory.yaml"]))?;
     wait_until("the victim is stopped", || victims.all(|state| state == 'T'))?;
     std::thread::sleep(Duration::from_secs(10));

@@ -8,6 +8,7 @@ use crate::shell;
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use serde_json::{Value, json};
 use std::fs::File;
+use std::io::Write;
 use std::os::fd::AsFd;
 use std::path::Path;
 use std::process::Command;
@@ -58,6 +59,7 @@ fn run(scratch: &Scratch) -> Result<Vec<Row>, String> {
     for pair in PAIRS {
         rows.extend(measure(scratch, &squall, &namespace, pair)?);
     }
+    rows.push(Row::new("for comparison: a synced log, without any fault", log_alone(scratch)?.times()));
     Ok(rows)
 }
 
@@ -94,6 +96,25 @@ fn measure(scratch: &Scratch, squall: &Path, namespace: &Namespace, pair: &Pair)
         Row::new("of these: made", made.times()),
         Row::new("of these: taken back", undone.times()),
     ])
+}
+
+/// What the disk takes for itself: a new file of some lines, synced with its folder, and removed.
+fn log_alone(scratch: &Scratch) -> Result<Samples, String> {
+    let (folder, file) = (scratch.path(""), scratch.path("alone.undo"));
+    let write = || {
+        let mut log = File::create(&file)?;
+        log.write_all(&[b'x'; 800])?;
+        log.sync_data()?;
+        File::open(&folder)?.sync_all()?;
+        std::fs::remove_file(&file)
+    };
+    let mut samples = Samples::default();
+    for _ in 0..REPETITIONS {
+        let started = Instant::now();
+        write().map_err(|error| format!("could not write {}: {error}", file.display()))?;
+        samples.add_time(started.elapsed());
+    }
+    Ok(samples)
 }
 
 fn timed(agent: &mut Agent, call: &Value) -> Result<Duration, String> {

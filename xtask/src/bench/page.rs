@@ -7,8 +7,8 @@ use std::fs;
 /// What is around the parts where there is no page yet.
 const INTRODUCTION: &str = "# Benchmarks
 
-Each figure stands beside its peer's, both measured in the same run, turn by turn: `cargo xtask bench --write` writes this
-page again (as root it installs the peers: wrk, nginx, nftables, iproute2 as Debian packages, Chaos Toolkit with pip).
+Each figure stands beside its peer's, both measured in the same run, turn by turn: `cargo xtask bench --write` writes the
+tables again (as root it installs the peers: wrk, nginx, nftables, iproute2 as Debian packages, Chaos Toolkit with pip).
 Figures are medians; in parentheses the range from the first to the last decile. On a machine that does other work at the
 same time, as the one below did, trust the factors more than the times. An aim that is missed is said to be.
 ";

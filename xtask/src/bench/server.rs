@@ -1,4 +1,4 @@
-//! A small HTTP server: it answers `0`, and from a chosen instant on `1`.
+//! A small HTTP server: it answers `{"level": 0}`, and from a chosen instant on `{"level": 1}`.
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -61,8 +61,8 @@ fn serve(stream: &TcpStream, level: &AtomicBool) {
             _ => return,
         }
         if line.trim().is_empty() {
-            let body = if level.load(Ordering::Acquire) { "1" } else { "0" };
-            let answer = format!("HTTP/1.1 200 OK\r\ncontent-length: 1\r\n\r\n{body}");
+            let body = format!(r#"{{"level": {}}}"#, u8::from(level.load(Ordering::Acquire)));
+            let answer = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{body}", body.len());
             if (&*stream).write_all(answer.as_bytes()).is_err() {
                 return;
             }
