@@ -223,7 +223,7 @@ impl Disk for Folder {
         let deadline = Instant::now() + DIES_WITHIN;
         loop {
             match self.try_to_take_over(name) {
-                Err(LogError::Held { .. }) if self.is_dying(name) && Instant::now() < deadline => {
+                Err(LogError::Held { .. }) if self.may_be_dying(name) && Instant::now() < deadline => {
                     std::thread::sleep(BETWEEN_TRIES);
                 }
                 taken => return taken,
@@ -233,12 +233,12 @@ impl Disk for Folder {
 }
 
 impl Folder {
-    /// Whether a log's owner is dead or dying and its lock must be free in a moment. (Where the one that holds it is somebody
-    /// else who is putting it back, the file is gone in a moment.)
-    fn is_dying(&mut self, name: &str) -> bool {
-        let owner =
-            self.read(name).ok().and_then(|bytes| undo_log::read(&bytes).opened).map(|opened| opened.owner);
-        owner.is_some_and(|owner| process::is_dying(&owner))
+    /// Whether a log's owner is dead or dying and its lock must be free in a moment, or is not known because the line
+    /// that names it is damaged. (Where the one that holds the lock is somebody else who is putting it back, the file
+    /// is gone in a moment.)
+    fn may_be_dying(&mut self, name: &str) -> bool {
+        let Ok(bytes) = self.read(name) else { return false };
+        undo_log::read(&bytes).opened.is_none_or(|opened| process::is_dying(&opened.owner))
     }
 
     fn try_to_take_over(&mut self, name: &str) -> Result<(), LogError> {
@@ -496,17 +496,23 @@ mod tests {
     }
 
     #[test]
-    fn a_dead_owners_lock_is_waited_for() {
+    fn a_dead_or_unknown_owners_lock_is_waited_for() {
         let (state, mut folder) = folder();
-        abandoned(&mut folder, "a-1");
-        let mut dying = Folder::open(state.path().join("live")).unwrap();
-        dying.take_over("a-1").unwrap();
-        let thread = std::thread::spawn(move || {
-            std::thread::sleep(Duration::from_millis(100));
-            drop(dying);
-        });
-        folder.take_over("a-1").unwrap();
-        thread.join().unwrap();
+        abandoned(&mut folder, "dead-1");
+        abandoned(&mut folder, "unknown-2");
+        for name in ["dead-1", "unknown-2"] {
+            let mut dying = Folder::open(state.path().join("live")).unwrap();
+            dying.take_over(name).unwrap();
+            if name == "unknown-2" {
+                std::fs::write(folder.path.join("unknown-2.undo"), "damaged\n").unwrap();
+            }
+            let thread = std::thread::spawn(move || {
+                std::thread::sleep(Duration::from_millis(100));
+                drop(dying);
+            });
+            folder.take_over(name).unwrap();
+            thread.join().unwrap();
+        }
     }
 
     #[test]
