@@ -135,9 +135,39 @@ pub(crate) fn find(wanted: &NamespaceRef) -> Result<Option<Namespace>, MachineEr
     refusal.map_or(Ok(None), Err)
 }
 
-/// Opens a namespace that was there when the plan was made.
-pub(crate) fn open(wanted: &NamespaceRef) -> Result<Namespace, MachineError> {
-    find(wanted)?.ok_or_else(|| MachineError::NotFound {
+/// Works inside a namespace that a record describes; none where it is gone.
+pub(crate) fn within<T: Send>(
+    wanted: &NamespaceRef,
+    work: impl FnOnce() -> Result<T, MachineError> + Send,
+) -> Result<Option<T>, MachineError> {
+    let mut work = Some(work);
+    // Mostly it is where it was; then the thread that works there makes sure of it first.
+    if wanted.boot_id == process::boot_id()
+        && let Ok(namespace) = Namespace::open(&wanted.path)
+        && namespace.id().inode == wanted.inode
+    {
+        let is_it = || wanted.cookie == 0 || own_cookie().is_ok_and(|cookie| cookie == wanted.cookie);
+        let worked = namespace.run(|| if is_it() { work.take().map(|work| work()) } else { None });
+        if let Ok(Some(result)) = worked {
+            return result.map(Some);
+        }
+    }
+    match (find(wanted)?, work) {
+        (Some(namespace), Some(work)) => inside(&namespace, work).map(Some),
+        _ => Ok(None),
+    }
+}
+
+fn own_cookie() -> crate::sys::netlink::Result<u64> {
+    Namespace::own()?.cookie()
+}
+
+/// Works inside a namespace that was there when the plan was made.
+pub(crate) fn within_planned<T: Send>(
+    wanted: &NamespaceRef,
+    work: impl FnOnce() -> Result<T, MachineError> + Send,
+) -> Result<T, MachineError> {
+    within(wanted, work)?.ok_or_else(|| MachineError::NotFound {
         message: format!(
             "could not find {}: it has ended since it was planned for; plan again",
             words(wanted)

@@ -148,8 +148,7 @@ fn look(
     listens: Vec<u16>,
 ) -> Result<NetworkFacts, MachineError> {
     let is_host = namespace.inode == Namespace::own().map_err(network::worded)?.id().inode;
-    let place = network::open(namespace)?;
-    let links = network::inside(&place, || {
+    let links = network::within_planned(namespace, || {
         let mut addresses: BTreeMap<u32, Vec<IpAddr>> = BTreeMap::new();
         for found in route::addresses().map_err(network::worded)? {
             addresses.entry(found.link).or_default().push(found.address);

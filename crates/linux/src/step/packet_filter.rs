@@ -36,8 +36,7 @@ pub(crate) struct Tables(HashMap<(u64, String), OwnedTables>);
 
 /// Refuses a name that is taken.
 pub(crate) fn capture(step: &PacketFilterStep) -> Result<Undo, MachineError> {
-    let namespace = network::open(&step.namespace)?;
-    network::inside(&namespace, || {
+    network::within_planned(&step.namespace, || {
         step.links.iter().try_for_each(|link| network::open_link(link).map(drop))?;
         refuse_taken(&step.table)
     })?;
@@ -77,8 +76,7 @@ enum Ownership {
 impl Tables {
     /// Makes the table, with the best hooks that the kernel has.
     pub(crate) fn apply(&mut self, step: &PacketFilterStep) -> Result<(), MachineError> {
-        let namespace = network::open(&step.namespace)?;
-        let held = network::inside(&namespace, || {
+        let held = network::within_planned(&step.namespace, || {
             step.links.iter().try_for_each(|link| network::open_link(link).map(drop))?;
             refuse_taken(&step.table)?;
             make(step)
@@ -93,10 +91,8 @@ impl Tables {
     pub(crate) fn observe(&mut self, step: &PacketFilterStep) -> Result<Evidence, MachineError> {
         let counters = match self.0.get_mut(&(step.namespace.inode, step.table.clone())) {
             Some(tables) => read(&step.table, |family, table| tables.counters(family, table)),
-            None => match network::find(&step.namespace)? {
-                Some(namespace) => network::inside(&namespace, || read(&step.table, nftables::counters)),
-                None => Ok(Vec::new()),
-            },
+            None => network::within(&step.namespace, || read(&step.table, nftables::counters))
+                .map(Option::unwrap_or_default),
         }?;
         Ok(evidence(step, &counters))
     }

@@ -77,8 +77,7 @@ fn has_children(control: &mut TrafficControl, link: u32, root: &Qdisc) -> Result
 
 /// Reads what must be known to put back what is there. Refuses what could not be.
 pub(crate) fn capture(step: &QdiscStep, injection: &str) -> Result<Undo, MachineError> {
-    let namespace = network::open(&step.namespace)?;
-    let (link, before) = network::inside(&namespace, || {
+    let (link, before) = network::within_planned(&step.namespace, || {
         let link = network::open_link(&step.link)?;
         let mut control = TrafficControl::open().map_err(network::worded)?;
         let before = root(&mut control, link.index)?;
@@ -200,8 +199,7 @@ pub(crate) fn apply(step: &QdiscStep, undo: &Undo) -> Result<(), MachineError> {
     };
     let handle = handle_from(*handle);
     let program = program(step)?;
-    let namespace = network::open(&step.namespace)?;
-    network::inside(&namespace, || {
+    network::within_planned(&step.namespace, || {
         let link = network::open_link(&step.link)?;
         let mut control = TrafficControl::open().map_err(network::worded)?;
         if root(&mut control, link.index)?.as_ref().map(record) != *before {
@@ -233,11 +231,11 @@ pub(crate) fn observe(step: &QdiscStep, undo: &Undo) -> Result<Evidence, Machine
     };
     let handle = handle_from(*handle);
     let gone = || Evidence::not_seen(format!("our qdisc is not on {}", step.link.name));
-    let Some(namespace) = network::find(&step.namespace)? else { return Ok(gone()) };
-    let qdiscs = network::inside(&namespace, || {
+    let qdiscs = network::within(&step.namespace, || {
         let mut control = TrafficControl::open().map_err(network::worded)?;
         control.qdiscs(step.link.index).map_err(network::worded)
     })?;
+    let qdiscs = qdiscs.unwrap_or_default();
     let Some(root) = qdiscs.iter().find(|qdisc| qdisc.handle == handle) else { return Ok(gone()) };
     let treated = qdiscs.iter().find(|qdisc| qdisc.parent == treated_class(handle)).unwrap_or(root);
     Ok(evidence(&step.shape, root, treated))
@@ -285,13 +283,10 @@ pub(crate) struct Record<'a> {
 
 /// Takes our qdisc away, brings back what was there, and looks again.
 pub(crate) fn revert(record: &Record<'_>) -> Result<Reverted, MachineError> {
-    let gone = |what: String| Ok(Reverted::AlreadyGone { looked_at: format!("{what} is gone") });
-    let Some(namespace) = network::find(record.namespace)? else {
-        return gone(network::words(record.namespace));
-    };
-    network::inside(&namespace, || {
+    let gone = |what: String| Reverted::AlreadyGone { looked_at: format!("{what} is gone") };
+    let reverted = network::within(record.namespace, || {
         let Some(link) = network::find_link(record.link)? else {
-            return gone(format!("interface {} ({})", record.link.name, record.namespace.name));
+            return Ok(gone(format!("interface {} ({})", record.link.name, record.namespace.name)));
         };
         let mut control = TrafficControl::open().map_err(network::worded)?;
         let ours = handle_from(record.handle);
@@ -303,7 +298,8 @@ pub(crate) fn revert(record: &Record<'_>) -> Result<Reverted, MachineError> {
         let now = root(&mut control, link.index)?;
         give_queue_length(record, &link, now.as_ref())?;
         Ok(judge(record, &link, stood, now.as_ref()))
-    })
+    })?;
+    Ok(reverted.unwrap_or_else(|| gone(network::words(record.namespace))))
 }
 
 /// Puts what was there in the place of ours, in one change.

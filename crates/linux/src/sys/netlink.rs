@@ -431,17 +431,22 @@ impl AsFd for Socket {
 impl Socket {
     /// Opens a socket in the network namespace of the calling thread.
     pub fn open(protocol: Protocol) -> Result<Self> {
+        Self::open_as(protocol, 0)
+    }
+
+    /// Likewise, with a port of the caller's choice; 0 leaves it to the kernel. `EADDRINUSE` where another has it.
+    pub fn open_as(protocol: Protocol, port: u32) -> Result<Self> {
         use rustix::net::netlink;
         let subsystem = match protocol {
             Protocol::Route => None, // Number 0, which rustix spells so.
             Protocol::Netfilter => Some(netlink::NETFILTER),
             Protocol::SocketDiagnosis => Some(netlink::SOCK_DIAG),
         };
-        Self::prepare(subsystem)
+        Self::prepare(subsystem, port)
             .map_err(|errno| Error::refused(format_args!("open a {protocol:?} netlink socket"), errno))
     }
 
-    fn prepare(subsystem: Option<rustix::net::Protocol>) -> rustix::io::Result<Self> {
+    fn prepare(subsystem: Option<rustix::net::Protocol>, port: u32) -> rustix::io::Result<Self> {
         let descriptor =
             socket_with(AddressFamily::NETLINK, SocketType::RAW, SocketFlags::CLOEXEC, subsystem)?;
         set_socket_timeout(&descriptor, Timeout::Recv, Some(ANSWER_TIMEOUT))?;
@@ -450,11 +455,17 @@ impl Socket {
         // Kernels before 4.12 do not know these; they only say less about what they refuse.
         let _ = set_netlink_option(&descriptor, libc::NETLINK_EXT_ACK);
         let _ = set_netlink_option(&descriptor, libc::NETLINK_CAP_ACK);
-        let any_port = SocketAddrNetlink::new(0, 0);
-        bind(&descriptor, &any_port)?;
+        bind(&descriptor, &SocketAddrNetlink::new(port, 0))?;
         // Connected to the kernel (port 0), the socket takes nothing from other processes.
-        connect(&descriptor, &any_port)?;
+        connect(&descriptor, &SocketAddrNetlink::new(0, 0))?;
         Ok(Self { descriptor, sequence: 0, buffer: vec![0; LARGEST_DATAGRAM] })
+    }
+
+    /// The port that it is bound to.
+    #[cfg(test)]
+    pub(super) fn port(&self) -> u32 {
+        let address = rustix::net::getsockname(&self.descriptor).unwrap();
+        SocketAddrNetlink::try_from(address).unwrap().pid()
     }
 
     /// Asks for a change and waits until it is made. `what` follows on "could not" in the error.

@@ -15,6 +15,10 @@
 //! A table with the *owner* flag belongs to the socket that made it: others can see but not change it, and when the
 //! socket is closed, by whatever end of its process, the kernel removes the table. That is [`OwnedTables`].
 //!
+//! The kernel knows the owner by the port of its socket alone, and may hear of a close late: up to ten milliseconds, if
+//! anything was deleted just before. A port that has been given again by then belongs to a new owner, whose table would
+//! go. So sockets that own tables have ports that no other socket gets.
+//!
 //! Sources: `include/uapi/linux/netfilter/{nfnetlink,nf_tables}.h`, `net/netfilter/nf_tables_api.c`; nft(8);
 //! `include/libnftnl/udata.h` for comments.
 
@@ -29,6 +33,7 @@ use rustix::io::Errno;
 use squall_model::step::{Denial, PacketFilter, Ports, Prefix};
 use std::fmt;
 use std::ops::RangeInclusive;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 const NFNL_SUBSYS_NFTABLES: u16 = 10;
 const NFNL_MSG_BATCH_BEGIN: u16 = 0x10;
@@ -593,7 +598,7 @@ impl OwnedTables {
     /// Makes tables in the network namespace of the calling thread, all of them or none. Fails if one is there already.
     /// Needs Linux 5.12.
     pub fn create(tables: &[Table]) -> Result<Self> {
-        let mut socket = Socket::open(Protocol::Netfilter)?;
+        let mut socket = open_owner()?;
         make(&mut socket, tables, NFT_TABLE_F_OWNER)?;
         let names = tables.iter().map(|table| (table.family, table.name.clone())).collect();
         Ok(Self { socket, names })
@@ -620,6 +625,31 @@ impl OwnedTables {
     /// Lists the tables of the network namespace that these are in.
     pub fn tables(&mut self) -> Result<Vec<ListedTable>> {
         tables_of(&mut self.socket)
+    }
+}
+
+/// How many bits of an owner's port hold the number of its process, which is below 2²² (`PID_MAX_LIMIT`). The kernel
+/// gives ports in this range, for the first socket of a process, or above 2³¹, and so none of ours.
+const PROCESS_BITS: u32 = 22;
+
+/// These bits.
+const PROCESS_MASK: u32 = (1 << PROCESS_BITS) - 1;
+
+/// How many ports a process may have for its owners before the first is used again.
+const OWNER_PORTS: u32 = (1 << (31 - PROCESS_BITS)) - 1;
+
+/// Opens a socket with a port that no other socket has, or had a moment ago.
+fn open_owner() -> Result<Socket> {
+    static OPENED: AtomicU32 = AtomicU32::new(0);
+    let mut attempts = 0..OWNER_PORTS;
+    loop {
+        let number = OPENED.fetch_add(1, Ordering::Relaxed) % OWNER_PORTS + 1;
+        let port = number << PROCESS_BITS | std::process::id() & PROCESS_MASK;
+        match Socket::open_as(Protocol::Netfilter, port) {
+            // A process of the same number in another PID namespace may have it, or one of our own, long ago.
+            Err(error) if error.errno() == Some(Errno::ADDRINUSE) && attempts.next().is_some() => {}
+            result => return result,
+        }
     }
 }
 
@@ -759,7 +789,7 @@ pub struct ListedTable {
     pub comment: String,
     /// Whether it goes away with the socket that made it.
     pub owned: bool,
-    /// Netlink port of that socket; mostly the number of its process.
+    /// Number of the process that holds that socket, where the socket's port tells.
     pub owner: Option<u32>,
 }
 
@@ -786,7 +816,7 @@ fn listed_table(reply: &Reply) -> Option<ListedTable> {
         name: list.text(NFTA_TABLE_NAME)?,
         comment: comment(&list, NFTA_TABLE_USERDATA),
         owned: be32(&list, NFTA_TABLE_FLAGS).is_some_and(|flags| flags & NFT_TABLE_F_OWNER != 0),
-        owner: be32(&list, NFTA_TABLE_OWNER),
+        owner: be32(&list, NFTA_TABLE_OWNER).filter(|port| port >> 31 == 0).map(|port| port & PROCESS_MASK),
     })
 }
 
@@ -902,6 +932,7 @@ mod tests {
     use super::super::namespace::tests::{TestNamespace, privileged};
     use super::*;
     use squall_model::step::Protocol as Transport;
+    use std::collections::BTreeSet;
     use std::io::{BufRead, BufReader, ErrorKind};
     use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
     use std::process::{Command, Stdio};
@@ -1071,7 +1102,8 @@ mod tests {
             own(&namespace, &[dropping(Hook::Input, &udp(9), 1.0), dropping(egress(), &udp(9), 1.0)]);
         let listed = owned.tables().unwrap();
         assert!(
-            listed.len() == 2 && listed.iter().all(|table| table.owned && table.owner.is_some()),
+            listed.len() == 2
+                && listed.iter().all(|table| table.owned && table.owner == Some(std::process::id())),
             "{listed:?}"
         );
         let refused = namespace.run(|| delete(Family::Inet, "sqt")).unwrap().unwrap_err();
@@ -1081,6 +1113,15 @@ mod tests {
         );
         drop(owned);
         assert_eq!(namespace.run(tables_in_here).unwrap(), []);
+    }
+
+    #[test]
+    fn no_owner_gets_the_port_of_another_socket_that_closes_meanwhile() {
+        let ports: BTreeSet<u32> = (0..100).map(|_| open_owner().unwrap().port()).collect();
+        assert_eq!(ports.len(), 100);
+        let first_of_a_process = 1..1 << PROCESS_BITS;
+        assert!(ports.iter().all(|port| !first_of_a_process.contains(port) && port >> 31 == 0));
+        assert!(ports.iter().all(|port| port & PROCESS_MASK == std::process::id()));
     }
 
     #[test]
