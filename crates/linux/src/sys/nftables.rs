@@ -795,10 +795,7 @@ pub struct ListedTable {
 
 /// Lists the tables of the network namespace of the calling thread, of all families. None on a kernel without nftables.
 pub fn tables() -> Result<Vec<ListedTable>> {
-    let mut socket = Socket::open(Protocol::Netfilter)?;
-    let tables = tables_of(&mut socket);
-    close_aside(socket);
-    tables
+    tables_of(&mut Socket::open(Protocol::Netfilter)?)
 }
 
 fn tables_of(socket: &mut Socket) -> Result<Vec<ListedTable>> {
