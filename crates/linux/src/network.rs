@@ -110,6 +110,11 @@ fn inode_of(text: &str) -> Option<u64> {
     text.strip_prefix("net:[")?.strip_suffix(']')?.parse().ok()
 }
 
+/// Whether a path leads to a namespace with this number.
+pub(crate) fn leads_to(path: &str, inode: u64) -> bool {
+    Namespace::open(path).is_ok_and(|namespace| namespace.id().inode == inode)
+}
+
 /// Finds a namespace again; none where it is gone.
 pub(crate) fn find(wanted: &NamespaceRef) -> Result<Option<Namespace>, MachineError> {
     if wanted.boot_id != process::boot_id() {

@@ -104,16 +104,18 @@ impl Tables {
 
     /// Removes the table and looks again.
     pub(crate) fn revert(&mut self, namespace: &NamespaceRef, table: &str) -> Result<Reverted, MachineError> {
+        let looked_at = format!("nftables tables named {table} in {}", network::words(namespace));
         let held = self.take(namespace.inode, table);
         let was_held = held.is_some();
+        // What we hold is in the namespace, which therefore lives: no other can have its number.
+        let is_there = was_held && network::leads_to(&namespace.path, namespace.inode);
         let left = held.and_then(OwnedTables::release);
+        if is_there && left.is_some_and(|left| families(table, &left).is_empty()) {
+            return Ok(Reverted::Undone { looked_at: format!("{looked_at}: none") });
+        }
         let Some(place) = network::find(namespace)? else {
             return Ok(Reverted::AlreadyGone { looked_at: format!("{} is gone", network::words(namespace)) });
         };
-        let looked_at = format!("nftables tables named {table} in {}", network::words(namespace));
-        if left.is_some_and(|left| families(table, &left).is_empty()) {
-            return Ok(Reverted::Undone { looked_at: format!("{looked_at}: none") });
-        }
         network::inside(&place, || {
             let stood = was_held | remove(table)?;
             Ok(match standing(table)?.as_slice() {
