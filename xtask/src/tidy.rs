@@ -9,11 +9,12 @@ const FLOORS: &[(&str, &[&str])] = &[
     ("model", &[]),
     ("faults", &["model"]),
     ("linux", &["model"]),
-    ("probes", &["model"]),
+    ("http", &[]),
+    ("probes", &["model", "http"]),
     ("report", &["model"]),
     ("engine", &["model"]),
     ("workers", &["model", "linux"]),
-    ("squall", &["model", "faults", "linux", "probes", "report", "engine", "workers"]),
+    ("squall", &["model", "http", "faults", "linux", "probes", "report", "engine", "workers"]),
 ];
 
 /// Words that only some files may use: the word, where it is allowed, and why.

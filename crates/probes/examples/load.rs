@@ -5,7 +5,7 @@
 use std::error::Error;
 use std::time::Duration;
 
-use squall_probes::http_client::Request;
+use squall_http::Request;
 use squall_probes::load::{Load, LoadPlan, Slice};
 
 fn main() -> Result<(), Box<dyn Error>> {

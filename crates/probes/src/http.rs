@@ -1,11 +1,11 @@
 //! HTTP: a request as a probe, and a number in its answer as a metric.
 
-use crate::http_client::{Authorities, Headers, HttpClient, Request, Response, Url, Verb};
 use crate::json;
 use crate::timeout::Timeout;
 use hyper::header;
 use schemars::JsonSchema;
 use serde::Deserialize;
+use squall_http::{Authorities, Headers, HttpClient, Request, Response, Url, Verb};
 use squall_model::probe::{Observe, Pending, Probe, ProbeError};
 use squall_model::units::Duration;
 use squall_model::value::{Reading, Value};
@@ -206,9 +206,9 @@ fn number(value: &Value) -> Option<f64> {
 mod tests {
     use super::*;
     use crate::test_probe::{ask, built, refusal};
-    use crate::test_server::{RawServer, TestServer, answer, read_request, refusing_address};
     use http_body_util::BodyExt;
     use serde_json::json;
+    use squall_http::testing::{RawServer, TestServer, answer, read_request, refusing_address};
     use std::future;
 
     fn shop() -> TestServer {

@@ -1,9 +1,9 @@
 //! HTTP as a kind of load: what stands under `http:` in a `load` entry.
 
-use crate::http_client::{Headers, Request, Url, Verb};
 use crate::load::{LoadKind, LoadPlan, Statuses};
 use schemars::{JsonSchema, Schema, schema_for};
 use serde::Deserialize;
+use squall_http::{Headers, Request, Url, Verb};
 use squall_model::catalog::AnyLoad;
 use squall_model::node::Node;
 use squall_model::read::{self, ReadError};

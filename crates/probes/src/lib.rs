@@ -4,7 +4,6 @@
 
 pub mod exec;
 pub mod http;
-pub mod http_client;
 mod http_load;
 mod json;
 pub mod load;
@@ -52,7 +51,5 @@ pub fn load_plan(load: &experiment::Load) -> Result<LoadPlan, ReadError> {
 
 #[cfg(test)]
 mod test_probe;
-#[cfg(test)]
-mod test_server;
 #[cfg(test)]
 mod tests;

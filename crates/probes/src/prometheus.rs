@@ -3,11 +3,11 @@
 //! Source: <https://prometheus.io/docs/prometheus/latest/querying/api/#instant-queries>
 
 use crate::http::Question;
-use crate::http_client::{Headers, HttpError, Request, Response, Url, Verb};
 use crate::timeout::Timeout;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value as Json;
+use squall_http::{Headers, HttpError, Request, Response, Url, Verb};
 use squall_model::probe::{Observe, Pending, Probe, ProbeError};
 use squall_model::units::Duration;
 use squall_model::value::{Reading, Value};

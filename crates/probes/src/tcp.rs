@@ -194,8 +194,8 @@ fn contains(bytes: &[u8], wanted: &[u8]) -> bool {
 mod tests {
     use super::*;
     use crate::test_probe::{ask, built, refusal};
-    use crate::test_server::{RawServer, refusing_address};
     use serde_json::json;
+    use squall_http::testing::{RawServer, refusing_address};
     use std::io::{Read, Write};
 
     #[test]

@@ -4,6 +4,7 @@
 //! apart by their first word before anything else happens, so that a warden stays as small as it is.
 
 mod agent;
+mod carry;
 mod cli;
 mod crash_point;
 mod demo;

@@ -27,7 +27,7 @@ use super::schedule::nanoseconds;
 use super::slice::{End, Slice};
 use super::statuses::Statuses;
 use super::{http1, http2};
-use crate::http_client::{Endpoint, ErrorKind, HttpError, Request, Stream};
+use squall_http::{Endpoint, ErrorKind, HttpError, Request, Stream};
 
 /// Without a rate, how long a sender waits after a failure before it tries again.
 const FAILURE_PAUSE: Duration = Duration::from_millis(10);

@@ -11,7 +11,7 @@ use httparse::{ParserConfig, Status};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::generator::Shared;
-use crate::http_client::{ErrorKind, HttpError, Stream};
+use squall_http::{ErrorKind, HttpError, Stream};
 
 /// Small, since there may be thousands of connections; it grows where an answer does not fit.
 const BUFFER_INITIAL: usize = 2 << 10;

@@ -10,7 +10,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::sync::Mutex;
 
 use super::generator::Shared;
-use crate::http_client::HttpError;
+use squall_http::HttpError;
 
 /// Streams that we gave up and whose late answers are still to be let pass, per connection.
 const RESET_STREAMS_MAX: usize = 4096;

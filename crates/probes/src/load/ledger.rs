@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::slice::{End, Slice, Tally};
-use crate::http_client::HttpError;
+use squall_http::HttpError;
 
 pub(super) struct Ledger {
     origin: Instant,

@@ -47,7 +47,7 @@ use self::dispatch::Dispatch;
 use self::generator::{Orders, Shared, Timer};
 use self::ledger::Ledger;
 use self::schedule::{Schedule, nanoseconds};
-use crate::http_client::{Authorities, HttpError, Request, Version};
+use squall_http::{Authorities, HttpError, Request, Version};
 
 pub use self::kind::{LoadKind, plan};
 pub use self::reading::{METRICS, Reading};

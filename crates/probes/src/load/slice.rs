@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
 
-use crate::http_client::{ErrorKind, HttpError};
+use squall_http::{ErrorKind, HttpError};
 
 /// How one request ended.
 pub(super) enum End {

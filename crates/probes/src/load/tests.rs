@@ -8,8 +8,10 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::sleep;
 
 use super::*;
-use crate::http_client::ErrorKind;
-use crate::test_server::{RawServer, Speech, TestServer, answer, read_request, refusing_address, reset, tls};
+use squall_http::ErrorKind;
+use squall_http::testing::{
+    RawServer, Speech, TestServer, answer, read_request, refusing_address, reset, tls,
+};
 
 const fn ms(milliseconds: u64) -> Duration {
     Duration::from_millis(milliseconds)

@@ -3,8 +3,8 @@
 
 use super::*;
 use crate::test_probe::{ask, built, refusal};
-use crate::test_server::{TestServer, answer};
 use serde_json::json;
+use squall_http::testing::{TestServer, answer};
 use std::future;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;

@@ -1,8 +1,8 @@
 //! `squall plan PATH...`: what would be touched, where, and how it would be undone. Touches nothing.
 
 use crate::agent::transport::ChildAgents;
+use crate::carry::AgentOptions;
 use crate::cli::out;
-use crate::cli::run::AgentOptions;
 use crate::exit::{Failure, Outcome};
 use crate::files::{self, VariableOptions};
 use crate::state::State;

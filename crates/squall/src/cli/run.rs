@@ -1,8 +1,6 @@
 //! `squall run PATH...`: carries experiments out.
 
-mod carry;
-mod screen;
-
+use crate::carry::{self, AgentOptions, Carried};
 use crate::cli::out;
 use crate::cli::plan;
 use crate::cli::report;
@@ -18,8 +16,6 @@ use squall_report::{Format, Story};
 use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-
-pub(crate) use carry::Carried;
 
 #[derive(Debug, Args)]
 pub(crate) struct Options {
@@ -57,17 +53,6 @@ pub(crate) struct Options {
     no_color: bool,
     #[command(flatten)]
     agent: AgentOptions,
-}
-
-/// How the agent is started.
-#[derive(Debug, Clone, Args)]
-pub(crate) struct AgentOptions {
-    /// Starts the agent through `sudo -n`, so that only it is root
-    #[arg(long)]
-    pub(crate) sudo: bool,
-    /// How long the agent holds faults without hearing from the run
-    #[arg(long, default_value = "5s", value_name = "DURATION")]
-    pub(crate) lease: Duration,
 }
 
 impl Options {
@@ -223,7 +208,7 @@ pub(crate) fn carry_out_file(file: &Path, variables: Vec<String>, report: &Path)
         file: file.to_owned(),
         experiment: files::read(file, &overrides, out::colour(false))?,
         seed: plan::random_seed(),
-        agent: AgentOptions { sudo: false, lease: Duration::seconds(5) },
+        agent: AgentOptions::default(),
         journal: None,
         view: carry::View::Full { colour: out::colour(false) },
     };

@@ -4,8 +4,9 @@ mod network;
 pub(crate) mod processes;
 pub(crate) mod shop;
 
+use crate::carry::Carried;
 use crate::cli::out;
-use crate::cli::run::{self, Carried};
+use crate::cli::run;
 use crate::exit::{Failure, Outcome};
 use clap::Args;
 use processes::Shop;

@@ -103,14 +103,17 @@ impl Version {
 
 /// How long each stage of opening a connection took.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct OpenTimings {
-    pub(crate) resolve: Duration,
-    pub(crate) connect: Duration,
-    pub(crate) tls: Option<Duration>,
+pub struct OpenTimings {
+    /// Turning the name into addresses; zero for an address.
+    pub resolve: Duration,
+    /// Until TCP was connected.
+    pub connect: Duration,
+    /// The TLS handshake, with `https`.
+    pub tls: Option<Duration>,
 }
 
 /// One server, ready to be connected to again and again.
-pub(crate) struct Endpoint {
+pub struct Endpoint {
     host: String,
     port: u16,
     name: String,
@@ -120,7 +123,11 @@ pub(crate) struct Endpoint {
 }
 
 impl Endpoint {
-    pub(crate) fn new(url: &Url, version: Version, authorities: &Authorities) -> Result<Self, HttpError> {
+    /// The way to the server of a URL. Nothing is touched yet.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Tls`] where the certificate authorities cannot be read.
+    pub fn new(url: &Url, version: Version, authorities: &Authorities) -> Result<Self, HttpError> {
         let tls = if url.is_tls() {
             let name = ServerName::try_from(url.host().to_owned()).map_err(|error| {
                 HttpError::request(format!("use {} with TLS", url.host()), error.to_string())
@@ -134,12 +141,12 @@ impl Endpoint {
     }
 
     /// Host and port, for error messages.
-    pub(crate) fn name(&self) -> &str {
+    pub fn name(&self) -> &str {
         &self.name
     }
 
     /// Opens a connection. Waits without bound; the caller sets the time allowed.
-    pub(crate) async fn open(&self) -> Result<(Stream, OpenTimings), HttpError> {
+    pub async fn open(&self) -> Result<(Stream, OpenTimings), HttpError> {
         let mut timings = OpenTimings::default();
         let begun = Instant::now();
         let addresses = self.addresses().await?;
@@ -173,7 +180,7 @@ impl Endpoint {
     }
 
     /// Whether requests on `stream` are to be sent as HTTP/2.
-    pub(crate) fn speaks_http2(&self, stream: &Stream) -> bool {
+    pub fn speaks_http2(&self, stream: &Stream) -> bool {
         self.version == Version::Http2 || stream.chose_http2()
     }
 
@@ -219,8 +226,10 @@ impl Endpoint {
 }
 
 /// A connection, with or without TLS.
-pub(crate) enum Stream {
+pub enum Stream {
+    /// TCP as it is.
     Plain(TcpStream),
+    /// TLS over TCP.
     Tls(Box<TlsStream<TcpStream>>),
 }
 

@@ -38,20 +38,23 @@ pub struct HttpError {
 }
 
 impl HttpError {
-    pub(crate) fn new(kind: ErrorKind, tried: impl Into<String>, cause: impl Into<String>) -> Self {
+    /// An error of a stage: what was tried, and what came back.
+    pub fn new(kind: ErrorKind, tried: impl Into<String>, cause: impl Into<String>) -> Self {
         Self { kind, tried: tried.into(), cause: cause.into() }
     }
 
-    pub(crate) fn request(tried: impl Into<String>, cause: impl Into<String>) -> Self {
+    /// A request that cannot be sent as it is.
+    pub fn request(tried: impl Into<String>, cause: impl Into<String>) -> Self {
         Self::new(ErrorKind::Request, tried, cause)
     }
 
-    pub(crate) fn timeout(tried: impl Into<String>, timeout: Duration) -> Self {
+    /// No answer within the time.
+    pub fn timeout(tried: impl Into<String>, timeout: Duration) -> Self {
         Self::new(ErrorKind::Timeout, tried, format!("not done within {timeout:?}"))
     }
 
     /// Sorts an error of the operating system met before the connection stood.
-    pub(crate) fn connecting(tried: impl Into<String>, error: &io::Error) -> Self {
+    pub fn connecting(tried: impl Into<String>, error: &io::Error) -> Self {
         match local_shortage(error) {
             Some(advice) => Self::new(ErrorKind::Local, tried, format!("{}; {advice}", io_cause(error))),
             None => Self::new(ErrorKind::Connect, tried, io_cause(error)),
@@ -60,7 +63,7 @@ impl HttpError {
 
     /// Sorts an error met on a connection that stood. Whatever the operating system reports there ends the
     /// connection (reset, unreachable, given up); an error that it did not report is a broken rule of TLS or HTTP.
-    pub(crate) fn talking(tried: impl Into<String>, error: &io::Error) -> Self {
+    pub fn talking(tried: impl Into<String>, error: &io::Error) -> Self {
         if let Some(advice) = local_shortage(error) {
             return Self::new(ErrorKind::Local, tried, format!("{}; {advice}", io_cause(error)));
         }
@@ -79,7 +82,7 @@ impl HttpError {
     }
 
     /// Sorts an error of hyper by the operating system's error that it wraps, if any.
-    pub(crate) fn hyper(tried: impl Into<String>, error: &hyper::Error) -> Self {
+    pub fn hyper(tried: impl Into<String>, error: &hyper::Error) -> Self {
         if let Some(io) = causes(error).find_map(|error| error.downcast_ref::<io::Error>()) {
             return Self::talking(tried, io);
         }

@@ -1,4 +1,4 @@
-//! A small HTTP client for probes: one request, one answer, and in case of failure which stage failed and why.
+//! A small HTTP client: one request, one answer, and in case of failure which stage failed and why.
 //!
 //! It speaks HTTP/1.1 and HTTP/2 (hyper) with or without TLS (rustls on ring). It follows no redirect, keeps no
 //! cookie and uses no proxy: a probe asks exactly what it was told to ask. The load generator opens its
@@ -7,6 +7,8 @@
 mod endpoint;
 mod error;
 mod parts;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
 mod url;
 
 use std::time::{Duration, Instant};
@@ -20,8 +22,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::task::JoinHandle;
 use tokio::time::timeout_at;
 
-pub use endpoint::{Authorities, Version};
-pub(crate) use endpoint::{Endpoint, Stream};
+pub use endpoint::{Authorities, Endpoint, OpenTimings, Stream, Version};
 pub use error::{ErrorKind, HttpError};
 pub use parts::{Headers, Verb};
 pub use url::Url;
@@ -102,12 +103,16 @@ impl Request {
         &self.url
     }
 
-    pub(crate) fn endpoint(&self, authorities: &Authorities) -> Result<Endpoint, HttpError> {
+    /// The way to the server that it goes to.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Tls`] where the certificate authorities cannot be read.
+    pub fn endpoint(&self, authorities: &Authorities) -> Result<Endpoint, HttpError> {
         Endpoint::new(&self.url, self.version, authorities)
     }
 
     /// The request as the bytes that HTTP/1.1 sends (RFC 9112, section 3).
-    pub(crate) fn http1_bytes(&self) -> Vec<u8> {
+    pub fn http1_bytes(&self) -> Vec<u8> {
         let mut bytes = format!("{} {} HTTP/1.1\r\n", self.method, self.url.path_and_query()).into_bytes();
         let mut line = |name: &str, value: &[u8]| {
             bytes.extend_from_slice(name.as_bytes());
@@ -130,12 +135,12 @@ impl Request {
     }
 
     /// Whether the answer can have a body (RFC 9110, section 9.3.2).
-    pub(crate) fn is_head(&self) -> bool {
+    pub fn is_head(&self) -> bool {
         self.method == Method::HEAD
     }
 
     /// The request as hyper sends it over HTTP/2.
-    pub(crate) fn http2_request(&self) -> Result<http::Request<Full<Bytes>>, HttpError> {
+    pub fn http2_request(&self) -> Result<http::Request<Full<Bytes>>, HttpError> {
         let scheme = if self.url.is_tls() { "https" } else { "http" };
         let host = self.headers.get(header::HOST).and_then(|host| host.to_str().ok());
         let authority = host.map_or_else(|| self.url.authority(), str::to_owned);

@@ -3,7 +3,7 @@
 //! A thread of its own draws, so that a terminal that does not take what is written (Ctrl-S, a full pipe) cannot hold
 //! up the run.
 
-use super::carry::View;
+use super::View;
 use rustix::termios::tcgetwinsize;
 use squall_model::event::Entry;
 use squall_report::live::{self, Live};

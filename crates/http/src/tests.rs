@@ -7,7 +7,7 @@ use std::time::Duration;
 use http_body_util::BodyExt;
 
 use super::*;
-use crate::test_server::{RawServer, Speech, TestServer, answer, read_request, refusing_address, reset, tls};
+use crate::testing::{RawServer, Speech, TestServer, answer, read_request, refusing_address, reset, tls};
 
 const PATIENCE: Duration = Duration::from_secs(30);
 

@@ -1,18 +1,22 @@
-//! One experiment carried out: agent, probes, journal, terminal and signals joined to the engine's driver.
+//! One experiment carried out: agent, probes, journal, terminal and signals joined to the engine's driver. Every verb that
+//! carries something out does so through here.
 
-use super::AgentOptions;
-use super::screen::Screen;
+mod screen;
+
 use crate::agent::transport::ChildAgents;
 use crate::exit::Failure;
 use crate::instruments::Toolbox;
 use crate::state::{LiveRun, State};
+use clap::Args;
 use jiff::Timestamp;
+use screen::Screen;
 use squall_engine::driver::{self, AbortSwitch, Environment};
 use squall_engine::journal::Sink;
 use squall_engine::run::Identity;
 use squall_linux::sys::process;
 use squall_model::event::{AbortCause, Entry};
 use squall_model::experiment::Experiment;
+use squall_model::units;
 use squall_model::verdict::Verdict;
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -27,19 +31,36 @@ use tokio::task::JoinSet;
 /// How often the `halt` file is looked for.
 const LOOKS_FOR_HALT: Duration = Duration::from_millis(250);
 
+/// How the agent is started.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct AgentOptions {
+    /// Starts the agent through `sudo -n`, so that only it is root
+    #[arg(long)]
+    pub(crate) sudo: bool,
+    /// How long the agent holds faults without hearing from the run
+    #[arg(long, default_value = "5s", value_name = "DURATION")]
+    pub(crate) lease: units::Duration,
+}
+
+impl Default for AgentOptions {
+    fn default() -> Self {
+        Self { sudo: false, lease: units::Duration::seconds(5) }
+    }
+}
+
 /// What is to be carried out, and how.
-pub(super) struct Order {
-    pub(super) file: PathBuf,
-    pub(super) experiment: Experiment,
-    pub(super) seed: u64,
-    pub(super) agent: AgentOptions,
-    pub(super) journal: Option<PathBuf>,
-    pub(super) view: View,
+pub(crate) struct Order {
+    pub(crate) file: PathBuf,
+    pub(crate) experiment: Experiment,
+    pub(crate) seed: u64,
+    pub(crate) agent: AgentOptions,
+    pub(crate) journal: Option<PathBuf>,
+    pub(crate) view: View,
 }
 
 /// What the user sees while it runs.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum View {
+pub(crate) enum View {
     /// Lines on standard error; standard output is for the summary.
     Quiet,
     /// The live view at a terminal, lines elsewhere.
@@ -61,7 +82,7 @@ pub(crate) struct Carried {
 }
 
 /// Carries an experiment out, from the plan to the verdict.
-pub(super) fn out(state: &State, order: Order) -> Result<Carried, Failure> {
+pub(crate) fn out(state: &State, order: Order) -> Result<Carried, Failure> {
     let in_folder = |error: io::Error| {
         Failure::invalid(format!(
             "could not use the state folder {}: {error}; set SQUALL_STATE to another",

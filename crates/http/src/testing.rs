@@ -1,4 +1,10 @@
 //! Servers for the tests: a well-behaved one (hyper), and one that does to each connection what a test wants.
+#![expect(
+    clippy::unwrap_used,
+    missing_docs,
+    clippy::missing_panics_doc,
+    reason = "for tests: one whose server does not start has failed"
+)]
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -28,8 +34,9 @@ type Answer = Pin<Box<dyn Future<Output = Response<Full<Bytes>>> + Send>>;
 type Handler = Arc<dyn Fn(Request<Incoming>) -> Answer + Send + Sync>;
 
 /// A server on a free port of loopback, on a thread of its own. It ends when dropped.
-pub(crate) struct TestServer {
-    pub(crate) address: SocketAddr,
+pub struct TestServer {
+    /// Where it listens.
+    pub address: SocketAddr,
     counters: Arc<Counters>,
     stop: Arc<Notify>,
     thread: Option<JoinHandle<()>>,
@@ -43,14 +50,16 @@ struct Counters {
 
 /// How a server speaks.
 #[derive(Clone, Default)]
-pub(crate) struct Speech {
-    pub(crate) http2: bool,
-    pub(crate) tls: Option<TlsAcceptor>,
+pub struct Speech {
+    /// HTTP/2 in place of HTTP/1.1.
+    pub http2: bool,
+    /// Behind TLS.
+    pub tls: Option<TlsAcceptor>,
 }
 
 impl TestServer {
     /// Serves HTTP/1.1; `handle` answers each request.
-    pub(crate) fn start<F, A>(handle: F) -> Self
+    pub fn start<F, A>(handle: F) -> Self
     where
         F: Fn(Request<Incoming>) -> A + Send + Sync + 'static,
         A: Future<Output = Response<Full<Bytes>>> + Send + 'static,
@@ -59,7 +68,7 @@ impl TestServer {
     }
 
     /// Serves as `speech` says.
-    pub(crate) fn speaking<F, A>(speech: Speech, handle: F) -> Self
+    pub fn speaking<F, A>(speech: Speech, handle: F) -> Self
     where
         F: Fn(Request<Incoming>) -> A + Send + Sync + 'static,
         A: Future<Output = Response<Full<Bytes>>> + Send + 'static,
@@ -82,15 +91,15 @@ impl TestServer {
         Self { address, counters, stop, thread: Some(thread) }
     }
 
-    pub(crate) fn url(&self, path: &str) -> String {
+    pub fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.address)
     }
 
-    pub(crate) fn requests(&self) -> u64 {
+    pub fn requests(&self) -> u64 {
         self.counters.requests.load(Ordering::SeqCst)
     }
 
-    pub(crate) fn connections(&self) -> u64 {
+    pub fn connections(&self) -> u64 {
         self.counters.connections.load(Ordering::SeqCst)
     }
 }
@@ -143,19 +152,19 @@ where
 }
 
 /// An answer with a status and a body.
-pub(crate) fn answer(status: u16, body: impl Into<Bytes>) -> Response<Full<Bytes>> {
+pub fn answer(status: u16, body: impl Into<Bytes>) -> Response<Full<Bytes>> {
     Response::builder().status(status).body(Full::new(body.into())).unwrap()
 }
 
 /// A server that hands each connection to `serve`, on a thread per connection. It ends when dropped.
-pub(crate) struct RawServer {
-    pub(crate) address: SocketAddr,
+pub struct RawServer {
+    pub address: SocketAddr,
     ended: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl RawServer {
-    pub(crate) fn start(serve: impl Fn(StdStream) + Send + Sync + 'static) -> Self {
+    pub fn start(serve: impl Fn(StdStream) + Send + Sync + 'static) -> Self {
         let listener = StdListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let ended = Arc::new(AtomicBool::new(false));
@@ -176,7 +185,7 @@ impl RawServer {
         Self { address, ended, thread: Some(thread) }
     }
 
-    pub(crate) fn url(&self) -> String {
+    pub fn url(&self) -> String {
         format!("http://{}/", self.address)
     }
 }
@@ -193,7 +202,7 @@ impl Drop for RawServer {
 }
 
 /// Reads one request without a body. Returns false at the connection's end.
-pub(crate) fn read_request(stream: &mut StdStream) -> bool {
+pub fn read_request(stream: &mut StdStream) -> bool {
     let (mut seen, mut byte) = (Vec::new(), [0]);
     while !seen.ends_with(b"\r\n\r\n") {
         match stream.read(&mut byte) {
@@ -205,7 +214,7 @@ pub(crate) fn read_request(stream: &mut StdStream) -> bool {
 }
 
 /// An address of loopback that refuses connections, and that nobody else can take while the socket is held.
-pub(crate) fn refusing_address() -> (OwnedFd, SocketAddr) {
+pub fn refusing_address() -> (OwnedFd, SocketAddr) {
     let socket = socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
     bind(&socket, &SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0)).unwrap();
     let address = getsockname(&socket).unwrap().try_into().unwrap();
@@ -213,12 +222,12 @@ pub(crate) fn refusing_address() -> (OwnedFd, SocketAddr) {
 }
 
 /// Closes the connection with a reset in place of an orderly end.
-pub(crate) fn reset(stream: StdStream) {
+pub fn reset(stream: StdStream) {
     rustix::net::sockopt::set_socket_linger(&stream, Some(std::time::Duration::ZERO)).unwrap();
 }
 
 /// TLS for `localhost` and 127.0.0.1, offering `protocols`; and its authority as PEM.
-pub(crate) fn tls(protocols: &[&[u8]]) -> (TlsAcceptor, String) {
+pub fn tls(protocols: &[&[u8]]) -> (TlsAcceptor, String) {
     let mut authority = CertificateParams::new(Vec::new()).unwrap();
     authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     let authority = CertifiedIssuer::self_signed(authority, KeyPair::generate().unwrap()).unwrap();
