@@ -1,0 +1,6 @@
+//! What a team decides and judges: plans of people, calendars, schedules, policies.
+//!
+//! Nothing here reads a file, a clock or a network: whoever calls brings texts, instants and measurements, so that every
+//! decision can be tested at any hour of any day.
+
+pub mod gameday;
