@@ -102,17 +102,17 @@ struct AbortSummary<'s> {
     elapsed: f64,
 }
 
-/// The report of one run, indented, with a newline at the end.
-pub fn object(story: &Story) -> String {
-    // A map of texts and numbers cannot fail to be written.
-    let mut text = serde_json::to_string_pretty(&summary(story)).unwrap_or_default();
+/// The report of one run as an object, of several as a list of them; indented, with a newline at the end.
+pub fn objects(stories: &[Story]) -> String {
+    let summaries: Vec<Summary> = stories.iter().map(summary).collect();
+    let written = match summaries.as_slice() {
+        [one] => serde_json::to_string_pretty(one),
+        several => serde_json::to_string_pretty(several),
+    };
+    // Maps of texts and numbers cannot fail to be written.
+    let mut text = written.unwrap_or_default();
     text.push('\n');
     text
-}
-
-/// The same as a value, for a caller that joins several runs.
-pub fn value(story: &Story) -> serde_json::Value {
-    serde_json::to_value(summary(story)).unwrap_or_default()
 }
 
 fn summary(story: &Story) -> Summary<'_> {

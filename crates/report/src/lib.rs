@@ -24,60 +24,81 @@ pub use paint::{Colour, Line, Span, Style};
 pub use story::Story;
 
 use squall_model::event::Entry;
-use std::str::FromStr;
+use std::path::Path;
 
-/// How a run can be told.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Format {
-    /// One page for a browser, a phone or a printer.
-    Html,
-    /// For a comment on a pull request.
-    Markdown,
-    /// For a CI system.
-    Junit,
-    /// For a script.
-    Json,
-    /// For a terminal.
-    Text,
+/// A way to tell runs.
+#[derive(Debug)]
+pub struct Format {
+    /// The name that the command line knows it by.
+    pub name: &'static str,
+    /// What the names of its files end in, the usual one first.
+    pub endings: &'static [&'static str],
+    tell: Tell,
 }
 
-/// Tells a run in a format.
-type Render = fn(&Story) -> String;
+/// How many runs one file of a format tells.
+#[derive(Debug)]
+enum Tell {
+    One(fn(&Story) -> String),
+    Several(fn(&[Story]) -> String),
+}
 
-/// Every format: its name, and what tells a run in it.
-const FORMATS: [(Format, &str, Render); 5] = [
-    (Format::Html, "html", html::page),
-    (Format::Markdown, "markdown", markdown::page),
-    (Format::Junit, "junit", |story| junit::suite(std::slice::from_ref(story))),
-    (Format::Json, "json", json::object),
-    (Format::Text, "text", |story| text::summary(story, Colour::Off)),
+/// Every format, in the order in which they are named to people.
+pub const FORMATS: &[Format] = &[
+    Format { name: "html", endings: &["html", "htm"], tell: Tell::One(html::page) },
+    Format { name: "markdown", endings: &["md", "markdown"], tell: Tell::One(markdown::page) },
+    Format { name: "junit", endings: &["xml"], tell: Tell::Several(junit::suite) },
+    Format { name: "json", endings: &["json"], tell: Tell::Several(json::objects) },
+    Format { name: "text", endings: &["txt"], tell: Tell::One(text::plain) },
 ];
 
 impl Format {
-    /// Every format, in the order in which they are named to people.
-    pub const ALL: [Self; 5] = [Self::Html, Self::Markdown, Self::Junit, Self::Json, Self::Text];
-
-    /// The name that the command line knows it by.
-    pub fn name(self) -> &'static str {
-        FORMATS[self as usize].1
-    }
-}
-
-impl FromStr for Format {
-    type Err = String;
-
-    fn from_str(name: &str) -> Result<Self, String> {
-        let known = FORMATS.iter().find(|(_, known, _)| *known == name);
-        known.map(|(format, _, _)| *format).ok_or_else(|| {
-            let names: Vec<&str> = Self::ALL.into_iter().map(Self::name).collect();
+    /// The format of this name.
+    ///
+    /// # Errors
+    /// There is none; says which there are.
+    pub fn named(name: &str) -> Result<&'static Self, String> {
+        FORMATS.iter().find(|format| format.name == name).ok_or_else(|| {
+            let names: Vec<&str> = FORMATS.iter().map(|format| format.name).collect();
             format!("{name:?} is no format of a report; known are {}", names.join(", "))
         })
     }
-}
 
-/// A run in a format, from its journal alone.
-pub fn render(format: Format, entries: &[Entry]) -> String {
-    FORMATS[format as usize].2(&Story::of(entries))
+    /// The format that the ending of a file's name asks for.
+    ///
+    /// # Errors
+    /// It asks for none; says which endings do.
+    pub fn of_file(file: &Path) -> Result<&'static Self, String> {
+        let ending = file.extension().unwrap_or_default();
+        let asked = |format: &&Self| format.endings.iter().any(|known| ending.eq_ignore_ascii_case(known));
+        FORMATS.iter().find(asked).ok_or_else(|| {
+            let endings: Vec<String> =
+                FORMATS.iter().flat_map(|format| format.endings).map(|ending| format!(".{ending}")).collect();
+            format!(
+                "the name of {} does not say what kind of report it is; end it in one of {}",
+                file.display(),
+                endings.join(", ")
+            )
+        })
+    }
+
+    /// Whether one file can tell several runs; where not, each has its own.
+    pub fn tells_several(&self) -> bool {
+        matches!(self.tell, Tell::Several(_))
+    }
+
+    /// Tells runs. A format that tells one run a file tells them one below the other.
+    pub fn tell(&self, stories: &[Story]) -> String {
+        match self.tell {
+            Tell::One(tell) => stories.iter().map(tell).collect(),
+            Tell::Several(tell) => tell(stories),
+        }
+    }
+
+    /// Tells one run, from its journal alone.
+    pub fn render(&self, entries: &[Entry]) -> String {
+        self.tell(&[Story::of(entries)])
+    }
 }
 
 #[cfg(test)]
@@ -85,12 +106,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_table_has_every_format_at_its_place() {
-        for (index, format) in Format::ALL.into_iter().enumerate() {
-            assert_eq!(FORMATS[index].0, format);
-            assert_eq!(format as usize, index);
-            assert_eq!(format.name().parse(), Ok(format));
+    fn every_format_is_known_by_its_name_and_its_endings() {
+        for format in FORMATS {
+            assert_eq!(Format::named(format.name).unwrap().name, format.name);
+            for ending in format.endings {
+                let file = format!("out/two.runs.{}", ending.to_uppercase());
+                assert_eq!(Format::of_file(Path::new(&file)).unwrap().name, format.name);
+            }
         }
-        assert!("pdf".parse::<Format>().unwrap_err().contains("markdown"));
+        assert!(Format::named("pdf").unwrap_err().contains("markdown"));
+        assert!(Format::of_file(Path::new("report")).unwrap_err().contains(".html, .htm, .md"));
     }
 }

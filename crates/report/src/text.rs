@@ -27,6 +27,11 @@ pub fn summary(story: &Story, colour: Colour) -> String {
     text
 }
 
+/// The same without colour, for a file.
+pub fn plain(story: &Story) -> String {
+    summary(story, Colour::Off)
+}
+
 fn lines(story: &Story) -> Vec<Line> {
     let mut page = Page::default();
     verdict(&mut page, story);

@@ -1,6 +1,7 @@
 //! Markdown, `JUnit` and JSON.
 
 use crate::{RUNS, same_as_golden, support};
+use squall_model::event::Entry;
 use squall_model::verdict::Verdict;
 use squall_report::{Story, json, junit, markdown};
 
@@ -18,9 +19,20 @@ fn junit_of_each_kind_of_run() {
     }
 }
 
+fn json_of(journal: &[Entry]) -> serde_json::Value {
+    serde_json::from_str(&json::objects(&[Story::of(journal)])).unwrap()
+}
+
+#[test]
+fn json_of_several_runs_is_a_list() {
+    let stories = [Story::of(&support::passed()), Story::of(&support::failed())];
+    let list: serde_json::Value = serde_json::from_str(&json::objects(&stories)).unwrap();
+    assert_eq!((&list[0]["verdict"], &list[1]["verdict"]), (&"passed".into(), &"failed".into()));
+}
+
 #[test]
 fn json_of_a_run() {
-    let text = json::object(&Story::of(&support::failed()));
+    let text = json::objects(&[Story::of(&support::failed())]);
     same_as_golden("failed.json", &text);
 }
 
@@ -53,15 +65,15 @@ fn every_verdict_but_passed_shows_in_junit() {
 
 #[test]
 fn json_says_what_scripts_ask() {
-    let value = json::value(&Story::of(&support::residue()));
+    let value = json_of(&support::residue());
     assert_eq!(value["verdict"], "residue");
     assert_eq!(value["exit_code"], 6);
     assert_eq!(value["restored"], false);
     assert!(value["residue"][0].as_str().unwrap().contains("pfifo"));
-    let value = json::value(&Story::of(&support::truncated()));
+    let value = json_of(&support::truncated());
     assert!(value["verdict"].is_null() && value["exit_code"].is_null());
     assert_eq!(value["not_put_back"][0], support::LATENCY);
-    let value = json::value(&Story::of(&support::passed()));
+    let value = json_of(&support::passed());
     assert_eq!(value["comparisons"][1]["words"], "p99 +128 ms (95 % CI 119 to 137)");
     assert!((value["recovery_seconds"].as_f64().unwrap() - 0.2).abs() < 1e-9);
 }

@@ -1,8 +1,8 @@
 //! The HTML page: well-formed, self-contained, deaf to what a hostile journal says, small.
 
 use crate::{RUNS, support};
-use squall_model::event::Event;
-use squall_report::{Format, render};
+use squall_model::event::{Entry, Event};
+use squall_report::Format;
 
 /// Elements that have no end tag in HTML.
 const VOID: [&str; 2] = ["meta", "br"];
@@ -91,6 +91,10 @@ fn self_contained(page: &str) {
     assert!(!page.contains("NaN") && !page.contains("inf%"), "a number went wrong");
 }
 
+fn render(format: &str, journal: &[Entry]) -> String {
+    Format::named(format).unwrap().render(journal)
+}
+
 fn keep(name: &str, page: &str) {
     std::fs::write(format!("{}/{name}.html", env!("CARGO_TARGET_TMPDIR")), page).unwrap();
 }
@@ -98,7 +102,7 @@ fn keep(name: &str, page: &str) {
 #[test]
 fn pages_are_well_formed_and_need_nothing_else() {
     for (name, run) in RUNS.into_iter().chain([("busy", support::busy as fn() -> _)]) {
-        let page = render(Format::Html, &run());
+        let page = render("html", &run());
         keep(name, &page);
         self_contained(&page);
     }
@@ -106,7 +110,7 @@ fn pages_are_well_formed_and_need_nothing_else() {
 
 #[test]
 fn a_page_says_what_matters() {
-    let page = render(Format::Html, &support::failed());
+    let page = render("html", &support::failed());
     for words in [
         "injection, looked at again",
         "<title>Failed: payment-survives-a-slow-ledger</title>",
@@ -123,17 +127,17 @@ fn a_page_says_what_matters() {
     ] {
         assert!(page.contains(words), "{words}");
     }
-    let page = render(Format::Html, &support::truncated());
+    let page = render("html", &support::truncated());
     assert!(page.contains("did not finish") && page.contains("squall recover"));
-    let page = render(Format::Html, &support::residue());
+    let page = render("html", &support::residue());
     assert!(page.contains("nsenter -t 812 -n tc qdisc del dev lo root"));
-    let page = render(Format::Html, &support::aborted());
+    let page = render("html", &support::aborted());
     assert!(page.contains("no reading: http://127.0.0.1:9090: connection refused"));
 }
 
 #[test]
 fn an_empty_journal_makes_a_page_too() {
-    let page = render(Format::Html, &[]);
+    let page = render("html", &[]);
     self_contained(&page);
     assert!(page.contains("Unfinished"));
 }
@@ -141,14 +145,14 @@ fn an_empty_journal_makes_a_page_too() {
 #[test]
 fn a_hostile_journal_is_text() {
     let journal = support::hostile();
-    let page = render(Format::Html, &journal);
+    let page = render("html", &journal);
     keep("hostile", &page);
     self_contained(&page);
     assert!(page.contains("&lt;script&gt;"));
-    let xml = render(Format::Junit, &journal);
+    let xml = render("junit", &journal);
     assert!(!xml.contains("<script>") && !xml.contains('\u{1b}'));
-    assert!(!render(Format::Text, &journal).contains('\u{1b}'));
-    assert!(!render(Format::Markdown, &journal).contains("\n<script>"));
+    assert!(!render("text", &journal).contains('\u{1b}'));
+    assert!(!render("markdown", &journal).contains("\n<script>"));
 }
 
 #[test]
@@ -159,14 +163,14 @@ fn very_many_metrics_stay_small() {
             values.extend((0..300).map(|number| (format!("custom_{number}"), f64::from(number % 7))));
         }
     }
-    let page = render(Format::Html, &journal);
+    let page = render("html", &journal);
     assert!(page.len() < 1_000_000, "{} bytes", page.len());
     assert!(page.contains("further metrics are in the journal only"));
 }
 
 #[test]
 fn an_hour_stays_small() {
-    let page = render(Format::Html, &support::hour());
+    let page = render("html", &support::hour());
     keep("hour", &page);
     self_contained(&page);
     assert!(page.len() < 1_000_000, "{} bytes", page.len());

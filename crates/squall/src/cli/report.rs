@@ -4,7 +4,8 @@ use crate::cli::out;
 use crate::exit::{Failure, Outcome};
 use crate::state::State;
 use clap::Args;
-use squall_report::Format;
+use clap::builder::PossibleValuesParser;
+use squall_report::{FORMATS, Format};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -12,9 +13,9 @@ use std::process::ExitCode;
 pub(crate) struct Options {
     /// The journal: a file, or the name of a run
     journal: PathBuf,
-    /// html, markdown, junit, json or text
-    #[arg(long, default_value = "text")]
-    format: String,
+    /// What to tell it in; by the ending of the output's name where it is not said, else text
+    #[arg(long, value_parser = PossibleValuesParser::new(FORMATS.iter().map(|format| format.name)))]
+    format: Option<String>,
     /// The file to write; standard output where none is named
     #[arg(short, long)]
     output: Option<PathBuf>,
@@ -22,14 +23,20 @@ pub(crate) struct Options {
 
 impl Options {
     pub(crate) fn run(self) -> Outcome {
-        let format: Format = self.format.parse().map_err(Failure::invalid)?;
-        let entries = entries(&self.journal)?;
-        let text = squall_report::render(format, &entries);
+        let text = self.format()?.render(&entries(&self.journal)?);
         match &self.output {
             None => out::say(text.trim_end()),
             Some(file) => write(file, &text)?,
         }
         Ok(ExitCode::SUCCESS)
+    }
+
+    fn format(&self) -> Result<&'static Format, Failure> {
+        if let Some(name) = &self.format {
+            return Format::named(name).map_err(Failure::invalid);
+        }
+        let by_ending = self.output.as_deref().and_then(|file| Format::of_file(file).ok());
+        by_ending.map_or_else(|| Format::named("text").map_err(Failure::invalid), Ok)
     }
 }
 

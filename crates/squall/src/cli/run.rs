@@ -39,10 +39,11 @@ pub(crate) struct Options {
     /// Where the journal goes, besides the state folder; several experiments: FILE-NAME
     #[arg(long, value_name = "FILE")]
     journal: Option<PathBuf>,
-    /// Writes a report as one HTML file; several experiments: FILE-NAME.html
+    /// Writes a report: .html, .md, .xml (for CI), .json or .txt; may be given several times. Several experiments:
+    /// FILE-NAME.html, one .xml or .json for all
     #[arg(long, value_name = "FILE.html")]
-    report: Option<PathBuf>,
-    /// Writes a report for CI
+    report: Vec<PathBuf>,
+    /// Writes a report for CI, whatever the file's name ends in
     #[arg(long, value_name = "FILE.xml")]
     junit: Option<PathBuf>,
     /// Prints a summary as JSON on standard output; what happens goes to standard error
@@ -74,16 +75,27 @@ impl Options {
                 .try_for_each(|(file, experiment)| plan::show(file, experiment, seed, &self.agent, false))
                 .map(|()| ExitCode::SUCCESS);
         }
-        let outputs = [&self.report, &self.junit, &self.journal];
-        outputs.into_iter().flatten().try_for_each(|target| files::writable(target))?;
+        let reports = self.reports()?;
+        let targets = reports.iter().map(|(_, target)| *target).chain(self.journal.as_deref());
+        targets.into_iter().try_for_each(files::writable)?;
         let mut carried = Vec::new();
         let ended = self.carry_all_out(&files, experiments, seed, &mut carried);
         if carried.is_empty() {
             return ended.map(|()| ExitCode::SUCCESS);
         }
         // What was carried out before something went wrong is reported all the same.
-        let concluded = self.conclude(&files, &carried);
+        let concluded = self.conclude(&files, &carried, &reports);
         ended.and(concluded)
+    }
+
+    /// The reports that are asked for: each its format and where it goes.
+    fn reports(&self) -> Result<Vec<(&'static Format, &Path)>, Failure> {
+        let named = self.report.iter().map(|target| (Format::of_file(target), target));
+        let for_ci = self.junit.iter().map(|target| (Format::named("junit"), target));
+        named
+            .chain(for_ci)
+            .map(|(format, target)| Ok((format.map_err(Failure::invalid)?, target.as_path())))
+            .collect()
     }
 
     /// Carries the experiments out one after another, until the user or a mistake ends it.
@@ -168,27 +180,24 @@ impl Options {
     }
 
     /// Writes the reports that were asked for, and ends with the greatest exit code.
-    fn conclude(&self, files: &[PathBuf], carried: &[(PathBuf, Carried)]) -> Outcome {
-        if let Some(target) = &self.report {
-            for (target, (_, one)) in files::apart(target, files).iter().zip(carried) {
-                report::write(target, &squall_report::render(Format::Html, &one.entries))?;
+    fn conclude(
+        &self,
+        files: &[PathBuf],
+        carried: &[(PathBuf, Carried)],
+        reports: &[(&'static Format, &Path)],
+    ) -> Outcome {
+        let stories: Vec<Story> = carried.iter().map(|(_, one)| Story::of(&one.entries)).collect();
+        for (format, target) in reports {
+            if format.tells_several() {
+                report::write(target, &format.tell(&stories))?;
+                continue;
             }
-        }
-        if let Some(target) = &self.junit {
-            let stories: Vec<Story> = carried.iter().map(|(_, one)| Story::of(&one.entries)).collect();
-            report::write(target, &squall_report::junit::suite(&stories))?;
+            for (target, story) in files::apart(target, files).iter().zip(stories.chunks(1)) {
+                report::write(target, &format.tell(story))?;
+            }
         }
         if self.json {
-            let summaries: Vec<serde_json::Value> = carried
-                .iter()
-                .filter_map(|(_, one)| {
-                    serde_json::from_str(&squall_report::render(Format::Json, &one.entries)).ok()
-                })
-                .collect();
-            match summaries.as_slice() {
-                [one] => out::say_json(one),
-                several => out::say_json(&several),
-            }
+            out::say(squall_report::json::objects(&stories).trim_end());
         } else if files.len() > 1 {
             let rows: Vec<_> = carried
                 .iter()
@@ -213,6 +222,7 @@ pub(crate) fn carry_out_file(file: &Path, variables: Vec<String>, report: &Path)
         view: carry::View::Full { colour: out::colour(false) },
     };
     let carried = carry::out(&State::locate(), order)?;
-    report::write(report, &squall_report::render(Format::Html, &carried.entries))?;
+    let format = Format::of_file(report).map_err(Failure::invalid)?;
+    report::write(report, &format.render(&carried.entries))?;
     Ok(carried)
 }
