@@ -3,4 +3,5 @@
 //! Nothing here reads a file, a clock or a network: whoever calls brings texts, instants and measurements, so that every
 //! decision can be tested at any hour of any day.
 
+pub mod calendar;
 pub mod gameday;

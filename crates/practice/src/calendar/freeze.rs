@@ -1,0 +1,129 @@
+//! Times at which nothing may happen: once, from one day to another, or in every week.
+
+use super::{CalendarError, Hours, local};
+use jiff::civil::DateTime;
+use jiff::{ToSpan as _, Unit};
+use serde::{Deserialize, Deserializer, Serialize};
+
+/// A time at which nothing may happen. In a file `{from: 2026-11-23, until: 2026-11-30, reason: Black Friday}` (days are
+/// meant whole, the last one too; times are meant exactly) or `{weekly: FRI 14:00 - MON 08:00, reason: weekend}`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Freeze {
+    #[serde(flatten)]
+    when: When,
+    /// Why, for those who wonder.
+    pub reason: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(untagged)]
+enum When {
+    Once { from: DateTime, until: DateTime },
+    Weekly { weekly: Hours },
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Written {
+    from: Option<String>,
+    until: Option<String>,
+    weekly: Option<Hours>,
+    #[serde(default)]
+    reason: String,
+}
+
+impl Freeze {
+    /// From one local time to another.
+    pub fn between(from: DateTime, until: DateTime, reason: impl Into<String>) -> Self {
+        Self { when: When::Once { from, until }, reason: reason.into() }
+    }
+
+    /// Whether it holds at a local time.
+    pub fn holds(&self, local: DateTime) -> bool {
+        match &self.when {
+            When::Once { from, until } => (*from..*until).contains(&local),
+            When::Weekly { weekly } => weekly.holds(local),
+        }
+    }
+
+    fn read(written: Written) -> Result<Self, CalendarError> {
+        let when = match written {
+            Written { from: Some(from), until: Some(until), weekly: None, .. } => once(&from, &until)?,
+            Written { from: None, until: None, weekly: Some(weekly), .. } => When::Weekly { weekly },
+            _ => {
+                return Err(CalendarError(
+                    "a freeze has `from` and `until`, or `weekly`: {from: 2026-11-23, until: 2026-11-30, reason: …}"
+                        .to_owned(),
+                ));
+            }
+        };
+        Ok(Self { when, reason: written.reason })
+    }
+}
+
+fn once(from: &str, until: &str) -> Result<When, CalendarError> {
+    let read = |text: &str| {
+        local(text).ok_or_else(|| {
+            CalendarError(format!("{text:?} is no day or time; such as 2026-11-23 or 2026-11-23 14:00"))
+        })
+    };
+    let ((from, _), (until, unit)) = (read(from)?, read(until)?);
+    // A day is meant whole.
+    let until = if unit == Unit::Day { until.saturating_add(1.day()) } else { until };
+    if from >= until {
+        return Err(CalendarError(format!("the freeze ends before it begins: {from} to {until}")));
+    }
+    Ok(When::Once { from, until })
+}
+
+impl std::fmt::Display for Freeze {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match &self.when {
+            When::Once { from, until } => write!(formatter, "freeze from {from} until {until}")?,
+            When::Weekly { weekly } => write!(formatter, "freeze every week {weekly}")?,
+        }
+        if self.reason.is_empty() { Ok(()) } else { write!(formatter, ": {}", self.reason) }
+    }
+}
+
+impl<'de> Deserialize<'de> for Freeze {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Self::read(Written::deserialize(deserializer)?).map_err(serde::de::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn freeze(json: &str) -> Result<Freeze, String> {
+        serde_json::from_str(json).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn days_are_meant_whole_and_times_exactly() {
+        let days = freeze(r#"{"from": "2026-11-23", "until": "2026-11-24", "reason": "sale"}"#).unwrap();
+        for (local, holds) in [
+            ("2026-11-22 23:59:59", false),
+            ("2026-11-23 00:00:00", true),
+            ("2026-11-24 23:59:59", true),
+            ("2026-11-25 00:00:00", false),
+        ] {
+            assert_eq!(days.holds(local.parse().unwrap()), holds, "{local}");
+        }
+        let times = freeze(r#"{"from": "2026-11-23 14:00", "until": "2026-11-23T15:30"}"#).unwrap();
+        assert!(times.holds("2026-11-23 15:29:00".parse().unwrap()));
+        assert!(!times.holds("2026-11-23 15:30:00".parse().unwrap()));
+        let weekly = freeze(r#"{"weekly": "FRI 14:00 - MON 08:00"}"#).unwrap();
+        assert!(weekly.holds("2026-11-29 12:00:00".parse().unwrap()));
+        for wrong in [
+            r#"{"from": "2026-11-23"}"#,
+            r#"{"from": "2026-11-23", "until": "2026-11-22"}"#,
+            r#"{"from": "soon", "until": "later"}"#,
+            r#"{"from": "2026-11-23", "until": "2026-11-24", "weekly": "SAT"}"#,
+            r#"{"til": "2026-11-23"}"#,
+        ] {
+            assert!(freeze(wrong).is_err(), "{wrong}");
+        }
+    }
+}
