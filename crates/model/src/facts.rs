@@ -68,6 +68,53 @@ pub enum Feature {
     CgroupV1,
 }
 
+impl Feature {
+    /// Every feature, in the order in which they are shown.
+    pub const ALL: [Self; 7] = [
+        Self::Netem,
+        Self::Tbf,
+        Self::PacketClassifier,
+        Self::PacketFilter,
+        Self::SilentEgress,
+        Self::CgroupV2,
+        Self::CgroupV1,
+    ];
+
+    /// What it is, and what it is for.
+    pub fn purpose(self) -> &'static str {
+        match self {
+            Self::Netem => "sch_netem: delay and loss of packets",
+            Self::Tbf => "sch_tbf: limits of bandwidth",
+            Self::PacketClassifier => "sch_prio, sch_htb and cls_bpf: faults for some packets only",
+            Self::PacketFilter => {
+                "nftables with tables that die with their owner: partitions, loss without netem"
+            }
+            Self::SilentEgress => "nftables egress hook: outgoing loss that senders are not told of",
+            Self::CgroupV2 => "control groups version 2: load inside a target's own limits",
+            Self::CgroupV1 => "control groups version 1: load inside a target's own limits",
+        }
+    }
+
+    /// How to get it where it is missing.
+    pub fn remedy(self) -> &'static str {
+        match self {
+            Self::Netem => {
+                "install the kernel's full set of modules (Debian: linux-image-amd64 in place of the -cloud kernel; \
+                 Ubuntu: linux-modules-extra-$(uname -r); Fedora: kernel-modules-extra) and `sudo modprobe sch_netem`"
+            }
+            Self::Tbf => "`sudo modprobe sch_tbf` (CONFIG_NET_SCH_TBF)",
+            Self::PacketClassifier => {
+                "`sudo modprobe -a sch_prio sch_htb cls_bpf` (CONFIG_NET_SCH_PRIO, CONFIG_NET_SCH_HTB, \
+                 CONFIG_NET_CLS_BPF), or strike all packets of an interface"
+            }
+            Self::PacketFilter => "Linux 5.12 or later and `sudo modprobe nf_tables` (CONFIG_NF_TABLES_INET)",
+            Self::SilentEgress => "Linux 5.16 or later (CONFIG_NETFILTER_EGRESS)",
+            Self::CgroupV2 => "mount cgroup2 on /sys/fs/cgroup, with the controllers cpu and memory",
+            Self::CgroupV1 => "mount the cgroup controllers cpu and memory; version 2 will do as well",
+        }
+    }
+}
+
 /// The host as a whole.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct HostFacts {
@@ -196,6 +243,11 @@ impl HostFacts {
     /// Whether the kernel has a feature.
     pub fn has(&self, feature: Feature) -> bool {
         self.features.contains(&feature)
+    }
+
+    /// That the kernel lacks a feature, and how to get it: the end of an error.
+    pub fn lacks(&self, feature: Feature) -> String {
+        format!("this kernel ({}) lacks {}; to get it: {}", self.kernel, feature.purpose(), feature.remedy())
     }
 }
 

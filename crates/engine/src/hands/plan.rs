@@ -1,7 +1,7 @@
 //! Planning: from what an experiment names to injections that name each step and its undo. Touches nothing.
 
 use super::{Hands, invalid};
-use squall_model::facts::{Facts, Feature, HostFacts, Privilege, ProcessFacts, Subject};
+use squall_model::facts::{Facts, HostFacts, Privilege, ProcessFacts, Subject};
 use squall_model::fault::{AnyFault, PlanError};
 use squall_model::machine::{Machine, subject_name};
 use squall_model::plan::{Plan, PlanEntry, PlanRequest, PlannedInjection};
@@ -214,37 +214,7 @@ fn check_privileges(fault: &dyn AnyFault, host: &HostFacts) -> Result<(), CallEr
 fn check_features(fault: &dyn AnyFault, host: &HostFacts) -> Result<(), CallError> {
     match fault.features().iter().find(|feature| !host.has(**feature)) {
         None => Ok(()),
-        Some(feature) => Err(invalid(format!(
-            "{} cannot be made on this kernel ({}): {}",
-            fault.name(),
-            host.kernel,
-            remedy(*feature)
-        ))),
-    }
-}
-
-/// What is missing without a feature, and how to get it.
-fn remedy(feature: Feature) -> &'static str {
-    match feature {
-        Feature::Netem => {
-            "it has no sch_netem, which delays and loses packets; install the kernel's full set of modules \
-             (Debian: linux-image-amd64 in place of the -cloud kernel; Ubuntu: linux-modules-extra-$(uname -r); \
-             Fedora: kernel-modules-extra) and `sudo modprobe sch_netem`"
-        }
-        Feature::Tbf => "it has no sch_tbf, which limits rates; `sudo modprobe sch_tbf`",
-        Feature::PacketClassifier => {
-            "it cannot tell packets apart within a qdisc; `sudo modprobe -a sch_htb cls_u32`, or strike the whole \
-             interface"
-        }
-        Feature::PacketFilter => {
-            "it has no nftables with tables that die with their owner (Linux 5.12 or later); \
-             `sudo modprobe nf_tables`"
-        }
-        Feature::SilentEgress => {
-            "its nftables has no egress hook (Linux 5.16 or later), so the sender would be told of each drop"
-        }
-        Feature::CgroupV2 => "control groups version 2 are not mounted with the cpu and memory controllers",
-        Feature::CgroupV1 => "control groups version 1 are not mounted with the cpu and memory controllers",
+        Some(feature) => Err(invalid(format!("could not make {}: {}", fault.name(), host.lacks(*feature)))),
     }
 }
 

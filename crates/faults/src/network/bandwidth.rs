@@ -80,9 +80,9 @@ impl Fault for Bandwidth {
         let all = filters.is_empty() && spared(facts)?.is_empty();
         if all && !facts.host.has(Feature::Tbf) {
             return Err(PlanError::Unsupported(format!(
-                "could not limit the rate on {}: this kernel ({}) has no sch_tbf; `sudo modprobe sch_tbf`",
+                "could not limit the rate on {}: {}",
                 struck.first().map_or("an interface", |link| link.link.name.as_str()),
-                facts.host.kernel
+                facts.host.lacks(Feature::Tbf)
             )));
         }
         let rate = parameters.rate;

@@ -77,9 +77,8 @@ pub(super) fn tables(
 ) -> Result<Vec<Step>, PlanError> {
     if !facts.host.has(Feature::PacketFilter) {
         return Err(PlanError::Unsupported(format!(
-            "could not drop packets: this kernel ({}) has neither sch_netem nor nftables for interfaces or for IPv4 and \
-             IPv6; `sudo modprobe nf_tables`, or use a kernel with them",
-            facts.host.kernel
+            "could not drop packets: {}",
+            facts.host.lacks(Feature::PacketFilter)
         )));
     }
     let (loopback, others): (Vec<&LinkFacts>, Vec<&LinkFacts>) =

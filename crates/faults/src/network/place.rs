@@ -68,9 +68,9 @@ pub(super) fn qdiscs(facts: &Facts, filters: &Filters<'_>, shape: &Shape) -> Res
         let treats_some = !only.is_empty() || !except.is_empty() || share < 1.0;
         if treats_some && !facts.host.has(Feature::PacketClassifier) {
             return Err(PlanError::Unsupported(format!(
-                "could not pick out packets on {}: this kernel ({}) lacks a classful qdisc or cls_bpf; `sudo modprobe -a \
-                 sch_prio sch_htb cls_bpf`, or strike all packets of an interface",
-                link.link.name, facts.host.kernel
+                "could not pick out packets on {}: {}",
+                link.link.name,
+                facts.host.lacks(Feature::PacketClassifier)
             )));
         }
         steps.push(Step::Qdisc(QdiscStep {
@@ -116,10 +116,5 @@ pub(super) fn require_netem(facts: &Facts, verb: &str) -> Result<(), PlanError> 
     if facts.host.has(Feature::Netem) {
         return Ok(());
     }
-    Err(PlanError::Unsupported(format!(
-        "could not {verb} packets: this kernel ({}) has no sch_netem; install the full set of its modules (Debian: \
-         linux-image-amd64 in place of the -cloud kernel; Ubuntu: linux-modules-extra-{}; Fedora: \
-         kernel-modules-extra), then `sudo modprobe sch_netem`",
-        facts.host.kernel, facts.host.kernel
-    )))
+    Err(PlanError::Unsupported(format!("could not {verb} packets: {}", facts.host.lacks(Feature::Netem))))
 }

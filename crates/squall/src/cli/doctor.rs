@@ -19,41 +19,6 @@ pub(crate) struct Options {
     json: bool,
 }
 
-/// What each feature is for, and how to get it where it is missing.
-const FEATURES: &[(Feature, &str, &str)] = &[
-    (
-        Feature::Netem,
-        "sch_netem: delay and loss of packets",
-        "a kernel with CONFIG_NET_SCH_NETEM (Debian: linux-image-amd64; Red Hat: kernel-modules-extra)",
-    ),
-    (Feature::Tbf, "sch_tbf: limits of bandwidth", "a kernel with CONFIG_NET_SCH_TBF"),
-    (
-        Feature::PacketClassifier,
-        "a classifier: faults for some packets only",
-        "a kernel with CONFIG_NET_CLS_BPF or CONFIG_NET_CLS_U32, and sch_prio or sch_htb",
-    ),
-    (
-        Feature::PacketFilter,
-        "nftables: partitions, loss without netem",
-        "a kernel with CONFIG_NF_TABLES_INET",
-    ),
-    (
-        Feature::SilentEgress,
-        "nftables egress hook: outgoing loss that senders do not see",
-        "Linux 5.16 with CONFIG_NETFILTER_EGRESS",
-    ),
-    (
-        Feature::CgroupV2,
-        "control groups v2: load inside a target's own limits",
-        "mount cgroup2 on /sys/fs/cgroup",
-    ),
-    (
-        Feature::CgroupV1,
-        "control groups v1: load inside a target's own limits",
-        "not needed where v2 is there",
-    ),
-];
-
 impl Options {
     pub(crate) fn run(self) -> Outcome {
         let state = State::locate();
@@ -95,10 +60,10 @@ fn mark(good: bool) -> &'static str {
 
 fn features(host: &HostFacts) -> String {
     let mut lines = vec!["This kernel".to_owned()];
-    for (feature, what, remedy) in FEATURES {
-        let has = host.has(*feature);
-        let remedy = if has { String::new() } else { format!("\n         get it: {remedy}") };
-        lines.push(format!("  {}  {what}{remedy}", mark(has)));
+    for feature in Feature::ALL {
+        let has = host.has(feature);
+        let remedy = if has { String::new() } else { format!("\n         get it: {}", feature.remedy()) };
+        lines.push(format!("  {}  {}{remedy}", mark(has), feature.purpose()));
     }
     lines.join("\n") + "\n"
 }
@@ -107,12 +72,9 @@ fn features(host: &HostFacts) -> String {
 fn missing(fault: &dyn AnyFault, host: &HostFacts) -> Vec<String> {
     let privileges = fault.privileges().iter().filter(|one| !host.privileges.contains(one));
     let features = fault.features().iter().filter(|one| !host.has(**one));
-    let name = |feature: &Feature| {
-        FEATURES.iter().find(|(known, _, _)| known == feature).map_or("", |(_, what, _)| what)
-    };
     privileges
         .map(|one| one.capability().to_owned())
-        .chain(features.map(|one| name(one).to_owned()))
+        .chain(features.map(|one| one.purpose().to_owned()))
         .collect()
 }
 
