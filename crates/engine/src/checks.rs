@@ -7,10 +7,14 @@ use crate::words;
 use squall_model::condition::{ConditionState, Truth};
 use squall_model::event::{CheckResult, Event, Phase};
 use squall_model::experiment::Check;
+use squall_model::redaction::Redactor;
 use squall_model::value::{Reading, Value};
 
 /// Texts read by a probe are shortened to this many characters in the journal.
 const LONGEST_TEXT: usize = 200;
+
+/// And so are the words about a question that failed, which may quote an answer.
+pub(crate) const LONGEST_ERROR: usize = 500;
 
 /// Which list of the experiment a check stands in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -43,6 +47,7 @@ pub struct Reply {
 #[derive(Debug)]
 pub(crate) struct Checks {
     list: List,
+    redactor: Redactor,
     stands: Vec<Stand>,
 }
 
@@ -64,9 +69,16 @@ struct Stand {
 }
 
 impl Stand {
-    fn judge(&mut self, now: f64, since: f64, reading: &Reading, error: Option<&str>) -> Truth {
+    /// Judges what was read, and keeps in words what may be told of it.
+    fn judge(
+        &mut self,
+        now: f64,
+        since: f64,
+        reading: &Reading,
+        told: impl FnOnce(&Check) -> String,
+    ) -> Truth {
         let truth = self.check.expect.judge(&mut self.state, now, reading);
-        self.found = error.map_or_else(|| words::reading_of(&self.check.expect, reading), str::to_owned);
+        self.found = told(&self.check);
         self.since = truth.holds().then(|| self.since.unwrap_or(since));
         self.last = Some(truth.clone());
         truth
@@ -74,7 +86,8 @@ impl Stand {
 }
 
 impl Checks {
-    pub(crate) fn new(list: List, checks: &[Check]) -> Self {
+    /// What is told of their answers is without the secrets that the redactor knows.
+    pub(crate) fn new(list: List, checks: &[Check], redactor: Redactor) -> Self {
         let stand = |check: &Check| Stand {
             check: check.clone(),
             names: check.expect.names(),
@@ -87,7 +100,7 @@ impl Checks {
             found: String::new(),
             worst: String::new(),
         };
-        Self { list, stands: checks.iter().map(stand).collect() }
+        Self { list, redactor, stands: checks.iter().map(stand).collect() }
     }
 
     /// Forgets how the checks stood, not what is outstanding.
@@ -145,7 +158,12 @@ impl Checks {
             Ok(reading) => (reading, None),
             Err(error) => (Reading::new(), Some(error)),
         };
-        let truth = stand.judge(now, now, &reading, error.as_deref());
+        // Before anything is cut: half a secret is not known for one.
+        let told = self.redactor.values(&reading);
+        let error = error.map(|error| words::shortened(&self.redactor.text(&error), LONGEST_ERROR));
+        let truth = stand.judge(now, now, &reading, |check| {
+            error.clone().unwrap_or_else(|| words::reading_of(&check.expect, &told))
+        });
         stand.asked += 1;
         if truth.holds() {
             stand.held += 1;
@@ -157,7 +175,7 @@ impl Checks {
             check: stand.check.name.clone(),
             expect: stand.check.expect.text.clone(),
             truth,
-            reading: reading.into_iter().map(|(name, value)| (name, short(value))).collect(),
+            reading: told.into_iter().map(|(name, value)| (name, short(value))).collect(),
             error,
             seconds: reply.seconds,
         })
@@ -167,7 +185,7 @@ impl Checks {
     pub(crate) fn judge_metrics(&mut self, now: f64, read: impl Fn(&[String]) -> (f64, Reading)) {
         for stand in self.stands.iter_mut().filter(|stand| stand.check.probe.is_none()) {
             let (since, reading) = read(&stand.names);
-            stand.judge(now, since, &reading, None);
+            stand.judge(now, since, &reading, |check| words::reading_of(&check.expect, &reading));
         }
     }
 
@@ -236,5 +254,43 @@ fn short(value: Value) -> Value {
     match value {
         Value::Text(text) => Value::Text(words::shortened(&text, LONGEST_TEXT)),
         other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use squall_model::condition::Condition;
+    use squall_model::experiment::ProbeCall;
+    use squall_model::node::{Content, Node, Place};
+
+    /// What is told of one reply to a check on `body`, in the event and in words.
+    fn told(reading: Result<Reading, String>) -> String {
+        let parameters = Node { content: Content::Null, place: Place::default() };
+        let check = Check {
+            name: "shop".into(),
+            probe: Some(ProbeCall { kind: "http".into(), parameters }),
+            expect: Condition::parse("body =~ \"^x*hunter2-and-more\"").unwrap(),
+        };
+        let redactor = Redactor::new(&["hunter2-and-more".into()]);
+        let mut checks = Checks::new(List::SteadyState, &[check], redactor);
+        let is_answered = reading.is_ok();
+        let event = checks.replied(1.0, Phase::SteadyState, 0, Reply { reading, seconds: 0.1 }).unwrap();
+        let Event::Probe { truth, .. } = &event else { panic!("{event:?}") };
+        assert_eq!(truth.holds(), is_answered, "judged on something else than what was read");
+        format!("{event:?} {:?} {:?}", checks.results(), checks.stands)
+    }
+
+    #[test]
+    fn a_cut_within_a_secret_leaves_nothing_of_it() {
+        for before in (50..85).chain(180..205).chain(480..505) {
+            let text = format!("{}hunter2-and-more", "x".repeat(before));
+            for reading in
+                [Ok(Reading::from([("body".into(), Value::from(text.as_str()))])), Err(text.clone())]
+            {
+                let told = told(reading).replace("^x*hunter2-and-more", "");
+                assert!(!told.contains("xhu"), "{before}: {told}");
+            }
+        }
     }
 }

@@ -19,17 +19,20 @@ mod agents;
 mod instruments;
 mod scribe;
 
-use crate::journal::{Redactor, Sink};
+use crate::checks::LONGEST_ERROR;
+use crate::journal::Sink;
 use crate::link::Links;
 use crate::load::RunningLoad;
 use crate::record::Sample;
 use crate::run::{Identity, Input, Output, Run};
+use crate::words;
 use agents::{Agents, Linked};
 use instruments::{Sources, Toolbox};
 use jiff::Timestamp;
 use scribe::Scribe;
 use squall_model::event::{AbortCause, Entry, Event};
 use squall_model::experiment::Experiment;
+use squall_model::redaction::Redactor;
 use squall_model::verdict::Verdict;
 use std::sync::Arc;
 use std::time::Duration;
@@ -209,6 +212,9 @@ impl Driver {
             self.take(Input::Settled(load, slices));
         }
         let (metrics, errors) = self.sources.read();
+        // Without secrets before they are cut: half a secret is not known for one.
+        let told = |error: String| words::shortened(&self.scribe.hide(&error), LONGEST_ERROR);
+        let errors = errors.into_iter().map(|(name, error)| (name, told(error))).collect();
         let loads = self.loads.iter_mut().map(|load| load.window()).collect();
         let late = due.elapsed().as_secs_f64();
         self.take(Input::Second(Sample { loads, metrics, errors, late }));

@@ -150,6 +150,7 @@ mod tests {
     use super::*;
     use crate::checks::List;
     use squall_model::condition::Condition;
+    use squall_model::redaction::Redactor;
 
     fn check(text: &str) -> Check {
         Check { name: text.into(), probe: None, expect: Condition::parse(text).unwrap() }
@@ -197,7 +198,8 @@ mod tests {
             ("nothing < 10", 0, 20, "stage 0: nothing could not be read"),
         ] {
             let list = [check(text)];
-            let results = judge(&list, &Checks::new(List::Hypothesis, &list), &record, &periods);
+            let results =
+                judge(&list, &Checks::new(List::Hypothesis, &list, Redactor::default()), &record, &periods);
             let result = &results[0];
             assert_eq!((result.held, result.asked, result.worst.as_str()), (held, asked, worst), "{text}");
             assert_eq!(result.truth.holds(), held == asked, "{text}");
@@ -221,7 +223,7 @@ mod tests {
     fn without_any_period_nothing_is_known() {
         let list = [check("error_rate < 3%")];
         let record = Record::new(vec!["shop".into()]);
-        let results = judge(&list, &Checks::new(List::Hypothesis, &list), &record, &[]);
+        let results = judge(&list, &Checks::new(List::Hypothesis, &list, Redactor::default()), &record, &[]);
         assert!(matches!(results[0].truth, Truth::Unknown { .. }));
     }
 }

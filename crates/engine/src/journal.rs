@@ -1,12 +1,8 @@
-//! The journal on its way to disk and back: one JSON object a line, without secrets, readable even where it is torn.
+//! The journal on its way to disk and back: one JSON object a line, readable even where it is torn.
 
-use serde_json::Value as Json;
 use squall_model::event::{Entry, Event};
 use std::fs::File;
 use std::io::{self, Write};
-
-/// What stands in place of a secret.
-const HIDDEN: &str = "[hidden]";
 
 /// Where a journal is written.
 pub trait Sink: Send {
@@ -47,60 +43,6 @@ pub fn line(entry: &Entry) -> Result<Vec<u8>, serde_json::Error> {
     Ok(line)
 }
 
-/// Takes secrets out of what is written and shown.
-#[derive(Debug, Clone, Default)]
-pub struct Redactor {
-    /// Each secret as it is, and as it stands inside of JSON text; the longest first.
-    secrets: Vec<String>,
-}
-
-impl Redactor {
-    /// Hides these texts wherever they stand, and their forms in JSON text. Empty ones are passed over.
-    pub fn new(secrets: &[String]) -> Self {
-        let mut forms: Vec<String> = Vec::new();
-        for secret in secrets.iter().filter(|secret| !secret.is_empty()) {
-            let escaped = Json::String(secret.clone()).to_string();
-            forms.push(secret.clone());
-            forms.push(escaped[1..escaped.len() - 1].to_owned());
-        }
-        forms.sort_by_key(|form| std::cmp::Reverse(form.len()));
-        forms.dedup();
-        Self { secrets: forms }
-    }
-
-    /// A text without secrets.
-    pub fn text(&self, text: &str) -> String {
-        self.secrets.iter().fold(text.to_owned(), |text, secret| {
-            if text.contains(secret.as_str()) { text.replace(secret.as_str(), HIDDEN) } else { text }
-        })
-    }
-
-    /// An entry without secrets. One that would not be an entry any more without them is replaced by a note.
-    pub fn entry(&self, entry: Entry) -> Entry {
-        if self.secrets.is_empty() {
-            return entry;
-        }
-        let without = serde_json::to_value(&entry).ok().map(|json| self.json(json));
-        without.and_then(|json| serde_json::from_value(json).ok()).unwrap_or_else(|| Entry {
-            event: Event::Note {
-                message: "an event is left out, because it cannot be told without a secret".into(),
-            },
-            ..entry
-        })
-    }
-
-    fn json(&self, json: Json) -> Json {
-        match json {
-            Json::String(text) => Json::String(self.text(&text)),
-            Json::Array(items) => items.into_iter().map(|item| self.json(item)).collect(),
-            Json::Object(entries) => {
-                entries.into_iter().map(|(name, value)| (self.text(&name), self.json(value))).collect()
-            }
-            other => other,
-        }
-    }
-}
-
 /// A journal that was read.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Journal {
@@ -130,7 +72,6 @@ mod tests {
     use super::*;
     use squall_model::event::Phase;
     use squall_model::protocol::Restored;
-    use squall_model::value::Value;
     use squall_model::verdict::Verdict;
     use std::collections::BTreeMap;
 
@@ -179,24 +120,5 @@ mod tests {
         );
         let journal = read(&bytes);
         assert_eq!((journal.entries.len(), journal.damaged_lines, journal.unknown_events), (3, 2, 1));
-    }
-
-    #[test]
-    fn secrets_are_hidden_in_every_form() {
-        let redactor = Redactor::new(&["pass\"word".into(), String::new(), "pass".into()]);
-        let event = Event::Probe {
-            phase: Phase::Fault,
-            check: "http ?key=pass\"word".into(),
-            expect: "status == 200".into(),
-            truth: squall_model::condition::Truth::Holds,
-            reading: BTreeMap::from([("body".into(), Value::from(r#"{"key": "pass\"word"}"#))]),
-            error: None,
-            seconds: 0.1,
-        };
-        let line = String::from_utf8(line(&redactor.entry(entry(event))).unwrap()).unwrap();
-        assert!(!line.contains("word") && !line.contains("pass"), "{line}");
-        assert_eq!(redactor.text("a pass here"), "a [hidden] here");
-        let verdict = Redactor::new(&["verdict".into()]).entry(some().remove(3));
-        assert!(matches!(verdict.event, Event::Note { .. }));
     }
 }

@@ -37,6 +37,7 @@ use squall_model::event::{AbortCause, Event, Phase};
 use squall_model::experiment::Experiment;
 use squall_model::plan::PlannedInjection;
 use squall_model::protocol::{Answer, Call, CallError, Restored};
+use squall_model::redaction::Redactor;
 use squall_model::units::Duration;
 use squall_model::verdict::Verdict;
 use std::collections::{BTreeMap, BTreeSet};
@@ -206,6 +207,7 @@ impl Run {
     /// A run that has not begun.
     pub fn new(experiment: Arc<Experiment>, identity: Identity) -> Self {
         let loads = experiment.loads.iter().map(|load| load.name.clone()).collect();
+        let redactor = Redactor::new(&experiment.secrets);
         Self {
             now: 0.0,
             out: Vec::new(),
@@ -216,8 +218,8 @@ impl Run {
             link: Link::Down,
             calls: 0,
             pending: None,
-            steady: Checks::new(List::SteadyState, &experiment.steady_state),
-            hypothesis: Checks::new(List::Hypothesis, &experiment.hypothesis_holds),
+            steady: Checks::new(List::SteadyState, &experiment.steady_state, redactor.clone()),
+            hypothesis: Checks::new(List::Hypothesis, &experiment.hypothesis_holds, redactor),
             guard: Guard::new(&experiment.guard),
             record: Record::new(loads),
             latest: Sample::default(),

@@ -7,6 +7,7 @@ use crate::condition::{Bound, Truth};
 use crate::plan::PlannedInjection;
 use crate::protocol::Restored;
 use crate::undo::Evidence;
+use crate::units::Duration;
 use crate::value::Reading;
 use crate::verdict::Verdict;
 use jiff::Timestamp;
@@ -104,6 +105,39 @@ pub struct CheckResult {
     pub worst: String,
 }
 
+/// A planned injection in words: what is told of it, without the steps, which only its agent needs.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Planned {
+    /// Its name.
+    pub id: String,
+    /// The entry of the experiment that it comes from.
+    #[serde(default)]
+    pub entry: usize,
+    /// Name of the fault.
+    #[serde(default)]
+    pub fault: String,
+    /// What is struck.
+    #[serde(default)]
+    pub target: String,
+    /// Each step in words.
+    #[serde(default)]
+    pub does: Vec<String>,
+    /// Each step's undo in words.
+    #[serde(default)]
+    pub undone_by: Vec<String>,
+    /// How long it lasts.
+    #[serde(default)]
+    pub lasts: Duration,
+}
+
+impl From<&PlannedInjection> for Planned {
+    fn from(planned: &PlannedInjection) -> Self {
+        let PlannedInjection { id, entry, fault, target, does, undone_by, lasts, steps: _, claims: _ } =
+            planned.clone();
+        Self { id, entry, fault, target, does, undone_by, lasts }
+    }
+}
+
 /// What can happen in a run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
@@ -151,7 +185,7 @@ pub enum Event {
     /// The plan, before anything is touched.
     Planned {
         /// What will be done, and how it will be undone.
-        injections: Vec<PlannedInjection>,
+        injections: Vec<Planned>,
         /// What the user should know.
         notes: Vec<String>,
     },

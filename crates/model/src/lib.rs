@@ -15,6 +15,7 @@ pub mod plan;
 pub mod probe;
 pub mod protocol;
 pub mod read;
+pub mod redaction;
 pub mod step;
 pub mod target;
 pub mod undo;

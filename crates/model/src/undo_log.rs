@@ -85,7 +85,6 @@ pub struct Opened {
 /// One line of a log.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "record", rename_all = "snake_case")]
-#[expect(clippy::large_enum_variant, reason = "there is one at a time")]
 pub enum Record {
     /// Who and what.
     Opened(Opened),
@@ -93,9 +92,7 @@ pub enum Record {
     Intend {
         /// Position of the step in the injection.
         index: usize,
-        /// The step.
-        step: Step,
-        /// Its undo.
+        /// Its undo, which is all that putting back needs: what was done may hold what is nobody's business.
         undo: Undo,
     },
     /// The step's change was made.
@@ -164,7 +161,7 @@ impl UndoLog {
         step: &'s Step,
         undo: &'s Undo,
     ) -> Result<Logged<'s>, LogError> {
-        let line = self.line(&Record::Intend { index, step: step.clone(), undo: undo.clone() })?;
+        let line = self.line(&Record::Intend { index, undo: undo.clone() })?;
         disk.append(&self.name, &line)?;
         Ok(Logged { step, undo })
     }
@@ -223,7 +220,7 @@ pub fn read(bytes: &[u8]) -> Contents {
         let is_last = lines.peek().is_none();
         match decode(line) {
             Some(Record::Opened(opened)) => contents.opened = Some(opened),
-            Some(Record::Intend { index, undo, .. }) => {
+            Some(Record::Intend { index, undo }) => {
                 contents.owed.retain(|(known, _)| *known != index);
                 contents.owed.push((index, undo));
             }

@@ -66,15 +66,35 @@ impl CommandLine {
     }
 }
 
-/// The program alone: arguments may hold a password.
+/// The program alone: arguments may hold a password, and so may variables that are set before it.
 impl fmt::Display for CommandLine {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let program = match self {
-            Self::Shell(text) => text.split_whitespace().next(),
-            Self::Words(words) => words.first().map(String::as_str),
+            Self::Shell(text) => program_of(text),
+            Self::Words(words) => words.first().map_or("", String::as_str),
         };
-        write!(formatter, "run `{}`", program.unwrap_or_default())
+        write!(formatter, "run `{program}`")
     }
+}
+
+/// The first word of a shell's text that sets no variable; the shell itself where quotes or the like make words of
+/// something else than blanks.
+fn program_of(text: &str) -> &str {
+    let is_plain = |word: &str| !word.contains(|c: char| "'\"\\$`(){};&|<>".contains(c));
+    let sets_a_variable = |word: &str| {
+        word.split_once('=').is_some_and(|(name, _)| {
+            !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '+'))
+        })
+    };
+    for word in text.split_whitespace() {
+        if !is_plain(word) {
+            break;
+        }
+        if !sets_a_variable(word) {
+            return word;
+        }
+    }
+    "sh"
 }
 
 /// What stands under `exec:`, as a probe and as a metric.
@@ -313,12 +333,13 @@ impl Observe for ExecMetric {
             let outcome = self.0.run().await?;
             let wrong = |what: String| ProbeError(format!("{}: {what}", self.0.command));
             if outcome.exit_code() != 0 {
-                let said = shortened(&outcome.stderr);
+                // Whole: whoever tells it cuts it, once it is without secrets.
+                let said = &outcome.stderr;
                 return Err(wrong(format!("ended with exit code {}: {said}", outcome.exit_code())));
             }
-            let number = outcome.number().ok_or_else(|| {
-                wrong(format!("printed {:?}, which is no number", shortened(&outcome.stdout)))
-            })?;
+            let number = outcome
+                .number()
+                .ok_or_else(|| wrong(format!("printed {:?}, which is no number", outcome.stdout)))?;
             Ok(Reading::from([("value".to_owned(), Value::Number(number))]))
         })
     }
@@ -326,11 +347,6 @@ impl Observe for ExecMetric {
     fn patience(&self) -> Duration {
         self.0.timeout.patience()
     }
-}
-
-/// The first 200 characters.
-fn shortened(text: &str) -> &str {
-    text.char_indices().nth(200).map_or(text, |(end, _)| &text[..end])
 }
 
 #[cfg(test)]
@@ -371,6 +387,22 @@ mod tests {
         assert_eq!((&reading["stdout"], &reading["stderr"]), (&Value::from("no"), &Value::from("bad")));
         assert!(!reading.contains_key("value"));
         assert_eq!(run(json!("kill -TERM $$")).unwrap()["exit_code"], Value::Number(143.0));
+    }
+
+    #[test]
+    fn a_command_is_told_by_its_program_alone() {
+        for (text, program) in [
+            ("psql --host db", "psql"),
+            ("PGPASSWORD=hunter2 PGUSER=x psql --host db", "psql"),
+            ("PGPASSWORD='hunter 2' psql", "sh"),
+            ("PGPASSWORD=\"$(cat hunter2)\" psql", "sh"),
+            ("X=hunter2;psql", "sh"),
+            ("X=hunter2", "sh"),
+            ("\"a b\" c", "sh"),
+            ("./a=b c", "./a=b"),
+        ] {
+            assert_eq!(CommandLine::Shell(text.to_owned()).to_string(), format!("run `{program}`"));
+        }
     }
 
     #[test]

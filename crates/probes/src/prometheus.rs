@@ -134,10 +134,12 @@ fn sample(response: &Response) -> Result<f64, String> {
         );
     }
     let Ok(Answer { error, data }) = serde_json::from_slice(&response.body) else {
-        let beginning: String = String::from_utf8_lossy(&response.body).trim().chars().take(100).collect();
+        // Whole: whoever tells it cuts it, once it is without secrets.
+        let said = String::from_utf8_lossy(&response.body);
         return Err(format!(
-            "the answer with status {} is not one of Prometheus: {beginning:?}; is `url` right?",
-            response.status
+            "the answer with status {} is not one of Prometheus; is `url` right? it says {:?}",
+            response.status,
+            said.trim()
         ));
     };
     match data {

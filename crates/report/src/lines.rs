@@ -6,8 +6,7 @@ use crate::quantity::{Unit, short_name, span};
 use crate::story::{Injection, Story, evidence_line, rank, telling_changes};
 use crate::words;
 use squall_model::condition::Truth;
-use squall_model::event::{Entry, Event, Phase};
-use squall_model::plan::PlannedInjection;
+use squall_model::event::{Entry, Event, Phase, Planned};
 use squall_model::undo::{Effect, Evidence, Reverted};
 use std::collections::BTreeMap;
 
@@ -189,7 +188,7 @@ fn after_comma(text: &str) -> String {
     if text.is_empty() { String::new() } else { format!(", {text}") }
 }
 
-fn planned(injections: &[PlannedInjection], notes: &[String]) -> String {
+fn planned(injections: &[Planned], notes: &[String]) -> String {
     let each: Vec<String> = injections
         .iter()
         .map(|planned| {

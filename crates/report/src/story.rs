@@ -6,8 +6,7 @@
 use crate::quantity::Unit;
 use jiff::Timestamp;
 use squall_model::condition::{Bound, Condition, ConditionState, Truth};
-use squall_model::event::{AbortCause, CheckResult, Entry, Event, MetricChange, Phase};
-use squall_model::plan::PlannedInjection;
+use squall_model::event::{AbortCause, CheckResult, Entry, Event, MetricChange, Phase, Planned};
 use squall_model::protocol::Restored;
 use squall_model::undo::{Effect, Evidence};
 use squall_model::value::{Reading, Value};
@@ -462,7 +461,7 @@ impl Story {
         &mut self.injections[index]
     }
 
-    fn plan(&mut self, planned: &PlannedInjection) {
+    fn plan(&mut self, planned: &Planned) {
         let known = self.injection(&planned.id);
         known.fault.clone_from(&planned.fault);
         known.target.clone_from(&planned.target);

@@ -1,9 +1,10 @@
 //! Writes the journal on a task of its own, so that a slow disk holds up nobody but the journal.
 
 use super::Inbox;
-use crate::journal::{self, Redactor, Sink};
+use crate::journal::{self, Sink};
 use crate::run::Input;
 use squall_model::event::Entry;
+use squall_model::redaction::Redactor;
 use std::io;
 use std::time::Duration;
 use tokio::sync::mpsc::{self, Receiver, Sender};

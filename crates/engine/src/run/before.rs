@@ -5,7 +5,7 @@ use crate::link::LinkError;
 use crate::load;
 use crate::method::{self, Method};
 use squall_model::condition::{Bound, Condition};
-use squall_model::event::{Event, Phase};
+use squall_model::event::{Event, Phase, Planned};
 use squall_model::experiment::Check;
 use squall_model::plan::Plan;
 use squall_model::protocol::Answer;
@@ -39,6 +39,7 @@ impl Run {
             Ok(Answer::Plan(Plan { injections, notes })) => {
                 self.method = Method::new(&self.experiment, &injections);
                 self.planned.clone_from(&injections);
+                let injections = injections.iter().map(Planned::from).collect();
                 self.journal(Event::Planned { injections, notes });
                 self.begin_steady_state();
             }

@@ -143,7 +143,7 @@ impl Machine for ModelMachine {
     fn apply(&mut self, logged: Logged<'_>) -> Outcome<()> {
         let (mut world, fails) = self.enter_with_luck()?;
         let pid = self.0.pid;
-        if !world.has_synced_intent(pid, logged.step(), logged.undo()) {
+        if !world.has_synced_intent(pid, logged.undo()) {
             world.violation(format!("{} is made and its undo is not on the disk", logged.step()));
         }
         // A failure may come before the change was made or after.

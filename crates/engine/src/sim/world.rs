@@ -165,6 +165,18 @@ pub(super) fn key_of(step: &Step) -> String {
     }
 }
 
+/// What an undo puts back, by the same names; none where there is nothing to put back.
+fn key_of_undo(undo: &Undo) -> Option<String> {
+    Some(match undo {
+        Undo::Qdisc { namespace, link, .. } => qdisc_key(namespace.inode, link.index),
+        Undo::PacketFilter { namespace, table } => table_key(namespace.inode, table),
+        Undo::Signal { process, .. } => process_key(process.pid, process.start_time),
+        Undo::FileValue { path, .. } => file_key(path),
+        Undo::Worker { mark, .. } => worker_key(mark),
+        Undo::Nothing { .. } => return None,
+    })
+}
+
 /// One file of the disk.
 #[derive(Debug, Clone, Default)]
 pub(super) struct LogFile {
@@ -383,12 +395,10 @@ impl World {
             || self.lost_notes + self.failures > 0 && keys.contains(&file_key(BANKED))
     }
 
-    /// Whether the record of a step's undo would survive a power cut now, in a log that `pid` holds.
-    pub(super) fn has_synced_intent(&self, pid: u32, step: &Step, undo: &Undo) -> bool {
-        self.logs.values().filter(|log| log.holder == Some(pid)).any(|log| {
-            let whole = &log.bytes[..log.synced];
-            undo_log::read(whole).owed.iter().any(|(_, owed)| owed == undo) && names_step(whole, step)
-        })
+    /// Whether the record of this undo would survive a power cut now, in a log that `pid` holds.
+    pub(super) fn has_synced_intent(&self, pid: u32, undo: &Undo) -> bool {
+        let mut held = self.logs.values().filter(|log| log.holder == Some(pid));
+        held.any(|log| undo_log::read(&log.bytes[..log.synced]).owed.iter().any(|(_, owed)| owed == undo))
     }
 
     /// What the injections whose logs are on the disk may have changed.
@@ -397,7 +407,7 @@ impl World {
         records(&log.bytes)
             .into_iter()
             .filter_map(|record| match record {
-                Record::Intend { step, .. } => Some(key_of(&step)),
+                Record::Intend { undo, .. } => key_of_undo(&undo),
                 _ => None,
             })
             .collect()
@@ -412,10 +422,6 @@ impl World {
             .map(|key| (key.clone(), format!("is {:?}, should be {:?}", host.get(key), twin.get(key))))
             .collect()
     }
-}
-
-fn names_step(bytes: &[u8], step: &Step) -> bool {
-    records(bytes).iter().any(|record| matches!(record, Record::Intend { step: known, .. } if known == step))
 }
 
 /// The records of a log, without asking whether their checksums are right.

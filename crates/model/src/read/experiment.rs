@@ -3,7 +3,7 @@
 
 use super::fields::{Fields, Reader};
 use super::names::Measured;
-use super::variables::{blotted, redacted, substitute};
+use super::variables::{redacted, substitute};
 use super::{Overrides, ReadError, Source, nearest, parse};
 use crate::catalog::Catalog;
 use crate::condition::Condition;
@@ -12,6 +12,7 @@ use crate::experiment::{
     ProbeCall,
 };
 use crate::node::{Content, Key, Node, Place};
+use crate::redaction::Redactor;
 use crate::units::{Duration, Frequency};
 
 /// The version of the format that is read.
@@ -175,8 +176,9 @@ impl Reader<'_> {
             recovery_within,
             secrets: self.secrets.to_vec(),
         };
-        name_apart(&mut experiment.steady_state, self.secrets);
-        name_apart(&mut experiment.hypothesis_holds, self.secrets);
+        let redactor = Redactor::new(self.secrets);
+        name_apart(&mut experiment.steady_state, &redactor);
+        name_apart(&mut experiment.hypothesis_holds, &redactor);
         Some(experiment)
     }
 
@@ -412,7 +414,7 @@ impl Reader<'_> {
         };
         built.ok()?;
         Some(Check {
-            name: name.unwrap_or_else(|| probe_name(&kind.name, parameters)),
+            name: name.unwrap_or_else(|| probe_name(&kind.name, parameters, &Redactor::new(self.secrets))),
             probe: Some(ProbeCall { kind: kind.name.clone(), parameters: parameters.clone() }),
             expect: condition?,
         })
@@ -465,7 +467,7 @@ impl Reader<'_> {
 }
 
 /// A short name for a probe: its kind and the first thing that it is asked about.
-fn probe_name(kind: &str, parameters: &Node) -> String {
+fn probe_name(kind: &str, parameters: &Node, redactor: &Redactor) -> String {
     let first = match &parameters.content {
         Content::Map(entries) => entries.iter().find_map(|(_, node)| match &node.content {
             Content::Text(text) => Some(text.clone()),
@@ -482,16 +484,17 @@ fn probe_name(kind: &str, parameters: &Node) -> String {
         Content::Text(text) => Some(text.clone()),
         _ => None,
     };
-    let what = first.unwrap_or_default().replace(char::is_control, " ");
+    // Before anything is changed or cut: half a secret is not known for one.
+    let what = redactor.text(&first.unwrap_or_default()).replace(char::is_control, " ");
     let short: String = what.chars().take(80).collect();
     format!("{kind} {short}").trim_end().to_owned()
 }
 
 /// Gives checks of the same name a number, and takes what is secret out of the names.
-fn name_apart(checks: &mut [Check], secrets: &[String]) {
+fn name_apart(checks: &mut [Check], redactor: &Redactor) {
     let mut seen = std::collections::HashMap::new();
     for check in checks {
-        check.name = blotted(&check.name, secrets);
+        check.name = redactor.text(&check.name);
         let count = seen.entry(check.name.clone()).or_insert(0_usize);
         *count += 1;
         if *count > 1 {

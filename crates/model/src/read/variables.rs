@@ -9,6 +9,7 @@
 use super::tree::{Budget, depth, weight};
 use super::{MAX_DEPTH, MAX_LENGTH, ReadError, Source, decode, nearest, parse, scalar, yaml};
 use crate::node::{Content, Node, Place};
+use crate::redaction::Redactor;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What the environment calls a variable that overrides one of the file.
@@ -85,28 +86,15 @@ pub(super) fn substitute(
     Err(redacted(errors, &secrets))
 }
 
-/// Mistakes with everything secret blotted out of their words.
+/// Mistakes with everything secret taken out of their words.
 pub(super) fn redacted(mut errors: Vec<ReadError>, secrets: &[String]) -> Vec<ReadError> {
+    let redactor = Redactor::new(secrets);
     for error in &mut errors {
-        error.message = blotted(&error.message, secrets);
-        error.label = blotted(&error.label, secrets);
-        error.help = error.help.take().map(|help| blotted(&help, secrets));
+        error.message = redactor.text(&error.message);
+        error.label = redactor.text(&error.label);
+        error.help = error.help.take().map(|help| redactor.text(&help));
     }
     errors
-}
-
-/// A text with everything secret blotted out, as it is or in the form that quotes give it.
-pub(super) fn blotted(text: &str, secrets: &[String]) -> String {
-    let mut text = text.to_owned();
-    for secret in secrets {
-        let quoted = format!("{secret:?}");
-        for form in [secret.as_str(), quoted.trim_matches('"')] {
-            if text.contains(form) {
-                text = text.replace(form, "***");
-            }
-        }
-    }
-    text
 }
 
 /// Whether `${name}` can be written with this name.
@@ -545,7 +533,7 @@ mod tests {
         );
         let wrong = "variables: {t: {env: TOKEN, secret: true}}\nx: ${hunter2}${t}\n";
         let error = with(wrong, &[], &[("TOKEN", "hunter2")]).unwrap_err();
-        assert!(error.contains("unknown variable `***`"), "{error}");
+        assert!(error.contains("unknown variable `[hidden]`"), "{error}");
     }
 
     #[test]

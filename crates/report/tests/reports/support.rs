@@ -3,8 +3,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 use squall_model::condition::{Bound, Comparison, Truth};
-use squall_model::event::{AbortCause, CheckResult, Entry, Event, MetricChange, Phase};
-use squall_model::plan::PlannedInjection;
+use squall_model::event::{AbortCause, CheckResult, Entry, Event, MetricChange, Phase, Planned};
 use squall_model::protocol::Restored;
 use squall_model::undo::{Difference, Evidence, Reverted};
 use squall_model::units::Duration;
@@ -137,15 +136,13 @@ impl Journal {
 
     pub(crate) fn plan(&mut self, injections: &[(&str, &str, &str, &str, &str)], lasts: u64, notes: &[&str]) {
         self.phase(Phase::Plan);
-        let planned = |(entry, known): (usize, &(&str, &str, &str, &str, &str))| PlannedInjection {
+        let planned = |(entry, known): (usize, &(&str, &str, &str, &str, &str))| Planned {
             id: known.0.into(),
             entry,
             fault: known.1.into(),
             target: known.2.into(),
-            steps: Vec::new(),
             does: vec![known.3.into()],
             undone_by: vec![known.4.into()],
-            claims: Vec::new(),
             lasts: Duration::seconds(lasts),
         };
         self.say(Event::Planned {
