@@ -3,7 +3,8 @@
 //! ```text
 //! AgentCore::new(hands, faults, warden)        faults: the table of all faults; warden: its process number
 //! core.handle(now, request) -> Response        one answer for each request, in order
-//! core.answered(now)                           call when the answer is written: the lease counts anew from here
+//! core.answered(now)                           call when the answer is written: the lease counts anew from here, and
+//!                                              what was made has its whole time
 //! core.tick(now, halt_file_present) -> Vec<Restored>     call at `next_deadline`, and often enough for the halt file
 //! core.next_deadline() -> Option<Duration>     when `tick` must be called at the latest; none while nothing is live
 //! core.stream_ended() -> Vec<Restored>         the brain is gone: put everything back, then exit
@@ -17,8 +18,8 @@
 //! Three things end the injections without being asked: nothing was heard for longer than the lease; the `halt` file
 //! is there; an injection is older than it may last, which is its own time, the lease and [`GRACE`], because its
 //! brain talks and has forgotten it. After each, the agent is *halted*: it holds nothing more, and answers `Inject`,
-//! `Observe` and `Renew` with [`CallErrorKind::Halted`] and the reason. What it put back by itself is told in the
-//! answer to the next `Undo`, `Recover` or `Bye`.
+//! `Observe` and `Renew` with [`CallErrorKind::Halted`] and the reason. What it could not put back it tries again, with
+//! growing pauses, until it can. What it put back by itself is told in the answer to the next `Undo`, `Recover` or `Bye`.
 
 use crate::hands::Hands;
 use squall_model::fault::AnyFault;
@@ -30,6 +31,10 @@ use std::time::Duration;
 
 /// How much longer than its own time and the lease an injection may live before the agent ends it.
 pub const GRACE: Duration = Duration::from_secs(2);
+
+/// The pauses between tries to put back what a halted agent still owes: the first, and the longest. Each is twice the
+/// one before.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(10));
 
 /// The table of all faults.
 pub type Faults = &'static [&'static dyn AnyFault];
@@ -43,10 +48,12 @@ pub struct AgentCore<M, D> {
     lease: Option<Duration>,
     /// When the brain was last heard, or last answered.
     heard: Duration,
-    /// When each live injection must be over.
+    /// When each injection that is owed must be over.
     deadlines: BTreeMap<String, Duration>,
     /// Why injections are no longer held.
     halted: Option<String>,
+    /// When a halted agent tries again, and the pause before that.
+    again: (Duration, Duration),
     /// What was put back without being asked and is not told yet.
     untold: Vec<Restored>,
     finished: bool,
@@ -63,6 +70,7 @@ impl<M: Machine, D: Disk> AgentCore<M, D> {
             heard: Duration::ZERO,
             deadlines: BTreeMap::new(),
             halted: None,
+            again: Default::default(),
             untold: Vec::new(),
             finished: false,
         }
@@ -72,18 +80,25 @@ impl<M: Machine, D: Disk> AgentCore<M, D> {
     pub fn handle(&mut self, now: Duration, request: Request) -> Response {
         self.expire(now);
         self.heard = now;
-        Response { number: request.number, answer: self.answer(now, request.call) }
+        Response { number: request.number, answer: self.answer(request.call) }
     }
 
-    /// An answer was written at `now`. A brain that waits for an answer is not silent, however long it took.
+    /// An answer was written at `now`. A brain that waits for an answer is not silent, however long it took; and what
+    /// was made meanwhile has its whole time from now on.
     pub fn answered(&mut self, now: Duration) {
         self.heard = self.heard.max(now);
+        let lease = self.lease.unwrap_or_default();
+        for injection in self.hands.live() {
+            let lasts = self.hands.lasts(&injection).unwrap_or_default().0;
+            self.deadlines.entry(injection).or_insert(now + lasts + lease + GRACE);
+        }
     }
 
     /// Looks whether injections must end, and puts them back if so.
     pub fn tick(&mut self, now: Duration, halt_file_present: bool) -> Vec<Restored> {
         if halt_file_present && self.halted.is_none() {
             return self.halt(
+                now,
                 "the file `halt` is there: everything was put back, and nothing is injected until it is removed",
             );
         }
@@ -92,8 +107,14 @@ impl<M: Machine, D: Disk> AgentCore<M, D> {
 
     /// When [`tick`](Self::tick) must be called at the latest.
     pub fn next_deadline(&self) -> Option<Duration> {
-        let lease = self.lease.filter(|_| !self.deadlines.is_empty()).map(|lease| self.heard + lease);
-        self.deadlines.values().copied().chain(lease).min()
+        if !self.hands.owes() {
+            None
+        } else if self.halted.is_some() {
+            Some(self.again.0)
+        } else {
+            let lease = self.heard + self.lease.unwrap_or_default();
+            self.deadlines.values().copied().chain([lease]).min()
+        }
     }
 
     /// The stream ended: puts everything back. To be repeated while [`owes`](Self::owes), a few times at most.
@@ -120,34 +141,48 @@ impl<M: Machine, D: Disk> AgentCore<M, D> {
     /// Ends what has lived too long: everything, because a brain that forgets one injection cannot be trusted with
     /// the others.
     fn expire(&mut self, now: Duration) -> Vec<Restored> {
-        if self.deadlines.is_empty() {
+        if !self.hands.owes() {
             return Vec::new();
+        }
+        if self.halted.is_some() {
+            let (at, pause) = self.again;
+            return if now < at { Vec::new() } else { self.put_back(now, (pause * 2).min(PAUSES.1)) };
         }
         let lease = self.lease.unwrap_or_default();
         if now > self.heard + lease {
             let lease = squall_model::units::Duration(lease);
-            return self.halt(&format!(
-                "the lease expired: nothing was heard for longer than {lease}, so everything was put back"
-            ));
+            return self.halt(
+                now,
+                &format!(
+                    "the lease expired: nothing was heard for longer than {lease}, so everything was put back"
+                ),
+            );
         }
         match self.deadlines.iter().find(|(_, deadline)| now > **deadline) {
             None => Vec::new(),
             Some((injection, _)) => {
                 let reason =
                     format!("injection {injection} was not ended in its time, so everything was put back");
-                self.halt(&reason)
+                self.halt(now, &reason)
             }
         }
     }
 
-    fn halt(&mut self, reason: &str) -> Vec<Restored> {
+    fn halt(&mut self, now: Duration, reason: &str) -> Vec<Restored> {
         self.halted = Some(reason.to_owned());
+        self.put_back(now, PAUSES.0)
+    }
+
+    /// Puts everything back without being asked; what cannot be is tried again after the pause.
+    fn put_back(&mut self, now: Duration, pause: Duration) -> Vec<Restored> {
+        self.again = (now + pause, pause);
         let restored = self.stream_ended();
+        self.untold.retain(|earlier| restored.iter().all(|later| later.injection != earlier.injection));
         self.untold.extend(restored.iter().cloned());
         restored
     }
 
-    fn answer(&mut self, now: Duration, call: Call) -> Result<Answer, CallError> {
+    fn answer(&mut self, call: Call) -> Result<Answer, CallError> {
         match (&self.lease, &call) {
             (None, Call::Hello { .. } | Call::Bye) => {}
             (None, _) => return Err(invalid("the first call must be hello")),
@@ -161,7 +196,9 @@ impl<M: Machine, D: Disk> AgentCore<M, D> {
             Call::Hello { version, run, lease } => self.hello(version, &run, lease),
             Call::Host => Ok(Answer::Host(self.hands.machine().host()?)),
             Call::Plan(request) => self.hands.plan(&request, self.faults).map(Answer::Plan),
-            Call::Inject { injections } => self.inject(now, &injections),
+            Call::Inject { injections } => {
+                self.hands.inject(&injections).map(|evidence| Answer::Injected { evidence })
+            }
             Call::Observe => Ok(Answer::Observed { evidence: self.hands.observe() }),
             Call::Undo { injections } => Ok(Answer::Restored { restored: self.undo(&injections) }),
             Call::Renew => Ok(Answer::Renewed { live: self.hands.live() }),
@@ -198,16 +235,6 @@ impl<M: Machine, D: Disk> AgentCore<M, D> {
         self.lease = Some(lease.0);
         let pid = self.hands.owner().pid;
         Ok(Answer::Hello { version: protocol::VERSION, pid, warden: self.warden, recovered })
-    }
-
-    fn inject(&mut self, now: Duration, injections: &[String]) -> Result<Answer, CallError> {
-        let result = self.hands.inject(injections);
-        let lease = self.lease.unwrap_or_default();
-        for injection in self.hands.live() {
-            let lasts = self.hands.lasts(&injection).unwrap_or_default().0;
-            self.deadlines.entry(injection).or_insert(now + lasts + lease + GRACE);
-        }
-        result.map(|evidence| Answer::Injected { evidence })
     }
 
     /// Puts back what is asked for, and tells what was put back before without being asked. Where the two are about

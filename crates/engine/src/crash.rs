@@ -6,7 +6,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-/// Called at every crash point, in order.
+/// Called at every crash point, in order: between any two acts of the hands.
 pub type Hook = Box<dyn FnMut(Point) + Send>;
 
 /// A hook that lets everything pass.

@@ -161,20 +161,18 @@ impl<M: Machine, D: Disk> Hands<M, D> {
     /// host; `Failed` where the log could not be written or a step could not be applied. The message says whether
     /// everything of that injection was put back.
     pub fn inject(&mut self, injections: &[String]) -> Result<BTreeMap<String, Vec<Evidence>>, CallError> {
-        let mut evidence = BTreeMap::new();
         for injection in injections {
             let planned = self.planned.get(injection).cloned().ok_or_else(|| {
                 invalid(format!("no injection {injection} was planned by this agent; plan again"))
             })?;
-            let found = self
-                .inject_one(&planned)
+            self.inject_one(&planned)
                 .map_err(|error| CallError { entry: error.entry.or(Some(planned.entry)), ..error })?;
-            evidence.insert(injection.clone(), found);
         }
-        Ok(evidence)
+        let Self { machine, promises, .. } = self;
+        Ok(look(machine, promises.iter().filter(|promise| injections.contains(&promise.injection))))
     }
 
-    fn inject_one(&mut self, planned: &PlannedInjection) -> Result<Vec<Evidence>, CallError> {
+    fn inject_one(&mut self, planned: &PlannedInjection) -> Result<(), CallError> {
         if self.promises.iter().any(|promise| promise.injection == planned.id) {
             return Err(invalid(format!(
                 "injection {} was made already and is not put back yet",
@@ -190,9 +188,8 @@ impl<M: Machine, D: Disk> Hands<M, D> {
         if let Err(error) = made {
             return Err(self.give_up(promise, planned, error));
         }
-        let evidence = look(&mut self.machine, &promise.active);
         self.promises.push(promise);
-        Ok(evidence)
+        Ok(())
     }
 
     fn open(&mut self, planned: &PlannedInjection) -> Result<Promise, CallError> {
@@ -258,8 +255,7 @@ impl<M: Machine, D: Disk> Hands<M, D> {
     /// Looks for the effect of every active injection, step by step.
     pub fn observe(&mut self) -> BTreeMap<String, Vec<Evidence>> {
         let Self { machine, promises, .. } = self;
-        let active = promises.iter().filter(|promise| !promise.active.is_empty());
-        active.map(|promise| (promise.injection.clone(), look(machine, &promise.active))).collect()
+        look(machine, promises.iter().filter(|promise| !promise.active.is_empty()))
     }
 
     /// Puts injections back, the latest first; all where none is named. A name that is not held is passed over, so
@@ -453,14 +449,20 @@ fn owed_by_the_dead(name: String, contents: &Contents) -> Leftover {
     }
 }
 
-/// Looks for the effect of applied steps. A look that fails is no evidence.
-fn look(machine: &mut impl Machine, active: &[(Step, Undo)]) -> Vec<Evidence> {
-    let look = |(step, undo): &(Step, Undo)| {
-        machine
-            .observe(step, undo)
-            .unwrap_or_else(|error| Evidence::not_seen(format!("could not look for an effect: {error}")))
-    };
-    active.iter().map(look).collect()
+/// Looks for the effects of injections, all in one look. A look that fails is no evidence.
+fn look<'p>(
+    machine: &mut impl Machine,
+    promises: impl Iterator<Item = &'p Promise>,
+) -> BTreeMap<String, Vec<Evidence>> {
+    let promises: Vec<&Promise> = promises.collect();
+    let applied: Vec<(&Step, &Undo)> =
+        promises.iter().flat_map(|promise| promise.active.iter().map(|(step, undo)| (step, undo))).collect();
+    let mut seen = machine.observe(&applied).into_iter().map(|seen| {
+        seen.unwrap_or_else(|error| Evidence::not_seen(format!("could not look for an effect: {error}")))
+    });
+    let of =
+        |promise: &&Promise| (promise.injection.clone(), seen.by_ref().take(promise.active.len()).collect());
+    promises.iter().map(of).collect()
 }
 
 fn invalid(message: impl Into<String>) -> CallError {

@@ -138,7 +138,9 @@ impl<M: Machine> Bench<'_, M> {
     fn observe_changes_nothing(&mut self) -> Result<(), String> {
         let undo = self.capture_and_apply()?;
         let before = (self.trial.look)();
-        self.machine.observe(&self.trial.step, &undo).map_err(failed("the look for an effect"))?;
+        for seen in self.machine.observe(&[(&self.trial.step, &undo)]) {
+            seen.map_err(failed("the look for an effect"))?;
+        }
         let seen = same("the look for an effect", &before, &(self.trial.look)());
         self.revert_well(&undo)?;
         seen

@@ -3,7 +3,8 @@
 use crate::step::file_value::Writes;
 use crate::step::packet_filter::Tables;
 use crate::step::worker::Workers;
-use crate::{facts, leftovers, step};
+use crate::step::{self, Look};
+use crate::{facts, leftovers};
 use squall_model::facts::{HostFacts, Scope, Subject};
 use squall_model::machine::{Leftover, Machine, MachineError};
 use squall_model::step::{ProcessRef, Step};
@@ -66,8 +67,15 @@ impl Machine for LinuxMachine {
         step::apply(self, logged.step(), logged.undo())
     }
 
-    fn observe(&mut self, step: &Step, undo: &Undo) -> Result<Evidence, MachineError> {
-        step::observe(self, step, undo)
+    fn observe(&mut self, applied: &[(&Step, &Undo)]) -> Vec<Result<Evidence, MachineError>> {
+        // Asked before any is waited for: they work on their answers at the same time.
+        for (step, _) in applied {
+            if let Step::Worker(step) = step {
+                self.workers.ask(step);
+            }
+        }
+        let look = Look::begin();
+        applied.iter().map(|(step, undo)| step::observe(self, step, undo, look)).collect()
     }
 
     fn revert(&mut self, undo: &Undo) -> Result<Reverted, MachineError> {

@@ -88,8 +88,9 @@ pub trait Machine {
     /// Makes the change of a step whose undo is on disk.
     fn apply(&mut self, logged: Logged<'_>) -> Result<(), MachineError>;
 
-    /// Looks for the effect of an applied step.
-    fn observe(&mut self, step: &Step, undo: &Undo) -> Result<Evidence, MachineError>;
+    /// Looks for the effects of applied steps: an answer for each, in order. However many they are, the look takes
+    /// little more than a second, since whoever waits for it takes a longer silence for death.
+    fn observe(&mut self, applied: &[(&Step, &Undo)]) -> Vec<Result<Evidence, MachineError>>;
 
     /// Puts back what the record describes and looks again.
     fn revert(&mut self, undo: &Undo) -> Result<Reverted, MachineError>;

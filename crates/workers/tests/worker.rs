@@ -70,7 +70,7 @@ impl Scene {
     }
 
     fn observe(&mut self) -> Evidence {
-        self.machine.observe(&self.step, &self.undo).unwrap()
+        self.machine.observe(&[(&self.step, &self.undo)]).remove(0).unwrap()
     }
 
     fn revert(&mut self) -> Reverted {

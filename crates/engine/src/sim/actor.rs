@@ -61,6 +61,7 @@ impl Agent {
         self.calls += 1;
         let now = self.world.lock().now;
         let response = self.core.handle(now, Request { number: self.calls, call });
+        self.core.answered(now);
         assert_eq!(response.number, self.calls, "an answer bears the number of its call");
         response.answer
     }

@@ -7,6 +7,7 @@ use crate::agent::GRACE;
 use serde_json::json;
 use squall_model::protocol::{Answer, Call, CallError, CallErrorKind, Request, Restored, VERSION};
 use squall_model::target::Target;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// An agent that holds one injection, which lasts ten seconds.
@@ -109,6 +110,25 @@ fn an_injection_that_its_brain_forgot_is_ended() {
 }
 
 #[test]
+fn an_injection_that_takes_long_to_make_has_its_whole_time() {
+    let world = Shared::new(1);
+    let mut agent = Agent::start(&world, "run-1");
+    let entry = ("sim.value", Target::Host(true), json!({"path": "/proc/sys/vm/swappiness"}));
+    let Ok(Answer::Plan(plan)) = agent.call(Call::Plan(request(vec![entry], 1))) else { panic!("no plan") };
+    // It takes longer to make than the grace, and lasts ten seconds.
+    let call = Call::Inject { injections: vec![plan.injections[0].id.clone()] };
+    agent.core.handle(Duration::ZERO, Request { number: 2, call }).answer.unwrap();
+    let made = pass(&world, LEASE.0 + GRACE);
+    agent.core.answered(made);
+    while world.lock().now <= made + Duration::from_secs(10) + LEASE.0 {
+        assert!(agent.core.tick(world.lock().now, false).is_empty());
+        let response = agent.core.handle(world.lock().now, Request { number: 3, call: Call::Renew });
+        assert!(response.answer.is_ok(), "{response:?}");
+        pass(&world, Duration::from_secs(1));
+    }
+}
+
+#[test]
 fn the_halt_file_ends_everything() {
     let world = Shared::new(1);
     let mut agent = holding(&world);
@@ -132,6 +152,60 @@ fn what_could_not_be_put_back_stays_owed_until_it_can() {
     let second = restored(agent.call(Call::Undo { injections: Vec::new() }));
     assert!(second[0].residue().is_empty(), "{second:?}");
     assert!(!agent.core.owes() && world.lock().logs.is_empty());
+}
+
+/// Lets the kernel fail at everything from the moment that an undo is on disk.
+fn fail_once_logged(world: &Shared) {
+    let inner = world.clone();
+    world.lock().interrupt = Some(Arc::new(move || {
+        let mut world = inner.lock();
+        if world.logs.values().any(|log| String::from_utf8_lossy(&log.bytes).contains("intend")) {
+            world.weather.failing = 1000;
+        }
+    }));
+}
+
+/// The kernel works again, and nobody says a word for a while.
+fn calm_and_silent(world: &Shared, agent: &mut Agent) {
+    world.lock().interrupt = None;
+    world.lock().weather.failing = 0;
+    for _ in 0..40 {
+        let now = pass(world, Duration::from_millis(500));
+        agent.core.tick(now, false);
+    }
+}
+
+#[test]
+fn what_fails_to_be_put_back_while_the_brain_is_silent_is_tried_again() {
+    let world = Shared::new(1);
+    let mut agent = holding(&world);
+    fail_once_logged(&world);
+    let now = pass(&world, LEASE.0 + Duration::from_millis(1));
+    assert!(!agent.core.tick(now, false)[0].residue().is_empty());
+    let again = agent.core.next_deadline().expect("another try");
+    assert!(again > now && agent.core.tick(now, false).is_empty(), "not at once");
+    calm_and_silent(&world, &mut agent);
+    assert!(!agent.core.owes() && world.lock().differences().is_empty() && world.lock().logs.is_empty());
+    assert_eq!(agent.core.next_deadline(), None);
+    // What is told is how it ended.
+    let told = restored(agent.call(Call::Undo { injections: Vec::new() }));
+    assert!(told.len() == 1 && told[0].residue().is_empty(), "{told:?}");
+}
+
+#[test]
+fn what_was_made_in_part_and_could_not_be_put_back_is_on_the_lease_too() {
+    for seed in 0..20 {
+        let world = Shared::new(seed);
+        let mut agent = Agent::start(&world, "run-1");
+        let entry = ("sim.value", Target::Host(true), json!({"path": "/proc/sys/vm/swappiness"}));
+        let planned = agent.call(Call::Plan(request(vec![entry], 1)));
+        let Ok(Answer::Plan(plan)) = planned else { panic!("no plan") };
+        fail_once_logged(&world);
+        agent.call(Call::Inject { injections: vec![plan.injections[0].id.clone()] }).unwrap_err();
+        assert!(agent.core.owes());
+        calm_and_silent(&world, &mut agent);
+        assert!(!agent.core.owes() && world.lock().differences().is_empty());
+    }
 }
 
 #[test]

@@ -153,21 +153,8 @@ impl Machine for ModelMachine {
         if fails { Err(failed(format!("could not {}: interrupted", logged.step()))) } else { Ok(()) }
     }
 
-    fn observe(&mut self, step: &Step, _undo: &Undo) -> Outcome<Evidence> {
-        let world = self.enter()?;
-        let stands = match step {
-            Step::Signal(step) => {
-                let victim = world.host.processes.get(&step.process.pid);
-                match step.signal {
-                    Signal::Stop => victim.is_some_and(|victim| victim.stopped),
-                    _ => victim.is_none_or(|victim| victim.start != step.process.start_time),
-                }
-            }
-            Step::FileValue(step) => world.host.file(&step.path) == Some(&step.value),
-            Step::Worker(WorkerStep { work: Work::CpuLoad { percent, .. }, .. }) => percent.fraction() > 0.0,
-            other => world.made_by.contains_key(&key_of(other)),
-        };
-        Ok(if stands { Evidence::seen("it stands") } else { Evidence::not_seen("it does not stand") })
+    fn observe(&mut self, applied: &[(&Step, &Undo)]) -> Vec<Outcome<Evidence>> {
+        applied.iter().map(|(step, _)| Ok(observe(&*self.enter()?, step))).collect()
     }
 
     fn revert(&mut self, undo: &Undo) -> Outcome<Reverted> {
@@ -510,6 +497,23 @@ fn revert(world: &mut World, pid: u32, undo: &Undo) -> Reverted {
         }
         Undo::Nothing { why } => gone(why),
     }
+}
+
+/// Looks for the effect of an applied step.
+fn observe(world: &World, step: &Step) -> Evidence {
+    let stands = match step {
+        Step::Signal(step) => {
+            let victim = world.host.processes.get(&step.process.pid);
+            match step.signal {
+                Signal::Stop => victim.is_some_and(|victim| victim.stopped),
+                _ => victim.is_none_or(|victim| victim.start != step.process.start_time),
+            }
+        }
+        Step::FileValue(step) => world.host.file(&step.path) == Some(&step.value),
+        Step::Worker(WorkerStep { work: Work::CpuLoad { percent, .. }, .. }) => percent.fraction() > 0.0,
+        other => world.made_by.contains_key(&key_of(other)),
+    };
+    if stands { Evidence::seen("it stands") } else { Evidence::not_seen("it does not stand") }
 }
 
 fn end_worker(world: &mut World, wanted: &str) {

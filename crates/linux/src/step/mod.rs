@@ -12,6 +12,7 @@ use squall_model::step::{ProcessRef, Step};
 use squall_model::undo::{Evidence, Reverted, Undo};
 use std::fmt::Display;
 use std::io;
+use std::time::{Duration, Instant};
 
 /// Reads what must be known to undo the step.
 pub(crate) fn capture(step: &Step, injection: &str) -> Result<Undo, MachineError> {
@@ -35,16 +36,32 @@ pub(crate) fn apply(machine: &mut LinuxMachine, step: &Step, undo: &Undo) -> Res
     }
 }
 
+/// When a look for effects began. All that is looked at in one look shares its patience.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Look(Instant);
+
+impl Look {
+    pub(crate) fn begin() -> Self {
+        Self(Instant::now())
+    }
+
+    /// What is left of this patience.
+    pub(crate) fn left_of(self, patience: Duration) -> Duration {
+        patience.saturating_sub(self.0.elapsed())
+    }
+}
+
 /// Looks for the effect.
 pub(crate) fn observe(
     machine: &mut LinuxMachine,
     step: &Step,
     undo: &Undo,
+    look: Look,
 ) -> Result<Evidence, MachineError> {
     match step {
-        Step::Signal(step) => Ok(signal::observe(step)),
+        Step::Signal(step) => Ok(signal::observe(step, look)),
         Step::FileValue(step) => file_value::observe(step, undo, &machine.writes),
-        Step::Worker(step) => Ok(machine.workers.observe(step)),
+        Step::Worker(step) => Ok(machine.workers.observe(step, look)),
         Step::Qdisc(step) => qdisc::observe(step, undo),
         Step::PacketFilter(step) => machine.tables.observe(step),
     }

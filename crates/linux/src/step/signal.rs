@@ -4,7 +4,7 @@
 //! Signals go through a pidfd whose process was looked at, so a later process with the same number is never hit.
 //! A stop stops all threads of the process.
 
-use crate::step::{failed, gone};
+use crate::step::{Look, failed, gone};
 use crate::sys::pidfd::{Pidfd, number};
 use crate::sys::process::{self, Stat};
 use rustix::io::Errno;
@@ -57,17 +57,18 @@ pub(crate) fn apply(step: &SignalStep, undo: &Undo) -> Result<(), MachineError> 
 }
 
 /// Looks for what the signal did.
-pub(crate) fn observe(step: &SignalStep) -> Evidence {
+pub(crate) fn observe(step: &SignalStep, look: Look) -> Evidence {
+    let patience = look.left_of(SHOWS_WITHIN);
     let process = &step.process;
     let signal = step.signal;
     match signal {
-        Signal::Stop => match wait_for(process, SHOWS_WITHIN, |stat| stat.state == 'T') {
+        Signal::Stop => match wait_for(process, patience, |stat| stat.state == 'T') {
             Some(stat) if stat.state == 'T' => Evidence::seen(format!("{process} is stopped")),
             Some(stat) => Evidence::not_seen(format!("{process} is not stopped (state {})", stat.state)),
             None => Evidence::not_seen(format!("{process} is gone")),
         },
         Signal::Kill | Signal::Term | Signal::Int | Signal::Quit | Signal::Abrt => {
-            match wait_for(process, SHOWS_WITHIN, Stat::ended).filter(|stat| !stat.ended()) {
+            match wait_for(process, patience, Stat::ended).filter(|stat| !stat.ended()) {
                 None => Evidence::seen(format!("{process} has ended")),
                 Some(stat) => Evidence::not_seen(format!("{process} still runs (state {})", stat.state)),
             }
@@ -75,7 +76,7 @@ pub(crate) fn observe(step: &SignalStep) -> Evidence {
         // What these do is the program's own affair; that it took the signal is all that can be seen.
         Signal::Cont | Signal::Hup | Signal::Usr1 | Signal::Usr2 => {
             let taken = |_: &Stat| !is_pending(process, signal);
-            if wait_for(process, SHOWS_WITHIN, taken).is_none_or(|stat| taken(&stat)) {
+            if wait_for(process, patience, taken).is_none_or(|stat| taken(&stat)) {
                 Evidence::seen(format!("{process} has taken {signal}"))
             } else {
                 Evidence::not_seen(format!("{process} has not taken {signal} yet"))
@@ -204,12 +205,12 @@ mod tests {
         // The law: a revert is safe where the step never ran.
         assert!(matches!(revert(&process, signal).unwrap(), Reverted::AlreadyGone { .. }));
         apply(&pause, &undo).unwrap();
-        assert_eq!(observe(&pause).effect, Effect::Seen);
+        assert_eq!(observe(&pause, Look::begin()).effect, Effect::Seen);
         assert!(matches!(apply(&pause, &undo).unwrap_err(), MachineError::Refused { .. }));
         assert_eq!(state_by_ps(victim.pid()), "T");
         assert!(matches!(revert(&process, signal).unwrap(), Reverted::Undone { .. }));
         assert_ne!(state_by_ps(victim.pid()), "T");
-        assert_eq!(observe(&pause).effect, Effect::NotSeen);
+        assert_eq!(observe(&pause, Look::begin()).effect, Effect::NotSeen);
         assert!(matches!(revert(&process, signal).unwrap(), Reverted::AlreadyGone { .. }));
     }
 
@@ -278,9 +279,9 @@ time.sleep(60)";
         let kill = step(&victim, Signal::Kill);
         let undo = capture(&kill).unwrap();
         assert!(matches!(undo, Undo::Nothing { .. }));
-        assert_eq!(observe(&kill).effect, Effect::NotSeen);
+        assert_eq!(observe(&kill, Look::begin()).effect, Effect::NotSeen);
         apply(&kill, &undo).unwrap();
-        assert_eq!(observe(&kill).effect, Effect::Seen);
+        assert_eq!(observe(&kill, Look::begin()).effect, Effect::Seen);
     }
 
     #[test]
@@ -289,7 +290,21 @@ time.sleep(60)";
         wait_until(|| process::children(victim.pid()).is_ok_and(|children| !children.is_empty()));
         let term = step(&victim, Signal::Term);
         apply(&term, &capture(&term).unwrap()).unwrap();
-        assert_eq!(observe(&term).effect, Effect::NotSeen);
+        assert_eq!(observe(&term, Look::begin()).effect, Effect::NotSeen);
+    }
+
+    #[test]
+    fn however_many_are_looked_at_share_one_patience() {
+        let victim = Victim::start("sh", &["-c", "trap '' TERM; echo; while :; do sleep 1; done"]);
+        let term = step(&victim, Signal::Term);
+        let look = Look(Instant::now().checked_sub(SHOWS_WITHIN).unwrap());
+        // One look that waits as long as it may, against many for which no time is left.
+        let waiting = Instant::now();
+        assert_eq!(observe(&term, Look::begin()).effect, Effect::NotSeen);
+        let waited = waiting.elapsed();
+        let looking = Instant::now();
+        (0..10).for_each(|_| assert_eq!(observe(&term, look).effect, Effect::NotSeen));
+        assert!(looking.elapsed() < waited * 5, "{:?} against {waited:?}", looking.elapsed());
     }
 
     #[test]
@@ -302,7 +317,7 @@ time.sleep(60)";
         assert!(matches!(capture(&pause).unwrap_err(), MachineError::NotFound { .. }));
         assert!(matches!(apply(&pause, &undo).unwrap_err(), MachineError::NotFound { .. }));
         assert!(matches!(revert(&process, Signal::Cont).unwrap(), Reverted::AlreadyGone { .. }));
-        assert_eq!(observe(&pause).effect, Effect::NotSeen);
+        assert_eq!(observe(&pause, Look::begin()).effect, Effect::NotSeen);
     }
 
     #[test]

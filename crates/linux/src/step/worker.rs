@@ -8,8 +8,8 @@
 //! that it reads it writes its [`Evidence`] so far.
 
 use crate::facts::process::strikeable;
-use crate::step::failed;
 use crate::step::signal::{may_send, send};
+use crate::step::{Look, failed};
 use crate::sys::pidfd::Pidfd;
 use crate::sys::{process, wait};
 use rustix::fs::{Access, access};
@@ -31,14 +31,15 @@ use std::time::{Duration, Instant};
 /// The subcommand that a worker is run as.
 pub const ROLE: &str = "worker";
 
-/// How long a worker may take to be ready; a busy machine is what some faults are about.
-const READY_WITHIN: Duration = Duration::from_secs(5);
+/// How long a worker may take to be ready; a busy machine is what some faults are about. As with the rest, less than
+/// the silence for which a warden ends its agent.
+const READY_WITHIN: Duration = Duration::from_secs(4);
 /// How long a worker may take to say what it has done so far.
 const ANSWERS_WITHIN: Duration = Duration::from_secs(1);
 /// How long a worker may take to end by itself once it is asked to.
 const ENDS_WITHIN: Duration = Duration::from_millis(300);
 /// How long the kernel may take to end it by force; giving back much memory takes a while.
-const KILLED_WITHIN: Duration = Duration::from_secs(5);
+const KILLED_WITHIN: Duration = Duration::from_secs(4);
 
 /// The environment variable that holds a worker's [`Job`] as JSON. A command line can be read by every user of the host,
 /// an environment by its owner alone, and what a job names may be a secret.
@@ -148,12 +149,20 @@ impl Workers {
         outcome
     }
 
-    /// Asks the worker what it has done so far.
-    pub(crate) fn observe(&mut self, step: &WorkerStep) -> Evidence {
+    /// Asks a worker what it has done so far.
+    pub(crate) fn ask(&mut self, step: &WorkerStep) {
+        if let Some(running) = self.running.get_mut(&step.mark) {
+            // One that cannot be asked cannot answer either, which is seen there.
+            let _ = running.ask();
+        }
+    }
+
+    /// Waits for what the worker answers.
+    pub(crate) fn observe(&mut self, step: &WorkerStep, look: Look) -> Evidence {
         let Some(running) = self.running.get_mut(&step.mark) else {
             return Evidence::not_seen(format!("worker {} was not started here", step.mark));
         };
-        let answer = running.ask(ANSWERS_WITHIN);
+        let answer = running.answer(look.left_of(ANSWERS_WITHIN));
         if let Some(end) = running.end_in_words() {
             return Evidence::not_seen(format!("the worker has ended: {end}"));
         }
@@ -182,12 +191,7 @@ impl Workers {
         Ok(match bearers().first() {
             _ if found.is_empty() => Reverted::AlreadyGone { looked_at },
             None => Reverted::Undone { looked_at },
-            Some(process) => Reverted::Drifted(Difference {
-                looked_at: format!("worker {mark}"),
-                before: "not running".to_owned(),
-                now: format!("{process} still runs"),
-                remedy: format!("kill -KILL {}", process.pid),
-            }),
+            Some(process) => still_runs(mark, process.pid),
         })
     }
 
@@ -263,12 +267,11 @@ fn start_spawner() -> io::Result<mpsc::Sender<Spawning>> {
 }
 
 impl Running {
-    /// Sends a line and waits for the answer to it.
-    fn ask(&mut self, at_most: Duration) -> io::Result<Option<Report>> {
+    /// Sends a line, to be answered with one.
+    fn ask(&mut self) -> io::Result<()> {
         // An answer that came too late for an earlier question is none to this one.
         while self.answer(Duration::ZERO)?.is_some() {}
-        self.questions.write_all(b"\n")?;
-        self.answer(at_most)
+        self.questions.write_all(b"\n")
     }
 
     /// Waits for one line; `None` where it did not come in time.
@@ -291,7 +294,8 @@ impl Running {
         }
     }
 
-    /// Ends it and reaps it: a child that was reaped is gone for certain, without a look at all processes.
+    /// Ends it and reaps it: a child that was reaped is gone for certain, without a look at all processes. One that the
+    /// kernel cannot end yet, since a device does not answer, is not waited for without limit.
     fn end(mut self, mark: &str) -> Result<Reverted, MachineError> {
         let number = self.child.id();
         let ended = self.end_in_words();
@@ -301,11 +305,11 @@ impl Running {
         {
             end(&process)?;
         }
-        let waited = self.child.kill().and_then(|()| self.child.wait());
-        waited.map_err(|error| failed(format_args!("end worker {mark} (pid {number})"), &error))?;
-        Ok(match ended {
-            Some(how) => Reverted::AlreadyGone { looked_at: format!("worker {mark} (pid {number}): {how}") },
-            None => Reverted::Undone { looked_at: format!("worker {mark} (pid {number}) has ended") },
+        let looked_at = format!("worker {mark} (pid {number})");
+        Ok(match (ended, self.end_in_words()) {
+            (Some(how), _) => Reverted::AlreadyGone { looked_at: format!("{looked_at}: {how}") },
+            (None, Some(_)) => Reverted::Undone { looked_at: format!("{looked_at} has ended") },
+            (None, None) => still_runs(mark, number),
         })
     }
 
@@ -320,6 +324,15 @@ impl Running {
             None => format!("it exited with {}", status.code().unwrap_or_default()),
         })
     }
+}
+
+fn still_runs(mark: &str, pid: u32) -> Reverted {
+    Reverted::Drifted(Difference {
+        looked_at: format!("worker {mark}"),
+        before: "not running".to_owned(),
+        now: format!("pid {pid} still runs"),
+        remedy: format!("kill -KILL {pid}"),
+    })
 }
 
 /// Ends a worker: politely, then by force; returns once it is gone.
@@ -345,9 +358,19 @@ fn marked(program: &Path, wanted: impl Fn(&str) -> bool) -> Vec<ProcessRef> {
             words.get(1).is_some_and(|word| word == ROLE) && words.get(2).is_some_and(|mark| wanted(mark));
         bears_mark && ours.is_run_by(pid)
     };
-    let pids = process::all().unwrap_or_default();
     let living = |pid: u32| process::stat(pid).ok().filter(|stat| !stat.ended()).map(|stat| stat.reference());
-    pids.into_iter().filter(|pid| is_it(*pid)).filter_map(living).collect()
+    let pids = process::all().unwrap_or_default();
+    pids.into_iter().filter_map(|pid| identified(|| living(pid), || is_it(pid))).collect()
+}
+
+/// A process that is what it should be: who it is is asked before that is looked at, and again after, since another may
+/// have got its number meanwhile.
+fn identified(
+    mut who: impl FnMut() -> Option<ProcessRef>,
+    is_it: impl FnOnce() -> bool,
+) -> Option<ProcessRef> {
+    let process = who()?;
+    (is_it() && who().as_ref() == Some(&process)).then_some(process)
 }
 
 /// A program's file: by its inode, or by its name where another version was installed meanwhile.
@@ -378,4 +401,20 @@ fn inode(path: &Path) -> Option<(u64, u64)> {
 
 fn file_name(path: &Path) -> Option<String> {
     Some(path.file_name()?.to_string_lossy().trim_end_matches(" (deleted)").to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_number_that_is_used_again_during_the_look_is_nobody() {
+        let own = process::own().unwrap();
+        let other = ProcessRef { start_time: own.start_time + 1, ..own.clone() };
+        let look = |mut seen: Vec<ProcessRef>| identified(|| seen.pop(), || true);
+        assert_eq!(look(vec![own.clone(), own.clone()]), Some(own.clone()));
+        assert_eq!(look(vec![own.clone(), other]), None);
+        assert_eq!(look(vec![own.clone()]), None);
+        assert_eq!(identified(|| Some(own.clone()), || false), None);
+    }
 }

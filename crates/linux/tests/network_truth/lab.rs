@@ -130,7 +130,7 @@ impl Lab {
     }
 
     pub(crate) fn observe(&mut self, step: &Step, undo: &Undo) -> Evidence {
-        self.machine.observe(step, undo).unwrap()
+        self.machine.observe(&[(step, undo)]).remove(0).unwrap()
     }
 
     /// Undoes what must still be there.

@@ -52,13 +52,21 @@ fn serve(state: &State) -> Result<(), String> {
     let mut disk = Folder::open(state.undo_logs()).map_err(|error| error.to_string())?;
     disk.set_mirror(Some(warden.mirror()));
     let owner = process::own().map_err(|error| format!("could not identify this process: {error}"))?;
-    let hands = Hands::new(LinuxMachine::new(), disk, owner, Timestamp::now).with_hook(crash_point::hook()?);
+    let (mut pulse, mut crash) = (warden.pulse(), crash_point::hook()?);
+    let hands =
+        Hands::new(LinuxMachine::new(), disk, owner, Timestamp::now).with_hook(Box::new(move |point| {
+            // However many acts a call takes, each is a sign of life.
+            pulse.beat();
+            crash(point);
+        }));
     let mut agent = AgentCore::new(hands, registry::FAULTS, warden.pid());
 
     let requests = listen();
     let started = Instant::now();
     while !agent.finished() {
         warden.beat();
+        // At every turn: a brain that talks without a pause must not keep it from being seen.
+        agent.tick(started.elapsed(), state.halt_file().exists());
         let patience =
             agent.next_deadline().map_or(TICK, |at| at.saturating_sub(started.elapsed()).min(TICK));
         match requests.recv_timeout(patience) {
@@ -69,9 +77,7 @@ fn serve(state: &State) -> Result<(), String> {
                 }
                 agent.answered(started.elapsed());
             }
-            Err(RecvTimeoutError::Timeout) => {
-                agent.tick(started.elapsed(), state.halt_file().exists());
-            }
+            Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => break,
         }
     }

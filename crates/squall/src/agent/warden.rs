@@ -13,11 +13,12 @@ use squall_engine::hands::Hands;
 use squall_linux::disk::{Folder, Mirror, MirrorWriter, MirroredFolder};
 use squall_linux::machine::LinuxMachine;
 use squall_linux::sys::pidfd::Pidfd;
-use squall_linux::sys::process;
+use squall_linux::sys::{process, wait};
 use squall_model::protocol::Restored;
 use squall_model::step::{ProcessRef, Signal};
 use std::io::{self, Read, Write};
 use std::os::unix::net::UnixStream;
+use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, ExitCode, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -27,53 +28,129 @@ const SILENCE: Duration = Duration::from_secs(5);
 /// How often the agent says that it is alive.
 const BEAT: Duration = Duration::from_millis(500);
 
+/// How long a warden may take until it watches; a new one in place of another is not waited for.
+const STARTS_WITHIN: Duration = Duration::from_secs(10);
+/// How long the agent waits for a warden to take in a line.
+const LISTENS_WITHIN: Duration = Duration::from_millis(250);
+
 /// The agent's end of the pipe, and the process at its other end.
 pub(crate) struct Warden {
     state: State,
     child: Child,
+    pulse: Pulse,
+    /// Another that is to take its place.
+    next: Option<Starting>,
+}
+
+/// Tells the warden that the agent is alive, from wherever the agent is busy.
+pub(crate) struct Pulse {
     pipe: Pipe,
-    last_beat: Instant,
+    last: Instant,
 }
 
 /// A pipe to whichever warden watches now.
 #[derive(Clone)]
-struct Pipe(Arc<Mutex<UnixStream>>);
+struct Pipe(Arc<Mutex<Line>>);
+
+struct Line {
+    stream: UnixStream,
+    /// Whether a line went through in part or not at all. The next would be glued to it and be lost, and each would be
+    /// waited for; so nothing more is said to that warden.
+    broken: bool,
+}
+
+impl Pipe {
+    fn new(stream: UnixStream) -> Self {
+        Self(Arc::new(Mutex::new(Line { stream, broken: false })))
+    }
+
+    fn is_broken(&self) -> bool {
+        self.0.lock().is_ok_and(|line| line.broken)
+    }
+
+    /// From now on this is the pipe.
+    fn lead_to(&self, stream: UnixStream) {
+        if let Ok(mut line) = self.0.lock() {
+            *line = Line { stream, broken: false };
+        }
+    }
+}
 
 impl Write for Pipe {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().map_err(|_| io::Error::other("the pipe is in disorder"))?.write(bytes)
+        let mut line = self.0.lock().map_err(|_| io::Error::other("the pipe is in disorder"))?;
+        if line.broken {
+            return Err(io::ErrorKind::BrokenPipe.into());
+        }
+        let written = line.stream.write_all(bytes);
+        line.broken = written.is_err();
+        written.map(|()| bytes.len())
     }
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
 }
 
-/// Starts a warden and waits until it watches.
-pub(crate) fn start(state: &State) -> io::Result<Warden> {
-    let (child, stream) = spawn(state)?;
-    let pipe = Pipe(Arc::new(Mutex::new(stream)));
-    Ok(Warden { state: state.clone(), child, pipe, last_beat: Instant::now() })
+impl Pulse {
+    fn is_due(&self) -> bool {
+        self.last.elapsed() >= BEAT
+    }
+
+    pub(crate) fn beat(&mut self) {
+        if self.is_due() {
+            self.last = Instant::now();
+            // A pipe that takes nothing is seen to be broken by the warden's keeper.
+            let _ = self.pipe.write_all(b"beat\n");
+        }
+    }
 }
 
-fn spawn(state: &State) -> io::Result<(Child, UnixStream)> {
-    let me = process::own().map_err(io::Error::other)?;
-    let (ours, theirs) = UnixStream::pair()?;
-    let mut child = Command::new(std::env::current_exe()?)
-        .arg("warden")
-        .arg(serde_json::to_string(&me)?)
-        .arg(state.folder())
-        .stdin(Stdio::from(OwnedFd::from(theirs)))
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()?;
-    let mut ready = [0; 1];
-    let stdout = child.stdout.as_mut().ok_or_else(|| io::Error::other("no pipe"))?;
-    stdout
-        .read_exact(&mut ready)
-        .map_err(|error| io::Error::other(format!("it did not begin to watch: {error}")))?;
-    // A warden that cannot keep up must never hold up an undo: it then lives by the logs on disk.
-    ours.set_write_timeout(Some(Duration::from_millis(250)))?;
-    Ok((child, ours))
+/// Starts a warden and waits until it watches.
+pub(crate) fn start(state: &State) -> io::Result<Warden> {
+    let mut starting = Starting::spawn(state)?;
+    if !starting.is_ready(STARTS_WITHIN)? {
+        let _ = starting.child.kill();
+        return Err(io::Error::other(format!("it did not begin to watch within {STARTS_WITHIN:?}")));
+    }
+    let pulse = Pulse { pipe: Pipe::new(starting.stream), last: Instant::now() };
+    Ok(Warden { state: state.clone(), child: starting.child, pulse, next: None })
+}
+
+/// A warden that does not watch yet.
+struct Starting {
+    child: Child,
+    stream: UnixStream,
+    since: Instant,
+}
+
+impl Starting {
+    fn spawn(state: &State) -> io::Result<Self> {
+        let me = process::own().map_err(io::Error::other)?;
+        let (ours, theirs) = UnixStream::pair()?;
+        // The running program, whatever lies at its path by now.
+        let child = Command::new("/proc/self/exe")
+            .arg0("squall")
+            .arg("warden")
+            .arg(serde_json::to_string(&me)?)
+            .arg(state.folder())
+            .stdin(Stdio::from(OwnedFd::from(theirs)))
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()?;
+        // A warden that cannot keep up must never hold up an undo.
+        ours.set_write_timeout(Some(LISTENS_WITHIN))?;
+        Ok(Self { child, stream: ours, since: Instant::now() })
+    }
+
+    /// Whether it watches by now. An error where it never will.
+    fn is_ready(&mut self, at_most: Duration) -> io::Result<bool> {
+        let stdout = self.child.stdout.as_mut().ok_or_else(|| io::Error::other("no pipe"))?;
+        if !wait::readable(&*stdout, at_most)? {
+            return Ok(false);
+        }
+        let ended = |error| io::Error::other(format!("it did not begin to watch: {error}"));
+        stdout.read_exact(&mut [0; 1]).map_err(ended).map(|()| true)
+    }
 }
 
 impl Warden {
@@ -81,27 +158,48 @@ impl Warden {
         self.child.id()
     }
 
-    /// Says now and then that the agent is alive, and puts a new warden in the place of one that is gone.
+    /// Says now and then that the agent is alive, and puts a new warden in the place of one that is gone or does not
+    /// listen any more.
     pub(crate) fn beat(&mut self) {
-        if self.last_beat.elapsed() < BEAT {
+        if !self.pulse.is_due() {
             return;
         }
-        self.last_beat = Instant::now();
-        if matches!(self.child.try_wait(), Ok(Some(_))) {
+        let is_gone = matches!(self.child.try_wait(), Ok(Some(_)));
+        if is_gone || self.next.is_some() || self.pulse.pipe.is_broken() {
             // Until it succeeds the logs on disk are what there is, and the next beat tries again.
             let _ = self.replace();
         }
-        let _ = self.pipe.write_all(b"beat\n");
+        self.pulse.beat();
     }
 
-    /// Starts another warden and tells it what the logs on disk say, which its predecessor knew.
+    /// What tells the warden that the agent is alive in the middle of its acts.
+    pub(crate) fn pulse(&self) -> Pulse {
+        Pulse { pipe: self.pulse.pipe.clone(), last: Instant::now() }
+    }
+
+    /// Starts another warden, which is not waited for, or lets it take over once it watches: it is told what the logs
+    /// on disk say, which its predecessor knew.
     fn replace(&mut self) -> io::Result<()> {
-        let (child, stream) = spawn(&self.state)?;
-        self.child = child;
-        if let Ok(mut pipe) = self.pipe.0.lock() {
-            *pipe = stream;
+        // One that hears nothing any more would take that for the death of its agent.
+        let _ = self.child.kill();
+        let mut next = match self.next.take() {
+            Some(next) => next,
+            None => Starting::spawn(&self.state)?,
+        };
+        match next.is_ready(Duration::ZERO) {
+            Ok(true) => {}
+            Ok(false) if next.since.elapsed() < STARTS_WITHIN => {
+                self.next = Some(next);
+                return Ok(());
+            }
+            not_ready => {
+                let _ = next.child.kill();
+                return not_ready.map(|_| ());
+            }
         }
-        let mut mirror = MirrorWriter::new(self.pipe.clone());
+        self.child = next.child;
+        self.pulse.pipe.lead_to(next.stream);
+        let mut mirror = self.mirror();
         for (name, bytes) in undo_logs::own(&self.state)? {
             bytes.split_inclusive(|byte| *byte == b'\n').for_each(|line| mirror.appended(&name, line));
         }
@@ -110,7 +208,7 @@ impl Warden {
 
     /// Receives every line of the undo logs.
     pub(crate) fn mirror(&self) -> Box<dyn Mirror> {
-        Box::new(MirrorWriter::new(self.pipe.clone()))
+        Box::new(MirrorWriter::new(self.pulse.pipe.clone()))
     }
 }
 
@@ -125,6 +223,8 @@ pub(crate) fn main(arguments: &[String]) -> ExitCode {
 }
 
 fn watch(agent: &ProcessRef, state: &State) -> Result<(), String> {
+    // It was started from `/proc/self/exe`, which is no name to find it by.
+    rustix::thread::set_name(c"squall").map_err(|error| error.to_string())?;
     // A session of its own: no terminal, and no signal meant for the agent's group, reaches the warden.
     rustix::process::setsid().map_err(|error| error.to_string())?;
     let Some(pidfd) = Pidfd::open(agent).map_err(|error| error.to_string())? else { return Ok(()) };
@@ -232,5 +332,28 @@ mod tests {
         said.bytes().for_each(|byte| ear.take(&[byte]));
         assert_eq!(ear.memory.list().unwrap(), ["a-1"]);
         assert_eq!(ear.memory.read("a-1").unwrap(), format!("{line}\n").into_bytes());
+    }
+
+    #[test]
+    fn a_warden_that_does_not_listen_is_waited_for_once() {
+        let (ours, mut theirs) = UnixStream::pair().unwrap();
+        ours.set_write_timeout(Some(Duration::from_millis(1))).unwrap();
+        let mut pipe = Pipe::new(ours);
+        let line = [&[b'x'; 4095][..], b"\n"].concat();
+        let sent = (0..10_000).take_while(|_| pipe.write_all(&line).is_ok()).count();
+        assert!(pipe.is_broken() && sent < 10_000);
+        // It listens again; nothing is glued to what was cut short.
+        theirs.set_nonblocking(true).unwrap();
+        let mut buffer = vec![0; 4096];
+        while theirs.read(&mut buffer).is_ok() {}
+        assert!(pipe.write_all(b"beat\n").is_err());
+        assert_eq!(theirs.read(&mut buffer).unwrap_err().kind(), io::ErrorKind::WouldBlock);
+        // Another takes its place.
+        let (ours, mut theirs) = UnixStream::pair().unwrap();
+        pipe.lead_to(ours);
+        pipe.write_all(b"beat\n").unwrap();
+        let mut beat = [0; 5];
+        theirs.read_exact(&mut beat).unwrap();
+        assert_eq!(&beat, b"beat\n");
     }
 }
