@@ -7,6 +7,7 @@ mod licences;
 mod packages;
 mod shell;
 mod sim;
+mod skips;
 mod test;
 mod tidy;
 mod torture;

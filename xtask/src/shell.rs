@@ -1,8 +1,9 @@
 //! Running other programs, and telling what is run.
 
 use crate::Outcome;
+use std::io;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Command, ExitStatus, Stdio};
 use std::time::Instant;
 
 /// The project's root.
@@ -19,10 +20,18 @@ pub(crate) fn command(program: &str, arguments: &[&str]) -> Command {
 
 /// Runs a command to its end, says how long it took, and fails where it failed.
 pub(crate) fn run(title: &str, command: &mut Command) -> Outcome {
+    timed(title, command, Command::status)
+}
+
+/// The same for a way of running it.
+pub(crate) fn timed(
+    title: &str,
+    command: &mut Command,
+    how: impl FnOnce(&mut Command) -> io::Result<ExitStatus>,
+) -> Outcome {
     eprintln!("── {title}");
     let started = Instant::now();
-    let status =
-        command.status().map_err(|error| format!("{title}: could not start {command:?}: {error}"))?;
+    let status = how(command).map_err(|error| format!("{title}: could not run {command:?}: {error}"))?;
     eprintln!(
         "── {title}: {} after {:.1} s",
         if status.success() { "ok" } else { "FAILED" },

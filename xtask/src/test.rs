@@ -1,6 +1,7 @@
 //! All tests, in the order in which they fail fastest.
 
-use crate::{Outcome, lab, licences, packages, shell, tidy, torture};
+use crate::skips::Skips;
+use crate::{Outcome, lab, licences, packages, shell, tidy};
 
 /// `cargo xtask test`
 pub(crate) fn run(_: &[String]) -> Outcome {
@@ -13,25 +14,31 @@ pub(crate) fn run(_: &[String]) -> Outcome {
     if shell::has("cargo-deny") {
         cargo("licences and advisories", &["deny", "check", "--hide-inclusion-graph"])?;
     }
-    cargo("unit tests", &["test", "--workspace", "--quiet"])?;
-    torture::run(&["--short".to_owned()])?;
-    second_kernel()
+    let mut skips = Skips::default();
+    let unit_tests = ["test", "--workspace", "--quiet", "--", "--show-output"];
+    skips.run("unit tests", &mut shell::command("cargo", &unit_tests))?;
+    let myself = std::env::current_exe().map_err(|error| error.to_string())?;
+    skips.run("torture", &mut shell::command(&myself.to_string_lossy(), &["torture", "--short"]))?;
+    second_kernel(&mut skips)?;
+    skips.conclude()
 }
 
 /// What this kernel may lack, in a kernel that has it.
-fn second_kernel() -> Outcome {
+fn second_kernel(skips: &mut Skips) -> Outcome {
     let Some(script) = lab::script() else {
-        eprintln!(
-            "skipped: tests in a second kernel; there is no lab/kernel beside the project, or you are not root"
+        skips.add(
+            "the second kernel",
+            "tests in a second kernel; there is no lab/kernel beside the project, or you are not root",
         );
         return Ok(());
     };
     let binaries = test_binaries("squall-linux")?;
     for binary in binaries {
         // The spread of delays is only true on an idle machine: `cargo xtask lab` runs that test by hand.
-        let words = ["--test-threads=1", "--skip", "netem_delays_the_share", "netem"];
+        let words = ["--test-threads=1", "--show-output", "--skip", "netem_delays_the_share", "netem"];
         let arguments: Vec<String> = std::iter::once(binary).chain(words.map(str::to_owned)).collect();
-        shell::run("kernel tests in a kernel with netem", &mut lab::command(&script, &arguments)?)?;
+        let title = "kernel tests in a kernel with netem";
+        skips.run_elsewhere(title, &mut lab::command(&script, &arguments)?)?;
     }
     Ok(())
 }
