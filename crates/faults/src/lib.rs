@@ -27,11 +27,6 @@ pub static ALL: &[&dyn AnyFault] = &[
     &of::<memory::drop_caches::DropCaches>(),
 ];
 
-/// The fault of this name.
-pub fn by_name(name: &str) -> Option<&'static dyn AnyFault> {
-    ALL.iter().copied().find(|fault| fault.name() == name)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -48,9 +43,7 @@ mod tests {
                 name.split_once('.').is_some_and(|(group, rest)| !group.is_empty() && !rest.is_empty()),
                 "{name}"
             );
-            assert_eq!(by_name(name).unwrap().name(), name);
         }
-        assert!(by_name("process.none").is_none());
     }
 
     #[test]

@@ -181,11 +181,9 @@ fn stop_ends_at_once_and_leaves_nothing_uncounted() {
     let server = TestServer::start(|_| future::pending());
     let load = Load::start(LoadPlan { threads: 2, ..plan(&server.url("/"), 200.0) }).unwrap();
     wait_until(&load, |reading| reading.in_flight >= 50);
-    let begun = Instant::now();
     let total = merged(load.stop());
-    assert!(begun.elapsed() < Duration::from_secs(15), "half of the timeout, with hundreds in flight");
     assert!(total.counts.unfinished() >= 50);
-    assert_eq!(total.counts.ended(), 0);
+    assert_eq!(total.counts.ended(), 0, "none was waited for: their timeouts would count as ends");
     assert!(load.stop().is_empty(), "all is taken");
 }
 
