@@ -231,6 +231,7 @@ impl<M: Machine, D: Disk> AgentCore<M, D> {
                 protocol::VERSION
             )));
         }
+        protocol::check_lease(lease).map_err(invalid)?;
         self.hands.begin(run, lease);
         self.lease = Some(lease.0);
         let pid = self.hands.owner().pid;

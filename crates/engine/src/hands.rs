@@ -356,7 +356,8 @@ impl<M: Machine, D: Disk> Hands<M, D> {
     }
 
     /// Looks for what is left: Squall's marks on the host, without those of injections whose owner lives, and undo
-    /// logs of dead owners that still owe something, since not every change can carry a mark.
+    /// logs of dead owners that still owe something, since not every change can carry a mark. What an earlier agent of
+    /// the same run still holds is left too.
     ///
     /// # Errors
     /// The host could not be looked at, or the folder of logs could not be read.
@@ -366,11 +367,18 @@ impl<M: Machine, D: Disk> Hands<M, D> {
         let active = self.promises.iter().filter(|promise| !promise.active.is_empty());
         let mut claims: BTreeSet<Claim> = active.flat_map(|promise| promise.claims.clone()).collect();
         for (name, contents) in self.others()? {
-            if contents.opened.as_ref().is_some_and(|opened| self.machine.is_alive(&opened.owner)) {
-                claims.extend(contents.opened.into_iter().flat_map(|opened| opened.claims));
-                alive.insert(name);
-            } else if !contents.owed.is_empty() {
-                found.push(owed_by_the_dead(name, &contents));
+            let living = contents.opened.as_ref().filter(|opened| self.machine.is_alive(&opened.owner));
+            match living {
+                // The brain has one agent at a time: it has lost that one, which cannot stand for anything.
+                Some(opened) if !self.run.is_empty() && opened.run == self.run => {
+                    found.push(held_by_the_lost(name, opened));
+                }
+                Some(opened) => {
+                    claims.extend(opened.claims.iter().cloned());
+                    alive.insert(name);
+                }
+                None if contents.owed.is_empty() => {}
+                None => found.push(owed_by_the_dead(name, &contents)),
             }
         }
         let stands = |leftover: &Leftover| {
@@ -435,6 +443,17 @@ impl<M: Machine, D: Disk> Hands<M, D> {
             "{claim} is held by injection {} ({} on {}) of {}, whose undo would undo this one's change or bring it back; {remedy}",
             holder.injection, holder.fault, holder.target, holder.owner
         ))
+    }
+}
+
+/// A log as something that is left: its owner lives, and is an earlier agent of the same run that does not answer.
+fn held_by_the_lost(name: String, opened: &Opened) -> Leftover {
+    let (fault, target, owner) = (&opened.fault, &opened.target, &opened.owner);
+    Leftover {
+        what: format!("{fault} on {target}, still held by {owner}, which does not answer"),
+        injection: Some(name),
+        claim: None,
+        remedy: format!("kill -KILL {}; squall recover", owner.pid),
     }
 }
 

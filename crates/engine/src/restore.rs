@@ -6,8 +6,10 @@
 
 use crate::link::LinkError;
 use squall_model::event::Event;
+use squall_model::machine::Leftover;
 use squall_model::plan::PlannedInjection;
 use squall_model::protocol::{Answer, Call, Restored};
+use squall_model::step::Claim;
 use squall_model::undo::Reverted;
 use std::collections::BTreeMap;
 
@@ -25,6 +27,8 @@ const GRACE: f64 = 10.0;
 struct Debt {
     fault: String,
     target: String,
+    /// What it holds, to know its marks by that do not name it.
+    claims: Vec<Claim>,
     /// What the undo said that it could not do.
     residue: Vec<String>,
     /// What the last look found of it.
@@ -105,8 +109,12 @@ impl Restoring {
 
     /// From now on this injection is owed.
     pub(crate) fn owe(&mut self, injection: &PlannedInjection) {
-        let debt =
-            Debt { fault: injection.fault.clone(), target: injection.target.clone(), ..Debt::default() };
+        let debt = Debt {
+            fault: injection.fault.clone(),
+            target: injection.target.clone(),
+            claims: injection.claims.clone(),
+            ..Debt::default()
+        };
         self.ours.insert(injection.id.clone(), debt.clone());
         self.owed.insert(injection.id.clone(), debt);
     }
@@ -198,10 +206,11 @@ impl Restoring {
             }
             (Step::Look, Ok(Answer::Leftovers { found })) => {
                 let left = found.into_iter().filter_map(|leftover| {
-                    let id = leftover.injection?;
+                    let id = self.maker(&leftover)?;
                     Some((id, format!("{}; {}", leftover.what, leftover.remedy)))
                 });
-                let events = self.looked(left.collect(), seconds);
+                let left = left.collect();
+                let events = self.looked(left, seconds);
                 self.after_look(now);
                 events
             }
@@ -234,14 +243,13 @@ impl Restoring {
     pub(crate) fn settle(&mut self, restored: Vec<Restored>, seconds: f64) -> Vec<Event> {
         let event = |restored: Restored| {
             let residue = restored.residue();
-            if !self.ours.contains_key(&restored.injection) {
+            let Some(debt) = self.ours.get(&restored.injection) else {
                 return Event::Note { message: of_others(&restored, &residue) };
-            }
+            };
             if residue.is_empty() {
                 self.owed.remove(&restored.injection);
             } else {
-                let (fault, target) = (restored.fault.clone(), restored.target.clone());
-                let debt = Debt { fault, target, residue: residue.clone(), marks: Vec::new(), told: true };
+                let debt = Debt { residue: residue.clone(), told: true, ..debt.clone() };
                 self.owed.insert(restored.injection.clone(), debt);
             }
             Event::Restored { restored, residue, seconds }
@@ -286,6 +294,15 @@ impl Restoring {
         } else {
             self.step = if self.only.is_empty() { Step::Look } else { Step::Done };
         }
+    }
+
+    /// Whose mark it is: of the injection that it names, or else of ours that holds what it is on.
+    fn maker(&self, leftover: &Leftover) -> Option<String> {
+        leftover.injection.clone().or_else(|| {
+            let claim = leftover.claim.as_ref()?;
+            let mut of_the_place = self.owed.iter().chain(self.ours.iter().rev());
+            of_the_place.find(|(_, debt)| debt.claims.contains(claim)).map(|(id, _)| id.clone())
+        })
     }
 
     /// Compares what is owed with the marks that were found. What the agent could not undo stays residue even where
@@ -433,6 +450,22 @@ mod tests {
         restoring.answered(12.2, Ok(undone(&["b"])), 0.1);
         restoring.answered(12.3, Ok(Answer::Leftovers { found: vec![] }), 0.1);
         assert_eq!((restoring.next(12.3), restoring.residue().len()), (Next::Call(Call::Bye), 0));
+    }
+
+    #[test]
+    fn a_mark_that_names_no_injection_is_known_by_what_it_is_on() {
+        let claim = Claim("the root qdisc of eth0".into());
+        let mut restoring = Restoring::new(5.0);
+        let planned = injection("a", 0);
+        restoring.owe(&PlannedInjection { claims: vec![claim.clone()], ..planned });
+        restoring.begin_all(true);
+        restoring.answered(0.0, Ok(undone(&["a"])), 0.1);
+        assert!(restoring.residue().is_empty());
+        let other = Leftover { injection: None, claim: Some(Claim("eth1".into())), ..leftover("") };
+        let found = vec![Leftover { injection: None, claim: Some(claim), ..leftover("") }, other];
+        restoring.answered(0.1, Ok(Answer::Leftovers { found }), 0.1);
+        let residue = restoring.residue();
+        assert!(residue.len() == 1 && residue[0].contains("(a): a qdisc; tc qdisc del"), "{residue:?}");
     }
 
     #[test]

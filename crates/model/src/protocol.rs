@@ -15,6 +15,23 @@ use std::collections::BTreeMap;
 /// Version of the protocol; both sides must speak the same.
 pub const VERSION: u32 = 1;
 
+/// The shortest and the longest lease that an agent agrees to: below, a busy machine would lose it; above, nobody
+/// would call it a promise that faults end soon after their owner.
+pub const LEASES: (Duration, Duration) = (Duration::seconds(2), Duration::seconds(300));
+
+/// A lease that an agent agrees to; for others, why not.
+///
+/// # Errors
+/// In words, with the limits.
+pub fn check_lease(lease: Duration) -> Result<Duration, String> {
+    let (least, most) = LEASES;
+    if (least..=most).contains(&lease) {
+        Ok(lease)
+    } else {
+        Err(format!("a lease of {lease} is not one that an agent agrees to; take one from {least} to {most}"))
+    }
+}
+
 /// The longest frame that is accepted, in bytes: a guard against a stream that is not ours.
 pub const MAX_FRAME: usize = 16 << 20;
 

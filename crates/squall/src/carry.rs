@@ -16,6 +16,7 @@ use squall_engine::run::Identity;
 use squall_linux::sys::process;
 use squall_model::event::{AbortCause, Entry};
 use squall_model::experiment::Experiment;
+use squall_model::protocol;
 use squall_model::units;
 use squall_model::verdict::Verdict;
 use std::fs::{File, OpenOptions};
@@ -38,8 +39,12 @@ pub(crate) struct AgentOptions {
     #[arg(long)]
     pub(crate) sudo: bool,
     /// How long the agent holds faults without hearing from the run
-    #[arg(long, default_value = "5s", value_name = "DURATION")]
+    #[arg(long, default_value = "5s", value_name = "DURATION", value_parser = lease)]
     pub(crate) lease: units::Duration,
+}
+
+fn lease(text: &str) -> Result<units::Duration, String> {
+    text.parse::<units::Duration>().map_err(|error| error.to_string()).and_then(protocol::check_lease)
 }
 
 impl Default for AgentOptions {

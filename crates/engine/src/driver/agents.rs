@@ -3,8 +3,10 @@
 use super::{Inbox, Message};
 use crate::link::{AgentLink, LinkError, Links};
 use crate::run::{Identity, Input};
+use squall_model::probe::Pending;
 use squall_model::protocol::{Answer, Call, Restored, VERSION};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{Instant, MissedTickBehavior, timeout};
@@ -49,13 +51,26 @@ pub(super) struct Agents {
     task: Option<AbortHandle>,
     /// Calls that are not answered yet; nobody waits for those to an agent that was let go.
     calls: JoinSet<()>,
+    /// How many of them this agent has not answered yet.
+    busy: Arc<AtomicUsize>,
 }
 
 impl Agents {
     pub(super) fn new(links: Arc<dyn Links>, identity: &Identity, started: Instant, inbox: Inbox) -> Self {
         let hello = Call::Hello { version: VERSION, run: identity.run.clone(), lease: identity.lease };
         let (lease, calls) = (identity.lease.0, JoinSet::new());
-        Self { links, hello, lease, started, inbox, attempt: 0, link: None, task: None, calls }
+        Self {
+            links,
+            hello,
+            lease,
+            started,
+            inbox,
+            attempt: 0,
+            link: None,
+            task: None,
+            calls,
+            busy: Arc::default(),
+        }
     }
 
     /// Starts an agent and greets it, in place of any earlier one.
@@ -88,7 +103,9 @@ impl Agents {
         if linked.attempt != self.attempt {
             return None;
         }
-        let heartbeat = keep_renewing(Arc::clone(&linked.link), self.lease, self.started, self.news());
+        self.busy = Arc::default();
+        let busy = Arc::clone(&self.busy);
+        let heartbeat = keep_renewing(Arc::clone(&linked.link), self.lease, busy, self.started, self.news());
         self.task = Some(tokio::spawn(heartbeat).abort_handle());
         self.link = Some(linked.link);
         Some(linked.recovered)
@@ -104,10 +121,13 @@ impl Agents {
         let limit = time_limit(&call, self.lease);
         let (called, answer, news) = (Instant::now(), link.call(call), self.news());
         while self.calls.try_join_next().is_some() {}
+        let busy = Arc::clone(&self.busy);
+        busy.fetch_add(1, Ordering::Relaxed);
         self.calls.spawn(async move {
             let answer = timeout(limit, answer).await.unwrap_or_else(|_| {
                 Err(LinkError::Lost(format!("it did not answer within {:.0} s", limit.as_secs_f64())))
             });
+            busy.fetch_sub(1, Ordering::Relaxed);
             news.send(Input::Answered(number, answer, called.elapsed().as_secs_f64()));
         });
     }
@@ -173,35 +193,49 @@ fn time_limit(call: &Call, lease: Duration) -> Duration {
     }
 }
 
-/// Tells the agent that we are here until the task is ended. Answers are waited for on the side: an agent that is
-/// busy with a call hears us all the same.
-async fn keep_renewing(link: Arc<dyn AgentLink>, lease: Duration, started: Instant, news: News) {
+/// Tells the agent that we are here until the task is ended. An agent that is busy with a call hears us all the same,
+/// and answers after; one that does not answer for longer than the lease, and is not busy, is lost.
+async fn keep_renewing(
+    link: Arc<dyn AgentLink>,
+    lease: Duration,
+    busy: Arc<AtomicUsize>,
+    started: Instant,
+    news: News,
+) {
     let mut ticks = tokio::time::interval((lease / 4).min(RENEWS_EVERY).max(Duration::from_millis(10)));
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut answers = JoinSet::new();
+    let mut answer = JoinSet::new();
+    let mut silent_since = Instant::now();
     loop {
         tokio::select! {
-            _ = ticks.tick() => {
-                let (sent, answer, news) = (started.elapsed().as_secs_f64(), link.call(Call::Renew), news.clone());
-                answers.spawn(async move {
-                    match answer.await {
-                        Ok(Answer::Renewed { live }) => news.send(Input::Renewed { sent, live: Ok(live) }),
-                        Ok(_) => news.send(Input::Lost("it answered something else".to_owned())),
-                        Err(LinkError::Refused(error)) => news.send(Input::Renewed { sent, live: Err(error) }),
-                        Err(LinkError::Lost(why)) => news.send(Input::Lost(why)),
-                    }
-                });
-            }
-            Some(_) = answers.join_next() => {}
+            // One is enough: it waits for the agent with whatever else the agent has not read yet.
+            _ = ticks.tick() => if answer.is_empty() {
+                silent_since = Instant::now();
+                answer.spawn(renew(link.call(Call::Renew), started.elapsed().as_secs_f64(), news.clone()));
+            } else if busy.load(Ordering::Relaxed) > 0 {
+                // A call has its own time limit.
+                silent_since = Instant::now();
+            } else if silent_since.elapsed() > lease {
+                news.send(Input::Lost(format!("it was silent for longer than {:.0} s", lease.as_secs_f64())));
+            },
+            Some(_) = answer.join_next() => {}
         }
     }
+}
+
+async fn renew(answer: Pending<'static, Result<Answer, LinkError>>, sent: f64, news: News) {
+    news.send(match answer.await {
+        Ok(Answer::Renewed { live }) => Input::Renewed { sent, live: Ok(live) },
+        Ok(_) => Input::Lost("it answered something else".to_owned()),
+        Err(LinkError::Refused(error)) => Input::Renewed { sent, live: Err(error) },
+        Err(LinkError::Lost(why)) => Input::Lost(why),
+    });
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::Inbox;
     use super::*;
-    use squall_model::probe::Pending;
     use squall_model::units::Duration as Span;
     use tokio::sync::mpsc;
 
@@ -227,9 +261,7 @@ mod tests {
         }
     }
 
-    #[tokio::test]
-    async fn what_was_lost_with_one_agent_does_not_end_the_start_of_the_next() {
-        let (sender, mut messages) = mpsc::unbounded_channel();
+    fn agents(links: Arc<dyn Links>, sender: mpsc::UnboundedSender<Message>) -> Agents {
         let identity = Identity {
             run: "run".to_owned(),
             file: String::new(),
@@ -238,7 +270,13 @@ mod tests {
             host: String::new(),
             lease: Span::seconds(5),
         };
-        let mut agents = Agents::new(Arc::new(Silent), &identity, Instant::now(), Inbox(sender));
+        Agents::new(links, &identity, Instant::now(), Inbox(sender))
+    }
+
+    #[tokio::test]
+    async fn what_was_lost_with_one_agent_does_not_end_the_start_of_the_next() {
+        let (sender, mut messages) = mpsc::unbounded_channel();
+        let mut agents = agents(Arc::new(Silent), sender);
         agents.connect();
         let Some(Message::Linked(linked)) = messages.recv().await else { panic!("no agent was started") };
         assert!(agents.linked(linked).is_some());
@@ -253,5 +291,36 @@ mod tests {
             panic!("no other agent was started")
         };
         assert!(agents.linked(linked).is_some());
+    }
+
+    /// Counts the renewals of an agent that answers none.
+    struct Counted(Arc<AtomicUsize>);
+
+    impl AgentLink for Counted {
+        fn call(&self, call: Call) -> Pending<'static, Result<Answer, LinkError>> {
+            self.0.fetch_add(usize::from(call == Call::Renew), Ordering::Relaxed);
+            Box::pin(std::future::pending())
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn silence_beyond_the_lease_is_a_loss_unless_the_agent_is_busy() {
+        let (sender, mut messages) = mpsc::unbounded_channel();
+        let mut agents = agents(Arc::new(Silent), sender);
+        let renewals = Arc::new(AtomicUsize::new(0));
+        let link = Arc::new(Counted(Arc::clone(&renewals)));
+        let began = Instant::now();
+        agents.linked(Linked { attempt: 0, link, recovered: Vec::new() }).unwrap();
+        // A call that may take 20 s; it is told first, and the silence that is none of the call's after it.
+        agents.call(1, Call::Inject { injections: Vec::new() });
+        let Some(Message::OfAgent(0, Input::Answered(1, Err(LinkError::Lost(_)), _))) = messages.recv().await
+        else {
+            panic!("the call has no limit, or the agent was given up before")
+        };
+        assert_eq!(began.elapsed().as_secs(), 20);
+        let Some(Message::OfAgent(0, Input::Lost(why))) = messages.recv().await else { panic!("no loss") };
+        assert!(why.contains("silent"), "{why}");
+        assert!((24..28).contains(&began.elapsed().as_secs()), "{:?}", began.elapsed());
+        assert_eq!(renewals.load(Ordering::Relaxed), 1, "they pile up");
     }
 }

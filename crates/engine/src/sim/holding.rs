@@ -53,6 +53,14 @@ fn the_first_call_is_hello_in_the_same_version() {
     assert_eq!(agent.call(Call::Host).unwrap_err().kind, CallErrorKind::Invalid);
     let error = agent.call(hello(VERSION + 1)).unwrap_err();
     assert!(error.message.contains("same release"), "{error}");
+    for lease in [1, 3_600] {
+        let hello = Call::Hello {
+            version: VERSION,
+            run: "run-1".into(),
+            lease: squall_model::units::Duration::seconds(lease),
+        };
+        assert!(agent.call(hello).unwrap_err().message.contains("lease"));
+    }
     assert!(agent.call(hello(VERSION)).is_ok());
 }
 
@@ -223,6 +231,16 @@ fn what_dead_owners_owe_is_left_over_until_it_is_recovered() {
     assert!(found[0].what.contains("write \"60\" back") && found[0].injection.is_some(), "{found:?}");
     assert_eq!(restored(other.call(Call::Recover)).len(), 1);
     assert!(leftovers(&mut other).is_empty() && world.lock().differences().is_empty());
+}
+
+#[test]
+fn what_an_earlier_agent_of_the_same_run_holds_is_left_over() {
+    let world = Shared::new(1);
+    let _hung = holding(&world);
+    let mut next = Agent::start(&world, "run-1");
+    let Ok(Answer::Leftovers { found }) = next.call(Call::Leftovers) else { panic!("no look") };
+    assert!(found.len() == 1 && found[0].injection.is_some(), "{found:?}");
+    assert!(found[0].what.contains("does not answer") && found[0].remedy.contains("kill"), "{found:?}");
 }
 
 #[test]

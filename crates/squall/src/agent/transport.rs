@@ -9,8 +9,13 @@ use std::path::PathBuf;
 use std::process::Stdio;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::timeout;
+
+/// How long an agent may take to end once its stream has ended, and again once it is killed.
+const ENDS_WITHIN: Duration = Duration::from_secs(2);
 
 /// Starts agents as child processes, one after another: the one before must be gone before the next begins.
 pub(crate) struct ChildAgents {
@@ -51,16 +56,7 @@ impl Links for ChildAgents {
         let last = Arc::clone(&self.last);
         Box::pin(async move {
             let mut last = last.lock().await;
-            if let Some(mut before) = last.take() {
-                // Its stream has ended already. What it still holds when it dies, its warden puts back.
-                let patience = std::time::Duration::from_secs(2);
-                if tokio::time::timeout(patience, before.wait()).await.is_err() {
-                    before
-                        .kill()
-                        .await
-                        .map_err(|error| format!("could not end the agent before: {error}"))?;
-                }
-            }
+            end(&mut last).await?;
             let mut child = command.spawn().map_err(|error| format!("could not start an agent: {error}"))?;
             let (Some(stdin), Some(stdout)) = (child.stdin.take(), child.stdout.take()) else {
                 return Err("could not start an agent: it has no stream".to_owned());
@@ -70,6 +66,22 @@ impl Links for ChildAgents {
             Ok(link)
         })
     }
+}
+
+/// Sees to it that the agent before is gone; while it is not, there is no other. Its stream has ended already. What it
+/// still holds when it dies, its warden puts back.
+async fn end(last: &mut Option<Child>) -> Result<(), String> {
+    let Some(before) = last else { return Ok(()) };
+    if timeout(ENDS_WITHIN, before.wait()).await.is_err() {
+        let could_not = |error: String| format!("could not end the agent before: {error}");
+        // Not ours to kill where it runs through sudo; its warden does so.
+        before.start_kill().map_err(|error| could_not(error.to_string()))?;
+        if timeout(ENDS_WITHIN, before.wait()).await.is_err() {
+            return Err(could_not("it was killed and is not gone yet".to_owned()));
+        }
+    }
+    *last = None;
+    Ok(())
 }
 
 type Answered = Result<Answer, LinkError>;
@@ -139,5 +151,39 @@ impl AgentLink for ChildLink {
         };
         let sent = waits && self.calls.send(Request { number, call }).is_ok();
         Box::pin(async move { if sent { answer.await.unwrap_or_else(|_| Err(lost())) } else { Err(lost()) } })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rustix::thread::{CapabilitySet, capabilities, set_capabilities};
+
+    #[test]
+    fn there_is_no_other_agent_while_the_one_before_cannot_be_ended() {
+        if !rustix::process::geteuid().is_root() {
+            println!("skipped: to start a process of another user takes root");
+            return;
+        }
+        // Capabilities are a thread's own, and a runtime of one thread runs on the caller's.
+        let without = || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            runtime.block_on(async {
+                let mut command = Command::new("sleep");
+                let mut last = Some(command.arg("60").uid(65534).spawn().unwrap());
+                let all = capabilities(None).unwrap();
+                let mut few = all;
+                few.effective.remove(CapabilitySet::KILL);
+                set_capabilities(None, few).unwrap();
+                for _ in 0..2 {
+                    let error = end(&mut last).await.unwrap_err();
+                    assert!(error.contains("could not end the agent before"), "{error}");
+                    assert!(last.is_some(), "it is forgotten, and the next would be started beside it");
+                }
+                set_capabilities(None, all).unwrap();
+                assert_eq!((end(&mut last).await, last.is_none()), (Ok(()), true));
+            });
+        };
+        std::thread::scope(|scope| scope.spawn(without).join().unwrap());
     }
 }

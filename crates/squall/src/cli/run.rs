@@ -10,7 +10,6 @@ use crate::state::State;
 use clap::Args;
 
 use squall_model::experiment::Experiment;
-use squall_model::units::Duration;
 use squall_model::verdict::Verdict;
 use squall_report::{Format, Story};
 use std::io::{IsTerminal, Write};
@@ -58,13 +57,6 @@ pub(crate) struct Options {
 
 impl Options {
     pub(crate) fn run(self) -> Outcome {
-        let least = Duration::seconds(2);
-        if self.agent.lease < least {
-            return Err(Failure::invalid(format!(
-                "--lease {} is too short: at least {least}",
-                self.agent.lease
-            )));
-        }
         // One seed for what is shown, asked and carried out: what the user agrees to is what is struck.
         let seed = self.seed.unwrap_or_else(plan::random_seed);
         let files = files::find(&self.paths)?;
