@@ -25,6 +25,7 @@ fuzz_target!(|bytes: &[u8]| {
     let overrides = Overrides {
         variables: Vec::new(),
         environment: [("TOKEN".to_owned(), "s3cr\"et".to_owned())].into_iter().collect(),
+        ..Overrides::default()
     };
     match read::experiment(&source, &Small, &overrides) {
         Ok(experiment) => assert!(!experiment.method.is_empty()),

@@ -34,8 +34,10 @@ impl VariableOptions {
         Self { variables, files: Vec::new() }
     }
 
-    /// All of them, in rising precedence.
-    pub(crate) fn overrides(&self) -> Result<Overrides, Failure> {
+    /// All of them, in rising precedence, for these experiment files. A `--var` that none of them uses is a mistake:
+    /// where there is one file, its reader tells; where there are several, this does. What a variable file or the
+    /// environment gives may be for other experiments.
+    pub(crate) fn overrides(&self, files: &[PathBuf]) -> Result<Overrides, Failure> {
         let text = |(name, value): (std::ffi::OsString, std::ffi::OsString)| {
             Some((name.into_string().ok()?, value.into_string().ok()?))
         };
@@ -43,14 +45,36 @@ impl VariableOptions {
         for file in &self.files {
             variables.extend(from_file(file)?);
         }
+        let mut demanded = BTreeSet::new();
         for pair in &self.variables {
             let (name, value) = pair.split_once('=').ok_or_else(|| {
                 Failure::invalid(format!("--var {pair:?} is not NAME=VALUE, such as --var db_port=5432"))
             })?;
             variables.push((name.trim().to_owned(), value.to_owned()));
+            demanded.insert(name.trim().to_owned());
         }
-        Ok(Overrides { variables, environment: std::env::vars_os().filter_map(text).collect() })
+        if files.len() > 1 {
+            must_be_used(&demanded, files)?;
+            demanded.clear();
+        }
+        Ok(Overrides { variables, demanded, environment: std::env::vars_os().filter_map(text).collect() })
     }
+}
+
+/// Refuses variables that none of several files uses. Of a file that cannot be read nothing is known, so nothing is
+/// said: its own mistakes are told when it is.
+fn must_be_used(given: &BTreeSet<String>, files: &[PathBuf]) -> Result<(), Failure> {
+    let names = |file: &PathBuf| read::variable_names(&source(file).ok()?).ok();
+    let Some(known) = files.iter().map(names).collect::<Option<Vec<_>>>() else { return Ok(()) };
+    let known: BTreeSet<String> = known.into_iter().flatten().collect();
+    let unused: Vec<String> = given
+        .difference(&known)
+        .map(|name| {
+            let advice = read::nearest_variable(name, &known);
+            format!("--var {name}=… was given, but none of these {} files uses it; {advice}", files.len())
+        })
+        .collect();
+    if unused.is_empty() { Ok(()) } else { Err(Failure::invalid(unused.join("\n"))) }
 }
 
 /// The variables of a file.
@@ -205,6 +229,27 @@ mod tests {
         assert!(writable(&folder).is_err());
         assert!(writable(&folder.join("no/such/folder/report.html")).is_err());
         assert!(!folder.join("squall-report-that-is-not-there.html").exists());
+    }
+
+    #[test]
+    fn a_variable_must_be_used_by_one_of_several_files() {
+        let folder = tempfile::tempdir().unwrap();
+        let write = |name: &str, text: &str| {
+            let file = folder.path().join(name);
+            std::fs::write(&file, text).unwrap();
+            file
+        };
+        let files = [write("a.yaml", "variables: {port: 1}\n"), write("b.yaml", "x: ${host}\n")];
+        let given =
+            |names: &[&str]| VariableOptions::of(names.iter().map(|name| format!("{name}=1")).collect());
+        let overrides = given(&["port", "host"]).overrides(&files).unwrap();
+        assert!(overrides.demanded.is_empty(), "each file is free not to use one of them");
+        let error = given(&["prot"]).overrides(&files).err().unwrap().to_string();
+        assert!(error.contains("none of these 2 files uses it") && error.contains("`port`"), "{error}");
+        let of_one = given(&["prot"]).overrides(&files[..1]).unwrap();
+        assert!(of_one.demanded.contains("prot"), "the reader of the file tells");
+        let from_file = VariableOptions { variables: Vec::new(), files: vec![write("v.env", "prot=1\n")] };
+        assert!(from_file.overrides(&files[..1]).unwrap().demanded.is_empty());
     }
 
     #[test]

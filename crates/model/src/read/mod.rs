@@ -24,7 +24,7 @@ pub use decode::decode;
 pub use experiment::experiment;
 pub use render::render;
 pub use schema::schema;
-pub use variables::{Overrides, variables};
+pub use variables::{Overrides, nearest_variable, variable_names, variables};
 
 /// The longest file that is read, in bytes.
 pub const MAX_LENGTH: usize = 1 << 20;

@@ -22,8 +22,10 @@ const MAX_VARIABLES: usize = 1000;
 #[derive(Clone, Default)]
 pub struct Overrides {
     /// Names and values of `--var-file` and `--var`, in rising precedence. A value is read as a YAML scalar: `5432` is
-    /// a number, `"5432"` a text. A name that the file does not know is an error.
+    /// a number, `"5432"` a text. A name that the file does not use is passed over, for another file may use it.
     pub variables: Vec<(String, String)>,
+    /// Names of which it is an error that the file does not use them.
+    pub demanded: BTreeSet<String>,
     /// The environment, for `{env: NAME}` and `SQUALL_VAR_NAME`; of the latter, names that the file does not know are
     /// passed over, for another file may know them.
     pub environment: BTreeMap<String, String>,
@@ -50,6 +52,28 @@ pub fn variables(source: &Source) -> Result<Vec<(String, String)>, ReadError> {
         content => Ok(plain(content)),
     };
     entries.iter().map(|(key, node)| Ok((key.name.clone(), text(node)?))).collect()
+}
+
+/// The names of the variables that a file declares or uses, so far as it can be read.
+///
+/// # Errors
+/// Where the file is no text of its format.
+pub fn variable_names(source: &Source) -> Result<BTreeSet<String>, ReadError> {
+    let root = parse(source)?;
+    let mut names = BTreeSet::new();
+    used(&root, &mut names);
+    if let Some(Content::Map(entries)) = root.get("variables").map(|declared| &declared.content) {
+        names.extend(entries.iter().map(|(key, _)| key.name.clone()));
+    }
+    Ok(names)
+}
+
+/// What to say of a variable that was given and that nothing of these names is.
+pub fn nearest_variable(name: &str, known: &BTreeSet<String>) -> String {
+    if known.is_empty() {
+        return "it has no variables".to_owned();
+    }
+    nearest::advice(name, &known.iter().map(String::as_str).collect::<Vec<_>>())
 }
 
 /// Puts the variables into all texts of the tree and takes `variables` out of it. Returns what is secret.
@@ -287,16 +311,11 @@ impl Scope<'_> {
         for (name, value) in &overrides.variables {
             if wanted.contains(name) {
                 self.override_one(name, value, place, errors);
-            } else {
-                let known: Vec<&str> = wanted.iter().map(String::as_str).collect();
-                let advice = if known.is_empty() {
-                    "it has no variables".to_owned()
-                } else {
-                    nearest::advice(name, &known)
-                };
-                let message = format!("the variable `{name}` was given, but this file does not use it");
-                errors.push(ReadError::at(place, message).help(advice));
             }
+        }
+        for name in overrides.demanded.difference(&wanted) {
+            let message = format!("the variable `{name}` was given, but this file does not use it");
+            errors.push(ReadError::at(place, message).help(nearest_variable(name, &wanted)));
         }
     }
 
@@ -483,10 +502,17 @@ mod tests {
         let owned = |pairs: &[(&str, &str)]| -> Vec<(String, String)> {
             pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
         };
-        let overrides =
-            Overrides { variables: owned(variables), environment: owned(environment).into_iter().collect() };
+        let overrides = Overrides {
+            variables: owned(variables),
+            environment: owned(environment).into_iter().collect(),
+            demanded: BTreeSet::new(),
+        };
+        with_overrides(text, &overrides)
+    }
+
+    fn with_overrides(text: &str, overrides: &Overrides) -> Result<serde_json::Value, String> {
         let mut root = yaml::parse(text).unwrap();
-        match substitute(text, &mut root, &overrides) {
+        match substitute(text, &mut root, overrides) {
             Ok(secrets) => Ok(json!([root.to_json(), secrets])),
             Err(errors) => Err(errors
                 .iter()
@@ -513,7 +539,13 @@ mod tests {
         let environment = [("SQUALL_VAR_A", "10"), ("SQUALL_VAR_b", "x y"), ("SQUALL_VAR_OTHER", "1")];
         let given = [("b", "\"20\""), ("d", "true"), ("d", "")];
         assert_eq!(with(text, &given, &environment).unwrap()[0], json!({"x": [10, "20", 3, ""]}));
-        let error = with(text, &[("e", "1")], &[]).unwrap_err();
+        assert!(with(text, &[("d", "1"), ("e", "1")], &[]).is_ok(), "another file may use it");
+        let overrides = Overrides {
+            variables: vec![("d".to_owned(), "1".to_owned()), ("e".to_owned(), "1".to_owned())],
+            demanded: ["d".to_owned(), "e".to_owned()].into_iter().collect(),
+            ..Overrides::default()
+        };
+        let error = with_overrides(text, &overrides).unwrap_err();
         assert!(
             error.contains("`e` was given, but this file does not use it; known: `a`, `b`, `c`, `d`"),
             "{error}"
@@ -587,6 +619,13 @@ mod tests {
             writeln!(deep, "  a{level}: [\"${{a{}}}\"]", level - 1).unwrap();
         }
         assert!(with(&deep, &[], &[]).is_err());
+    }
+
+    #[test]
+    fn a_file_tells_the_names_of_its_variables() {
+        let text = "variables: {a: 1, b: '${c}'}\nx: ['${d} ${a}', '$${e}']\n".to_owned();
+        let names = variable_names(&Source { name: "x.yaml".to_owned(), text }).unwrap();
+        assert_eq!(names.into_iter().collect::<Vec<_>>(), ["a", "b", "c", "d"]);
     }
 
     #[test]

@@ -115,7 +115,7 @@ impl Options {
     /// Reads every file before the first is carried out, so that a mistake in the last costs nothing. Tells the
     /// mistakes of all.
     fn read_all(&self, files: &[PathBuf]) -> Result<Vec<(PathBuf, Experiment)>, Failure> {
-        let overrides = self.variables.overrides()?;
+        let overrides = self.variables.overrides(files)?;
         let colour = out::colour(self.no_color) && std::io::stderr().is_terminal();
         let (mut experiments, mut mistakes) = (Vec::new(), Vec::new());
         for file in files {
@@ -204,7 +204,7 @@ impl Options {
 
 /// Carries one file out with these variables and writes a report: what the demo does.
 pub(crate) fn carry_out_file(file: &Path, variables: Vec<String>, report: &Path) -> Result<Carried, Failure> {
-    let overrides = VariableOptions::of(variables).overrides()?;
+    let overrides = VariableOptions::of(variables).overrides(&[file.to_owned()])?;
     let order = carry::Order {
         file: file.to_owned(),
         experiment: files::read(file, &overrides, out::colour(false))?,

@@ -22,7 +22,7 @@ pub(crate) struct Options {
 impl Options {
     pub(crate) fn run(self) -> Outcome {
         let files = files::find(&self.paths)?;
-        let overrides = self.variables.overrides()?;
+        let overrides = self.variables.overrides(&files)?;
         let mut wrong = 0;
         for file in &files {
             match files::read(file, &overrides, out::colour(self.no_color)) {
