@@ -2,17 +2,31 @@
 //!
 //! Entries run in order. The strikes of one entry are active together: each begins `after` its group began and is put
 //! back when its own time is over; the next entry begins when all are put back.
+//!
+//! The first entry with a fault is carried out as it was planned before the run. Each later one is planned anew right
+//! before it begins, since what was struck before it may have changed who is there: a service that was killed has
+//! another process, and a limit of the blast radius counts what is left. Every one, and not only those whose target is
+//! gone: so there is one rule, the limits and protections hold for what is there at that moment, and nothing has to
+//! tell a target that is gone from one that is merely different.
 
 use squall_model::experiment::{Action, Experiment, Strike};
 use squall_model::node::Place;
 use squall_model::plan::{PlanEntry, PlanRequest, PlannedInjection};
-use squall_model::units::Share;
 
 /// How often live injections are asked for evidence, in seconds.
 const OBSERVES_EVERY: f64 = 2.0;
 
 /// What the agent is asked to plan for an experiment. The entries are its strikes, in order.
 pub fn plan_request(experiment: &Experiment, seed: u64) -> PlanRequest {
+    plan_request_for(experiment, seed, |_| true)
+}
+
+/// The same for some of the strikes, by their numbers.
+pub(crate) fn plan_request_for(
+    experiment: &Experiment,
+    seed: u64,
+    wanted: impl Fn(usize) -> bool,
+) -> PlanRequest {
     let entry = |(entry, strike): (usize, &Strike)| PlanEntry {
         entry,
         fault: strike.fault.clone(),
@@ -25,15 +39,15 @@ pub fn plan_request(experiment: &Experiment, seed: u64) -> PlanRequest {
         Action::Strike(strikes) => {
             let first = next;
             next += strikes.len();
-            Some((first..next).collect())
+            Some((first..next).filter(|number| wanted(*number)).collect())
         }
         Action::Wait(_) => None,
     });
     PlanRequest {
-        together: groups.collect(),
-        entries: strikes(experiment).enumerate().map(entry).collect(),
+        together: groups.filter(|group: &Vec<usize>| !group.is_empty()).collect(),
+        entries: strikes(experiment).enumerate().filter(|(number, _)| wanted(*number)).map(entry).collect(),
         seed,
-        targets_limit: experiment.blast_radius.targets.map(Share::fraction),
+        targets_limit: experiment.blast_radius.targets,
     }
 }
 
@@ -60,6 +74,8 @@ pub(crate) fn seconds(experiment: &Experiment) -> f64 {
 /// What is due.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Due {
+    /// Plan these strikes anew, by their numbers, before they begin.
+    Plan(Vec<usize>),
     /// Make these injections, together.
     Inject(Vec<PlannedInjection>),
     /// Ask for evidence.
@@ -85,6 +101,8 @@ enum State {
 
 #[derive(Debug, Clone)]
 struct Timed {
+    /// Its number among all strikes of the experiment.
+    number: usize,
     injections: Vec<PlannedInjection>,
     after: f64,
     lasts: f64,
@@ -99,6 +117,8 @@ struct Entry {
     label: String,
     stage: Option<String>,
     place: Option<Place>,
+    /// Whether its plan may be carried out as it is.
+    is_planned: bool,
 }
 
 /// The method while it is carried out.
@@ -119,6 +139,7 @@ impl Method {
             let injections = planned.iter().filter(|injection| injection.entry == number).cloned().collect();
             number += 1;
             Timed {
+                number: number - 1,
                 injections,
                 after: strike.after.as_seconds(),
                 lasts: strike.lasts.as_seconds(),
@@ -132,6 +153,7 @@ impl Method {
                 label: String::new(),
                 stage: None,
                 place: None,
+                is_planned: true,
             },
             Action::Strike(strikes) => Entry {
                 strikes: strikes.iter().map(&mut timed).collect(),
@@ -139,9 +161,13 @@ impl Method {
                 label: label(strikes),
                 stage: strikes.iter().find_map(|strike| strike.stage.clone()),
                 place: strikes.first().map(|strike| strike.place),
+                is_planned: false,
             },
         };
-        let entries = experiment.method.iter().map(entry).collect();
+        let mut entries: Vec<Entry> = experiment.method.iter().map(entry).collect();
+        if let Some(first) = entries.iter_mut().find(|entry| !entry.is_planned) {
+            first.is_planned = true;
+        }
         Self { entries, current: 0, begun: None, observed: f64::NEG_INFINITY }
     }
 
@@ -150,6 +176,9 @@ impl Method {
         loop {
             let last = self.current + 1 >= self.entries.len();
             let Some(entry) = self.entries.get_mut(self.current) else { return Due::Over };
+            if !entry.is_planned {
+                return Due::Plan(self.current_strikes());
+            }
             let begun = *self.begun.get_or_insert_with(|| {
                 for strike in entry.strikes.iter_mut().filter(|strike| !strike.injections.is_empty()) {
                     strike.state = State::Waits(now + strike.after);
@@ -206,6 +235,22 @@ impl Method {
             return Due::Observe;
         }
         Due::Wait(strikes.iter().map(Timed::turn).fold(look, f64::min))
+    }
+
+    /// The numbers of the current entry's strikes.
+    pub(crate) fn current_strikes(&self) -> Vec<usize> {
+        let strikes = self.entries.get(self.current).map(|entry| entry.strikes.as_slice());
+        strikes.unwrap_or_default().iter().map(|strike| strike.number).collect()
+    }
+
+    /// The current entry was planned anew.
+    pub(crate) fn planned_anew(&mut self, injections: &[PlannedInjection]) {
+        let Some(entry) = self.entries.get_mut(self.current) else { return };
+        entry.is_planned = true;
+        for strike in &mut entry.strikes {
+            let of_strike = |injection: &&PlannedInjection| injection.entry == strike.number;
+            strike.injections = injections.iter().filter(of_strike).cloned().collect();
+        }
     }
 
     /// The strikes that were asked for are active.
@@ -302,6 +347,12 @@ mod tests {
         let (mut now, mut lines) = (0.0, Vec::new());
         for _ in 0..1000 {
             match method.due(now) {
+                Due::Plan(numbers) => method.planned_anew(
+                    &numbers
+                        .iter()
+                        .map(|number| injection(&format!("i{number}"), *number))
+                        .collect::<Vec<_>>(),
+                ),
                 Due::Inject(injections) => {
                     let ids: Vec<_> = injections.iter().map(|injection| injection.id.as_str()).collect();
                     lines.push(format!("{now} +{}", ids.join(",")));
@@ -353,9 +404,12 @@ mod tests {
     fn what_matched_nothing_is_passed_over() {
         let mut experiment = experiment();
         experiment.method = vec![Action::Strike(vec![strike(10)]), Action::Strike(vec![strike(10)])];
-        let mut method = Method::new(&experiment, &[injection("only", 1)]);
-        assert_eq!(transcript(&mut method), ["0 +only", "10 over"]);
-        assert_eq!(Method::new(&experiment, &[]).due(0.0), Due::Over);
+        let mut method = Method::new(&experiment, &[injection("i1", 1)]);
+        assert_eq!(transcript(&mut method), ["0 +i1", "10 over"]);
+        let mut method = Method::new(&experiment, &[]);
+        assert_eq!(method.due(0.0), Due::Plan(vec![1]), "it may be there by now");
+        method.planned_anew(&[]);
+        assert_eq!(method.due(0.0), Due::Over);
     }
 
     #[test]
@@ -375,6 +429,8 @@ mod tests {
         assert_eq!(method.due(10.0), Due::Observe);
         assert_eq!(method.due(10.0), Due::Undo(vec!["i0".into()]));
         method.undone();
+        assert_eq!(method.due(10.0), Due::Plan(vec![3]));
+        method.planned_anew(&[injection("i3", 3)]);
         match method.due(10.0) {
             Due::Inject(injections) => assert_eq!(injections[0].id, "i3"),
             other => panic!("{other:?}"),

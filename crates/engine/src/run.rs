@@ -144,6 +144,7 @@ enum Link {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Purpose {
     Plan,
+    PlanAnew,
     Inject,
     Observe,
     Restore,
@@ -389,6 +390,7 @@ impl Run {
         }
         match purpose {
             Some(Purpose::Plan) => self.planned(answer),
+            Some(Purpose::PlanAnew) => self.planned_anew(answer),
             Some(Purpose::Inject) => self.injected(answer, seconds),
             Some(Purpose::Observe) => self.observed(answer),
             Some(Purpose::Restore) => match answer {

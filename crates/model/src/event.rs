@@ -189,6 +189,16 @@ pub enum Event {
         /// What the user should know.
         notes: Vec<String>,
     },
+    /// An entry of the method was planned anew right before it began, and what is struck or how is not what was planned
+    /// before: a service that was killed has a new process. Where nothing differs, the earlier plan stands.
+    Replanned {
+        /// Planned injections that will not be made.
+        replaced: Vec<String>,
+        /// What will be done in their place, and how it will be undone.
+        injections: Vec<Planned>,
+        /// What the user should know.
+        notes: Vec<String>,
+    },
     /// A check was asked.
     Probe {
         /// The part of the run.

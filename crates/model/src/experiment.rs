@@ -2,8 +2,8 @@
 
 use crate::condition::Condition;
 use crate::node::Node;
-use crate::target::Selection;
-use crate::units::{Duration, Frequency, Share};
+use crate::target::{Limit, Selection};
+use crate::units::{Duration, Frequency};
 
 /// How long a fault lasts where the file does not say.
 pub const DEFAULT_LASTS: Duration = Duration::seconds(60);
@@ -98,8 +98,8 @@ pub struct ProbeCall {
 pub struct BlastRadius {
     /// Names of the services concerned, for people and metrics.
     pub services: Vec<String>,
-    /// At most this share of the targets that match.
-    pub targets: Option<Share>,
+    /// At most so many of the targets that match an entry of the method.
+    pub targets: Option<Limit>,
     /// At most this long with any fault active, over the whole run.
     pub duration: Option<Duration>,
 }

@@ -1,7 +1,7 @@
 //! A plan: what would be touched, where, and how it would be undone. Making one touches nothing.
 
 use crate::step::{Claim, Step};
-use crate::target::Selection;
+use crate::target::{Limit, Selection};
 use crate::units::Duration;
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
@@ -28,8 +28,8 @@ pub struct PlanRequest {
     pub entries: Vec<PlanEntry>,
     /// Makes choices among targets repeatable.
     pub seed: u64,
-    /// At most this share of the targets that match may be struck, from the blast radius.
-    pub targets_limit: Option<f64>,
+    /// At most so many of the targets that match an entry may be struck, from the blast radius.
+    pub targets_limit: Option<Limit>,
     /// Groups of entries that are active at the same time and must not conflict.
     pub together: Vec<Vec<usize>>,
 }
@@ -55,6 +55,18 @@ pub struct PlannedInjection {
     pub claims: Vec<Claim>,
     /// How long it lasts.
     pub lasts: Duration,
+}
+
+impl PlannedInjection {
+    /// Whether it would do exactly the same to the same target, under whatever name. Steps bear the injection's name
+    /// in what they mark, so names do not count.
+    pub fn does_the_same_as(&self, other: &Self) -> bool {
+        let nameless = |planned: &Self| {
+            let steps = serde_json::to_string(&planned.steps).unwrap_or_default();
+            (planned.entry, planned.fault.clone(), planned.target.clone(), steps.replace(&planned.id, ""))
+        };
+        nameless(self) == nameless(other)
+    }
 }
 
 /// All injections of an experiment, in the order of its entries.

@@ -111,6 +111,10 @@ impl Redactor {
                 injections.iter_mut().for_each(|planned| self.planned(planned));
                 self.all(notes);
             }
+            Event::Replanned { injections, notes, replaced: _ } => {
+                injections.iter_mut().for_each(|planned| self.planned(planned));
+                self.all(notes);
+            }
             Event::Probe { check, expect, reading, error, phase: _, truth: _, seconds: _ } => {
                 self.all([check, expect].into_iter().chain(error));
                 *reading = self.reading(reading);

@@ -1,5 +1,6 @@
 //! Where a fault strikes: the words of an experiment's `target:` and what they turn out to be on a host.
 
+use crate::units::Share;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -87,6 +88,36 @@ pub enum Mode {
     RandomMaxPercent,
 }
 
+/// How many of the targets that match may be struck at most.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Limit {
+    /// So many.
+    Count(u64),
+    /// This share of them, rounded down, at least one.
+    Share(Share),
+}
+
+impl Limit {
+    /// How many that are, of so many that match.
+    pub fn of(self, matching: usize) -> usize {
+        match self {
+            Self::Count(count) => usize::try_from(count).unwrap_or(usize::MAX),
+            // The small addition mends 0.29 × 100 = 28.999….
+            Self::Share(share) => ((matching as f64 * share.fraction() + 1e-9).floor() as usize).max(1),
+        }
+    }
+}
+
+impl fmt::Display for Limit {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Count(count) => write!(formatter, "{count}"),
+            Self::Share(share) => share.fmt(formatter),
+        }
+    }
+}
+
 /// A target with the choice among what matches.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Selection {
@@ -133,6 +164,16 @@ impl Selection {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_limit_is_a_count_or_a_share_of_at_least_one() {
+        assert_eq!([Limit::Count(1).of(7), Limit::Count(9).of(7)], [1, 9]);
+        let share = |fraction| Limit::Share(Share::of(fraction));
+        assert_eq!(
+            [share(0.3).of(7), share(0.01).of(7), share(0.29).of(100), share(1.0).of(7)],
+            [2, 1, 29, 7]
+        );
+    }
 
     #[test]
     fn modes_choose_as_many_as_they_say() {

@@ -7,8 +7,8 @@ mod catalog;
 use catalog::Small;
 use squall_model::experiment::{Action, Experiment, Strike};
 use squall_model::read::{self, Overrides, Source, render};
-use squall_model::target::{Mode, Target};
-use squall_model::units::Duration;
+use squall_model::target::{Limit, Mode, Target};
+use squall_model::units::{Duration, Share};
 
 const CONTRACT: &str = include_str!("files/contract.yaml");
 const HEAD: &str = "apiVersion: squall.dev/v1\nkind: Experiment\nname: x\n";
@@ -432,6 +432,15 @@ fn every_kind_of_mistake_is_told_at_its_place() {
             "21s: with this, faults last 41s in all, and `blast_radius` allows 30s",
         ),
         (format!("{HEAD}{PAUSE}blast_radius: {{targets: 0%}}\n"), "0%: no target at all"),
+        (format!("{HEAD}{PAUSE}blast_radius: {{targets: 0}}\n"), "0: no target at all"),
+        (format!("{HEAD}{PAUSE}blast_radius: {{targets: 0.0}}\n"), "0.0: no target at all"),
+        (
+            format!("{HEAD}{PAUSE}blast_radius: {{targets: 1.5}}\n"),
+            "1.5: this is neither a number of targets nor a share of those that match; such as `1` for one target",
+        ),
+        (format!("{HEAD}{PAUSE}blast_radius: {{targets: -1}}\n"), "-1: this is neither a number of targets"),
+        (format!("{HEAD}{PAUSE}blast_radius: {{targets: 130%}}\n"), "130%: this is neither"),
+        (format!("{HEAD}{PAUSE}blast_radius: {{targets: few}}\n"), "few: this is neither"),
         (
             format!("{HEAD}{PAUSE}blast_radius: {{tagets: 10%}}\n"),
             "tagets: unknown key `tagets` (not known here); did you mean `targets`?",
@@ -550,17 +559,38 @@ fn every_kind_of_mistake_is_told_at_its_place() {
 }
 
 #[test]
+fn a_limit_of_targets_is_a_count_or_a_share() {
+    let share = |fraction| Limit::Share(Share::of(fraction));
+    for (written, limit) in [
+        ("1", Limit::Count(1)),
+        ("'2'", Limit::Count(2)),
+        ("30", Limit::Count(30)),
+        ("30%", share(0.3)),
+        ("0.3", share(0.3)),
+        ("1.0", share(1.0)),
+        ("'1.0'", share(1.0)),
+        ("100%", share(1.0)),
+        ("'${n}'", Limit::Count(3)),
+    ] {
+        let text = format!("{HEAD}{PAUSE}variables: {{n: 3}}\nblast_radius: {{targets: {written}}}\n");
+        let file = source("x.yaml", &text);
+        let experiment = read::experiment(&file, &Small, &Overrides::default()).unwrap();
+        assert_eq!(experiment.blast_radius.targets, Some(limit), "{written}");
+    }
+}
+
+#[test]
 fn many_mistakes_are_told_at_once_in_the_order_of_the_file() {
     let text = CONTRACT
         .replace("method: POST", "methd: POST")
         .replace("status == 200", "statsu == 200")
-        .replace("targets: 30%", "targets: 30")
+        .replace("targets: 30%", "targets: 30x")
         .replace("probability: 50%", "probability: 500%")
         .replace("recovery: {within", "recovery: {wihtin");
     let told = mistakes(&text);
     let lines: Vec<&str> = told.lines().collect();
     assert_eq!(lines.len(), 5, "{told}");
-    for (line, begin) in lines.iter().zip(["methd: ", "statsu: ", "30: ", "500%: ", "wihtin: "]) {
+    for (line, begin) in lines.iter().zip(["methd: ", "statsu: ", "30x: ", "500%: ", "wihtin: "]) {
         assert!(line.starts_with(begin), "{told}");
     }
 }
@@ -570,6 +600,7 @@ fn secrets_are_kept_out_of_names_and_mistakes() {
     let overrides = Overrides {
         variables: Vec::new(),
         environment: [("TOKEN".to_owned(), "hunter2\"x".to_owned())].into_iter().collect(),
+        ..Overrides::default()
     };
     let text = format!(
         "{HEAD}{PAUSE}variables: {{token: {{env: TOKEN, secret: true}}}}\nsteady_state:\n  - http: {{url: \"http://x/?t=${{token}}\"}}\n"

@@ -41,6 +41,9 @@ impl Lines {
             }
             Event::PhaseStarted { phase } => ("phase", self.phase(*phase)),
             Event::Planned { injections, notes } => ("plan", planned(injections, notes)),
+            Event::Replanned { injections, notes, .. } => {
+                ("plan", format!("planned anew, and it differs: {}", planned(injections, notes)))
+            }
             Event::Probe { phase, .. } => ("check", self.checks(*phase)?),
             Event::Metrics { phase, values, errors } => {
                 if let Some(checks) = self.checks(*phase) {

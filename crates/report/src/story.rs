@@ -280,6 +280,13 @@ impl Story {
                 }
                 self.notes.extend(notes.iter().cloned());
             }
+            Event::Replanned { replaced, injections, notes } => {
+                self.injections.retain(|known| known.begun.is_some() || !replaced.contains(&known.id));
+                for planned in injections {
+                    self.plan(planned);
+                }
+                self.notes.extend(notes.iter().cloned());
+            }
             Event::Probe { .. } => self.probe(elapsed, &entry.event),
             Event::Metrics { phase, values, errors } => {
                 self.measure(elapsed, values, errors);

@@ -7,17 +7,16 @@ use squall_model::machine::{Machine, subject_name};
 use squall_model::plan::{Plan, PlanEntry, PlanRequest, PlannedInjection};
 use squall_model::protocol::CallError;
 use squall_model::step::{Claim, Step};
-use squall_model::target::{Selection, Target};
+use squall_model::target::{Limit, Selection, Target};
 use squall_model::undo_log::Disk;
-use squall_model::units::Share;
 use std::collections::{BTreeMap, BTreeSet};
 
 impl<M: Machine, D: Disk> Hands<M, D> {
-    /// Resolves targets and plans every entry. The plan is kept until the next one, to be injected by name.
+    /// Resolves targets and plans every entry. The plan is kept, to be injected by name; an entry may be planned again.
     ///
     /// Targets that are protected (process 1, ourselves, the operator's shell …) are spared, with a note, unless
-    /// they were named by their number. The limit of the blast radius is a share of the targets that match an entry
-    /// and may be struck, rounded down, at least one.
+    /// they were named by their number. The limit of the blast radius counts the targets that match an entry and
+    /// may be struck.
     ///
     /// # Errors
     /// `Invalid`, with the entry that it is about: an unknown fault, wrong parameters, a privilege or a feature of
@@ -32,12 +31,7 @@ impl<M: Machine, D: Disk> Hands<M, D> {
                 .map_err(|error| CallError { entry: error.entry.or(number), ..error })?;
         }
         check_conflicts(&plan.injections, &request.together)?;
-        for planned in &plan.injections {
-            if let Some(conflict) = self.held_by_another_owner(&planned.id, &planned.claims) {
-                return Err(CallError { entry: Some(planned.entry), ..invalid(conflict) });
-            }
-        }
-        self.planned = plan.injections.iter().map(|planned| (planned.id.clone(), planned.clone())).collect();
+        self.planned.extend(plan.injections.iter().map(|planned| (planned.id.clone(), planned.clone())));
         Ok(plan)
     }
 
@@ -79,7 +73,7 @@ impl<M: Machine, D: Disk> Hands<M, D> {
         &mut self,
         fault: &dyn AnyFault,
         selection: &Selection,
-        limit: Option<f64>,
+        limit: Option<Limit>,
         dice: &mut Dice,
         notes: &mut Vec<String>,
     ) -> Result<Vec<Subject>, CallError> {
@@ -113,17 +107,21 @@ impl<M: Machine, D: Disk> Hands<M, D> {
         if steps.is_empty() {
             return Err(invalid(format!("{} on {target} would change nothing", entry.fault)));
         }
-        let mut undone_by = Vec::new();
         let mut claims: Vec<Claim> = Vec::new();
-        for step in &steps {
-            let undo = self.machine.capture(step, &facts.injection).map_err(CallError::from)?;
-            undone_by.push(undo.to_string());
-            if let Some(claim) = step.claim() {
-                if claims.contains(&claim) {
-                    return Err(invalid(format!("{} on {target} would take {claim} twice", entry.fault)));
-                }
-                claims.push(claim);
+        for claim in steps.iter().filter_map(Step::claim) {
+            if claims.contains(&claim) {
+                return Err(invalid(format!("{} on {target} would take {claim} twice", entry.fault)));
             }
+            claims.push(claim);
+        }
+        // Before the look: of what another injection did there, a look would say only that something is wrong.
+        if let Some(conflict) = self.held_by_another_owner(&facts.injection, &claims) {
+            return Err(invalid(conflict));
+        }
+        let mut undone_by = Vec::new();
+        for step in &steps {
+            undone_by
+                .push(self.machine.capture(step, &facts.injection).map_err(CallError::from)?.to_string());
         }
         Ok(PlannedInjection {
             id: facts.injection.clone(),
@@ -260,18 +258,25 @@ fn spare_protected(
     Ok(kept)
 }
 
-/// The blast radius is a hard limit: at most a share of what matches, rounded down, at least one.
-fn check_limit(matching: usize, chosen: usize, limit: Option<f64>, target: &Target) -> Result<(), CallError> {
+/// The blast radius is a hard limit.
+fn check_limit(
+    matching: usize,
+    chosen: usize,
+    limit: Option<Limit>,
+    target: &Target,
+) -> Result<(), CallError> {
     let Some(limit) = limit else { return Ok(()) };
-    // The small addition mends 0.29 × 100 = 28.999….
-    let allowed = ((matching as f64 * limit + 1e-9).floor() as usize).max(1);
+    let allowed = limit.of(matching);
     if chosen <= allowed {
         return Ok(());
     }
+    let counted = match limit {
+        Limit::Count(_) => String::new(),
+        Limit::Share(_) => format!(", so {allowed}"),
+    };
     Err(invalid(format!(
-        "{matching} targets match {target} and {chosen} would be struck, but the blast radius allows {} of them, so \
-         {allowed}; choose fewer (`mode: fixed`, `value: {allowed}`) or widen `blast_radius.targets`",
-        Share::of(limit)
+        "{matching} targets match {target} and {chosen} would be struck, but the blast radius allows {limit} of \
+         them{counted}; choose fewer (`mode: fixed`, `value: {allowed}`) or widen `blast_radius.targets`"
     )))
 }
 

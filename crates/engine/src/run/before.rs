@@ -8,7 +8,7 @@ use squall_model::condition::{Bound, Condition};
 use squall_model::event::{Event, Phase, Planned};
 use squall_model::experiment::Check;
 use squall_model::plan::Plan;
-use squall_model::protocol::Answer;
+use squall_model::protocol::{Answer, CallError};
 
 /// Version of the journal's vocabulary.
 const JOURNAL_VERSION: u32 = 1;
@@ -44,9 +44,7 @@ impl Run {
                 self.begin_steady_state();
             }
             Err(LinkError::Refused(error)) => {
-                let entry = error.entry.and_then(|entry| method::strikes(&self.experiment).nth(entry));
-                let about = entry.map(|strike| format!("{}: ", strike.fault)).unwrap_or_default();
-                self.refuse(format!("{about}{}", error.message));
+                self.refuse(self.about_entry(&error));
             }
             Err(LinkError::Lost(why)) => {
                 self.link = Link::Down;
@@ -54,6 +52,13 @@ impl Run {
             }
             Ok(_) => self.refuse("the agent answered something else than a plan".to_owned()),
         }
+    }
+
+    /// What came of planning, with the fault that it is about.
+    pub(super) fn about_entry(&self, error: &CallError) -> String {
+        let strike = error.entry.and_then(|entry| method::strikes(&self.experiment).nth(entry));
+        let about = strike.map(|strike| format!("{}: ", strike.fault)).unwrap_or_default();
+        format!("{about}{}", error.message)
     }
 
     /// Ends a run that cannot be carried out; nothing was touched.

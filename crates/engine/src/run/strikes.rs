@@ -3,10 +3,10 @@
 use super::{Purpose, Run};
 use crate::hypothesis;
 use crate::link::LinkError;
-use crate::method::Due;
+use crate::method::{Due, plan_request_for};
 use crate::restore::Next;
-use squall_model::event::{AbortCause, Event};
-use squall_model::plan::PlannedInjection;
+use squall_model::event::{AbortCause, Event, Planned};
+use squall_model::plan::{Plan, PlannedInjection};
 use squall_model::protocol::{Answer, Call, CallErrorKind};
 use squall_model::undo::{Effect, Evidence};
 
@@ -24,6 +24,12 @@ impl Run {
         match self.method.due(self.now) {
             Due::Wait(until) => {
                 self.wake_by(until);
+                false
+            }
+            Due::Plan(entries) => {
+                let seed = self.identity.seed;
+                let request = plan_request_for(&self.experiment, seed, |entry| entries.contains(&entry));
+                self.call(Purpose::PlanAnew, Call::Plan(request));
                 false
             }
             Due::Inject(injections) => {
@@ -49,6 +55,37 @@ impl Run {
                 true
             }
         }
+    }
+
+    /// A later entry was planned again. Where that differs from the plan that was told, the difference is told.
+    pub(super) fn planned_anew(&mut self, answer: Result<Answer, LinkError>) {
+        let Plan { injections, notes } = match answer {
+            Ok(Answer::Plan(plan)) => plan,
+            Err(LinkError::Lost(why)) => return self.lost(&why),
+            Err(LinkError::Refused(error)) => {
+                return self.could_not_inject(self.about_entry(&error));
+            }
+            Ok(_) => {
+                return self.could_not_inject("the agent answered something else than a plan".to_owned());
+            }
+        };
+        let entries = self.method.current_strikes();
+        let (earlier, others): (Vec<_>, Vec<_>) = std::mem::take(&mut self.planned)
+            .into_iter()
+            .partition(|planned| entries.contains(&planned.entry));
+        self.planned = others;
+        let is_same = earlier.len() == injections.len()
+            && earlier.iter().zip(&injections).all(|(one, other)| one.does_the_same_as(other));
+        let stands = if is_same {
+            earlier
+        } else {
+            let replaced = earlier.into_iter().map(|planned| planned.id).collect();
+            let told = injections.iter().map(Planned::from).collect();
+            self.journal(Event::Replanned { replaced, injections: told, notes });
+            injections
+        };
+        self.method.planned_anew(&stands);
+        self.planned.extend(stands);
     }
 
     fn inject(&mut self, injections: Vec<PlannedInjection>) {

@@ -24,6 +24,10 @@ enum Does {
 struct Behaviour {
     connects: Does,
     plans: Does,
+    /// The same of a later entry, right before it begins.
+    plans_anew: Does,
+    /// Whether what an entry strikes is another process by the time that it begins.
+    restarts: bool,
     injects: Does,
     observes: Does,
     undoes: Does,
@@ -59,6 +63,8 @@ fn well() -> Behaviour {
     Behaviour {
         connects: Does::Works,
         plans: Does::Works,
+        plans_anew: Does::Works,
+        restarts: false,
         injects: Does::Works,
         observes: Does::Works,
         undoes: Does::Works,
@@ -90,6 +96,7 @@ struct World {
     journal: Vec<(f64, Event)>,
     calls: Vec<(f64, Call)>,
     planned: Vec<PlannedInjection>,
+    was_planned: bool,
     /// What really is broken.
     live: BTreeSet<String>,
     agent: bool,
@@ -130,6 +137,7 @@ impl World {
             journal: Vec::new(),
             calls: Vec::new(),
             planned,
+            was_planned: false,
             live: BTreeSet::new(),
             agent: false,
             measuring: false,
@@ -219,6 +227,7 @@ impl World {
         self.calls.push((self.now, call.clone()));
         let behaviour = &self.behaviour;
         let does = match &call {
+            Call::Plan(_) if self.was_planned => behaviour.plans_anew,
             Call::Plan(_) => behaviour.plans,
             Call::Inject { .. } => behaviour.injects,
             Call::Observe => behaviour.observes,
@@ -246,8 +255,19 @@ impl World {
         let evidence =
             if self.behaviour.effect { Evidence::seen("9 packets") } else { Evidence::not_seen("0 packets") };
         match call {
-            Call::Plan(_) => {
-                let injections = if self.behaviour.matches { self.planned.clone() } else { Vec::new() };
+            Call::Plan(request) => {
+                let asked = |planned: &&PlannedInjection| {
+                    request.entries.iter().any(|one| one.entry == planned.entry)
+                };
+                let mut injections: Vec<_> = self.planned.iter().filter(asked).cloned().collect();
+                if !self.behaviour.matches {
+                    injections.clear();
+                }
+                for planned in injections.iter_mut().filter(|_| self.was_planned) {
+                    planned.id = format!("anew-{}", planned.id);
+                    planned.target.push_str(if self.behaviour.restarts { ", started again" } else { "" });
+                }
+                self.was_planned = true;
                 Answer::Plan(Plan { injections, notes: Vec::new() })
             }
             Call::Inject { injections } => {
@@ -699,6 +719,74 @@ fn a_ramp_names_the_stage_that_broke() {
     assert_eq!(world.events(|event| matches!(event, Event::InjectStarted { .. })).len(), 2);
 }
 
+/// A fault, a pause, and the same fault again.
+fn repeated() -> Experiment {
+    let mut experiment = ordinary();
+    let again = || Action::Strike(vec![strike(4)]);
+    experiment.method = vec![again(), Action::Wait(Duration::seconds(2)), again()];
+    experiment
+}
+
+#[test]
+fn a_later_entry_is_planned_anew_and_what_differs_is_told() {
+    for restarts in [false, true] {
+        let world = carry_out(repeated(), |behaviour| behaviour.restarts = restarts);
+        assert_eq!(world.verdict(), Verdict::Passed, "{}", world.reasons());
+        let planned: Vec<_> = world
+            .calls
+            .iter()
+            .filter_map(|(_, call)| match call {
+                Call::Plan(request) => Some(request.entries.iter().map(|e| e.entry).collect::<Vec<_>>()),
+                _ => None,
+            })
+            .collect();
+        assert_eq!(planned, [vec![0, 1], vec![1]], "the first entry is made as it was planned");
+        let injected: Vec<_> = world
+            .journal
+            .iter()
+            .filter_map(|(_, event)| match event {
+                Event::InjectStarted { injection, target, .. } => Some((injection.as_str(), target.as_str())),
+                _ => None,
+            })
+            .collect();
+        let told: Vec<_> = world
+            .journal
+            .iter()
+            .filter_map(|(_, event)| match event {
+                Event::Replanned { replaced, injections, .. } => Some((replaced, &injections[0].id)),
+                _ => None,
+            })
+            .collect();
+        if restarts {
+            assert_eq!(injected, [("i0", "eth0"), ("anew-i1", "eth0, started again")]);
+            assert_eq!(told, [(&vec!["i1".to_owned()], &"anew-i1".to_owned())]);
+        } else {
+            assert_eq!(injected, [("i0", "eth0"), ("i1", "eth0")], "the plan that was told stands");
+            assert!(told.is_empty(), "{told:?}");
+        }
+    }
+}
+
+#[test]
+fn a_later_entry_that_cannot_be_planned_ends_the_method() {
+    type Change = fn(&mut Behaviour);
+    let ways: [(Change, Verdict, &str); 3] = [
+        (
+            |b| b.plans_anew = Does::Refuses,
+            Verdict::NoEffect,
+            "could not be made: network.latency: it would not",
+        ),
+        (|b| b.plans_anew = Does::Dies, Verdict::Aborted, "the agent was lost"),
+        (|b| b.plans_anew = Does::Hangs, Verdict::Aborted, "did not answer"),
+    ];
+    for (change, verdict, reason) in ways {
+        let world = carry_out(repeated(), change);
+        assert_eq!(world.verdict(), verdict, "{}", world.reasons());
+        assert!(world.reasons().contains(reason), "{}", world.reasons());
+        assert_eq!(world.events(|event| matches!(event, Event::InjectStarted { .. })).len(), 1);
+    }
+}
+
 #[test]
 fn without_a_fault_no_agent_is_started_and_nothing_waits() {
     let mut experiment = experiment();
@@ -743,6 +831,8 @@ fn whatever_happens_the_laws_hold() {
         let behaviour = Behaviour {
             connects: if dice.u8(0..20) == 0 { Does::Refuses } else { Does::Works },
             plans: if dice.u8(0..20) == 0 { Does::Dies } else { Does::Works },
+            plans_anew: does(&mut dice),
+            restarts: dice.bool(),
             injects: does(&mut dice),
             observes: does(&mut dice),
             undoes: does(&mut dice),

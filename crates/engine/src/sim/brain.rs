@@ -426,6 +426,7 @@ impl Theatre {
         if self.run.is_none() {
             return;
         }
+        self.world.lock().supervise("ledger");
         let errors = if self.suffers() { 50.0 } else { 0.0 };
         let metrics = BTreeMap::from([("errors".to_owned(), errors)]);
         self.take(Input::Second(Sample { metrics, ..Sample::default() }));
@@ -691,6 +692,10 @@ impl Theatre {
                 Event::Planned { injections, .. } => {
                     planned.extend(injections.iter().map(|injection| injection.id.as_str()));
                 }
+                Event::Replanned { replaced, injections, .. } => {
+                    planned.retain(|id| !replaced.iter().any(|replaced| replaced == id));
+                    planned.extend(injections.iter().map(|injection| injection.id.as_str()));
+                }
                 Event::Injected { injection, evidence, .. } | Event::Evidence { injection, evidence }
                     if evidence.iter().any(|evidence| evidence.effect == Effect::Seen) =>
                 {
@@ -729,8 +734,11 @@ fn experiment(dice: &mut fastrand::Rng, has_dud: bool) -> Experiment {
         experiment.guard = vec![condition("errors > 20 for 2s")];
     }
     experiment.baseline = units::Duration::seconds(dice.u64(0..3));
-    // What was killed cannot be killed again, so there is at most one kill.
-    experiment.method = (0..dice.usize(1..3)).map(|position| strikes(dice, position == 0)).collect();
+    experiment.method = (0..dice.usize(1..3)).map(|_| strikes(dice)).collect();
+    if dice.u32(0..4) == 0 {
+        // As `repeat: 2`: what was killed is another process by then.
+        experiment.method.extend(experiment.method.first().cloned());
+    }
     if dice.u32(0..4) == 0 {
         experiment.method.insert(0, Action::Wait(units::Duration::seconds(dice.u64(0..3))));
     }
@@ -742,12 +750,12 @@ fn experiment(dice: &mut fastrand::Rng, has_dud: bool) -> Experiment {
 }
 
 /// One to three faults at once, of which no two take the same thing.
-fn strikes(dice: &mut fastrand::Rng, may_kill: bool) -> Action {
+fn strikes(dice: &mut fastrand::Rng) -> Action {
     let all = samples();
     // Everything else in the list conflicts with none of these.
     let together: [&[usize]; 9] =
         [&[0], &[1, 2], &[3, 6], &[4, 7, 10], &[8], &[9, 1], &[11], &[6, 9, 3], &[5]];
-    let chosen = together[dice.usize(0..together.len() - usize::from(!may_kill))];
+    let chosen = together[dice.usize(0..together.len())];
     let strikes = chosen.iter().map(|which| {
         let (fault, target, with) = &all[*which];
         strike(fault, target.clone(), with, dice)
@@ -835,6 +843,7 @@ fn the_corners_are_reached() {
         "recovers",
         "injections by itself",
         "the halt file is made",
+        "is started again",
     ] {
         let count = days.iter().filter(|(trace, _)| trace.contains(corner)).count();
         assert!(count > 0, "{corner:?} is never reached");

@@ -7,7 +7,8 @@ use super::world::{Role, Shared};
 use serde_json::{Value as Json, json};
 use squall_model::plan::{Plan, PlanRequest};
 use squall_model::protocol::{Answer, Call, CallError, CallErrorKind};
-use squall_model::target::{Mode, ProcessSelector, Target};
+use squall_model::target::{Limit, Mode, ProcessSelector, Target};
+use squall_model::units::Share;
 
 fn named(name: &str) -> Target {
     Target::Process(ProcessSelector { name: Some(name.into()), ..ProcessSelector::default() })
@@ -110,19 +111,27 @@ fn the_protected_are_spared_unless_named_by_number() {
 
 #[test]
 fn the_blast_radius_is_a_hard_limit() {
-    let limited = |limit: f64, mode: Mode, value: Option<f64>| {
+    let limited = |limit: Limit, mode: Mode, value: Option<f64>| {
         let mut request = one("sim.pause", named("postgres"), Json::Null);
         request.targets_limit = Some(limit);
         request.entries[0].selection.mode = mode;
         request.entries[0].selection.value = value;
         request
     };
-    refused(limited(0.5, Mode::All, None), &["2 targets match", "allows 50%", "so 1", "`value: 1`"]);
-    refused(limited(0.99, Mode::FixedPercent, Some(100.0)), &["2 would be struck"]);
-    assert_eq!(try_plan(limited(0.5, Mode::One, None)).unwrap().injections.len(), 1);
+    let share = |fraction| Limit::Share(Share::of(fraction));
+    refused(limited(share(0.5), Mode::All, None), &["2 targets match", "allows 50%", "so 1", "`value: 1`"]);
+    refused(limited(share(0.99), Mode::FixedPercent, Some(100.0)), &["2 would be struck"]);
+    assert_eq!(try_plan(limited(share(0.5), Mode::One, None)).unwrap().injections.len(), 1);
     // A share of less than one target allows one.
-    assert_eq!(try_plan(limited(0.01, Mode::Fixed, Some(1.0))).unwrap().injections.len(), 1);
-    assert_eq!(try_plan(limited(1.0, Mode::All, None)).unwrap().injections.len(), 2);
+    assert_eq!(try_plan(limited(share(0.01), Mode::Fixed, Some(1.0))).unwrap().injections.len(), 1);
+    assert_eq!(try_plan(limited(share(1.0), Mode::All, None)).unwrap().injections.len(), 2);
+    // A count.
+    refused(
+        limited(Limit::Count(1), Mode::All, None),
+        &["2 would be struck", "allows 1 of them;", "`value: 1`"],
+    );
+    assert_eq!(try_plan(limited(Limit::Count(1), Mode::One, None)).unwrap().injections.len(), 1);
+    assert_eq!(try_plan(limited(Limit::Count(5), Mode::All, None)).unwrap().injections.len(), 2);
 }
 
 #[test]
@@ -168,6 +177,20 @@ fn what_another_squall_holds_is_refused_and_says_whose_it_is() {
     assert!(error.message.contains("squall recover"), "{error}");
     assert!(second.call(Call::Recover).is_ok());
     assert!(plan(&mut second, request(vec![value("/proc/sys/vm/swappiness")], 1)).is_ok());
+}
+
+#[test]
+fn a_victim_that_another_squall_stopped_is_said_to_be_held_not_to_be_stopped() {
+    let world = Shared::new(1);
+    let mut first = Agent::start(&world, "first");
+    let pause = || one("sim.pause", named("payment"), Json::Null);
+    let planned = plan(&mut first, pause()).unwrap();
+    first.call(Call::Inject { injections: vec![planned.injections[0].id.clone()] }).unwrap();
+    let mut second = Agent::start(&world, "second");
+    let error = plan(&mut second, pause()).unwrap_err();
+    assert_eq!((error.kind, error.entry), (CallErrorKind::Invalid, Some(0)));
+    assert!(error.message.contains(&planned.injections[0].id), "{error}");
+    assert!(error.message.contains("squall halt first"), "{error}");
 }
 
 #[test]

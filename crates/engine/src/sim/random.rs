@@ -547,7 +547,7 @@ fn must_hold(seed: u64) {
 
 #[test]
 fn the_corners_are_reached() {
-    let traces: Vec<String> = (0..3_000).filter_map(|seed| live_through(seed, None).ok()).collect();
+    let traces: Vec<String> = (0..6_000).filter_map(|seed| live_through(seed, None).ok()).collect();
     for corner in [
         "meanwhile:",
         "is killed at append",

@@ -329,6 +329,19 @@ impl World {
         ProcessRef { pid: self.next_pid, start_time: self.ticks, boot_id: self.boot_id(), name: name.into() }
     }
 
+    /// Starts a service again that is gone, as its supervisor does, under a new number.
+    pub(super) fn supervise(&mut self, name: &str) {
+        let runs = |host: &Host| host.processes.values().any(|process| process.name == name);
+        if runs(&self.host) || runs(&self.twin) {
+            return;
+        }
+        let started = self.spawn(name, Role::Service);
+        if let Some(process) = self.host.processes.get(&started.pid) {
+            self.twin.processes.insert(started.pid, process.clone());
+        }
+        self.note(format!("{name} is started again as {}", started.pid));
+    }
+
     /// Ends a process of Squall's. The kernel takes back what it owned.
     pub(super) fn kill(&mut self, pid: u32) {
         self.host.processes.remove(&pid);

@@ -4,7 +4,7 @@
 use super::fields::{Fields, Reader};
 use super::names::Measured;
 use super::variables::{redacted, substitute};
-use super::{Overrides, ReadError, Source, nearest, parse};
+use super::{Overrides, ReadError, Source, decode, nearest, parse};
 use crate::catalog::Catalog;
 use crate::condition::Condition;
 use crate::experiment::{
@@ -13,7 +13,8 @@ use crate::experiment::{
 };
 use crate::node::{Content, Key, Node, Place};
 use crate::redaction::Redactor;
-use crate::units::{Duration, Frequency};
+use crate::target::Limit;
+use crate::units::{Duration, Frequency, Share};
 
 /// The version of the format that is read.
 pub(super) const API_VERSION: &str = "squall.dev/v1";
@@ -423,19 +424,41 @@ impl Reader<'_> {
     fn blast_radius(&mut self, node: &Node) -> Option<BlastRadius> {
         let mut fields = self.fields(node, "`blast_radius`")?;
         let services = fields.get("services").map_or_else(Vec::new, |node| self.names(node, "`services`"));
-        let targets_node = fields.get("targets");
-        let targets = targets_node.and_then(|node| self.value::<crate::units::Share>(node));
-        if let (Some(node), Some(share)) = (targets_node, targets)
-            && share.fraction() <= 0.0
-        {
-            self.error(ReadError::at(node.place, "no target at all may be struck with this limit"));
-        }
+        let targets = fields.get("targets").and_then(|node| self.targets_limit(node));
         let duration = match fields.get("duration") {
             Some(node) => self.positive(Some(node), Duration::default()),
             None => None,
         };
         fields.finish(self);
         Some(BlastRadius { services, targets, duration })
+    }
+
+    /// A whole number counts targets; with `%` or a decimal point it is a share of those that match.
+    fn targets_limit(&mut self, node: &Node) -> Option<Limit> {
+        let count = match &node.content {
+            Content::Integer(count) => Some(*count),
+            Content::Text(text) => text.trim().parse().ok(),
+            _ => None,
+        };
+        let limit = match count {
+            Some(count) => u64::try_from(count).ok().map(Limit::Count),
+            None => decode::<Share>(node).ok().map(Limit::Share),
+        };
+        match limit {
+            None => {
+                let message = "this is neither a number of targets nor a share of those that match";
+                self.error(
+                    ReadError::at(node.place, message).help(
+                        "such as `1` for one target, `30%` or `0.3` for a share, `100%` or `1.0` for all",
+                    ),
+                );
+            }
+            Some(limit) if limit == Limit::Count(0) || limit == Limit::Share(Share::of(0.0)) => {
+                self.error(ReadError::at(node.place, "no target at all may be struck with this limit"));
+            }
+            Some(_) => {}
+        }
+        limit
     }
 
     fn guard(&mut self, node: &Node, measured: &Measured) -> Vec<Condition> {

@@ -65,7 +65,11 @@ pub fn schema(catalog: &dyn Catalog) -> Json {
             "properties": {
                 "services": {"description": "The services concerned, for people and metrics.",
                     "type": ["array", "string"], "items": {"type": "string"}},
-                "targets": described(&share, "At most this share of the targets that match."),
+                "targets": {
+                    "description": "At most so many of the targets that match an entry of the method: `1` is one \
+                        target, `30%` or `0.3` a share of them (rounded down, at least one), `100%` or `1.0` all.",
+                    "anyOf": [{"type": "integer", "minimum": 1}, share]
+                },
                 "duration": described(&duration, "At most this long with any fault active, over the whole run.")
             }
         },

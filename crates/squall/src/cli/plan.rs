@@ -36,9 +36,10 @@ pub(crate) struct Options {
 
 impl Options {
     pub(crate) fn run(self) -> Outcome {
-        let overrides = self.variables.overrides()?;
+        let files = files::find(&self.paths)?;
+        let overrides = self.variables.overrides(&files)?;
         let seed = self.seed.unwrap_or_else(random_seed);
-        for file in files::find(&self.paths)? {
+        for file in files {
             let experiment = files::read(&file, &overrides, out::colour(false))?;
             show(&file, &experiment, seed, &self.agent, self.json)?;
         }
@@ -116,6 +117,9 @@ fn describe(file: &Path, experiment: &Experiment, seed: u64, plan: &Plan) -> Str
             lines.push(format!("  does   {does}"));
             lines.push(format!("  undo   {undone_by}"));
         }
+    }
+    if experiment.method.iter().filter(|action| matches!(action, Action::Strike(_))).count() > 1 {
+        lines.push("\nentries after the first are planned again right before they begin".to_owned());
     }
     lines.extend(plan.notes.iter().map(|note| format!("\nnote: {note}")));
     lines.extend(
