@@ -53,6 +53,8 @@ pub struct Identity {
     pub run: String,
     /// The experiment's file.
     pub file: String,
+    /// Options of the command that carries it out, beside the file and the seed, without secrets.
+    pub options: Vec<String>,
     /// Makes the run's choices repeatable.
     pub seed: u64,
     /// Version of Squall.

@@ -156,6 +156,10 @@ pub enum Event {
         tags: Vec<String>,
         /// The file.
         file: String,
+        /// Options of the command that carried it out, beside the file and the seed, so that it can be given again.
+        /// Secrets are left out of them.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        options: Vec<String>,
         /// Makes the run's choices repeatable.
         seed: u64,
         /// Version of Squall.

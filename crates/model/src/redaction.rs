@@ -87,6 +87,7 @@ impl Redactor {
                 hypothesis,
                 tags,
                 file,
+                options,
                 services,
                 conditions,
                 version: _,
@@ -101,7 +102,7 @@ impl Redactor {
                 recovery_seconds: _,
             } => {
                 self.all([experiment, hypothesis, file]);
-                self.all(tags.iter_mut().chain(services));
+                self.all(tags.iter_mut().chain(options).chain(services));
                 self.all(conditions.iter_mut().flat_map(|(name, text)| [name, text]));
             }
             Event::PhaseStarted { phase: _ }

@@ -7,6 +7,7 @@ use crate::change;
 use crate::paint::Colour;
 use crate::story::{Injection, Story};
 use crate::words::{self, Tone};
+use chrono::{DateTime, FixedOffset};
 use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
 use squall_model::condition::Truth;
 use squall_model::event::{AbortCause, Phase};
@@ -16,6 +17,9 @@ use std::time::Duration;
 /// The report of several runs.
 pub fn suite(stories: &[Story]) -> String {
     let mut report = Report::new("squall");
+    if let Some(started) = stories.iter().filter_map(|story| moment(story, 0.0)).min() {
+        report.set_timestamp(started);
+    }
     report.set_time(stories.iter().map(|story| seconds(story.seconds())).sum::<Duration>());
     report.add_test_suites(stories.iter().map(of_run));
     // The XML is built in memory of valid characters only; there is nothing that could fail.
@@ -27,15 +31,18 @@ fn of_run(story: &Story) -> TestSuite {
         if story.header.experiment.is_empty() { "unknown experiment" } else { &story.header.experiment };
     let mut suite = TestSuite::new(name);
     suite.set_time(seconds(story.seconds()));
+    if let Some(started) = moment(story, 0.0) {
+        suite.set_timestamp(started);
+    }
     for (name, value) in properties(story) {
         suite.add_property((name, value.as_str()));
     }
     let mut cases = vec![steady_state(story)];
     cases.extend(hypothesis(story));
-    cases.extend(story.injections.iter().map(evidence));
+    cases.extend(story.injections.iter().map(|injection| evidence(story, injection)));
     cases.push(guard(story));
     cases.push(recovery(story));
-    cases.extend(story.injections.iter().filter_map(put_back));
+    cases.extend(story.injections.iter().filter_map(|injection| put_back(story, injection)));
     cases.push(whole(story, &cases));
     for mut case in cases {
         case.set_classname(name);
@@ -58,6 +65,30 @@ fn properties(story: &Story) -> Vec<(&'static str, String)> {
     ];
     properties.extend(story.comparisons.iter().map(|comparison| ("change", change::describe(comparison))));
     properties
+}
+
+/// A moment of the run, as the format's library takes it; none where nobody knows when the run started.
+fn moment(story: &Story, elapsed: f64) -> Option<DateTime<FixedOffset>> {
+    let started = story.header.started?.as_millisecond();
+    let at = started.checked_add((elapsed * 1000.0).round() as i64)?;
+    Some(DateTime::from_timestamp_millis(at)?.fixed_offset())
+}
+
+/// The case with the time that it is about, in seconds since the run started; as it is where that is not known.
+fn over(story: &Story, span: Option<(f64, f64)>, mut case: TestCase) -> TestCase {
+    if let Some((start, end)) = span {
+        case.set_time(seconds(end - start));
+        if let Some(at) = moment(story, start) {
+            case.set_timestamp(at);
+        }
+    }
+    case
+}
+
+/// When a part of the run began and ended.
+fn part(story: &Story, phase: Phase) -> Option<(f64, f64)> {
+    let part = story.phases.iter().find(|part| part.phase == phase)?;
+    Some((part.start, part.end))
 }
 
 fn passed(name: impl Into<String>) -> TestCase {
@@ -92,40 +123,47 @@ fn error(name: impl Into<String>, class: &str, message: impl Into<String>) -> Te
 
 fn steady_state(story: &Story) -> TestCase {
     const NAME: &str = "steady state before";
+    let span = part(story, Phase::SteadyState);
     if story.verdict() == Some(Verdict::NotSteady) {
-        return error(NAME, "not_steady", words::reason(story));
+        return over(story, span, error(NAME, "not_steady", words::reason(story)));
     }
     let asked = story.tallies.iter().any(|tally| tally.phase == Phase::SteadyState);
-    if asked { passed(NAME) } else { skipped(NAME, "nothing was asked") }
+    if asked { over(story, span, passed(NAME)) } else { skipped(NAME, "nothing was asked") }
 }
 
 fn hypothesis(story: &Story) -> Vec<TestCase> {
     if story.checks.is_empty() {
         return vec![skipped("hypothesis", "not judged: the run ended before")];
     }
+    let span = part(story, Phase::Fault);
     let judged = story.checks.iter().map(|result| {
         let name = format!("hypothesis: {}", words::check(&result.check, &result.expect));
-        match &result.truth {
-            Truth::Holds => passed(name),
-            Truth::Fails => failure(name, "did_not_hold", words::held(result)),
-            Truth::Unknown { missing } => {
-                let missing = missing.join(", ");
-                error(name, "unknown", format!("could not be read: {missing}; {}", words::held(result)))
-            }
-        }
+        over(
+            story,
+            span,
+            match &result.truth {
+                Truth::Holds => passed(name),
+                Truth::Fails => failure(name, "did_not_hold", words::held(result)),
+                Truth::Unknown { missing } => {
+                    let missing = missing.join(", ");
+                    error(name, "unknown", format!("could not be read: {missing}; {}", words::held(result)))
+                }
+            },
+        )
     });
     judged.collect()
 }
 
-fn evidence(injection: &Injection) -> TestCase {
+fn evidence(story: &Story, injection: &Injection) -> TestCase {
     let name = format!("evidence: {}", called(injection));
     let (tone, words) = words::evidence(injection);
-    match tone {
+    let case = match tone {
         Tone::Good => passed(name),
         Tone::Neutral => skipped(name, &words),
         Tone::Bad => error(name, "not_made", words),
         Tone::Warning => error(name, "no_effect", words),
-    }
+    };
+    over(story, story.window(injection), case)
 }
 
 /// Several injections may have the same fault and target; each is a case of its own.
@@ -135,34 +173,41 @@ fn called(injection: &Injection) -> String {
 
 fn guard(story: &Story) -> TestCase {
     const NAME: &str = "guard";
-    match (&story.abort, &story.guard) {
-        (Some(abort), _) if abort.cause == AbortCause::Guard => failure(NAME, "guard", abort.reason.clone()),
-        (Some(abort), _) => {
-            error(NAME, "aborted", format!("ended by {}: {}", words::cause(abort.cause), abort.reason))
-        }
-        (None, Some(_)) => passed(NAME),
-        (None, None) => skipped(NAME, "nothing was guarded"),
-    }
+    // It looks from the baseline on, until it ends the run or the undo begins.
+    let begun = part(story, Phase::Baseline).or_else(|| part(story, Phase::Fault)).map(|(start, _)| start);
+    let ended = story.abort.as_ref().map(|abort| abort.elapsed);
+    let ended = ended.or_else(|| part(story, Phase::Undo).map(|(start, _)| start)).unwrap_or(story.elapsed);
+    let span = begun.map(|begun| (begun, ended.max(begun)));
+    over(
+        story,
+        span,
+        match (&story.abort, &story.guard) {
+            (Some(abort), _) if abort.cause == AbortCause::Guard => {
+                failure(NAME, "guard", abort.reason.clone())
+            }
+            (Some(abort), _) => {
+                error(NAME, "aborted", format!("ended by {}: {}", words::cause(abort.cause), abort.reason))
+            }
+            (None, Some(_)) => passed(NAME),
+            (None, None) => return skipped(NAME, "nothing was guarded"),
+        },
+    )
 }
 
 fn recovery(story: &Story) -> TestCase {
     const NAME: &str = "recovery";
+    let begun = part(story, Phase::Recovery).map_or(story.elapsed, |(start, _)| start);
+    let lasted = |seconds: f64| Some((begun, begun + seconds));
     match (story.recovery, words::recovery(story)) {
         (Some(recovery), Some((Tone::Bad, words))) => {
-            let mut case = failure(NAME, "not_recovered", words);
-            case.set_time(seconds(recovery.within));
-            case
+            over(story, lasted(recovery.within), failure(NAME, "not_recovered", words))
         }
-        (Some(recovery), _) => {
-            let mut case = passed(NAME);
-            case.set_time(seconds(recovery.seconds.unwrap_or_default()));
-            case
-        }
+        (Some(recovery), _) => over(story, lasted(recovery.seconds.unwrap_or_default()), passed(NAME)),
         (None, _) => skipped(NAME, "the run did not come to it"),
     }
 }
 
-fn put_back(injection: &Injection) -> Option<TestCase> {
+fn put_back(story: &Story, injection: &Injection) -> Option<TestCase> {
     let name = format!("put back: {}", called(injection));
     let Some(done) = &injection.put_back else {
         let owed = injection.active.or(injection.begun).is_some() && injection.failure.is_none();
@@ -170,23 +215,27 @@ fn put_back(injection: &Injection) -> Option<TestCase> {
             error(name, "not_told", "the journal ends before it was put back; run `squall recover`")
         });
     };
-    let mut case =
+    let case =
         if done.residue.is_empty() { passed(name) } else { error(name, "residue", done.residue.join("\n")) };
-    case.set_time(seconds(done.seconds));
-    Some(case)
+    let told = injection.ended.unwrap_or(story.elapsed);
+    Some(over(story, Some((told - done.seconds, told)), case))
 }
 
 /// The run as a whole, so that no verdict but `passed` leaves a suite without a failure or an error.
 fn whole(story: &Story, cases: &[TestCase]) -> TestCase {
     const NAME: &str = "run";
     let told = cases.iter().any(|case| matches!(case.status, TestCaseStatus::NonSuccess { .. }));
-    match story.verdict() {
-        None => error(NAME, "unfinished", words::reason(story)),
-        Some(Verdict::Passed) => passed(NAME),
-        Some(_) if told => skipped(NAME, words::reason(story)),
-        Some(Verdict::Failed) => failure(NAME, Verdict::Failed.name(), words::reason(story)),
-        Some(verdict) => error(NAME, verdict.name(), words::reason(story)),
-    }
+    over(
+        story,
+        Some((0.0, story.seconds())),
+        match story.verdict() {
+            None => error(NAME, "unfinished", words::reason(story)),
+            Some(Verdict::Passed) => passed(NAME),
+            Some(_) if told => skipped(NAME, words::reason(story)),
+            Some(Verdict::Failed) => failure(NAME, Verdict::Failed.name(), words::reason(story)),
+            Some(verdict) => error(NAME, verdict.name(), words::reason(story)),
+        },
+    )
 }
 
 /// Seconds as a duration; what makes no sense is none.

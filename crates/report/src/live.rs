@@ -1,7 +1,7 @@
 //! The view of a run as it happens, drawn as lines of styled text: phase, metrics against thresholds, active faults,
 //! guard. Whoever owns the terminal puts the lines on it.
 
-use crate::paint::{Line, Span, Style, cut};
+use crate::paint::{Line, Span, Style, cut, width as width_of};
 use crate::quantity::{clock, count, short_name};
 use crate::story::{Injection, PhaseSpan, Series, Story, Tally};
 use crate::text::{course, faulty_stretches};
@@ -181,7 +181,7 @@ fn metric(series: &Series, story: &Story, range: (f64, f64), columns: usize) -> 
     };
     let mut line = Line::new()
         .with(Style::Dim, cut(&short_name(&series.name), NAME - 1))
-        .to_column(NAME + VALUE - shown.chars().count().min(VALUE))
+        .to_column(NAME + VALUE - width_of(&shown).min(VALUE))
         .with(style, &shown)
         .plain("  ");
     line.0

@@ -3,6 +3,7 @@
 
 use crate::words::Tone;
 use std::fmt::Write as _;
+use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 /// How a piece of text looks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -101,24 +102,24 @@ impl Line {
         self.plain(" ".repeat(missing))
     }
 
-    /// How many columns it takes, at one a character.
+    /// How many columns it takes.
     pub fn width(&self) -> usize {
-        self.0.iter().map(|span| span.text.chars().count()).sum()
+        self.0.iter().map(|span| width(&span.text)).sum()
     }
 
     /// Cuts it to a width; what is cut shows as `…`.
     #[must_use]
-    pub fn cut(mut self, width: usize) -> Self {
-        if self.width() <= width {
+    pub fn cut(mut self, columns: usize) -> Self {
+        if self.width() <= columns {
             return self;
         }
-        let mut left = width;
+        let mut left = columns;
         for span in &mut self.0 {
-            let length = span.text.chars().count();
+            let length = width(&span.text);
             span.text = cut(&span.text, left);
             // A span that ends right at the edge hides that more follows.
             if length == left && left > 0 {
-                span.text = span.text.chars().take(left - 1).chain(['…']).collect();
+                span.text = format!("{}…", head(&span.text, left - 1));
             }
             left = left.saturating_sub(length);
         }
@@ -155,40 +156,57 @@ pub fn printable(text: &str) -> String {
     text.chars().map(safe).collect()
 }
 
-/// The first `width` characters; what is cut shows as `…`.
-pub fn cut(text: &str, width: usize) -> String {
-    if text.chars().count() <= width {
+/// How many columns of a terminal a text takes: two for wide characters, none for marks that combine with the one
+/// before (Unicode Standard Annex 11).
+pub fn width(text: &str) -> usize {
+    text.width()
+}
+
+/// As much of the beginning as fits into so many columns, with all marks of its last character.
+fn head(text: &str, columns: usize) -> &str {
+    let mut used = 0;
+    let end = text.char_indices().find(|(_, c)| {
+        // This selector makes the sign before it an emoji, which is wide.
+        used += if *c == '\u{fe0f}' { 1 } else { c.width().unwrap_or(0) };
+        used > columns
+    });
+    end.map_or(text, |(at, _)| &text[..at])
+}
+
+/// As much as fits into so many columns; what is cut shows as `…`.
+pub fn cut(text: &str, columns: usize) -> String {
+    if width(text) <= columns {
         return text.to_owned();
     }
-    match width {
+    match columns {
         0 => String::new(),
-        _ => text.chars().take(width - 1).chain(['…']).collect(),
+        _ => format!("{}…", head(text, columns - 1)),
     }
 }
 
 /// Breaks a text into lines of at most `width` columns, at spaces where there are any.
-pub fn wrapped(text: &str, width: usize) -> Vec<String> {
-    let width = width.max(1);
+pub fn wrapped(text: &str, columns: usize) -> Vec<String> {
+    // A wide character needs two.
+    let columns = columns.max(2);
     let mut lines = Vec::new();
     let mut line = String::new();
-    let mut used = 0;
-    for word in text.split_whitespace() {
-        let mut word: Vec<char> = word.chars().collect();
-        if used > 0 && used + 1 + word.len() > width {
+    for mut word in text.split_whitespace() {
+        if !line.is_empty() && width(&line) + 1 + width(word) > columns {
             lines.push(std::mem::take(&mut line));
-            used = 0;
         }
-        if used > 0 {
+        if !line.is_empty() {
             line.push(' ');
-            used += 1;
         }
-        while word.len() > width {
-            let rest = word.split_off(width);
-            lines.push(word.into_iter().collect());
+        while width(word) > columns {
+            let (fits, rest) = word.split_at(head(word, columns).len());
+            // What no line can hold, such as a joined emoji that terminals draw as its parts, stands as it is.
+            if fits.is_empty() {
+                break;
+            }
+            lines.push(fits.to_owned());
             word = rest;
         }
-        used += word.len();
-        line.extend(word);
+        line.push_str(word);
     }
     if !line.is_empty() {
         lines.push(line);
@@ -237,6 +255,24 @@ mod tests {
         assert_eq!(wrapped("one two three", 7), ["one two", "three"]);
         assert_eq!(wrapped("a abcdefghij b", 4), ["a", "abcd", "efgh", "ij b"]);
         assert!(wrapped("", 10).is_empty());
+    }
+
+    #[test]
+    fn columns_are_counted_and_not_characters() {
+        // Four wide characters; a letter with its accent as a mark; an emoji that a selector makes one.
+        assert_eq!([width("支払遅延"), width("e\u{301}"), width("❤\u{fe0f}"), width("🦀")], [8, 1, 2, 2]);
+        assert_eq!(cut("支払遅延", 8), "支払遅延");
+        assert_eq!(cut("支払遅延", 7), "支払遅…");
+        assert_eq!(cut("支払遅延", 6), "支払…", "half of a character cannot be shown");
+        assert_eq!(cut("e\u{301}e\u{301}e\u{301}", 2), "e\u{301}…", "a mark stays with its letter");
+        assert_eq!(wrapped("支払遅延 支払", 6), ["支払遅", "延", "支払"]);
+        let line = Line::new().plain("支払").to_column(6).plain("x");
+        assert_eq!((line.text(Colour::Off).as_str(), line.width()), ("支払  x", 7));
+        for columns in 0..12 {
+            let line =
+                Line::new().plain("支e\u{301}払").with(Style::Good, "🦀❤\u{fe0f}").plain("abc").cut(columns);
+            assert!(line.width() <= columns, "{columns}: {line:?}");
+        }
     }
 
     #[test]

@@ -64,6 +64,8 @@ pub struct Header {
     pub tags: Vec<String>,
     /// The file.
     pub file: String,
+    /// Options of the command that carried it out, beside the file and the seed.
+    pub options: Vec<String>,
     /// Makes the run's choices repeatable.
     pub seed: u64,
     /// Version of Squall.
@@ -420,6 +422,7 @@ impl Story {
             hypothesis,
             tags,
             file,
+            options,
             seed,
             squall,
             host,
@@ -440,6 +443,7 @@ impl Story {
             hypothesis: hypothesis.clone(),
             tags: tags.clone(),
             file: file.clone(),
+            options: options.clone(),
             seed: *seed,
             squall: squall.clone(),
             version: *version,

@@ -263,7 +263,10 @@ pub fn guard(story: &Story) -> Option<(Tone, String)> {
 
 /// The command that repeats the run.
 pub fn reproduce(story: &Story) -> String {
-    format!("squall run {} --seed {}", quoted(&story.header.file), story.header.seed)
+    let header = &story.header;
+    let words: Vec<String> =
+        [&header.file].into_iter().chain(&header.options).map(|word| quoted(word)).collect();
+    format!("squall run {} --seed {}", words.join(" "), header.seed)
 }
 
 /// A word for a POSIX shell.
@@ -284,6 +287,15 @@ pub fn moment(at: jiff::Timestamp) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_run_is_repeated_with_its_options() {
+        let mut story = Story::default();
+        story.header.file = "my shop.yaml".to_owned();
+        story.header.options = ["--var", "name=two words", "--sudo"].map(str::to_owned).to_vec();
+        story.header.seed = 7;
+        assert_eq!(reproduce(&story), "squall run 'my shop.yaml' --var 'name=two words' --sudo --seed 7");
+    }
 
     #[test]
     fn file_names_are_quoted_for_the_shell_where_needed() {

@@ -53,10 +53,22 @@ impl Default for AgentOptions {
     }
 }
 
+impl AgentOptions {
+    /// The options that start the agent in the same way again.
+    pub(crate) fn again(&self) -> Vec<String> {
+        let sudo = self.sudo.then(|| vec!["--sudo".to_owned()]);
+        let lease =
+            (self.lease != Self::default().lease).then(|| vec!["--lease".to_owned(), self.lease.to_string()]);
+        [sudo, lease].into_iter().flatten().flatten().collect()
+    }
+}
+
 /// What is to be carried out, and how.
 pub(crate) struct Order {
     pub(crate) file: PathBuf,
     pub(crate) experiment: Experiment,
+    /// Options that carry it out again in the same way, without secrets.
+    pub(crate) options: Vec<String>,
     pub(crate) seed: u64,
     pub(crate) agent: AgentOptions,
     pub(crate) journal: Option<PathBuf>,
@@ -116,6 +128,7 @@ pub(crate) fn out(state: &State, order: Order) -> Result<Carried, Failure> {
     let identity = Identity {
         run,
         file: order.file.display().to_string(),
+        options: order.options,
         seed: order.seed,
         squall: env!("CARGO_PKG_VERSION").to_owned(),
         host: rustix::system::uname().nodename().to_string_lossy().into_owned(),

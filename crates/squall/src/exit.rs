@@ -3,6 +3,10 @@
 use squall_model::verdict::Verdict;
 use std::process::ExitCode;
 
+/// It was done, but its result could not be written where it was wanted: `EX_IOERR` of `sysexits.h`, apart from all
+/// verdicts.
+pub(crate) const UNWRITTEN: u8 = 74;
+
 /// An error for people, and the exit code that scripts see.
 #[derive(Debug, thiserror::Error)]
 #[error("{message}")]
@@ -25,6 +29,11 @@ impl Failure {
     /// It could not be done.
     pub(crate) fn failed(message: impl Into<String>) -> Self {
         Self { message: message.into(), code: Verdict::Failed.exit_code() }
+    }
+
+    /// It was done, but its result could not be written.
+    pub(crate) fn unwritten(message: impl Into<String>) -> Self {
+        Self { message: message.into(), code: UNWRITTEN }
     }
 
     /// Something is still not as it was.

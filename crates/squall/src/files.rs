@@ -5,7 +5,7 @@ use crate::registry::Registry;
 use clap::Args;
 use squall_model::experiment::Experiment;
 use squall_model::read::{self, Overrides, Source};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
@@ -32,6 +32,25 @@ impl VariableOptions {
     /// Variables for one purpose, as if given with `--var`.
     pub(crate) fn of(variables: Vec<String>) -> Self {
         Self { variables, files: Vec::new() }
+    }
+
+    /// The options that give this experiment file the same variables again: of those given by name only what it uses,
+    /// the last word on each, and where the value is secret, `…` for the user to fill in.
+    pub(crate) fn again(&self, file: &Path, secrets: &[String]) -> Vec<String> {
+        let used =
+            source(file).ok().and_then(|source| read::variable_names(&source).ok()).unwrap_or_default();
+        let files = self.files.iter().map(|file| ("--var-file", file.display().to_string()));
+        let given: BTreeMap<&str, &str> = self
+            .variables
+            .iter()
+            .filter_map(|pair| pair.split_once('='))
+            .map(|(n, v)| (n.trim(), v))
+            .collect();
+        let given = given.into_iter().filter(|(name, _)| used.contains(*name)).map(|(name, value)| {
+            let shown = if secrets.iter().any(|secret| secret == value) { "…" } else { value };
+            ("--var", format!("{name}={shown}"))
+        });
+        files.chain(given).flat_map(|(option, value)| [option.to_owned(), value]).collect()
     }
 
     /// All of them, in rising precedence, for these experiment files. A `--var` that none of them uses is a mistake:
@@ -229,6 +248,20 @@ mod tests {
         assert!(writable(&folder).is_err());
         assert!(writable(&folder.join("no/such/folder/report.html")).is_err());
         assert!(!folder.join("squall-report-that-is-not-there.html").exists());
+    }
+
+    #[test]
+    fn variables_are_given_again_without_secrets() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("x.yaml");
+        std::fs::write(&file, "variables: {token: {env: T, secret: true}}\nx: ${port} ${token} ${host}\n")
+            .unwrap();
+        let given = ["port=1", "token=hunter2", "port=2", "other=hunter3", "host=a b"].map(str::to_owned);
+        let options = VariableOptions { variables: given.to_vec(), files: vec![PathBuf::from("v.env")] };
+        assert_eq!(
+            options.again(&file, &["hunter2".to_owned()]),
+            ["--var-file", "v.env", "--var", "host=a b", "--var", "port=2", "--var", "token=…"]
+        );
     }
 
     #[test]

@@ -265,6 +265,7 @@ mod tests {
         let identity = Identity {
             run: "run".to_owned(),
             file: String::new(),
+            options: Vec::new(),
             seed: 1,
             squall: String::new(),
             host: String::new(),

@@ -241,6 +241,7 @@ fn identity() -> Identity {
     Identity {
         run: "run-1".into(),
         file: "test.yaml".into(),
+        options: Vec::new(),
         seed: 7,
         squall: "0.0.0".into(),
         host: "here".into(),

@@ -153,6 +153,7 @@ impl Run {
             hypothesis: experiment.hypothesis.clone(),
             tags: experiment.tags.clone(),
             file: self.identity.file.clone(),
+            options: self.identity.options.clone(),
             seed: self.identity.seed,
             squall: self.identity.squall.clone(),
             host: self.identity.host.clone(),

@@ -113,6 +113,7 @@ impl World {
         let identity = Identity {
             run: "run-1".into(),
             file: "test.yaml".into(),
+            options: Vec::new(),
             seed: 7,
             squall: "0.0.0".into(),
             host: "here".into(),

@@ -132,6 +132,7 @@ impl Theatre {
         let identity = Identity {
             run: format!("run-{seed}"),
             file: "simulated.yaml".into(),
+            options: Vec::new(),
             seed,
             squall: "0".into(),
             host: "model".into(),

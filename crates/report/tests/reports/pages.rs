@@ -122,7 +122,7 @@ fn a_page_says_what_matters() {
         "noqueue, as before",
         "remove our qdisc from lo",
         "objective &lt; 500 ms",
-        "<span>examples/slow-ledger.yaml</span> <span>--seed</span> <span>42</span>",
+        "<span>ledger=10.0.0.7:8080</span> <span>--seed</span> <span>42</span>",
         "exit code 1",
     ] {
         assert!(page.contains(words), "{words}");

@@ -36,6 +36,7 @@ impl Journal {
             hypothesis: hypothesis.into(),
             tags: vec!["payment".into(), "network".into()],
             file: "examples/slow-ledger.yaml".into(),
+            options: vec!["--var".into(), "ledger=10.0.0.7:8080".into()],
             seed: 42,
             squall: "0.1.0".into(),
             host: "build-7".into(),

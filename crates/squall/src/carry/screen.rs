@@ -4,6 +4,7 @@
 //! up the run.
 
 use super::View;
+use crate::cli::out;
 use rustix::termios::tcgetwinsize;
 use squall_model::event::Entry;
 use squall_report::live::{self, Live};
@@ -36,8 +37,10 @@ impl Screen {
             let _end: Sender<()> = end;
             match view {
                 View::Full { colour } if is_lively() => draw_live(&receiver, colour_of(colour)),
-                View::Full { .. } => print_lines(&receiver, io::stdout()),
-                View::Quiet => print_lines(&receiver, io::stderr()),
+                View::Full { .. } => print_lines(&receiver, |line| out::write(&format!("{line}\n"))),
+                View::Quiet => {
+                    print_lines(&receiver, |line| writeln!(io::stderr().lock(), "{line}").is_ok());
+                }
             }
         });
         Self { view, entries, drawing }
@@ -59,7 +62,7 @@ impl Screen {
         let _ = self.drawing.recv_timeout(FAREWELL);
         if let View::Full { colour } = self.view {
             let summary = text::summary(&Story::of(entries), colour_of(colour));
-            let _ = write!(io::stdout().lock(), "\n{summary}");
+            out::write(&format!("\n{summary}"));
         }
     }
 }
@@ -73,11 +76,11 @@ fn is_lively() -> bool {
     io::stdout().is_terminal() && std::env::var("TERM").is_ok_and(|name| !name.is_empty() && name != "dumb")
 }
 
-fn print_lines(entries: &Receiver<Entry>, mut stream: impl Write) {
+fn print_lines(entries: &Receiver<Entry>, write: impl Fn(&str) -> bool) {
     let mut lines = Lines::default();
     for entry in entries {
         if let Some(line) = lines.on(&entry)
-            && writeln!(stream, "{line}").is_err()
+            && !write(&line)
         {
             return;
         }
@@ -102,12 +105,12 @@ fn draw_live(entries: &Receiver<Entry>, colour: Colour) {
         }
         let (width, height) = size();
         let lines = live::draw(&live, width, height.saturating_sub(1).min(HEIGHT));
-        if redraw(drawn, lines.iter().map(|line| line.text(colour))).is_err() {
+        if !redraw(drawn, lines.iter().map(|line| line.text(colour))) {
             return;
         }
         drawn = lines.len();
     }
-    let _ = redraw(drawn, std::iter::empty());
+    redraw(drawn, std::iter::empty());
 }
 
 /// Columns and rows of the terminal.
@@ -120,14 +123,12 @@ fn size() -> (usize, usize) {
     }
 }
 
-/// Goes back over what was drawn and draws anew (ECMA-48: cursor up, erase in display).
-fn redraw(drawn: usize, lines: impl Iterator<Item = String>) -> io::Result<()> {
+/// Goes back over what was drawn and draws anew (ECMA-48: cursor up, erase in display); whether the terminal took it.
+fn redraw(drawn: usize, lines: impl Iterator<Item = String>) -> bool {
     let mut text = if drawn > 0 { format!("\x1b[{drawn}A\r\x1b[J") } else { String::new() };
     lines.for_each(|line| {
         text.push_str(&line);
         text.push('\n');
     });
-    let mut stdout = io::stdout().lock();
-    stdout.write_all(text.as_bytes())?;
-    stdout.flush()
+    out::write(&text)
 }

@@ -1,10 +1,9 @@
 //! `squall completions SHELL`: completions on standard output.
 
-use crate::cli::Arguments;
-use crate::exit::Outcome;
+use crate::cli::{Arguments, out};
+use crate::exit::{Failure, Outcome};
 use clap::{Args, CommandFactory};
 use clap_complete::Shell;
-use std::io::Write;
 use std::process::ExitCode;
 
 #[derive(Debug, Args)]
@@ -17,7 +16,7 @@ impl Options {
     pub(crate) fn run(self) -> Outcome {
         let mut text = Vec::new();
         clap_complete::generate(self.shell, &mut Arguments::command(), "squall", &mut text);
-        std::io::stdout().lock().write_all(&text)?;
+        out::write(&String::from_utf8(text).map_err(|error| Failure::failed(error.to_string()))?);
         Ok(ExitCode::SUCCESS)
     }
 }

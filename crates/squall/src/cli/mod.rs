@@ -28,7 +28,8 @@ use std::process::ExitCode;
 #[command(name = "squall", version, max_term_width = 100, arg_required_else_help = true)]
 #[command(
     after_help = "Exit codes of `run`: 0 passed, 1 failed, 2 invalid, 3 not steady, 4 aborted, 5 no effect, \
-6 residue.\nState: SQUALL_STATE (default /var/lib/squall as root, else ~/.local/state/squall). \
+6 residue; of \
+every verb: 74 the result could not be written.\nState: SQUALL_STATE (default /var/lib/squall as root, else ~/.local/state/squall). \
 Log: SQUALL_LOG=debug."
 )]
 pub(crate) struct Arguments {
@@ -90,15 +91,17 @@ pub(crate) fn main() -> ExitCode {
         Ok(arguments) => arguments,
         Err(error) => {
             // Clap prints help and versions through the same door; those are no errors.
-            let _ = error.print();
-            return if error.use_stderr() { ExitCode::from(2) } else { ExitCode::SUCCESS };
+            let printed = error.print();
+            if error.use_stderr() {
+                return ExitCode::from(2);
+            }
+            out::note(&printed);
+            return out::finish(ExitCode::SUCCESS);
         }
     };
-    match arguments.verb.run() {
-        Ok(code) => code,
-        Err(failure) => {
-            out::warn(format!("squall: {failure}"));
-            failure.code()
-        }
-    }
+    let code = arguments.verb.run().unwrap_or_else(|failure| {
+        out::warn(format!("squall: {failure}"));
+        failure.code()
+    });
+    out::finish(code)
 }

@@ -1,10 +1,54 @@
 //! Words for the user. A reader that has gone away (`squall faults | head`) ends the words, not in a panic.
+//!
+//! All that goes to standard output goes through here, so that what could not be written (a full disk) is told at the
+//! end of every verb, and none of them ends as if all were well.
 
+use crate::exit::UNWRITTEN;
+use squall_report::paint::width;
 use std::io::{self, IsTerminal, Write};
+use std::process::ExitCode;
+use std::sync::{Mutex, PoisonError};
+
+/// What could not be written so far, in words; each once.
+static LOST: Mutex<Vec<String>> = Mutex::new(Vec::new());
 
 /// Prints a text and a newline to standard output.
 pub(crate) fn say(text: impl std::fmt::Display) {
-    let _ = writeln!(io::stdout().lock(), "{text}");
+    write(&format!("{text}\n"));
+}
+
+/// Writes a text to standard output as it is; whether somebody may have got it.
+pub(crate) fn write(text: &str) -> bool {
+    let mut stdout = io::stdout().lock();
+    let written = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
+    drop(stdout);
+    note(&written);
+    written.is_ok()
+}
+
+/// Notes what came of writing to standard output. A reader that has gone away wanted no more.
+pub(crate) fn note(written: &io::Result<()>) {
+    if let Err(error) = written
+        && error.kind() != io::ErrorKind::BrokenPipe
+    {
+        lose(format!("could not write to standard output: {error}"));
+    }
+}
+
+/// Notes that a result was lost, to be told by [`finish`].
+pub(crate) fn lose(what: String) {
+    let mut lost = LOST.lock().unwrap_or_else(PoisonError::into_inner);
+    if !lost.contains(&what) {
+        lost.push(what);
+    }
+}
+
+/// The end of a verb: tells what could not be written. An exit code that tells of something else stays, since that is
+/// what a script must know first.
+pub(crate) fn finish(code: ExitCode) -> ExitCode {
+    let lost = std::mem::take(&mut *LOST.lock().unwrap_or_else(PoisonError::into_inner));
+    lost.iter().for_each(|what| warn(format!("squall: {what}")));
+    if lost.is_empty() || code != ExitCode::SUCCESS { code } else { ExitCode::from(UNWRITTEN) }
 }
 
 /// Prints a text and a newline to standard error.
@@ -30,7 +74,8 @@ pub(crate) fn colour(refused: bool) -> bool {
 
 /// A table of two columns, the first as wide as its widest cell.
 pub(crate) fn columns(rows: &[(String, String)]) -> String {
-    let width = rows.iter().map(|(left, _)| left.chars().count()).max().unwrap_or(0);
-    let lines = rows.iter().map(|(left, right)| format!("  {left:width$}  {right}"));
+    let widest = rows.iter().map(|(left, _)| width(left)).max().unwrap_or(0);
+    let gap = |left: &str| " ".repeat(widest - width(left));
+    let lines = rows.iter().map(|(left, right)| format!("  {left}{}  {right}", gap(left)));
     lines.collect::<Vec<_>>().join("\n")
 }

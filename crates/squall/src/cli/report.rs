@@ -68,5 +68,5 @@ fn entries(journal: &Path) -> Result<Vec<squall_model::event::Entry>, Failure> {
 /// Writes a report to a file.
 pub(crate) fn write(file: &Path, text: &str) -> Result<(), Failure> {
     std::fs::write(file, text)
-        .map_err(|error| Failure::failed(format!("could not write {}: {error}", file.display())))
+        .map_err(|error| Failure::unwritten(format!("could not write {}: {error}", file.display())))
 }

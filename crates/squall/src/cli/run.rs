@@ -12,6 +12,7 @@ use clap::Args;
 use squall_model::experiment::Experiment;
 use squall_model::verdict::Verdict;
 use squall_report::{Format, Story};
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -26,6 +27,9 @@ pub(crate) struct Options {
     /// Makes the run's choices repeatable
     #[arg(long)]
     seed: Option<u64>,
+    /// Only experiments that carry this tag; given again, any of the tags
+    #[arg(long = "tag", value_name = "TAG")]
+    tags: Vec<String>,
     /// Name of the environment, noted in the journal
     #[arg(long, value_name = "NAME")]
     environment: Option<String>,
@@ -55,12 +59,16 @@ pub(crate) struct Options {
     agent: AgentOptions,
 }
 
+/// An experiment and the file that it is from.
+type Read = (PathBuf, Experiment);
+
 impl Options {
     pub(crate) fn run(self) -> Outcome {
         // One seed for what is shown, asked and carried out: what the user agrees to is what is struck.
         let seed = self.seed.unwrap_or_else(plan::random_seed);
-        let files = files::find(&self.paths)?;
-        let experiments = self.read_all(&files)?;
+        let experiments = self.read_all(&files::find(&self.paths)?)?;
+        let experiments = self.of_tags(experiments)?;
+        let files: Vec<PathBuf> = experiments.iter().map(|(file, _)| file.clone()).collect();
         if self.dry_run {
             return experiments
                 .iter()
@@ -77,7 +85,7 @@ impl Options {
         }
         // What was carried out before something went wrong is reported all the same.
         let concluded = self.conclude(&files, &carried, &reports);
-        ended.and(concluded)
+        ended.map(|()| concluded)
     }
 
     /// The reports that are asked for: each its format and where it goes.
@@ -94,15 +102,20 @@ impl Options {
     fn carry_all_out(
         &self,
         files: &[PathBuf],
-        experiments: Vec<(PathBuf, Experiment)>,
+        experiments: Vec<Read>,
         seed: u64,
         carried: &mut Vec<(PathBuf, Carried)>,
     ) -> Result<(), Failure> {
         let journals = self.journal.as_ref().map(|target| files::apart(target, files));
+        // What is secret to one of them is shown by none.
+        let secrets: Vec<String> =
+            experiments.iter().flat_map(|(_, experiment)| experiment.secrets.clone()).collect();
         for (index, (file, experiment)) in experiments.into_iter().enumerate() {
             self.ask_first(&file, &experiment, seed)?;
             let journal = journals.as_ref().and_then(|targets| targets.get(index)).cloned();
-            let one = carry::out(&State::locate(), self.order(&file, experiment, seed, journal))?;
+            let options = self.again(&file, &secrets);
+            let order = carry::Order { options, ..self.order(&file, experiment, seed, journal) };
+            let one = carry::out(&State::locate(), order)?;
             let interrupted = one.interrupted;
             carried.push((file, one));
             if interrupted {
@@ -114,21 +127,50 @@ impl Options {
 
     /// Reads every file before the first is carried out, so that a mistake in the last costs nothing. Tells the
     /// mistakes of all.
-    fn read_all(&self, files: &[PathBuf]) -> Result<Vec<(PathBuf, Experiment)>, Failure> {
+    fn read_all(&self, files: &[PathBuf]) -> Result<Vec<Read>, Failure> {
         let overrides = self.variables.overrides(files)?;
         let colour = out::colour(self.no_color) && std::io::stderr().is_terminal();
         let (mut experiments, mut mistakes) = (Vec::new(), Vec::new());
         for file in files {
             match files::read(file, &overrides, colour) {
-                Ok(mut experiment) => {
-                    let tags = self.environment.iter().map(|name| format!("environment:{name}"));
-                    experiment.tags.extend(tags);
-                    experiments.push((file.clone(), experiment));
-                }
+                Ok(experiment) => experiments.push((file.clone(), experiment)),
                 Err(mistake) => mistakes.push(mistake.to_string()),
             }
         }
         if mistakes.is_empty() { Ok(experiments) } else { Err(Failure::invalid(mistakes.join("\n\n"))) }
+    }
+
+    /// The experiments that carry one of the tags that were asked for; all where none was. Each then bears the name of
+    /// the environment as a tag too.
+    fn of_tags(&self, experiments: Vec<Read>) -> Result<Vec<Read>, Failure> {
+        let known: BTreeSet<String> =
+            experiments.iter().flat_map(|(_, experiment)| experiment.tags.clone()).collect();
+        let is_meant = |(_, experiment): &Read| {
+            self.tags.is_empty() || self.tags.iter().any(|tag| experiment.tags.contains(tag))
+        };
+        let mut meant: Vec<Read> = experiments.into_iter().filter(is_meant).collect();
+        if meant.is_empty() {
+            let known: Vec<String> = known.into_iter().collect();
+            return Err(Failure::invalid(format!(
+                "no experiment carries the tag {}; {}",
+                self.tags.join(" or "),
+                if known.is_empty() {
+                    "none has a tag".to_owned()
+                } else {
+                    format!("the tags are {}", known.join(", "))
+                }
+            )));
+        }
+        for (_, experiment) in &mut meant {
+            experiment.tags.extend(self.environment.iter().map(|name| format!("environment:{name}")));
+        }
+        Ok(meant)
+    }
+
+    /// The options that carry this file out in the same way again.
+    fn again(&self, file: &Path, secrets: &[String]) -> Vec<String> {
+        let environment = self.environment.iter().flat_map(|name| ["--environment".to_owned(), name.clone()]);
+        self.variables.again(file, secrets).into_iter().chain(environment).chain(self.agent.again()).collect()
     }
 
     /// At a terminal, shows the plan and asks.
@@ -160,6 +202,7 @@ impl Options {
         carry::Order {
             file: file.to_owned(),
             experiment,
+            options: Vec::new(),
             seed,
             agent: self.agent.clone(),
             journal,
@@ -177,15 +220,15 @@ impl Options {
         files: &[PathBuf],
         carried: &[(PathBuf, Carried)],
         reports: &[(&'static Format, &Path)],
-    ) -> Outcome {
+    ) -> ExitCode {
         let stories: Vec<Story> = carried.iter().map(|(_, one)| Story::of(&one.entries)).collect();
         for (format, target) in reports {
             if format.tells_several() {
-                report::write(target, &format.tell(&stories))?;
+                write_or_lose(target, &format.tell(&stories));
                 continue;
             }
             for (target, story) in files::apart(target, files).iter().zip(stories.chunks(1)) {
-                report::write(target, &format.tell(story))?;
+                write_or_lose(target, &format.tell(story));
             }
         }
         if self.json {
@@ -195,19 +238,41 @@ impl Options {
                 .iter()
                 .map(|(file, one)| (file.display().to_string(), one.verdict.to_string()))
                 .collect();
-            out::say(format!("\n{}", out::columns(&rows)));
+            let verdicts: Vec<Verdict> = carried.iter().map(|(_, one)| one.verdict).collect();
+            out::say(format!("\n{}\n\n{}", out::columns(&rows), tally(files.len(), &verdicts)));
         }
         let worst = carried.iter().map(|(_, one)| one.verdict).max().unwrap_or(Verdict::Invalid);
-        Ok(ExitCode::from(worst.exit_code()))
+        ExitCode::from(worst.exit_code())
     }
+}
+
+/// Writes a report of what was carried out. That it could not be written changes no verdict.
+fn write_or_lose(file: &Path, text: &str) {
+    if let Err(failure) = report::write(file, text) {
+        out::lose(failure.to_string());
+    }
+}
+
+/// How several experiments ended, in a line: `3 experiments: 2 passed, 1 failed`.
+fn tally(wanted: usize, verdicts: &[Verdict]) -> String {
+    let mut counts: BTreeMap<Verdict, usize> = BTreeMap::new();
+    verdicts.iter().for_each(|verdict| *counts.entry(*verdict).or_default() += 1);
+    let left = wanted.saturating_sub(verdicts.len());
+    let counts =
+        counts.into_iter().map(|(verdict, count)| format!("{count} {}", verdict.name().replace('_', " ")));
+    let left = (left > 0).then(|| format!("{left} not carried out"));
+    format!("{wanted} experiments: {}", counts.chain(left).collect::<Vec<_>>().join(", "))
 }
 
 /// Carries one file out with these variables and writes a report: what the demo does.
 pub(crate) fn carry_out_file(file: &Path, variables: Vec<String>, report: &Path) -> Result<Carried, Failure> {
-    let overrides = VariableOptions::of(variables).overrides(&[file.to_owned()])?;
+    let variables = VariableOptions::of(variables);
+    let overrides = variables.overrides(&[file.to_owned()])?;
+    let experiment = files::read(file, &overrides, out::colour(false))?;
     let order = carry::Order {
         file: file.to_owned(),
-        experiment: files::read(file, &overrides, out::colour(false))?,
+        options: variables.again(file, &experiment.secrets),
+        experiment,
         seed: plan::random_seed(),
         agent: AgentOptions::default(),
         journal: None,
@@ -217,4 +282,16 @@ pub(crate) fn carry_out_file(file: &Path, variables: Vec<String>, report: &Path)
     let format = Format::of_file(report).map_err(Failure::invalid)?;
     report::write(report, &format.render(&carried.entries))?;
     Ok(carried)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn several_experiments_are_told_in_a_line() {
+        let verdicts = [Verdict::Passed, Verdict::NotSteady, Verdict::Passed, Verdict::Failed];
+        assert_eq!(tally(4, &verdicts), "4 experiments: 2 passed, 1 failed, 1 not steady");
+        assert_eq!(tally(3, &verdicts[..1]), "3 experiments: 1 passed, 2 not carried out");
+    }
 }

@@ -1,0 +1,293 @@
+//! The command line as users and scripts meet it: the built program is run on small files, against processes of the
+//! test's own, with a state folder of its own.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+use tempfile::TempDir;
+
+/// What an exit code says that is no verdict: the result could not be written.
+const UNWRITTEN: i32 = 74;
+
+/// A folder with files and a state folder, gone with the test.
+struct Desk(TempDir);
+
+impl Desk {
+    fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    /// An experiment; `body` is all but its head.
+    fn experiment(&self, file: &str, body: &str) {
+        let name = Path::new(file).file_stem().unwrap().to_str().unwrap();
+        let path = self.path(file);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, format!("apiVersion: squall.dev/v1\nkind: Experiment\nname: {name}\n{body}"))
+            .unwrap();
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_squall"));
+        command.args(arguments).current_dir(self.0.path()).stdin(Stdio::null());
+        command.env("SQUALL_STATE", self.path("state")).env_remove("SQUALL_LOG");
+        command
+    }
+
+    fn squall(&self, arguments: &[&str]) -> Told {
+        Told::of(&self.command(arguments).output().unwrap())
+    }
+
+    /// With standard output on a device that is always full.
+    fn squall_to_a_full_disk(&self, arguments: &[&str]) -> Told {
+        let full = File::options().write(true).open("/dev/full").unwrap();
+        Told::of(&self.command(arguments).stdout(full).stderr(Stdio::piped()).output().unwrap())
+    }
+}
+
+struct Told {
+    code: i32,
+    out: String,
+    errors: String,
+}
+
+impl Told {
+    fn of(output: &Output) -> Self {
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        Self { code: output.status.code().unwrap(), out: text(&output.stdout), errors: text(&output.stderr) }
+    }
+
+    #[track_caller]
+    fn is(&self, code: i32, words: &[&str]) {
+        let all = format!("exit code {}\n{}{}", self.code, self.out, self.errors);
+        assert_eq!(self.code, code, "{all}");
+        for word in words {
+            assert!(all.contains(word), "{word:?} is not in\n{all}");
+        }
+    }
+}
+
+/// An experiment that only asks.
+const PASSES: &str = "tags: [smoke, shop]\nsteady_state:\n  - exec: {command: [\"true\"]}\n    expect: exit_code == 0\nmethod: [{wait: 10ms}]\n";
+const FAILS: &str = "tags: [slow]\nsteady_state:\n  - exec: {command: [\"false\"]}\n    expect: exit_code == 0\nmethod: [{wait: 10ms}]\n";
+
+/// A process under a name of its own that is started again whenever it ends, until this is dropped.
+struct Supervised {
+    name: String,
+    over: Arc<AtomicBool>,
+    supervisor: Option<JoinHandle<()>>,
+}
+
+impl Supervised {
+    fn start(desk: &Desk, which: char) -> Self {
+        let name = format!("sqt{which}{}", std::process::id());
+        let program = desk.path(&name);
+        fs::copy("/bin/sleep", &program).unwrap();
+        let over = Arc::new(AtomicBool::new(false));
+        let ends = Arc::clone(&over);
+        let supervisor = std::thread::spawn(move || {
+            while !ends.load(Ordering::Relaxed) {
+                let mut child = Command::new(&program).arg("60").spawn().unwrap();
+                while child.try_wait().unwrap().is_none() {
+                    if ends.load(Ordering::Relaxed) {
+                        child.kill().unwrap();
+                    }
+                    std::thread::sleep(Duration::from_millis(5));
+                }
+            }
+        });
+        Self { name, over, supervisor: Some(supervisor) }
+    }
+}
+
+impl Drop for Supervised {
+    fn drop(&mut self) {
+        self.over.store(true, Ordering::Relaxed);
+        if let Some(supervisor) = self.supervisor.take() {
+            let _ = supervisor.join();
+        }
+    }
+}
+
+#[test]
+fn a_service_that_restarts_is_killed_again_and_again() {
+    let desk = Desk::new();
+    let service = Supervised::start(&desk, 'a');
+    desk.experiment(
+        "kill.yaml",
+        &format!(
+            "blast_radius: {{targets: 1}}\nmethod:\n  - {{fault: process.kill, target: {{process: {{name: {}}}}}, for: 2s, repeat: 3}}\n",
+            service.name
+        ),
+    );
+    let told = desk.squall(&["run", "kill.yaml", "--json"]);
+    told.is(0, &["\"passed\""]);
+    let journal = fs::read_dir(desk.path("state/runs")).unwrap().next().unwrap().unwrap().path();
+    let journal = fs::read_to_string(journal).unwrap();
+    let count = |event: &str| journal.matches(&format!("\"event\":\"{event}\"")).count();
+    assert_eq!((count("planned"), count("replanned"), count("injected")), (1, 2, 3), "{journal}");
+    let struck: std::collections::BTreeSet<&str> = journal
+        .lines()
+        .filter(|line| line.contains("\"event\":\"inject_started\""))
+        .filter_map(|line| line.split("\"target\":").nth(1)?.split('"').nth(1))
+        .collect();
+    assert_eq!(struck.len(), 3, "three processes: {struck:?}");
+}
+
+#[test]
+fn a_victim_of_another_run_is_said_to_be_held_by_it() {
+    let desk = Desk::new();
+    let service = Supervised::start(&desk, 'b');
+    let pause = |file: &str, lasts: &str| {
+        desk.experiment(
+            file,
+            &format!(
+                "method:\n  - {{fault: process.pause, target: {{process: {{name: {}}}}}, for: {lasts}}}\n",
+                service.name
+            ),
+        );
+    };
+    pause("first.yaml", "60s");
+    pause("second.yaml", "1s");
+    let mut first =
+        desk.command(&["run", "first.yaml"]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let live = desk.path("state/live");
+    for _ in 0..3000 {
+        if fs::read_dir(&live)
+            .is_ok_and(|logs| logs.flatten().any(|log| log.path().extension().is_some_and(|e| e == "undo")))
+        {
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    let told = desk.squall(&["run", "second.yaml"]);
+    let halted = desk.squall(&["halt"]);
+    assert_eq!(first.wait().unwrap().code(), Some(4));
+    halted.is(0, &["put back"]);
+    told.is(2, &["is held by injection", "squall halt"]);
+    assert!(!told.out.contains("stopped already"), "{}", told.out);
+}
+
+#[test]
+fn what_could_not_be_written_is_an_error() {
+    let desk = Desk::new();
+    desk.experiment("passes.yaml", PASSES);
+    desk.experiment("fails.yaml", FAILS);
+    let lost = &["could not write to standard output: No space left on device"];
+    for arguments in [
+        &["run", "passes.yaml", "--json"][..],
+        &["run", "passes.yaml"],
+        &["plan", "passes.yaml"],
+        &["validate", "passes.yaml"],
+        &["status"],
+        &["status", "--json"],
+        &["faults"],
+        &["probes", "--json"],
+        &["schema"],
+        &["completions", "bash"],
+        &["doctor"],
+        &["--help"],
+        &["--version"],
+    ] {
+        desk.squall_to_a_full_disk(arguments).is(UNWRITTEN, lost);
+    }
+    let run = fs::read_dir(desk.path("state/runs")).unwrap().next().unwrap().unwrap().path();
+    desk.squall_to_a_full_disk(&["report", run.to_str().unwrap()]).is(UNWRITTEN, lost);
+    // A verdict of its own is more important.
+    desk.squall_to_a_full_disk(&["run", "fails.yaml", "--json"]).is(3, lost);
+    let nowhere = ["report", run.to_str().unwrap(), "-o", "/dev/full"];
+    desk.squall(&nowhere).is(UNWRITTEN, &["could not write /dev/full"]);
+    for (file, code) in [("passes.yaml", UNWRITTEN), ("fails.yaml", 3)] {
+        desk.squall(&["run", file, "--junit", "/dev/full"]).is(code, &["could not write /dev/full"]);
+    }
+}
+
+#[test]
+fn a_reader_that_has_gone_away_is_no_error() {
+    let desk = Desk::new();
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let output = desk.command(&["schema"]).stdout(writer).stderr(Stdio::piped()).output().unwrap();
+    Told::of(&output).is(0, &[]);
+    assert!(output.stderr.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[test]
+fn a_folder_ends_with_a_summary_and_tags_choose_from_it() {
+    let desk = Desk::new();
+    desk.experiment("all/a.yaml", PASSES);
+    desk.experiment("all/b.yaml", FAILS);
+    desk.experiment("all/c.yaml", PASSES);
+    desk.squall(&["run", "all"]).is(3, &["3 experiments: 2 passed, 1 not steady"]);
+    desk.squall(&["run", "all", "--tag", "smoke"]).is(0, &["2 experiments: 2 passed"]);
+    desk.squall(&["run", "all", "--tag", "smoke", "--tag", "slow"]).is(3, &["3 experiments:"]);
+    let one = desk.squall(&["run", "all", "--tag", "slow"]);
+    one.is(3, &["NOT STEADY"]);
+    assert!(!one.out.contains("experiments:"), "{}", one.out);
+    let none = desk.squall(&["run", "all", "--tag", "smokey"]);
+    none.is(2, &["no experiment carries the tag smokey; the tags are shop, slow, smoke"]);
+    assert!(none.out.is_empty(), "{}", none.out);
+}
+
+#[test]
+fn variables_that_nothing_uses_are_told_where_they_are_a_mistake() {
+    let desk = Desk::new();
+    let with = |file: &str, name: &str| {
+        desk.experiment(
+            file,
+            &format!(
+                "variables: {{{name}: /bin/true}}\n{}",
+                PASSES.replace("\"true\"", &format!("'${{{name}}}'"))
+            ),
+        );
+    };
+    with("all/a.yaml", "left");
+    with("all/b.yaml", "right");
+    fs::write(desk.path("shared.env"), "left=/bin/true\nright=/bin/true\nneither=1\n").unwrap();
+    desk.squall(&["run", "all", "--var", "left=/bin/true", "--var", "right=/bin/true"]).is(0, &["2 passed"]);
+    desk.squall(&["validate", "all/a.yaml", "--var", "right=/bin/true"])
+        .is(2, &["`right` was given", "`left`"]);
+    desk.squall(&["validate", "all", "--var", "rigth=1"])
+        .is(2, &["none of these 2 files uses it", "`right`"]);
+    desk.squall(&["validate", "all/a.yaml", "--var-file", "shared.env"]).is(0, &[]);
+    let output = desk.command(&["validate", "all/a.yaml"]).env("SQUALL_VAR_NEITHER", "1").output().unwrap();
+    Told::of(&output).is(0, &[]);
+}
+
+#[test]
+fn a_run_tells_the_command_that_repeats_it() {
+    let desk = Desk::new();
+    desk.experiment(
+        "again.yaml",
+        "variables: {word: x, token: {env: SQT_TOKEN, default: none, secret: true}}\nsteady_state:\n  - exec: {command: [echo, '${word}', '${token}']}\n    expect: exit_code == 0\nmethod: [{wait: 10ms}]\n",
+    );
+    let told = desk.squall(&[
+        "run",
+        "again.yaml",
+        "--var",
+        "word=a b",
+        "--environment",
+        "staging",
+        "--var",
+        "token=hunter2",
+        "--seed",
+        "7",
+    ]);
+    // The summary breaks long lines at spaces.
+    let flat = told.out.split_whitespace().collect::<Vec<_>>().join(" ");
+    let again =
+        "again: squall run again.yaml --var 'token=…' --var 'word=a b' --environment staging --seed 7";
+    assert!(flat.contains(again), "{}", told.out);
+    assert!(!told.out.contains("hunter2") && !told.errors.contains("hunter2"), "{}{}", told.out, told.errors);
+    let journal = fs::read_dir(desk.path("state/runs")).unwrap().next().unwrap().unwrap().path();
+    assert!(!fs::read_to_string(journal).unwrap().contains("hunter2"));
+}
