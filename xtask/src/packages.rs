@@ -13,6 +13,8 @@ const NEEDED: &[Needed] = &[
     ("iperf3", "iperf3", "measuring bandwidth"),
     ("python3", "python3", "victims that Squall does not know"),
     ("prometheus", "prometheus", "a real metric source"),
+    ("dockerd", "docker.io", "real containers"),
+    ("busybox", "busybox-static", "what runs in containers"),
     ("chromium", "chromium", "looking at reports"),
     ("tmux", "tmux", "looking at the terminal view"),
 ];

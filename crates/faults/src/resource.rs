@@ -25,8 +25,10 @@ pub(crate) fn control_groups(facts: &Facts, controller: &str) -> Result<Vec<Stri
 pub(crate) fn processes(facts: &Facts) -> Result<&[ProcessFacts], PlanError> {
     match &facts.subject {
         Subject::Resource { processes } => Ok(processes),
+        Subject::Group(group) => Ok(&group.processes),
         _ => Err(PlanError::Parameters(
-            "this fault strikes a host or control groups: target: {host: true} or {process: {name: …}}"
+            "this fault strikes a host or control groups: target: {host: true}, {process: {name: …}}, {container: {name: \
+             …}} or {service: …}"
                 .to_owned(),
         )),
     }

@@ -1,11 +1,13 @@
 //! Facts and checks that the tests of all faults share.
 
-use squall_model::facts::{Facts, Feature, HostFacts, MemoryLimit, ProcessFacts, Subject};
+use squall_model::facts::{
+    Facts, Feature, Freezer, GroupFacts, HostFacts, MemoryLimit, ProcessFacts, Subject,
+};
 use squall_model::fault::{AnyFault, Fault, of};
 use squall_model::node::{Content, Node};
 use squall_model::read::{Source, parse};
 use squall_model::step::{ProcessRef, Step};
-use squall_model::target::{ProcessSelector, Target};
+use squall_model::target::{ContainerSelector, ProcessSelector, Target};
 use squall_model::units::Size;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -51,6 +53,21 @@ pub(crate) fn on_process(name: &str) -> Facts {
 pub(crate) fn on_pid(pid: u32) -> Facts {
     let selector = ProcessSelector { pid: Some(pid), ..Default::default() };
     facts(Target::Process(selector), Subject::Process(process("payment")))
+}
+
+/// A container with two processes.
+pub(crate) fn on_container() -> Facts {
+    let group = GroupFacts {
+        name: "container web".into(),
+        processes: vec![process("web"), process("web-worker")],
+        freezer: Some(Freezer {
+            path: "/sys/fs/cgroup/freezer/docker/abc/freezer.state".into(),
+            frozen: "FROZEN".into(),
+        }),
+        protected: None,
+    };
+    let selector = ContainerSelector { name: Some("web".into()), ..Default::default() };
+    facts(Target::Container(selector), Subject::Group(group))
 }
 
 /// The host as a whole.

@@ -5,6 +5,7 @@
 //! that undo needs no runtime.
 
 pub mod disk;
+pub mod docker;
 pub mod facts;
 mod leftovers;
 pub mod machine;

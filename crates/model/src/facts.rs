@@ -11,11 +11,11 @@ use std::net::IpAddr;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Scope {
-    /// Each process by itself.
+    /// Each process, container or service by itself.
     Process,
     /// Each network namespace by itself, with some or all of its interfaces.
     Network,
-    /// The host, or the control groups of processes.
+    /// The host, or the control groups of processes, containers or services.
     Resource,
 }
 
@@ -209,12 +209,37 @@ pub struct NetworkFacts {
     pub control_paths: Vec<PacketFilter>,
 }
 
+/// Processes that are one thing: a container, a service.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct GroupFacts {
+    /// What people call it: `container web`.
+    pub name: String,
+    /// Its processes; the first is the main one, with which the others go. Never empty.
+    pub processes: Vec<ProcessFacts>,
+    /// How its control group is frozen, where it has one of its own for that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub freezer: Option<Freezer>,
+    /// Why it is protected, if it is.
+    pub protected: Option<String>,
+}
+
+/// A file that freezes a control group.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Freezer {
+    /// The file.
+    pub path: String,
+    /// What is written to freeze.
+    pub frozen: String,
+}
+
 /// The thing that one injection acts on.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "subject", rename_all = "snake_case")]
 pub enum Subject {
     /// A process.
     Process(ProcessFacts),
+    /// A container or a service.
+    Group(GroupFacts),
     /// A network namespace.
     Network(NetworkFacts),
     /// The host, or processes whose control groups are joined.

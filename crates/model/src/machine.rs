@@ -106,6 +106,7 @@ pub trait Machine {
 pub fn subject_name(facts: &Facts) -> String {
     match &facts.subject {
         Subject::Process(process) => process.process.to_string(),
+        Subject::Group(group) => group.name.clone(),
         Subject::Network(network) => network.namespace.name.clone(),
         Subject::Resource { processes } if processes.is_empty() => "this host".to_owned(),
         Subject::Resource { processes } => {

@@ -3,7 +3,7 @@
 //! A step says what to change, never how to change it back: that is the [`Undo`](crate::undo::Undo) which the machine
 //! captures before the step is applied. Each kind is carried out in one file, `crates/linux/src/step/`.
 
-use crate::target::ProcessSelector;
+use crate::target::Target;
 use crate::units::{Duration, Rate, Share, Size};
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -371,13 +371,13 @@ pub enum Work {
     },
     /// Sends a signal to whatever matches, again and again, so that what is restarted is struck too.
     SignalEvery {
-        /// Whom.
-        selector: ProcessSelector,
+        /// Whom: processes, containers or services.
+        target: Target,
         /// What.
         signal: Signal,
         /// How often.
         every: Duration,
-        /// How many processes at most each time.
+        /// How many of those that match at most each time.
         at_most: usize,
     },
 }
@@ -540,8 +540,8 @@ impl fmt::Display for Step {
                     Work::Memory { rate: Some(rate), limit, .. } => {
                         write!(formatter, "run a worker whose memory grows by {rate}/s up to {limit}")?;
                     }
-                    Work::SignalEvery { selector, signal, every, .. } => {
-                        write!(formatter, "run a worker that sends {signal} to {selector} every {every}")?;
+                    Work::SignalEvery { target, signal, every, .. } => {
+                        write!(formatter, "run a worker that sends {signal} to {target} every {every}")?;
                     }
                 }
                 if step.cgroups.is_empty() {

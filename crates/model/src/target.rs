@@ -15,6 +15,10 @@ pub enum Target {
     Interface(String),
     /// A named network namespace (as `ip netns list` shows them).
     Netns(String),
+    /// Containers of Docker, or of what speaks its API.
+    Container(ContainerSelector),
+    /// Units of the service manager, by name: `payment.service`, `payment@*`.
+    Service(String),
     /// This host as a whole; always `true`.
     Host(bool),
 }
@@ -47,6 +51,43 @@ impl ProcessSelector {
     }
 }
 
+/// Which containers, among those that run. All that is given must match; at least one must be given.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ContainerSelector {
+    /// The container's name; a `*` stands for any text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// The container's number, or at least 12 digits of its beginning. The whole of it also names what is protected.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
+    /// A label, with its value or with any: `app=payment`, `app`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub label: Option<String>,
+    /// The image that it was made from, with its tag or with any: `nginx:1.27`, `nginx`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image: Option<String>,
+}
+
+impl ContainerSelector {
+    /// Whether nothing was said, which would match every container.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+impl fmt::Display for ContainerSelector {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let parts = [
+            self.name.as_ref().map(|name| format!("name {name}")),
+            self.id.as_ref().map(|id| format!("id {}", id.get(..12).unwrap_or(id))),
+            self.label.as_ref().map(|label| format!("label {label}")),
+            self.image.as_ref().map(|image| format!("image {image}")),
+        ];
+        formatter.write_str(&parts.into_iter().flatten().collect::<Vec<_>>().join(", "))
+    }
+}
+
 impl fmt::Display for ProcessSelector {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let parts = [
@@ -66,9 +107,25 @@ impl fmt::Display for Target {
             Self::Process(selector) => write!(formatter, "process {selector}"),
             Self::Interface(name) => write!(formatter, "interface {name}"),
             Self::Netns(name) => write!(formatter, "network namespace {name}"),
+            Self::Container(selector) => write!(formatter, "container {selector}"),
+            Self::Service(name) => write!(formatter, "service {name}"),
             Self::Host(_) => formatter.write_str("this host"),
         }
     }
+}
+
+/// Whether a name fits a pattern in which each `*` stands for any text, also none.
+pub fn fits(pattern: &str, name: &str) -> bool {
+    let mut parts = pattern.split('*');
+    // The first part stands at the beginning, the last at the end, the others wherever they come first.
+    let Some(mut rest) = parts.next().and_then(|first| name.strip_prefix(first)) else { return false };
+    let mut parts: Vec<&str> = parts.collect();
+    let Some(last) = parts.pop() else { return rest.is_empty() };
+    for part in parts {
+        let Some(at) = rest.find(part) else { return false };
+        rest = &rest[at + part.len()..];
+    }
+    rest.ends_with(last)
 }
 
 /// How many of the targets that match are struck.
@@ -173,6 +230,30 @@ mod tests {
             [share(0.3).of(7), share(0.01).of(7), share(0.29).of(100), share(1.0).of(7)],
             [2, 1, 29, 7]
         );
+    }
+
+    #[test]
+    fn stars_stand_for_any_text() {
+        for (pattern, name) in [
+            ("*", ""),
+            ("*", "a"),
+            ("web", "web"),
+            ("web*", "web-1"),
+            ("*-canary", "shop-canary"),
+            ("a*b*c", "a-b-bc"),
+        ] {
+            assert!(fits(pattern, name), "{pattern} {name}");
+        }
+        for (pattern, name) in [
+            ("", "a"),
+            ("web", "web-1"),
+            ("web*", "a-web"),
+            ("*-canary", "canary"),
+            ("a*b*c", "acb"),
+            ("ab*ba", "aba"),
+        ] {
+            assert!(!fits(pattern, name), "{pattern} {name}");
+        }
     }
 
     #[test]

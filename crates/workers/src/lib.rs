@@ -74,8 +74,8 @@ fn begin(job: &str) -> Result<Box<dyn Going>, Refusal> {
         Work::Memory { rate, limit, leave_free } => {
             boxed(memory::start(memory::Growth { rate, limit, leave_free }))
         }
-        Work::SignalEvery { selector, signal, every, at_most } => {
-            boxed(signal_every::start(signal_every::Strikes { selector, signal, every, at_most }))
+        Work::SignalEvery { target, signal, every, at_most } => {
+            boxed(signal_every::start(signal_every::Strikes { target, signal, every, at_most }))
         }
     }
 }

@@ -1,14 +1,14 @@
-//! Sends a signal to what a selector matches, again and again, so that what is restarted is struck too.
+//! Sends a signal to what a target matches, again and again, so that what is restarted is struck too.
 //!
-//! Each time the processes are looked for anew. What must never be struck, or is protected, is passed over each time.
+//! Each time it is looked for anew. What must never be struck, or is protected, is passed over each time.
 
 use crate::Going;
-use squall_linux::facts::process::strikeable;
+use squall_linux::facts::signalled;
 use squall_linux::step::signal::send;
 use squall_model::facts::ProcessFacts;
 use squall_model::machine::MachineError;
 use squall_model::step::{ProcessRef, Signal};
-use squall_model::target::ProcessSelector;
+use squall_model::target::Target;
 use squall_model::undo::Evidence;
 use squall_model::units::Duration;
 use std::io;
@@ -19,12 +19,12 @@ use std::time::Instant;
 #[derive(Debug, Clone)]
 pub(crate) struct Strikes {
     /// Whom.
-    pub(crate) selector: ProcessSelector,
+    pub(crate) target: Target,
     /// With what.
     pub(crate) signal: Signal,
     /// How often.
     pub(crate) every: Duration,
-    /// How many processes at most each time.
+    /// How many of those that match at most each time.
     pub(crate) at_most: usize,
 }
 
@@ -83,8 +83,7 @@ fn strike_on(strikes: &Strikes, tally: &Mutex<Tally>) {
 
 /// One round: look, choose, strike. An error where nothing was struck.
 fn round(strikes: &Strikes) -> Result<Vec<ProcessRef>, MachineError> {
-    let found = strikeable(&strikes.selector)?;
-    let free = found.into_iter().filter(|process| process.protected.is_none()).collect();
+    let free = signalled(&strikes.target)?;
     let mut struck = Vec::new();
     for process in choose(free, strikes.at_most) {
         // One that ended meanwhile was not struck by us.
@@ -93,7 +92,7 @@ fn round(strikes: &Strikes) -> Result<Vec<ProcessRef>, MachineError> {
         }
     }
     if struck.is_empty() {
-        let message = format!("nothing matched {}", strikes.selector);
+        let message = format!("nothing matched {}", strikes.target);
         return Err(MachineError::NotFound { message });
     }
     Ok(struck)

@@ -8,7 +8,7 @@ use squall_linux::step::worker::{JOB, Job};
 use squall_linux::sys::{cgroup, memory, process};
 use squall_model::machine::{Machine, MachineError};
 use squall_model::step::{ProcessRef, Signal, Step, Work, WorkerStep};
-use squall_model::target::ProcessSelector;
+use squall_model::target::{ProcessSelector, Target};
 use squall_model::undo::{Effect, Evidence, Reverted, Undo};
 use squall_model::undo_log::UndoLog;
 use squall_model::units::{Duration, Share, Size};
@@ -264,11 +264,11 @@ fn what_is_restarted_is_struck_again() {
     wait_until("the victim runs", || sleeper().is_some());
     let first = sleeper().unwrap();
     let mut scene = Scene::new(Work::SignalEvery {
-        selector: ProcessSelector {
+        target: Target::Process(ProcessSelector {
             name: Some("sleep".into()),
             cmdline: Some(format!("sleep {name}")),
             ..Default::default()
-        },
+        }),
         signal: Signal::Kill,
         every: Duration(seconds(0.2)),
         at_most: 1,
@@ -289,7 +289,7 @@ fn what_is_restarted_is_struck_again() {
 fn squall_is_never_struck() {
     let own = ProcessSelector { pid: Some(std::process::id()), ..Default::default() };
     let every = Duration(seconds(0.1));
-    let work = Work::SignalEvery { selector: own, signal: Signal::Kill, every, at_most: 1 };
+    let work = Work::SignalEvery { target: Target::Process(own), signal: Signal::Kill, every, at_most: 1 };
     // The plan refuses it, and a worker that is started all the same does too.
     let mut scene = Scene::new(load(1.0, 1));
     let Step::Worker(step) = &mut scene.step else { unreachable!() };

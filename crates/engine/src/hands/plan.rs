@@ -1,7 +1,7 @@
 //! Planning: from what an experiment names to injections that name each step and its undo. Touches nothing.
 
 use super::{Hands, invalid};
-use squall_model::facts::{Facts, HostFacts, Privilege, ProcessFacts, Subject};
+use squall_model::facts::{Facts, HostFacts, Privilege, Subject};
 use squall_model::fault::{AnyFault, PlanError};
 use squall_model::machine::{Machine, subject_name};
 use squall_model::plan::{Plan, PlanEntry, PlanRequest, PlannedInjection};
@@ -10,6 +10,7 @@ use squall_model::step::{Claim, Step};
 use squall_model::target::{Limit, Selection, Target};
 use squall_model::undo_log::Disk;
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 
 impl<M: Machine, D: Disk> Hands<M, D> {
     /// Resolves targets and plans every entry. The plan is kept, to be injected by name; an entry may be planned again.
@@ -226,19 +227,24 @@ fn spare_protected(
         return Ok(found);
     }
     let mut spared = Vec::new();
-    let mut keep = |process: &ProcessFacts| match &process.protected {
-        None => true,
-        Some(why) => {
-            spared.push(format!("{} is spared: {why}", process.process));
-            false
-        }
+    let mut keep = |name: &dyn fmt::Display, protected: Option<&String>| {
+        spared.extend(protected.map(|why| format!("{name} is spared: {why}")));
+        protected.is_none()
     };
     let kept: Vec<Subject> = found
         .into_iter()
         .filter_map(|subject| match subject {
-            Subject::Process(process) => keep(&process).then_some(Subject::Process(process)),
+            Subject::Process(process) => {
+                keep(&process.process, process.protected.as_ref()).then_some(Subject::Process(process))
+            }
+            Subject::Group(group) => {
+                keep(&group.name, group.protected.as_ref()).then_some(Subject::Group(group))
+            }
             Subject::Resource { processes } if !processes.is_empty() => {
-                let processes: Vec<_> = processes.into_iter().filter(&mut keep).collect();
+                let processes: Vec<_> = processes
+                    .into_iter()
+                    .filter(|process| keep(&process.process, process.protected.as_ref()))
+                    .collect();
                 // An empty list would mean the whole host, which nobody named.
                 (!processes.is_empty()).then_some(Subject::Resource { processes })
             }

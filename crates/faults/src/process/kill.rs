@@ -23,15 +23,15 @@ pub(crate) struct Parameters {
     #[serde(default)]
     signal: Signal,
     /// How often to strike again, so that what is restarted is struck too; at least 100ms. Each time the target is
-    /// looked for anew and one process that matches is struck. Without it the signal is sent once.
+    /// looked for anew and one that matches is struck. Without it the signal is sent once.
     #[serde(default)]
     every: Option<Duration>,
 }
 
 impl Fault for Kill {
     const NAME: &'static str = "process.kill";
-    const SUMMARY: &'static str =
-        "Ends a process by a signal, once or every so often; starting it again is its supervisor's part";
+    const SUMMARY: &'static str = "Ends a process, or the main one of a container or a service, by a signal, once or every so often; starting it \
+         again is its supervisor's part";
     const EXAMPLE: &'static str = "\
 - fault: process.kill
   target: {process: {name: payment}}
@@ -63,16 +63,14 @@ impl Fault for Kill {
         let Some(every) = parameters.every else {
             return Ok(vec![Step::Signal(SignalStep { process, signal: parameters.signal })]);
         };
-        let selector = match &facts.target {
-            Target::Process(selector) if selector.pid.is_none() => selector.clone(),
-            _ => {
-                return Err(PlanError::Parameters(format!(
-                    "{process} is named by its number, which it does not keep when it is restarted; with `every`, name \
-                     it by name, port, cgroup or cmdline"
-                )));
-            }
-        };
-        let work = Work::SignalEvery { selector, signal: parameters.signal, every, at_most: 1 };
+        if matches!(&facts.target, Target::Process(selector) if selector.pid.is_some()) {
+            return Err(PlanError::Parameters(format!(
+                "{process} is named by its number, which it does not keep when it is restarted; with `every`, name it \
+                 by name, port, cgroup or cmdline"
+            )));
+        }
+        let work =
+            Work::SignalEvery { target: facts.target.clone(), signal: parameters.signal, every, at_most: 1 };
         let mark = WorkerStep::mark_of(&facts.injection);
         Ok(vec![Step::Worker(WorkerStep { mark, work, cgroups: Vec::new() })])
     }
@@ -81,7 +79,7 @@ impl Fault for Kill {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::{example, golden, on_pid, on_process, refusal};
+    use crate::testing::{example, golden, on_container, on_pid, on_process, refusal};
 
     #[test]
     fn the_example_sends_one_signal() {
@@ -89,11 +87,21 @@ mod tests {
     }
 
     #[test]
+    fn of_a_container_the_main_process_is_struck() {
+        golden::<Kill>("{}", &on_container(), &["send SIGKILL to web (pid 812)"]);
+        golden::<Kill>(
+            "{every: 5s}",
+            &on_container(),
+            &["run a worker that sends SIGKILL to container name web every 5s"],
+        );
+    }
+
+    #[test]
     fn a_repeated_kill_looks_for_its_target_anew() {
         golden::<Kill>(
             "{signal: TERM, every: 5s}",
             &on_process("payment"),
-            &["run a worker that sends SIGTERM to name payment every 5s"],
+            &["run a worker that sends SIGTERM to process name payment every 5s"],
         );
     }
 

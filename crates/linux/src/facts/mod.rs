@@ -1,12 +1,13 @@
 //! Facts about the host, and what a target turns out to be on it. Reads only.
 
+mod group;
 pub mod network;
 pub mod process;
 
 use crate::step::failed;
 use crate::sys::cgroup::{Controller, Version};
 use crate::sys::{cgroup, memory};
-use squall_model::facts::{Feature, HostFacts, Privilege, Scope, Subject};
+use squall_model::facts::{Feature, HostFacts, Privilege, ProcessFacts, Scope, Subject};
 use squall_model::machine::MachineError;
 use squall_model::target::Target;
 use squall_model::units::Size;
@@ -34,13 +35,37 @@ pub fn resolve(scope: Scope, target: &Target) -> Result<Vec<Subject>, MachineErr
             Ok(process::strikeable(selector)?.into_iter().map(Subject::Process).collect())
         }
         (Scope::Resource, Target::Process(selector)) => Ok(process::by_control_groups(selector)?),
+        (Scope::Process | Scope::Resource, Target::Container(_) | Target::Service(_)) => {
+            Ok(group::find(target)?.into_iter().map(Subject::Group).collect())
+        }
         (Scope::Resource, Target::Host(_)) => Ok(vec![Subject::Resource { processes: Vec::new() }]),
-        (Scope::Process, _) => Err(misfit("strikes processes", "{process: {name: …}}", target)),
+        (Scope::Process, _) => Err(misfit("strikes processes", &of_processes(), target)),
         (Scope::Resource, _) => {
-            Err(misfit("strikes a host or control groups", "{host: true} or {process: {name: …}}", target))
+            let wanted = format!("{{host: true}}, {}", of_processes());
+            Err(misfit("strikes a host or control groups", &wanted, target))
         }
         (Scope::Network, _) => network::resolve(target),
     }
+}
+
+/// The targets that have processes, as they are written.
+fn of_processes() -> String {
+    "{process: {name: …}}, {container: {name: …}} or {service: …}".to_owned()
+}
+
+/// Processes that a signal to a target goes to, without those that are protected: each that is named, or the main one
+/// of each container or service. Empty where nothing matches.
+pub fn signalled(target: &Target) -> Result<Vec<ProcessFacts>, MachineError> {
+    let groups = match target {
+        Target::Process(selector) => {
+            let found = process::strikeable(selector)?;
+            return Ok(found.into_iter().filter(|process| process.protected.is_none()).collect());
+        }
+        Target::Container(_) | Target::Service(_) => group::find(target)?,
+        _ => return Err(misfit("strikes processes", &of_processes(), target)),
+    };
+    let free = groups.into_iter().filter(|group| group.protected.is_none());
+    Ok(free.filter_map(|group| group.processes.into_iter().next()).collect())
 }
 
 /// Looks up host names. A name without an address is an error.

@@ -1,6 +1,7 @@
 //! Facts about networks: what the kernel can do to packets, which namespaces and interfaces a target means, and the
 //! connections that the operator works through.
 
+use super::group;
 use crate::network::{self, Place};
 use crate::step::qdisc::root_facts;
 use crate::sys::namespace::Namespace;
@@ -8,7 +9,7 @@ use crate::sys::nftables::{self, Chain, FIRST, Hook, OwnedTables, Table};
 use crate::sys::qdisc::TrafficControl;
 use crate::sys::socket_diag::{TcpState, tcp_sockets};
 use crate::sys::{namespace, process, qdisc, route};
-use squall_model::facts::{Feature, LinkFacts, NetworkFacts, ProcessFacts, Subject};
+use squall_model::facts::{Feature, GroupFacts, LinkFacts, NetworkFacts, ProcessFacts, Subject};
 use squall_model::machine::MachineError;
 use squall_model::step::{Denial, LinkRef, NamespaceRef, PacketFilter, Ports, Prefix, Protocol};
 use squall_model::target::{ProcessSelector, Target};
@@ -75,6 +76,7 @@ pub(crate) fn resolve(target: &Target) -> Result<Vec<Subject>, MachineError> {
             None => Vec::new(),
         },
         Target::Process(selector) => of_processes(selector)?,
+        Target::Container(_) | Target::Service(_) => of_groups(target)?,
     };
     Ok(found.into_iter().map(Subject::Network).collect())
 }
@@ -111,9 +113,32 @@ fn of_processes(selector: &ProcessSelector) -> Result<Vec<NetworkFacts>, Machine
             message: format!("could not take the network of process {selector} as the target: {why}"),
         });
     }
+    of_members(strikeable.into_iter().map(|process| (process, None)))
+}
+
+/// The namespaces of the containers or services that may be struck.
+fn of_groups(target: &Target) -> Result<Vec<NetworkFacts>, MachineError> {
+    let (free, protected): (Vec<_>, Vec<_>) =
+        group::find(target)?.into_iter().partition(|group| group.protected.is_none());
+    if let (true, Some(GroupFacts { name, protected: Some(why), .. })) = (free.is_empty(), protected.first())
+    {
+        return Err(MachineError::Refused {
+            message: format!("could not take the network of {target} as the target: {name} is spared, {why}"),
+        });
+    }
+    of_members(free.into_iter().flat_map(|group| {
+        let name = group.name;
+        group.processes.into_iter().map(move |process| (process, Some(name.clone())))
+    }))
+}
+
+/// The namespaces of processes, each once, by the name that is given or the process's.
+fn of_members(
+    members: impl Iterator<Item = (ProcessFacts, Option<String>)>,
+) -> Result<Vec<NetworkFacts>, MachineError> {
     let own = host()?;
     let mut found: Vec<(NamespaceRef, Vec<u16>)> = Vec::new();
-    for process in strikeable {
+    for (process, name) in members {
         let pid = process.process.pid;
         let namespace = match Namespace::of_process(pid) {
             Ok(namespace) => namespace,
@@ -127,7 +152,7 @@ fn of_processes(selector: &ProcessSelector) -> Result<Vec<NetworkFacts>, Machine
             None => {
                 let place = Place { inode, path: PathBuf::from(format!("/proc/{pid}/ns/net")) };
                 let path = place.lasting().path.to_string_lossy().into_owned();
-                let name = network::of_process(pid);
+                let name = name.unwrap_or_else(|| network::of_process(pid));
                 found.push((reference(&namespace, path, name), process.listens));
             }
         }

@@ -91,9 +91,9 @@ pub(crate) fn by_control_groups(selector: &ProcessSelector) -> Result<Vec<Subjec
 }
 
 /// All processes at one moment, and what is needed to judge them.
-struct Snapshot {
-    processes: Vec<Stat>,
-    trees: Vec<Tree>,
+pub(super) struct Snapshot {
+    pub(super) processes: Vec<Stat>,
+    pub(super) trees: Vec<Tree>,
     own: u32,
     own_groups: Vec<PathBuf>,
     ancestors: BTreeSet<u32>,
@@ -103,7 +103,7 @@ struct Snapshot {
 }
 
 impl Snapshot {
-    fn take() -> Result<Self, MachineError> {
+    pub(super) fn take() -> Result<Self, MachineError> {
         let list = process::all().map_err(|error| failed("list the processes", &error))?;
         let processes =
             list.into_iter().filter_map(|pid| process::stat(pid).ok()).filter(|stat| !stat.ended());
@@ -157,7 +157,7 @@ impl Snapshot {
     }
 
     /// Why a process is never struck, if so.
-    fn never(&self, stat: &Stat) -> Option<&'static str> {
+    pub(super) fn never(&self, stat: &Stat) -> Option<&'static str> {
         let role = || process::command_line(stat.pid).ok().and_then(|words| words.get(1).cloned());
         if stat.pid == 1 {
             Some("is the first process, which all others hang on")
@@ -176,7 +176,7 @@ impl Snapshot {
         }
     }
 
-    fn facts(&self, stat: &Stat, protected: Option<String>) -> Option<ProcessFacts> {
+    pub(super) fn facts(&self, stat: &Stat, protected: Option<String>) -> Option<ProcessFacts> {
         // One that ended since the snapshot is left out.
         let status = process::status(stat.pid).ok()?;
         let groups = groups_of(stat.pid, &self.trees);
@@ -223,7 +223,7 @@ fn goes_by(stat: &Stat, name: &str, words: &[String]) -> bool {
 }
 
 /// Why a process is struck only if it is named by its number, if so.
-fn protected(stat: &Stat) -> Option<String> {
+pub(super) fn protected(stat: &Stat) -> Option<String> {
     let fits = |pattern: &str| match pattern.strip_suffix('*') {
         Some(beginning) => stat.name.starts_with(beginning),
         None => stat.name == pattern,

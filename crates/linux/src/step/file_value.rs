@@ -138,7 +138,9 @@ pub(crate) fn revert(
 }
 
 fn read(path: &str) -> io::Result<String> {
-    Ok(std::fs::read_to_string(path)?.trim_end_matches('\n').to_owned())
+    let text = std::fs::read_to_string(path)?;
+    // A control group on its way to be frozen is ours as one that is (`cgroup-v1/freezer-subsystem.rst`).
+    Ok(if text.trim() == "FREEZING" { "FROZEN".to_owned() } else { text.trim_end_matches('\n').to_owned() })
 }
 
 /// Writes to a file that is there already; never makes one.

@@ -7,7 +7,7 @@
 //! The pipes are a small protocol: the worker first writes one [`Report`], `Ready` or `Failed`; then for each line
 //! that it reads it writes its [`Evidence`] so far.
 
-use crate::facts::process::strikeable;
+use crate::facts::signalled;
 use crate::step::signal::{may_send, send};
 use crate::step::{Look, failed};
 use crate::sys::pidfd::Pidfd;
@@ -96,8 +96,8 @@ pub(crate) fn capture(step: &WorkerStep) -> Result<Undo, MachineError> {
     for folder in &step.cgroups {
         may_join(folder)?;
     }
-    if let Work::SignalEvery { selector, signal, .. } = &step.work {
-        for process in strikeable(selector)?.iter().filter(|process| process.protected.is_none()) {
+    if let Work::SignalEvery { target, signal, .. } = &step.work {
+        for process in signalled(target)? {
             may_send(&process.process, *signal)?;
         }
     }

@@ -105,6 +105,27 @@ pub fn of_process(pid: u32, controller: Controller, trees: &[Tree]) -> io::Resul
     Ok(tree.and_then(|tree| group_in(tree, &text)))
 }
 
+/// The file that freezes the group of a process of which the last part of the path `is_it`, and what is written there to
+/// freeze; `None` where it has no such group. Version 1: `cgroup-v1/freezer-subsystem.rst`; version 2: `cgroup.freeze`.
+pub fn freezer(pid: u32, trees: &[Tree], is_it: impl Fn(&str) -> bool) -> Option<(PathBuf, &'static str)> {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/cgroup")).ok()?;
+    let is_freezer = |tree: &&Tree| {
+        tree.version == Version::V2 || tree.controllers.iter().any(|controller| controller == "freezer")
+    };
+    trees.iter().filter(is_freezer).find_map(|tree| {
+        let group = group_in(tree, &text)?;
+        // The process may be in a group within that group.
+        let within = group.folder.ancestors().take_while(|folder| *folder != tree.mount);
+        let named = |folder: &&Path| folder.file_name().and_then(|name| name.to_str()).is_some_and(&is_it);
+        let (file, frozen) = match tree.version {
+            Version::V1 => ("freezer.state", "FROZEN"),
+            Version::V2 => ("cgroup.freeze", "1"),
+        };
+        let file = within.filter(|folder| folder.starts_with(&tree.mount)).find(named)?.join(file);
+        file.exists().then_some((file, frozen))
+    })
+}
+
 /// All paths of groups that a process is in, each within its tree.
 pub fn paths(pid: u32) -> io::Result<Vec<String>> {
     let text = std::fs::read_to_string(format!("/proc/{pid}/cgroup"))?;

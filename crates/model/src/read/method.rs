@@ -13,9 +13,9 @@ use std::fmt;
 use std::str::FromStr;
 
 /// The kinds of target that this version can strike.
-pub(super) const TARGETS: [&str; 4] = ["process", "interface", "netns", "host"];
+pub(super) const TARGETS: [&str; 6] = ["process", "container", "service", "interface", "netns", "host"];
 /// Kinds of target that experiments may name elsewhere, and this version cannot strike.
-const OTHER_TARGETS: [&str; 6] = ["container", "pod", "service", "path", "database", "proxy"];
+const OTHER_TARGETS: [&str; 4] = ["pod", "path", "database", "proxy"];
 /// How to choose among several targets, beside the target or within it.
 const CHOICES: [&str; 4] = ["mode", "value", "optional", "on"];
 /// How many strikes a method may come to, with ramps and repetitions unrolled.
@@ -327,14 +327,18 @@ impl Reader<'_> {
     /// Whether the fault can act on such a target at all.
     fn fits(&mut self, fault: &str, selection: &Selection, node: &Node) {
         let Some(scope) = self.catalog.fault(fault).map(crate::fault::AnyFault::scope) else { return };
+        let has_processes =
+            matches!(selection.target, Target::Process(_) | Target::Container(_) | Target::Service(_));
         let (can, words) = match scope {
-            Scope::Process => {
-                (matches!(selection.target, Target::Process(_)), "processes: `{process: {name: …}}`")
-            }
+            Scope::Process => (
+                has_processes,
+                "processes, containers or services: `{process: {name: …}}`, `{container: {name: …}}`, `{service: …}`",
+            ),
             Scope::Network => (true, ""),
             Scope::Resource => (
-                matches!(selection.target, Target::Process(_) | Target::Host(_)),
-                "the host or the control groups of processes: `{host: true}` or `{process: {name: …}}`",
+                has_processes || matches!(selection.target, Target::Host(_)),
+                "the host or control groups: `{host: true}`, `{process: {name: …}}`, `{container: {name: …}}` or \
+                 `{service: …}`",
             ),
         };
         if !can {
@@ -347,7 +351,8 @@ impl Reader<'_> {
     fn selection(&mut self, node: &Node, beside: [Option<&Node>; 4]) -> Option<Selection> {
         let Content::Map(entries) = &node.content else {
             let message = format!("expected a target, found {}", node.kind());
-            let help = "such as `{process: {name: postgres}}`, `{interface: eth0}`, `{netns: shop}` or `{host: true}`";
+            let help = "such as `{process: {name: postgres}}`, `{container: {name: web}}`, `{interface: eth0}`, \
+                        `{netns: shop}` or `{host: true}`";
             self.error(ReadError::at(node.place, message).label("expected a map").help(help));
             return None;
         };
@@ -403,6 +408,33 @@ impl Reader<'_> {
                     None
                 }
             }
+            Target::Container(selector) => {
+                let place = inner("container");
+                let texts = [&selector.name, &selector.id, &selector.label, &selector.image];
+                let is_number = |id: &String| {
+                    (12..=64).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_hexdigit())
+                };
+                if selector.is_empty() {
+                    let error = ReadError::at(place, "this would match every container")
+                        .help("give at least one of `name`, `id`, `label`, `image`");
+                    Some(error)
+                } else if texts.into_iter().flatten().any(|text| text.trim().trim_matches('*').is_empty()) {
+                    Some(ReadError::at(place, "an empty text or a lone `*` would match every container"))
+                } else if selector.id.as_ref().is_some_and(|id| !is_number(id)) {
+                    Some(ReadError::at(place, "`id` is the container's number: 12 to 64 hexadecimal digits"))
+                } else {
+                    None
+                }
+            }
+            Target::Service(name)
+                if name.trim_matches(['*', '.']).is_empty()
+                    || name.len() > 255
+                    || name.contains(['/', '\0']) =>
+            {
+                let error =
+                    ReadError::at(inner("service"), format!("{name:?} cannot be the name of a service"));
+                Some(error.help("such as `payment.service`, `payment` or `payment@*`"))
+            }
             // Names are parts of paths below /sys and /run/netns; the kernel allows interfaces 15 bytes.
             Target::Interface(name) if name.is_empty() || name.len() > 15 || has_no_place_in_a_path(name) => {
                 Some(ReadError::at(
@@ -420,7 +452,7 @@ impl Reader<'_> {
                 ReadError::at(inner("host"), "`host: false` names nothing")
                     .help("write `host: true`, or another target"),
             ),
-            Target::Interface(_) | Target::Netns(_) | Target::Host(true) => None,
+            Target::Service(_) | Target::Interface(_) | Target::Netns(_) | Target::Host(true) => None,
         };
         let makes_sense = wrong.is_none();
         self.errors.extend(wrong);

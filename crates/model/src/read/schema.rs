@@ -1,11 +1,11 @@
 //! The JSON Schema of experiment files, for editors: built from the catalog, so that it knows what the binary knows.
 
 use super::experiment::{API_VERSION, KIND};
-use super::method::MAX_STEPS;
+use super::method::{MAX_STEPS, TARGETS};
 use super::names::LOAD_METRICS;
 use crate::catalog::Catalog;
 use crate::experiment::{DEFAULT_BASELINE, DEFAULT_LASTS, DEFAULT_RECOVERY, DEFAULT_WINDOW};
-use crate::target::{Mode, ProcessSelector};
+use crate::target::{ContainerSelector, Mode, ProcessSelector};
 use crate::units::{Duration, Frequency, Share};
 use schemars::{Schema, schema_for};
 use serde_json::{Map, Value as Json, json};
@@ -327,13 +327,17 @@ fn value() -> Json {
 
 fn target(definitions: &mut Definitions) -> Json {
     let process = definitions.add("target", &schema_for!(ProcessSelector));
+    let container = definitions.add("target", &schema_for!(ContainerSelector));
     json!({
         "type": "object",
         "description": "What is struck. One key says the kind.",
         "additionalProperties": false,
-        "oneOf": [{"required": ["process"]}, {"required": ["interface"]}, {"required": ["netns"]}, {"required": ["host"]}],
+        "oneOf": TARGETS.map(|kind| json!({"required": [kind]})),
         "properties": {
             "process": described(&process, "Processes; for a network fault, the network namespaces that they live in."),
+            "container": described(&container, "Containers of Docker, or of what speaks its API."),
+            "service": {"description": "Units of the service manager, by name: payment.service, payment@*.",
+                "type": "string"},
             "interface": {"description": "A network interface of this host, by name.", "type": "string"},
             "netns": {"description": "A named network namespace (as `ip netns list` shows them).", "type": "string"},
             "host": {"description": "This host as a whole.", "const": true},

@@ -1,0 +1,217 @@
+//! Containers and services: processes that are one thing. A container is asked for at Docker, a service is known by the
+//! name of its control group.
+//!
+//! Either is protected where Squall itself or what started it is among its processes, or where one of them keeps the host
+//! or its containers (see [`super::process`]); a container with an SSH server or a service manager of its own is free.
+
+use super::process::{Snapshot, protected};
+use crate::docker::{Container, Docker};
+use crate::sys::cgroup;
+use crate::sys::process::Stat;
+use squall_model::facts::{Freezer, GroupFacts};
+use squall_model::machine::MachineError;
+use squall_model::target::{ContainerSelector, Target, fits};
+use std::collections::BTreeMap;
+
+/// What a container may run by itself though the host's own is protected.
+const OWN_PILLARS: [&str; 6] = ["systemd", "init", "dbus-", "sshd", "NetworkManager", "docker-init"];
+/// Endings of the names of units that have processes.
+const UNITS: [&str; 3] = [".service", ".scope", ".slice"];
+
+/// The containers or services that a target names. Empty where nothing matches.
+pub(super) fn find(target: &Target) -> Result<Vec<GroupFacts>, MachineError> {
+    match target {
+        Target::Container(selector) => containers(&Docker::from_environment()?, selector),
+        Target::Service(pattern) => services(pattern),
+        _ => Ok(Vec::new()),
+    }
+}
+
+fn containers(docker: &Docker, selector: &ContainerSelector) -> Result<Vec<GroupFacts>, MachineError> {
+    let wanted: Vec<Container> =
+        docker.containers()?.into_iter().filter(|container| container.matches(selector)).collect();
+    let mut main = Vec::new();
+    for container in wanted {
+        // One that ended meanwhile is left out.
+        if let Some(pid) = docker.main_process(&container.id)? {
+            main.push((container, pid));
+        }
+    }
+    let snapshot = Snapshot::take()?;
+    main.into_iter()
+        .filter_map(|(container, pid)| of_container(&snapshot, &container, pid, selector))
+        .collect()
+}
+
+fn of_container(
+    snapshot: &Snapshot,
+    container: &Container,
+    main: u32,
+    selector: &ContainerSelector,
+) -> Option<Result<GroupFacts, MachineError>> {
+    let is_in = |stat: &Stat| {
+        cgroup::paths(stat.pid).is_ok_and(|paths| paths.iter().any(|path| path.contains(&container.id)))
+    };
+    let name = format!("container {}", container.name);
+    let members: Vec<&Stat> = snapshot.processes.iter().filter(|stat| is_in(stat)).collect();
+    // One that ended since it was asked for is left out, and its number may be another's by now.
+    let Some(first) = members.iter().find(|stat| stat.pid == main).copied() else {
+        if snapshot.processes.iter().all(|stat| stat.pid != main) {
+            return None;
+        }
+        return Some(Err(MachineError::Refused {
+            message: format!(
+                "could not take {name} as the target: its main process would be {main}, but that is in no control group \
+                 of it; does Docker run on another host?"
+            ),
+        }));
+    };
+    let by_number = selector.id.as_ref().is_some_and(|id| *id == container.id);
+    let pillar = |stat: &Stat| {
+        let own = OWN_PILLARS.iter().any(|own| stat.name.starts_with(own));
+        if own || by_number { None } else { protected(stat) }
+    };
+    let freezer = |name: &str| name.contains(&container.id);
+    group(snapshot, name, first, &members, &pillar, &freezer).map(Ok)
+}
+
+fn services(pattern: &str) -> Result<Vec<GroupFacts>, MachineError> {
+    let pattern = if UNITS.iter().any(|ending| pattern.ends_with(ending)) {
+        pattern.to_owned()
+    } else {
+        format!("{pattern}.service")
+    };
+    let snapshot = Snapshot::take()?;
+    let mut units: BTreeMap<String, Vec<&Stat>> = BTreeMap::new();
+    for stat in &snapshot.processes {
+        let paths = cgroup::paths(stat.pid).unwrap_or_default();
+        if let Some(unit) = paths.iter().flat_map(|path| path.split('/')).find(|part| fits(&pattern, part)) {
+            units.entry(unit.to_owned()).or_default().push(stat);
+        }
+    }
+    let of_unit = |(unit, members): (String, Vec<&Stat>)| {
+        let main = main_of(&members)?;
+        group(&snapshot, format!("service {unit}"), main, &members, &protected, &|name| name == unit)
+    };
+    Ok(units.into_iter().filter_map(of_unit).collect())
+}
+
+/// The oldest process that none of the others started.
+fn main_of<'s>(members: &[&'s Stat]) -> Option<&'s Stat> {
+    let is_child = |stat: &Stat| members.iter().any(|other| other.pid == stat.parent);
+    members.iter().filter(|stat| !is_child(stat)).min_by_key(|stat| (stat.start_time, stat.pid)).copied()
+}
+
+fn group(
+    snapshot: &Snapshot,
+    name: String,
+    main: &Stat,
+    members: &[&Stat],
+    pillar: &dyn Fn(&Stat) -> Option<String>,
+    is_its_folder: &dyn Fn(&str) -> bool,
+) -> Option<GroupFacts> {
+    let never =
+        |stat: &Stat| snapshot.never(stat).map(|why| format!("{} (pid {}) in it {why}", stat.name, stat.pid));
+    let why = |stat: &&Stat| {
+        never(stat)
+            .or_else(|| pillar(stat).map(|why| format!("{} (pid {}) is in it: {why}", stat.name, stat.pid)))
+    };
+    let protected = members.iter().find_map(why);
+    let others = members.iter().filter(|stat| stat.pid != main.pid);
+    // Without the main process there is nothing to strike any more.
+    let first = snapshot.facts(main, None)?;
+    let processes =
+        std::iter::once(first).chain(others.filter_map(|stat| snapshot.facts(stat, None))).collect();
+    let freezer = cgroup::freezer(main.pid, &snapshot.trees, is_its_folder).map(|(path, frozen)| Freezer {
+        path: path.to_string_lossy().into_owned(),
+        frozen: frozen.to_owned(),
+    });
+    Some(GroupFacts { name, processes, freezer, protected })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::facts::{resolve, signalled};
+    use crate::sys::process::tests::{Victim, wait_until};
+    use squall_model::facts::{Scope, Subject};
+    use std::path::PathBuf;
+
+    /// A unit without a service manager: a control group named as one, in the tree in which they are named.
+    struct Unit(PathBuf);
+
+    impl Unit {
+        fn new(name: &str) -> Option<Self> {
+            let trees = cgroup::trees().ok()?;
+            let named = |tree: &&cgroup::Tree| {
+                tree.version == cgroup::Version::V2 || tree.controllers.iter().any(|name| name == "freezer")
+            };
+            let folder = trees.iter().find(named)?.mount.join(name);
+            std::fs::create_dir(&folder).ok()?;
+            Some(Self(folder))
+        }
+        fn take(&self, victim: &Victim) {
+            std::fs::write(self.0.join("cgroup.procs"), victim.pid().to_string()).unwrap();
+        }
+    }
+
+    impl Drop for Unit {
+        fn drop(&mut self) {
+            for _ in 0..100 {
+                if std::fs::remove_dir(&self.0).is_ok() {
+                    return;
+                }
+                std::thread::sleep(std::time::Duration::from_millis(20));
+            }
+        }
+    }
+
+    #[test]
+    fn a_service_is_its_control_group_and_its_oldest_process_is_the_main_one() {
+        let name = format!("sqt-{}@1.service", std::process::id());
+        let Some(unit) = Unit::new(&name) else {
+            println!("skipped: no control group can be made here");
+            return;
+        };
+        let parent = Victim::start("sh", &["-c", "sleep 60 & sleep 61; :"]);
+        unit.take(&parent);
+        let children = || crate::sys::process::children(parent.pid()).unwrap_or_default();
+        wait_until(|| children().len() == 2);
+        for child in children() {
+            std::fs::write(unit.0.join("cgroup.procs"), child.pid.to_string()).unwrap();
+        }
+        for pattern in [name.clone(), format!("sqt-{}@*", std::process::id()), name.replace(".service", "")] {
+            let target = Target::Service(pattern);
+            let found = resolve(Scope::Process, &target).unwrap();
+            let [Subject::Group(group)] = found.as_slice() else { panic!("{found:?}") };
+            assert_eq!((group.name.clone(), group.processes.len()), (format!("service {name}"), 3));
+            assert_eq!(group.processes[0].process.pid, parent.pid());
+            assert_eq!(group.protected, None);
+            let freezer = group.freezer.as_ref().unwrap();
+            assert!(std::path::Path::new(&freezer.path).starts_with(&unit.0), "{freezer:?}");
+            assert_eq!(signalled(&target).unwrap()[0].process.pid, parent.pid());
+            assert_eq!(resolve(Scope::Network, &target).unwrap().len(), 1);
+        }
+        assert_eq!(resolve(Scope::Process, &Target::Service("sqt-none".into())).unwrap(), []);
+    }
+
+    #[test]
+    fn a_service_that_holds_squall_is_protected() {
+        let name = format!("sqt-{}-own.service", std::process::id());
+        let Some(unit) = Unit::new(&name) else {
+            println!("skipped: no control group can be made here");
+            return;
+        };
+        // What runs our program as an agent is Squall; a test cannot be moved itself, it has threads of others.
+        let victim = Victim::sleeping();
+        unit.take(&victim);
+        let snapshot = Snapshot::take().unwrap();
+        let of = |pid: u32| snapshot.processes.iter().find(|stat| stat.pid == pid).unwrap();
+        let (sleeper, own) = (of(victim.pid()), of(std::process::id()));
+        let made = |members: &[&Stat]| {
+            group(&snapshot, name.clone(), sleeper, members, &|_| None, &|_| true).unwrap().protected
+        };
+        assert_eq!(made(&[sleeper]), None);
+        assert!(made(&[sleeper, own]).unwrap().contains("is Squall itself"));
+    }
+}
