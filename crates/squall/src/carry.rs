@@ -1,6 +1,7 @@
 //! One experiment carried out: agent, probes, journal, terminal and signals joined to the engine's driver. Every verb that
 //! carries something out does so through here.
 
+mod journals;
 mod screen;
 
 use crate::agent::transport::ChildAgents;
@@ -9,9 +10,9 @@ use crate::instruments::Toolbox;
 use crate::state::{LiveRun, State};
 use clap::Args;
 use jiff::Timestamp;
+use journals::{Copy, Journals};
 use screen::Screen;
 use squall_engine::driver::{self, AbortSwitch, Environment};
-use squall_engine::journal::Sink;
 use squall_engine::run::Identity;
 use squall_linux::sys::process;
 use squall_model::event::{AbortCause, Entry};
@@ -19,10 +20,8 @@ use squall_model::experiment::Experiment;
 use squall_model::protocol;
 use squall_model::units;
 use squall_model::verdict::Verdict;
-use std::fs::{File, OpenOptions};
 use std::io;
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
@@ -115,7 +114,8 @@ pub(crate) fn out(state: &State, order: Order) -> Result<Carried, Failure> {
     }
     let now = Timestamp::now();
     let run = format!("{}-{:04x}", now.strftime("%Y%m%d-%H%M%S"), fastrand::u16(..));
-    let journal = Journals::create(&state.journal(&run), order.journal.as_deref()).map_err(in_folder)?;
+    let mut journal = Journals::create(&state.journal(&run)).map_err(in_folder)?;
+    let copy = order.journal.as_deref().map(|file| journal.copy_to(file)).transpose()?;
     let live = LiveRun {
         run: run.clone(),
         experiment: order.experiment.name.clone(),
@@ -167,6 +167,9 @@ pub(crate) fn out(state: &State, order: Order) -> Result<Carried, Failure> {
     if let Err(error) = outcome.journal {
         crate::cli::out::warn(format!("squall: the journal is not complete: {error}"));
     }
+    if let Some(note) = copy.and_then(Copy::lost) {
+        crate::cli::out::warn(format!("squall: {note}; the whole journal is {}", live.journal.display()));
+    }
     Ok(Carried {
         verdict: outcome.verdict,
         reason: outcome.reasons.first().cloned().unwrap_or_default(),
@@ -205,26 +208,4 @@ async fn watch_for_halt(switch: AbortSwitch, file: PathBuf) {
         tokio::time::sleep(LOOKS_FOR_HALT).await;
     }
     switch.abort(AbortCause::Halt, format!("the file {} is there", file.display()));
-}
-
-/// The journal in the state folder, and where the user wants it too. The first is the one that counts.
-struct Journals {
-    files: Vec<File>,
-}
-
-impl Journals {
-    fn create(main: &Path, other: Option<&Path>) -> io::Result<Self> {
-        let create =
-            |path: &Path| OpenOptions::new().create(true).write(true).truncate(true).mode(0o600).open(path);
-        Ok(Self { files: [Some(main), other].into_iter().flatten().map(create).collect::<io::Result<_>>()? })
-    }
-}
-
-impl Sink for Journals {
-    fn write(&mut self, line: &[u8]) -> io::Result<()> {
-        self.files.iter_mut().try_for_each(|file| io::Write::write_all(file, line))
-    }
-    fn sync(&mut self) -> io::Result<()> {
-        self.files.iter().try_for_each(File::sync_data)
-    }
 }
