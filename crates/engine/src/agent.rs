@@ -50,6 +50,8 @@ pub struct AgentCore<M, D> {
     heard: Duration,
     /// When each injection that is owed must be over.
     deadlines: BTreeMap<String, Duration>,
+    /// Whether `Hello` said that nothing is to be touched.
+    looks_only: bool,
     /// Why injections are no longer held.
     halted: Option<String>,
     /// When a halted agent tries again, and the pause before that.
@@ -69,6 +71,7 @@ impl<M: Machine, D: Disk> AgentCore<M, D> {
             lease: None,
             heard: Duration::ZERO,
             deadlines: BTreeMap::new(),
+            looks_only: false,
             halted: None,
             again: Default::default(),
             untold: Vec::new(),
@@ -192,8 +195,14 @@ impl<M: Machine, D: Disk> AgentCore<M, D> {
         if let (Some(reason), Call::Inject { .. } | Call::Observe | Call::Renew) = (&self.halted, &call) {
             return Err(CallError { kind: CallErrorKind::Halted, message: reason.clone(), entry: None });
         }
+        if let (true, Call::Inject { .. } | Call::Recover) = (self.looks_only, &call) {
+            return Err(invalid("this agent was greeted by somebody who only looks: it touches nothing"));
+        }
         match call {
-            Call::Hello { version, run, lease } => self.hello(version, &run, lease),
+            Call::Hello { version, run, lease, looks_only } => {
+                self.looks_only = looks_only;
+                self.hello(version, &run, lease)
+            }
             Call::Host => Ok(Answer::Host(self.hands.machine().host()?)),
             Call::Plan(request) => self.hands.plan(&request, self.faults).map(Answer::Plan),
             Call::Inject { injections } => {
@@ -215,14 +224,14 @@ impl<M: Machine, D: Disk> AgentCore<M, D> {
         }
     }
 
-    /// Orphans are put back before anything else, even for a brain that cannot be served.
+    /// Orphans are put back before anything else, even for a brain that cannot be served; not for one that only looks.
     fn hello(
         &mut self,
         version: u32,
         run: &str,
         lease: squall_model::units::Duration,
     ) -> Result<Answer, CallError> {
-        let recovered = self.hands.recover()?;
+        let recovered = if self.looks_only { Vec::new() } else { self.hands.recover()? };
         if version != protocol::VERSION {
             self.untold.extend(recovered);
             return Err(invalid(format!(

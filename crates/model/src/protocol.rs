@@ -56,6 +56,9 @@ pub enum Call {
         run: String,
         /// The lease.
         lease: Duration,
+        /// Nothing is to be touched, as for a plan: what dead owners left stays for now, and nothing can be injected.
+        #[serde(default)]
+        looks_only: bool,
     },
     /// Look at the host.
     Host,
@@ -160,7 +163,7 @@ impl Restored {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "answer", rename_all = "snake_case")]
 pub enum Answer {
-    /// To `Hello`: the agent's number, and what dead owners had left and was put back on start.
+    /// To `Hello`: the agent's number, and what dead owners had left and was put back on start, unless it only looks.
     Hello {
         /// Version of the protocol.
         version: u32,

@@ -152,7 +152,8 @@ impl Redactor {
         self.values(reading).into_iter().map(|(found, value)| (name(found), value)).collect()
     }
 
-    fn planned(&self, planned: &mut Planned) {
+    /// The words of a planned injection without secrets.
+    pub fn planned(&self, planned: &mut Planned) {
         let Planned { target, does, undone_by, id: _, entry: _, fault: _, lasts: _ } = planned;
         self.all(std::iter::once(target).chain(does).chain(undone_by));
     }

@@ -57,7 +57,12 @@ pub(super) struct Agents {
 
 impl Agents {
     pub(super) fn new(links: Arc<dyn Links>, identity: &Identity, started: Instant, inbox: Inbox) -> Self {
-        let hello = Call::Hello { version: VERSION, run: identity.run.clone(), lease: identity.lease };
+        let hello = Call::Hello {
+            version: VERSION,
+            run: identity.run.clone(),
+            lease: identity.lease,
+            looks_only: false,
+        };
         let (lease, calls) = (identity.lease.0, JoinSet::new());
         Self {
             links,

@@ -50,7 +50,7 @@ impl Agent {
     pub(super) fn start(world: &Shared, run: &str) -> Self {
         let mut agent = Self::silent(world);
         if let Ok(Answer::Hello { recovered, .. }) =
-            agent.call(Call::Hello { version: VERSION, run: run.into(), lease: LEASE })
+            agent.call(Call::Hello { version: VERSION, run: run.into(), lease: LEASE, looks_only: false })
         {
             agent.recovered = recovered;
         }

@@ -46,7 +46,7 @@ fn is_halted(agent: &mut Agent, why: &str) {
 fn the_first_call_is_hello_in_the_same_version() {
     let world = Shared::new(1);
     let mut agent = Agent::start(&world, "run-1");
-    let hello = |version| Call::Hello { version, run: "again".into(), lease: LEASE };
+    let hello = |version| Call::Hello { version, run: "again".into(), lease: LEASE, looks_only: false };
     assert!(agent.call(hello(VERSION)).unwrap_err().message.contains("already"));
 
     let mut agent = Agent::silent(&world);
@@ -58,10 +58,38 @@ fn the_first_call_is_hello_in_the_same_version() {
             version: VERSION,
             run: "run-1".into(),
             lease: squall_model::units::Duration::seconds(lease),
+            looks_only: false,
         };
         assert!(agent.call(hello).unwrap_err().message.contains("lease"));
     }
     assert!(agent.call(hello(VERSION)).is_ok());
+}
+
+#[test]
+fn whoever_only_looks_touches_nothing_not_even_what_is_owed() {
+    let world = Shared::new(1);
+    let holder = holding(&world);
+    world.lock().kill(holder.pid);
+    let seen = || {
+        let world = world.lock();
+        (world.changes, world.logs.len())
+    };
+    let before = seen();
+    let mut agent = Agent::silent(&world);
+    let hello = Call::Hello { version: VERSION, run: "plan".into(), lease: LEASE, looks_only: true };
+    let Ok(Answer::Hello { recovered, .. }) = agent.call(hello) else { panic!("no greeting") };
+    assert_eq!(recovered, []);
+    let entry = ("sim.value", Target::Host(true), json!({"path": "/proc/sys/net/backlog"}));
+    let Ok(Answer::Plan(plan)) = agent.call(Call::Plan(request(vec![entry], 1))) else { panic!("no plan") };
+    for call in [Call::Inject { injections: vec![plan.injections[0].id.clone()] }, Call::Recover] {
+        assert_eq!(agent.call(call).unwrap_err().kind, CallErrorKind::Invalid);
+    }
+    assert!(agent.call(Call::Bye).is_ok());
+    agent.end();
+    assert_eq!(seen(), before);
+    // A run puts it back first.
+    assert_eq!(Agent::start(&world, "run-2").recovered.len(), 1);
+    assert!(world.lock().differences().is_empty());
 }
 
 #[test]

@@ -6,9 +6,12 @@ use crate::cli::out;
 use crate::exit::{Failure, Outcome};
 use crate::files::{self, VariableOptions};
 use crate::state::State;
+use crate::undo_logs;
 use clap::Args;
+use serde_json::{Value as Json, json};
 use squall_engine::link::{LinkError, Links};
 use squall_engine::plan_request;
+use squall_model::event::Planned;
 use squall_model::experiment::{Action, Experiment};
 use squall_model::plan::Plan;
 use squall_model::protocol::{Answer, Call, VERSION};
@@ -62,12 +65,11 @@ pub(crate) fn show(
 ) -> Result<(), Failure> {
     let redactor = Redactor::new(&experiment.secrets);
     let plan = ask(experiment, seed, agent, &redactor)?;
-    let text = if json {
-        serde_json::to_string_pretty(&plan).map_err(|error| Failure::failed(error.to_string()))?
+    if json {
+        out::say_json(&in_words(&plan, &redactor));
     } else {
-        describe(file, experiment, seed, &plan)
-    };
-    out::say(redactor.text(&text));
+        out::say(redactor.text(&describe(file, experiment, seed, &plan)));
+    }
     Ok(())
 }
 
@@ -81,12 +83,14 @@ fn ask(
     if request.entries.is_empty() {
         return Ok(Plan::default());
     }
-    let agents = ChildAgents::new(&State::locate(), agent.sudo)?;
+    let state = State::locate();
+    let agents = ChildAgents::new(&state, agent.sudo)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(async {
+    let mut plan = runtime.block_on(async {
         let link = agents.connect().await.map_err(Failure::failed)?;
         let refused = |error: LinkError| Failure::invalid(redactor.text(&error.to_string()));
-        let hello = Call::Hello { version: VERSION, run: "plan".to_owned(), lease: agent.lease };
+        let run = "plan".to_owned();
+        let hello = Call::Hello { version: VERSION, run, lease: agent.lease, looks_only: true };
         link.call(hello).await.map_err(refused)?;
         let answer = link.call(Call::Plan(request)).await.map_err(refused)?;
         // The agent has nothing to undo; that it may already be gone is no loss.
@@ -97,7 +101,32 @@ fn ask(
                 Err(Failure::failed(format!("the agent answered something else than a plan: {other:?}")))
             }
         }
+    })?;
+    plan.notes.extend(orphans(&state));
+    Ok(plan)
+}
+
+/// That something is still owed, which a run would put back first.
+fn orphans(state: &State) -> Option<String> {
+    let count = undo_logs::all(state).ok()?.iter().filter(|held| !held.alive).count();
+    (count > 0).then(|| {
+        format!(
+            "injections of earlier runs that are still to be put back: {count}; a run does that first, and so does \
+             `squall recover`"
+        )
     })
+}
+
+/// The plan as it stands in the journal.
+fn in_words(plan: &Plan, redactor: &Redactor) -> Json {
+    let words = |injection| {
+        let mut words = Planned::from(injection);
+        redactor.planned(&mut words);
+        words
+    };
+    let injections: Vec<Planned> = plan.injections.iter().map(words).collect();
+    let notes: Vec<String> = plan.notes.iter().map(|note| redactor.text(note)).collect();
+    json!({ "injections": injections, "notes": notes })
 }
 
 fn describe(file: &Path, experiment: &Experiment, seed: u64, plan: &Plan) -> String {
