@@ -50,13 +50,13 @@ pub(crate) fn compare(record: &Record, seed: u64) -> Vec<MetricChange> {
     }
     let samples = |periods: &[&Period], name: &str| -> Vec<f64> {
         let samples = periods.iter().flat_map(|period| &period.samples);
-        samples.filter_map(|(_, values)| values.get(name).copied()).collect()
+        samples.filter_map(|second| second.values.get(name).copied()).collect()
     };
     let mut names: Vec<&String> = record
         .periods
         .iter()
         .flat_map(|period| &period.samples)
-        .flat_map(|(_, values)| values.keys())
+        .flat_map(|second| second.values.keys())
         .collect();
     names.sort_unstable();
     names.dedup();

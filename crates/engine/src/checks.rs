@@ -9,12 +9,16 @@ use squall_model::event::{CheckResult, Event, Phase};
 use squall_model::experiment::Check;
 use squall_model::redaction::Redactor;
 use squall_model::value::{Reading, Value};
+use std::collections::BTreeMap;
 
 /// Texts read by a probe are shortened to this many characters in the journal.
 const LONGEST_TEXT: usize = 200;
 
 /// And so are the words about a question that failed, which may quote an answer.
 pub(crate) const LONGEST_ERROR: usize = 500;
+
+/// Of a condition with a `for` that asks for more time than there was.
+pub(crate) const TOO_EARLY: &str = "not looked at for as long as its `for` asks";
 
 /// Which list of the experiment a check stands in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -61,6 +65,9 @@ struct Stand {
     /// Since when it has held without a break.
     since: Option<f64>,
     last: Option<Truth>,
+    /// Whether there was any answer.
+    answered: bool,
+    /// Answers that were judged, and those of them that held.
     asked: u64,
     held: u64,
     /// The last answer in words.
@@ -91,10 +98,11 @@ impl Checks {
         let stand = |check: &Check| Stand {
             check: check.clone(),
             names: check.expect.names(),
-            state: ConditionState::default(),
+            state: ConditionState::unseen_before(),
             outstanding: false,
             since: None,
             last: None,
+            answered: false,
             asked: 0,
             held: 0,
             found: String::new(),
@@ -106,7 +114,7 @@ impl Checks {
     /// Forgets how the checks stood, not what is outstanding.
     pub(crate) fn start_anew(&mut self) {
         for stand in &mut self.stands {
-            stand.state = ConditionState::default();
+            stand.state = ConditionState::unseen_before();
             (stand.since, stand.last) = (None, None);
         }
     }
@@ -133,7 +141,7 @@ impl Checks {
 
     /// Questions to the probes that were never asked.
     pub(crate) fn ask_first(&mut self) -> Vec<Question> {
-        if self.stands.iter().any(|stand| stand.check.probe.is_some() && stand.asked == 0) {
+        if self.stands.iter().any(|stand| stand.check.probe.is_some() && !stand.answered) {
             self.ask()
         } else {
             Vec::new()
@@ -147,7 +155,7 @@ impl Checks {
 
     /// Whether every probe has answered at least once.
     pub(crate) fn all_asked(&self) -> bool {
-        self.stands.iter().all(|stand| stand.check.probe.is_none() || stand.asked > 0)
+        self.stands.iter().all(|stand| stand.check.probe.is_none() || stand.answered)
     }
 
     /// Books a probe's reply; none for a check that does not exist.
@@ -162,12 +170,14 @@ impl Checks {
         let told = self.redactor.values(&reading);
         let error = error.map(|error| words::shortened(&self.redactor.text(&error), LONGEST_ERROR));
         let truth = stand.judge(now, now, &reading, |check| {
-            error.clone().unwrap_or_else(|| words::reading_of(&check.expect, &told))
+            error.clone().unwrap_or_else(|| words::reading_of(&check.expect, &told, &BTreeMap::new()))
         });
-        stand.asked += 1;
+        stand.answered = true;
+        // What was not looked at for long enough has neither held nor failed.
+        stand.asked += u64::from(!truth.is_too_early());
         if truth.holds() {
             stand.held += 1;
-        } else {
+        } else if !truth.is_too_early() {
             stand.worst.clone_from(&stand.found);
         }
         Some(Event::Probe {
@@ -181,12 +191,23 @@ impl Checks {
         })
     }
 
-    /// Judges the checks that speak of metrics. `read` gives the values for some names, and since when they were so.
-    pub(crate) fn judge_metrics(&mut self, now: f64, read: impl Fn(&[String]) -> (f64, Reading)) {
+    /// Judges the checks that speak of metrics. `read` gives the values for some names, and since when they were so;
+    /// `errors` says why some are absent.
+    pub(crate) fn judge_metrics(
+        &mut self,
+        now: f64,
+        errors: &BTreeMap<String, String>,
+        read: impl Fn(&[String]) -> (f64, Reading),
+    ) {
         for stand in self.stands.iter_mut().filter(|stand| stand.check.probe.is_none()) {
             let (since, reading) = read(&stand.names);
-            stand.judge(now, since, &reading, |check| words::reading_of(&check.expect, &reading));
+            stand.judge(now, since, &reading, |check| words::reading_of(&check.expect, &reading, errors));
         }
+    }
+
+    /// For how many seconds the checks must be looked at before all can be known to hold.
+    pub(crate) fn take(&self) -> f64 {
+        self.stands.iter().map(|stand| stand.check.expect.takes()).fold(0.0, f64::max)
     }
 
     /// Since when all checks have held, where they do.
@@ -199,7 +220,8 @@ impl Checks {
 
     /// Whether a probe's last answer did not hold.
     pub(crate) fn a_probe_fails(&self) -> bool {
-        let fails = |stand: &Stand| stand.last.as_ref().is_some_and(|truth| !truth.holds());
+        let fails =
+            |stand: &Stand| stand.last.as_ref().is_some_and(|truth| !truth.holds() && !truth.is_too_early());
         self.stands.iter().any(|stand| stand.check.probe.is_some() && fails(stand))
     }
 
@@ -207,7 +229,11 @@ impl Checks {
     pub(crate) fn shortcomings(&self) -> Vec<String> {
         let failing = self.stands.iter().filter(|stand| stand.since.is_none());
         let describe = |stand: &Stand| {
-            let found = if stand.last.is_none() { "no answer yet" } else { &stand.found };
+            let found = match &stand.last {
+                None => "no answer yet".to_owned(),
+                Some(truth) if truth.is_too_early() => format!("{}, {TOO_EARLY}", stand.found),
+                Some(_) => stand.found.clone(),
+            };
             format!("{}: {found}", claim(&stand.check))
         };
         failing.map(describe).collect()
@@ -218,9 +244,16 @@ impl Checks {
         let probes = self.stands.iter().enumerate().filter(|(_, stand)| stand.check.probe.is_some());
         let result = |(index, stand): (usize, &Stand)| {
             let truth = match stand.asked {
+                // Answered, and still not judged: not for long enough.
+                0 if stand.answered => Truth::Unknown { missing: Vec::new() },
                 0 => Truth::Unknown { missing: vec![stand.check.name.clone()] },
                 asked if asked == stand.held => Truth::Holds,
                 _ => Truth::Fails,
+            };
+            let worst = match stand.asked {
+                0 if stand.answered => TOO_EARLY.to_owned(),
+                0 => "no answer".to_owned(),
+                _ => stand.worst.clone(),
             };
             let result = CheckResult {
                 check: stand.check.name.clone(),
@@ -228,7 +261,7 @@ impl Checks {
                 truth,
                 asked: stand.asked,
                 held: stand.held,
-                worst: stand.worst.clone(),
+                worst,
             };
             (index, result)
         };
@@ -279,6 +312,21 @@ mod tests {
         let Event::Probe { truth, .. } = &event else { panic!("{event:?}") };
         assert_eq!(truth.holds(), is_answered, "judged on something else than what was read");
         format!("{event:?} {:?} {:?}", checks.results(), checks.stands)
+    }
+
+    #[test]
+    fn what_must_hold_for_some_time_is_not_judged_before() {
+        let list = [crate::testing::check("health", "status == 200 for 2s")];
+        let mut checks = Checks::new(List::SteadyState, &list, Redactor::default());
+        let mut answer = |second: u32, status: f64| {
+            let reading = Ok(Reading::from([("status".into(), Value::from(status))]));
+            checks.replied(second.into(), Phase::SteadyState, 0, Reply { reading, seconds: 0.1 });
+            let (_, result) = checks.results().remove(0);
+            (checks.a_probe_fails(), result.truth.is_too_early(), result.held, result.asked)
+        };
+        assert_eq!([answer(0, 200.0), answer(1, 200.0)], [(false, true, 0, 0); 2], "too early is no failure");
+        assert_eq!([answer(2, 200.0), answer(3, 503.0)], [(false, false, 1, 1), (true, false, 1, 2)]);
+        assert_eq!(answer(4, 200.0), (true, false, 1, 3), "it was seen to fail a second ago");
     }
 
     #[test]

@@ -66,7 +66,7 @@ impl Guard {
         for watched in &mut self.conditions {
             let reading = sample.reading(loads, &watched.names);
             let truth = watched.condition.judge(&mut watched.state, now, &reading);
-            let found = words::reading_of(&watched.condition, &reading);
+            let found = words::reading_of(&watched.condition, &reading, &sample.errors);
             let trip = match &truth {
                 Truth::Fails => None,
                 Truth::Holds => Some((AbortCause::Guard, format!("abort_if {}: {found}", watched.condition))),
@@ -101,12 +101,8 @@ impl Guard {
 }
 
 fn unreadable(condition: &Condition, missing: &[String], sample: &Sample) -> String {
-    let reason = |name: &String| match sample.errors.get(name) {
-        Some(error) => format!("{name} ({error})"),
-        None => name.clone(),
-    };
-    let names: Vec<String> = missing.iter().map(reason).collect();
-    format!("abort_if {condition} cannot be judged: could not read {}", names.join(", "))
+    let names: Vec<String> = missing.iter().map(|name| words::unread(name, &sample.errors)).collect();
+    format!("abort_if {condition} cannot be judged: {}", names.join(", "))
 }
 
 #[cfg(test)]
@@ -142,7 +138,7 @@ mod tests {
         sample.errors = BTreeMap::from([("queue".to_owned(), "connection refused".to_owned())]);
         let (cause, reason) = guard.look(1.0, &[], &sample).tripped.unwrap();
         assert_eq!(cause, AbortCause::Unreadable);
-        assert!(reason.contains("queue (connection refused)"), "{reason}");
+        assert!(reason.contains("queue could not be read (connection refused)"), "{reason}");
         assert_eq!(guard.unreadable(&[], &sample), ["queue"]);
         sample.metrics.insert("depth".into(), 8.0);
         assert_eq!(guard.look(2.0, &[], &sample).tripped.unwrap().0, AbortCause::Guard);

@@ -6,10 +6,12 @@
 //!   stage of a ramp) is judged by itself, so that four good stages cannot dilute a bad fifth.
 //! * A condition on any other metric must hold in every second's sample of each period.
 //! * What cannot be read does not hold.
+//! * What must have held `for` some time may have begun to before the fault. Where all that was seen is still shorter
+//!   than that, it is not judged; what was never judged does not hold.
 
-use crate::checks::{Checks, claim};
+use crate::checks::{Checks, TOO_EARLY, claim};
 use crate::load::{self, Slice};
-use crate::record::{Period, Record, Sample};
+use crate::record::{Period, Record, Sample, Second};
 use crate::words;
 use squall_model::condition::{ConditionState, Truth};
 use squall_model::event::CheckResult;
@@ -42,7 +44,7 @@ pub(crate) fn shortcomings(results: &[CheckResult]) -> Vec<String> {
             format!("{} ({})", result.check, result.expect)
         };
         let often = match result.asked {
-            0 => "never answered while the fault was active".to_owned(),
+            0 => "never judged while the fault was active".to_owned(),
             // Judged once, over the whole time.
             1 => "did not hold".to_owned(),
             asked => format!("held {} of {asked} times", result.held),
@@ -58,15 +60,15 @@ pub(crate) fn shortcomings(results: &[CheckResult]) -> Vec<String> {
 pub(crate) fn breaks(list: &[Check], record: &Record, period: &Period, latest: &Sample) -> Vec<String> {
     let on_metrics = list.iter().filter(|check| check.probe.is_none());
     let broken = |check: &Check| {
-        let names = check.expect.names();
-        let mut verdicts = over_period(check, record, period);
+        let mut looks = over_period(check, record, period);
         if period.totals().iter().any(Option::is_none) {
-            let reading = latest.reading(&record.loads, &names);
-            let mut state = ConditionState::default();
-            verdicts = vec![(check.expect.judge(&mut state, period.from, &reading), reading)];
+            let reading = latest.reading(&record.loads, &check.expect.names());
+            let mut state = ConditionState::unseen_before();
+            let truth = check.expect.judge(&mut state, period.from, &reading);
+            looks = vec![Look { truth, found: words::reading_of(&check.expect, &reading, &latest.errors) }];
         }
-        let (_, reading) = verdicts.into_iter().find(|(truth, _)| !truth.holds())?;
-        Some(format!("{}: {}", claim(check), words::reading_of(&check.expect, &reading)))
+        let look = looks.into_iter().find(|look| !look.truth.holds() && !look.truth.is_too_early())?;
+        Some(format!("{}: {}", claim(check), look.found))
     };
     on_metrics.filter_map(broken).collect()
 }
@@ -80,8 +82,13 @@ fn over_periods(check: &Check, record: &Record, periods: &[&Period]) -> CheckRes
         held: 0,
         worst: String::new(),
     };
+    let mut too_early = false;
     for period in periods {
-        for (truth, reading) in over_period(check, record, period) {
+        for Look { truth, found } in over_period(check, record, period) {
+            if truth.is_too_early() {
+                too_early = true;
+                continue;
+            }
             result.asked += 1;
             if truth.holds() {
                 result.held += 1;
@@ -89,36 +96,56 @@ fn over_periods(check: &Check, record: &Record, periods: &[&Period]) -> CheckRes
             }
             // That a condition was broken is worse than that it could not be read.
             if result.truth.holds() || (truth == Truth::Fails && result.truth != Truth::Fails) {
-                let found = words::reading_of(&check.expect, &reading);
                 result.worst = if periods.len() > 1 { format!("{}: {found}", period.label) } else { found };
                 result.truth = truth;
             }
         }
     }
     if result.asked == 0 {
-        result.truth = Truth::Unknown { missing: check.expect.names() };
+        let missing = if too_early { Vec::new() } else { check.expect.names() };
+        result.truth = Truth::Unknown { missing };
+        result.worst = String::from(if too_early { TOO_EARLY } else { "there was no sample" });
     }
     result
 }
 
+/// How a condition stood once, and what was read, in words.
+struct Look {
+    truth: Truth,
+    found: String,
+}
+
 /// The condition judged over one period: once where it speaks of traffic alone, else on every sample.
-fn over_period(check: &Check, record: &Record, period: &Period) -> Vec<(Truth, Reading)> {
+fn over_period(check: &Check, record: &Record, period: &Period) -> Vec<Look> {
     let names = check.expect.names();
+    let mut state = ConditionState::unseen_before();
+    let earlier = record.periods.iter().take_while(|earlier| earlier.from < period.from);
     let of_traffic = traffic_reading(&names, record, &period.totals());
-    let mut state = ConditionState::default();
     if names.iter().all(|name| load::find(&record.loads, name).is_some()) {
-        // A value over the whole period has held for the whole period: what `for 5s` asks for.
-        check.expect.judge(&mut state, period.from, &of_traffic);
-        let end = period.to.unwrap_or(period.from);
-        return vec![(check.expect.judge(&mut state, end, &of_traffic), of_traffic)];
+        for earlier in earlier.filter(|earlier| earlier.totals().iter().all(Option::is_some)) {
+            over_whole(check, &mut state, earlier, &traffic_reading(&names, record, &earlier.totals()));
+        }
+        let truth = over_whole(check, &mut state, period, &of_traffic);
+        return vec![Look { truth, found: words::reading_of(&check.expect, &of_traffic, &BTreeMap::new()) }];
     }
-    let judged = period.samples.iter().map(|(at, values)| {
+    let mut look = |second: &Second| {
         let mut reading = of_traffic.clone();
-        let known = names.iter().filter_map(|name| Some((name.clone(), Value::Number(*values.get(name)?))));
+        let known =
+            names.iter().filter_map(|name| Some((name.clone(), Value::Number(*second.values.get(name)?))));
         reading.extend(known);
-        (check.expect.judge(&mut state, *at, &reading), reading)
-    });
-    judged.collect()
+        let truth = check.expect.judge(&mut state, second.at, &reading);
+        Look { truth, found: words::reading_of(&check.expect, &reading, &second.errors) }
+    };
+    // Not judged, but what holds now may have begun to hold then.
+    let before = earlier.flat_map(|earlier| earlier.lead.iter().chain(&earlier.samples)).chain(&period.lead);
+    before.for_each(|second| drop(look(second)));
+    period.samples.iter().map(look).collect()
+}
+
+/// A value over the whole period has held for the whole period: what `for 5s` asks for.
+fn over_whole(check: &Check, state: &mut ConditionState, period: &Period, reading: &Reading) -> Truth {
+    check.expect.judge(state, period.from, reading);
+    check.expect.judge(state, period.to.unwrap_or(period.from), reading)
 }
 
 fn traffic_reading(names: &[String], record: &Record, totals: &[Option<Slice>]) -> Reading {
@@ -196,6 +223,10 @@ mod tests {
             ("queue < 10 or error_rate < 6%", 20, 20, ""),
             ("latency_p99 < 2ms and queue < 100", 20, 20, ""),
             ("nothing < 10", 0, 20, "stage 0: nothing could not be read"),
+            ("queue < 10 for 3s", 13, 17, "stage 1: queue = 50"),
+            ("queue < 10 for 11s", 3, 9, "stage 1: queue = 50"),
+            ("error_rate < 6% for 12s", 1, 1, ""),
+            ("error_rate < 3% for 12s", 0, 1, "stage 1: error_rate = 5 %"),
         ] {
             let list = [check(text)];
             let results =
@@ -205,6 +236,59 @@ mod tests {
             assert_eq!(result.truth.holds(), held == asked, "{text}");
             assert_eq!(shortcomings(&results).is_empty(), held == asked);
         }
+    }
+
+    /// A baseline and a fault of four seconds each, with what a metric was in each of them; none: it was not answered.
+    fn judged(text: &str, baseline: [Option<f64>; 4], fault: [Option<f64>; 4]) -> CheckResult {
+        let mut record = Record::new(Vec::new());
+        for (number, seconds) in [baseline, fault].into_iter().enumerate() {
+            let from = number as f64 * 4.0;
+            record.open(from, number.to_string(), number == 1);
+            for (second, q) in seconds.into_iter().enumerate() {
+                let mut sample = Sample::default();
+                match q {
+                    Some(q) => sample.metrics.insert("q".into(), q).map(drop),
+                    None => sample.errors.insert("q".into(), "it hangs".into()).map(drop),
+                };
+                record.sampled(from + second as f64, &sample);
+            }
+            record.close(from + 4.0);
+        }
+        let list = [check(text)];
+        let asked = Checks::new(List::Hypothesis, &list, Redactor::default());
+        judge(&list, &asked, &record, &[&record.periods[1]]).remove(0)
+    }
+
+    #[test]
+    fn what_could_not_be_read_did_not_hold() {
+        let result = judged("q == 1", [Some(1.0); 4], [Some(1.0), None, None, Some(1.0)]);
+        assert_eq!((result.held, result.asked), (2, 4));
+        assert!(matches!(result.truth, Truth::Unknown { .. }));
+        assert_eq!(result.worst, "q could not be read (it hangs)");
+        assert_eq!(
+            shortcomings(&[judged("q == 1", [Some(1.0); 4], [None; 4])]),
+            ["q == 1: held 0 of 4 times; q could not be read (it hangs)"]
+        );
+    }
+
+    #[test]
+    fn what_lasts_may_have_begun_before_the_fault() {
+        let (well, ill) = ([Some(1.0); 4], [Some(7.0); 4]);
+        for (text, before, held, asked) in [
+            ("q == 1 for 2s", well, 4, 4),
+            ("q == 1 for 2s", ill, 2, 4),
+            ("q == 1 for 6s", well, 2, 2),
+            ("q == 1 for 9s", well, 0, 0),
+            ("not (q == 7 for 2s)", ill, 4, 4),
+        ] {
+            let result = judged(text, before, well);
+            assert_eq!((result.held, result.asked), (held, asked), "{text} {before:?}");
+            assert_eq!(result.truth.holds(), held == asked && asked > 0, "{text}");
+        }
+        let too_early = shortcomings(&[judged("q == 1 for 9s", well, well)]).remove(0);
+        assert!(too_early.ends_with(
+            "never judged while the fault was active; not looked at for as long as its `for` asks"
+        ));
     }
 
     #[test]

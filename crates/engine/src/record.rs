@@ -82,6 +82,17 @@ impl Traffic {
     }
 }
 
+/// What metric sources gave in a second.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub(crate) struct Second {
+    /// When, in seconds since the run started.
+    pub(crate) at: f64,
+    /// Values by name.
+    pub(crate) values: BTreeMap<String, f64>,
+    /// Why values are absent, by name.
+    pub(crate) errors: BTreeMap<String, String>,
+}
+
 /// A stretch of time and what was measured in it.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Period {
@@ -95,8 +106,10 @@ pub(crate) struct Period {
     pub(crate) to: Option<f64>,
     /// What each load brought.
     pub(crate) traffic: Vec<Traffic>,
-    /// When metrics of sources were sampled, and what they were.
-    pub(crate) samples: Vec<(f64, BTreeMap<String, f64>)>,
+    /// What metric sources gave, second by second.
+    pub(crate) samples: Vec<Second>,
+    /// And what they gave before it began, back to the period before.
+    pub(crate) lead: Vec<Second>,
 }
 
 impl Period {
@@ -114,19 +127,23 @@ pub(crate) struct Record {
     /// The periods, in order.
     pub(crate) periods: Vec<Period>,
     recent: Vec<VecDeque<Slice>>,
+    /// What was sampled since the last period ended.
+    between: Vec<Second>,
 }
 
 impl Record {
     /// A record of nothing yet.
     pub(crate) fn new(loads: Vec<String>) -> Self {
         let recent = loads.iter().map(|_| VecDeque::new()).collect();
-        Self { loads, periods: Vec::new(), recent }
+        Self { loads, periods: Vec::new(), recent, between: Vec::new() }
     }
 
     /// A period begins.
     pub(crate) fn open(&mut self, now: f64, label: String, under_fault: bool) {
         let traffic = self.loads.iter().map(|_| Traffic::default()).collect();
-        self.periods.push(Period { label, under_fault, from: now, to: None, traffic, samples: Vec::new() });
+        let lead = std::mem::take(&mut self.between);
+        let (to, samples) = (None, Vec::new());
+        self.periods.push(Period { label, under_fault, from: now, to, traffic, samples, lead });
     }
 
     /// The period that lasts ends.
@@ -143,11 +160,14 @@ impl Record {
 
     /// Books a second's sample.
     pub(crate) fn sampled(&mut self, now: f64, sample: &Sample) {
-        if let Some(period) = self.periods.last_mut()
-            && period.to.is_none()
-            && !sample.metrics.is_empty()
-        {
-            period.samples.push((now, sample.metrics.clone()));
+        // A second in which nothing could be read counts as one: what is unknown did not hold.
+        if sample.metrics.is_empty() && sample.errors.is_empty() {
+            return;
+        }
+        let second = Second { at: now, values: sample.metrics.clone(), errors: sample.errors.clone() };
+        match self.periods.last_mut().filter(|period| period.to.is_none()) {
+            Some(period) => period.samples.push(second),
+            None => self.between.push(second),
         }
     }
 

@@ -316,7 +316,8 @@ impl Run {
         match self.stage {
             Stage::SteadyState => {
                 let (now, loads) = (self.now, &self.record.loads);
-                self.steady.judge_metrics(now, |names| (now, self.latest.reading(loads, names)));
+                let latest = &self.latest;
+                self.steady.judge_metrics(now, &latest.errors, |names| (now, latest.reading(loads, names)));
                 self.ask_steady_state();
             }
             Stage::Baseline | Stage::Method => {
@@ -350,7 +351,7 @@ impl Run {
         let (begins, spans) = present.unwrap_or_default();
         let of_traffic =
             |names: &[String]| names.iter().all(|name| load::find(&self.record.loads, name).is_some());
-        self.steady.judge_metrics(self.now, |names| {
+        self.steady.judge_metrics(self.now, &self.latest.errors, |names| {
             let since = if of_traffic(names) { begins } else { self.now };
             (since, hypothesis::present_reading(&self.record, names, &spans, &self.latest))
         });

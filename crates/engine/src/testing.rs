@@ -2,7 +2,9 @@
 
 use crate::link::LinkError;
 use squall_model::condition::Condition;
-use squall_model::experiment::{BlastRadius, Check, Experiment, Load, Metric, ProbeCall, Strike};
+use squall_model::experiment::{
+    BlastRadius, Check, DEFAULT_FRESH, Experiment, Load, Metric, ProbeCall, Strike,
+};
 use squall_model::machine::Leftover;
 use squall_model::node::{Content, Node, Place};
 use squall_model::plan::PlannedInjection;
@@ -110,7 +112,7 @@ pub(crate) fn metric_check(expect: &str) -> Check {
 }
 
 pub(crate) fn metric(name: &str) -> Metric {
-    Metric { name: name.into(), source: "prometheus".into(), parameters: nothing() }
+    Metric { name: name.into(), source: "prometheus".into(), parameters: nothing(), fresh_for: DEFAULT_FRESH }
 }
 
 pub(crate) fn load(name: &str) -> Load {

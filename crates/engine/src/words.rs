@@ -2,6 +2,7 @@
 
 use squall_model::condition::Condition;
 use squall_model::value::{Reading, Value};
+use std::collections::BTreeMap;
 
 /// A number with three significant digits and no needless zeros.
 fn plain(number: f64) -> String {
@@ -64,8 +65,12 @@ pub(crate) fn difference(metric: &str, value: f64, interval: Option<(f64, f64)>)
     format!("{plus}{}{unit}{bounds}", signed(value))
 }
 
-/// What a condition spoke of, as it was read: `status = 503, body = "…"`.
-pub(crate) fn reading_of(condition: &Condition, reading: &Reading) -> String {
+/// What a condition spoke of, as it was read: `status = 503, body = "…"`, and why something was not.
+pub(crate) fn reading_of(
+    condition: &Condition,
+    reading: &Reading,
+    errors: &BTreeMap<String, String>,
+) -> String {
     let value = |name: &str, value: &Value| match value {
         Value::Number(number) => quantity(name, *number),
         Value::Text(text) => format!("{:?}", shortened(text, 80)),
@@ -73,9 +78,17 @@ pub(crate) fn reading_of(condition: &Condition, reading: &Reading) -> String {
     };
     let parts = condition.names().into_iter().map(|name| match reading.get(&name) {
         Some(found) => format!("{name} = {}", value(&name, found)),
-        None => format!("{name} could not be read"),
+        None => unread(&name, errors),
     });
     parts.collect::<Vec<_>>().join(", ")
+}
+
+/// That a metric could not be read, and why.
+pub(crate) fn unread(name: &str, errors: &BTreeMap<String, String>) -> String {
+    match errors.get(name) {
+        Some(error) => format!("{name} could not be read ({error})"),
+        None => format!("{name} could not be read"),
+    }
 }
 
 /// At most the first `most` characters.
@@ -107,7 +120,15 @@ mod tests {
     fn readings_name_what_the_condition_speaks_of() {
         let condition = Condition::parse("status == 200 and body =~ \"ok\"").unwrap();
         let reading = Reading::from([("status".to_owned(), Value::from(503.0))]);
-        assert_eq!(reading_of(&condition, &reading), "status = 503, body could not be read");
+        assert_eq!(
+            reading_of(&condition, &reading, &BTreeMap::new()),
+            "status = 503, body could not be read"
+        );
+        let errors = BTreeMap::from([("body".to_owned(), "it is cut".to_owned())]);
+        assert_eq!(
+            reading_of(&condition, &reading, &errors),
+            "status = 503, body could not be read (it is cut)"
+        );
         assert_eq!(shortened("äöü", 2), "äö…");
     }
 }

@@ -21,13 +21,15 @@
 //! - `=~` looks for the expression anywhere in a text; a number and a yes or no are looked at as they are printed.
 //! - A name that was not read, or was read as not-a-number, is unknown, and the logic is Kleene's: `unknown or true`
 //!   holds, `unknown and false` fails, everything else with an unknown part is unknown.
+//! - How long something held is unknown too where it held from the first look on, and that is not yet as long ago as
+//!   `for` asks: see [`ConditionState::unseen_before`]. No name is missing then.
 
 mod parse;
 
 use crate::units::{Duration, Frequency, Rate, Share, Size};
 use crate::value::{Reading, Value};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 pub use parse::ConditionError;
 
@@ -41,7 +43,7 @@ pub enum Truth {
     Fails,
     /// It cannot be known, because these names could not be read.
     Unknown {
-        /// The names.
+        /// The names; none where all was read, and it was not looked at for as long as a `for` asks.
         missing: Vec<String>,
     },
 }
@@ -116,10 +118,39 @@ enum Test {
     Pattern(regex_lite::Regex),
 }
 
-/// Since when the lasting parts of a condition have held. Belongs to one condition; start with the default.
+/// Since when the lasting parts of a condition have held. Belongs to one condition. By default what was not seen did
+/// not hold, which is right for what is to be noticed: `abort_if`.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct ConditionState {
     since: BTreeMap<usize, f64>,
+    /// The lasting parts that were seen to fail; none where what was not seen did not hold.
+    seen_failing: Option<BTreeSet<usize>>,
+}
+
+impl ConditionState {
+    /// For what is expected: nothing is known of the time before the first look. What holds from then on has neither
+    /// held for as long as its `for` asks nor failed to, until it has.
+    pub fn unseen_before() -> Self {
+        Self { since: BTreeMap::new(), seen_failing: Some(BTreeSet::new()) }
+    }
+
+    /// How long a lasting part has held, judged on what its inside is now.
+    fn lasting(&mut self, clock: usize, seconds: f64, now: f64, inside: Truth) -> Truth {
+        if !inside.holds() {
+            self.since.remove(&clock);
+            if let (Some(failing), Truth::Fails) = (&mut self.seen_failing, &inside) {
+                failing.insert(clock);
+            }
+            return inside;
+        }
+        let since = *self.since.entry(clock).or_insert(now);
+        let may_have_held = self.seen_failing.as_ref().is_some_and(|failing| !failing.contains(&clock));
+        match now - since >= seconds {
+            true => Truth::Holds,
+            false if may_have_held => Truth::Unknown { missing: Vec::new() },
+            false => Truth::Fails,
+        }
+    }
 }
 
 impl Condition {
@@ -147,6 +178,11 @@ impl Condition {
         let mut bounds = Vec::new();
         self.expression.collect_bounds(&mut bounds);
         bounds
+    }
+
+    /// For how many seconds it must be looked at before it can be known to hold: its longest chain of `for`.
+    pub fn takes(&self) -> f64 {
+        self.expression.takes()
     }
 
     /// Whether it holds for what was read at `seconds` of the caller's monotonic clock.
@@ -195,6 +231,11 @@ impl Truth {
         matches!(self, Self::Holds)
     }
 
+    /// Whether all was read, and only not looked at for as long as a `for` asks.
+    pub fn is_too_early(&self) -> bool {
+        matches!(self, Self::Unknown { missing } if missing.is_empty())
+    }
+
     fn known(holds: bool) -> Self {
         if holds { Self::Holds } else { Self::Fails }
     }
@@ -209,22 +250,20 @@ impl Truth {
 
     /// Joins truths of which one `decides` the whole by itself: `Fails` for all, `Holds` for any.
     fn join(truths: impl Iterator<Item = Self>, decides: &Self) -> Self {
-        let mut unknown: Vec<String> = Vec::new();
+        let mut unknown: Option<Vec<String>> = None;
         let mut decided = false;
         // Every part is judged, also after the answer is known: the lasting ones among them keep time.
         for truth in truths {
             if truth == *decides {
                 decided = true;
             } else if let Self::Unknown { missing } = truth {
-                unknown.extend(missing);
+                unknown.get_or_insert_default().extend(missing);
             }
         }
         if decided {
             return decides.clone();
         }
-        if unknown.is_empty() {
-            return decides.clone().negated();
-        }
+        let Some(unknown) = unknown else { return decides.clone().negated() };
         let mut missing = Vec::new();
         for name in unknown {
             if !missing.contains(&name) {
@@ -241,6 +280,15 @@ impl Expression {
             Self::Compare { name, test } => see(name, test),
             Self::Not(inner) | Self::Lasting { inner, .. } => inner.visit(see),
             Self::All(parts) | Self::Any(parts) => parts.iter().for_each(|part| part.visit(see)),
+        }
+    }
+
+    fn takes(&self) -> f64 {
+        match self {
+            Self::Compare { .. } => 0.0,
+            Self::Not(inner) => inner.takes(),
+            Self::Lasting { inner, seconds, .. } => seconds + inner.takes(),
+            Self::All(parts) | Self::Any(parts) => parts.iter().map(Self::takes).fold(0.0, f64::max),
         }
     }
 
@@ -275,13 +323,8 @@ impl Expression {
                 Truth::join(parts.iter().map(|part| part.judge(state, now, reading)), &Truth::Holds)
             }
             Self::Lasting { inner, seconds, clock } => {
-                let truth = inner.judge(state, now, reading);
-                if !truth.holds() {
-                    state.since.remove(clock);
-                    return truth;
-                }
-                let since = *state.since.entry(*clock).or_insert(now);
-                Truth::known(now - since >= *seconds)
+                let inside = inner.judge(state, now, reading);
+                state.lasting(*clock, *seconds, now, inside)
             }
         }
     }
@@ -548,5 +591,30 @@ mod tests {
         assert_eq!(json, "\"a > 1\"");
         assert_eq!(serde_json::from_str::<Condition>(&json).unwrap(), condition);
         assert!(serde_json::from_str::<Condition>("\"a >\"").is_err());
+    }
+
+    #[test]
+    fn how_long_something_held_before_the_first_look_is_not_known() {
+        let early = || unknown(&[]);
+        for (text, seen, expected) in [
+            ("q == 1 for 2s", [1, 1, 1, 1], [early(), early(), Truth::Holds, Truth::Holds]),
+            ("q == 1 for 2s", [2, 1, 1, 1], [Truth::Fails, Truth::Fails, Truth::Fails, Truth::Holds]),
+            ("not (q == 1 for 2s)", [1, 2, 1, 1], [early(), Truth::Holds, Truth::Holds, Truth::Holds]),
+            (
+                "q == 1 for 2s or q == 1",
+                [1, 2, 1, 1],
+                [Truth::Holds, Truth::Fails, Truth::Holds, Truth::Holds],
+            ),
+            ("q == 1 for 2s and q == 2", [1, 2, 1, 1], [const { Truth::Fails }; 4]),
+        ] {
+            let condition = Condition::parse(text).unwrap();
+            let mut state = ConditionState::unseen_before();
+            for (second, (q, expected)) in seen.into_iter().zip(expected).enumerate() {
+                let reading = reading(&[("q", f64::from(q).into())]);
+                assert_eq!(condition.judge(&mut state, second as f64, &reading), expected, "{text} {second}");
+            }
+        }
+        let takes = |text| Condition::parse(text).unwrap().takes();
+        assert_eq!((takes("q == 1"), takes("(q == 1 for 2s and a > 1) for 3s or b < 1 for 4s")), (0.0, 5.0));
     }
 }

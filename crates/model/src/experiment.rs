@@ -11,6 +11,8 @@ pub const DEFAULT_LASTS: Duration = Duration::seconds(60);
 pub const DEFAULT_BASELINE: Duration = Duration::seconds(30);
 /// How soon the steady state must be back.
 pub const DEFAULT_RECOVERY: Duration = Duration::seconds(30);
+/// How old the value of a metric may be: a look of the guard, and the one before.
+pub const DEFAULT_FRESH: Duration = Duration::seconds(2);
 /// The sliding window over which load is measured.
 pub const DEFAULT_WINDOW: Duration = Duration::seconds(10);
 
@@ -71,6 +73,8 @@ pub struct Metric {
     pub source: String,
     /// What is asked, for that source.
     pub parameters: Node,
+    /// How old its value may be, counted from when it was asked for; what is older is unknown.
+    pub fresh_for: Duration,
 }
 
 /// A question and the answer that is expected.

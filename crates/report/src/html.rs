@@ -434,7 +434,10 @@ fn judgement(story: &Story, result: &CheckResult) -> String {
     } else if result.asked <= 1 && !result.worst.is_empty() {
         let _ = write!(words, ": {}", result.worst);
     }
-    if let Truth::Unknown { missing } = &result.truth {
+    if let Truth::Unknown { missing } = &result.truth
+        && result.worst.is_empty()
+        && !missing.is_empty()
+    {
         let _ = write!(words, "; could not be read: {}", missing.join(", "));
     }
     words

@@ -49,6 +49,15 @@ pub struct Story {
     pub ending: Option<Ending>,
     /// The last moment that the journal speaks of.
     pub elapsed: f64,
+    claims: Vec<Claim>,
+}
+
+/// A condition on metrics among the checks, which is asked of every sample.
+#[derive(Debug, Clone)]
+struct Claim {
+    condition: Condition,
+    names: Vec<String>,
+    state: ConditionState,
 }
 
 /// What ran, where and when.
@@ -86,8 +95,6 @@ pub struct Header {
     pub recovery_seconds: f64,
     objectives: Vec<Bound>,
     limits: Vec<Bound>,
-    /// Claims about metrics, which are asked of every sample.
-    claims: Vec<String>,
 }
 
 /// One part of the run.
@@ -190,11 +197,11 @@ pub struct Tally {
     pub error: Option<String>,
     /// The longest that a question took, in seconds.
     pub slowest: f64,
-    condition: Option<Condition>,
-    state: ConditionState,
     names: Vec<String>,
     extremes: Vec<(Bound, Option<f64>)>,
     missed_with: Option<String>,
+    /// Why a claim about metrics could not be read.
+    unread: Option<String>,
 }
 
 /// A check that did not hold at a moment.
@@ -292,7 +299,7 @@ impl Story {
             Event::Probe { .. } => self.probe(elapsed, &entry.event),
             Event::Metrics { phase, values, errors } => {
                 self.measure(elapsed, values, errors);
-                self.sample(elapsed, *phase, values);
+                self.sample(elapsed, *phase, values, errors);
             }
             Event::InjectStarted { injection, fault, target, stage } => {
                 let known = self.injection(injection);
@@ -411,7 +418,7 @@ impl Story {
 
     /// Whether any check speaks of metrics: its tally is of samples, which trail the traffic that is judged.
     pub fn samples_claims(&self) -> bool {
-        self.tallies.iter().any(|tally| self.header.claims.contains(&tally.expect))
+        self.tallies.iter().any(|tally| self.claims.iter().any(|claim| claim.condition.text == tally.expect))
     }
 
     fn start(&mut self, entry: &Entry) {
@@ -455,8 +462,8 @@ impl Story {
             recovery_seconds: *recovery_seconds,
             objectives: distinct(objectives),
             limits: distinct(limits),
-            claims: claims(conditions),
         };
+        self.claims = claims(conditions);
         for series in &mut self.series {
             series.objectives = about(&self.header.objectives, &series.name);
             series.limits = about(&self.header.limits, &series.name);
@@ -523,19 +530,34 @@ impl Story {
 
     fn probe(&mut self, elapsed: f64, event: &Event) {
         let Event::Probe { phase, check, expect, truth, reading, error, seconds } = event else { return };
-        self.tally(*phase, check, expect).take(elapsed, truth, reading, error.as_ref(), *seconds);
+        // What was not looked at for long enough has neither held nor failed.
+        if !truth.is_too_early() {
+            self.tally(*phase, check, expect).take(elapsed, truth, reading, error.as_ref(), *seconds);
+        }
     }
 
     /// Asks the claims about metrics of one sample. Their thresholds are drawn; this tells how often they were kept.
-    fn sample(&mut self, elapsed: f64, phase: Phase, values: &BTreeMap<String, f64>) {
-        for claim in self.header.claims.clone() {
-            let tally = self.tally(phase, &claim, &claim);
+    fn sample(
+        &mut self,
+        elapsed: f64,
+        phase: Phase,
+        values: &BTreeMap<String, f64>,
+        errors: &BTreeMap<String, String>,
+    ) {
+        let mut claims = std::mem::take(&mut self.claims);
+        for Claim { condition, names, state } in &mut claims {
             let named = |name: &String| Some((name.clone(), Value::Number(*value_of(values, name)?)));
-            let reading: Reading = tally.names.iter().filter_map(named).collect();
-            let Some(condition) = &tally.condition else { continue };
-            let truth = condition.judge(&mut tally.state, elapsed, &reading);
-            tally.take(elapsed, &truth, &reading, None, 0.0);
+            let reading: Reading = names.iter().filter_map(named).collect();
+            let truth = condition.judge(state, elapsed, &reading);
+            let error =
+                names.iter().filter(|name| !reading.contains_key(*name)).find_map(|name| errors.get(name));
+            if !truth.is_too_early() {
+                let tally = self.tally(phase, &condition.text, &condition.text);
+                tally.take(elapsed, &truth, &reading, None, 0.0);
+                tally.unread = error.cloned().or(tally.unread.take());
+            }
         }
+        self.claims = claims;
     }
 
     /// The tally of a check in a part of the run, made on first sight.
@@ -591,11 +613,15 @@ fn value_of<'v>(values: &'v BTreeMap<String, f64>, name: &str) -> Option<&'v f64
 }
 
 /// The conditions on metrics among the checks: those that have no other name than the condition itself.
-fn claims(conditions: &[(String, String)]) -> Vec<String> {
-    let mut claims: Vec<String> = Vec::new();
+fn claims(conditions: &[(String, String)]) -> Vec<Claim> {
+    let mut claims: Vec<Claim> = Vec::new();
     for (check, expect) in conditions {
-        if check == expect && !claims.contains(expect) {
-            claims.push(expect.clone());
+        if check == expect
+            && !claims.iter().any(|claim| claim.condition.text == *expect)
+            && let Ok(condition) = Condition::parse(expect)
+        {
+            let names = condition.names();
+            claims.push(Claim { condition, names, state: ConditionState::unseen_before() });
         }
     }
     claims
@@ -691,8 +717,7 @@ impl Tally {
             names: condition.as_ref().map(Condition::names).unwrap_or_default(),
             extremes: bounds.into_iter().map(|bound| (bound, None)).collect(),
             missed_with: None,
-            condition,
-            state: ConditionState::default(),
+            unread: None,
         }
     }
 
@@ -725,7 +750,9 @@ impl Tally {
 
     /// Words about the worst answer: what could not be asked, what was read when it did not hold, or how close it came.
     pub fn worst(&self) -> String {
-        if let Some(error) = &self.error {
+        // That a claim was broken is worse than that it could not be read.
+        let unread = self.unread.as_ref().filter(|_| self.missed_with.is_none());
+        if let Some(error) = self.error.as_ref().or(unread) {
             return error.clone();
         }
         let extremes: Vec<(&str, f64)> = self

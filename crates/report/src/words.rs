@@ -172,7 +172,7 @@ pub fn tallied(tally: &Tally) -> String {
 
 fn with_worst(held: u64, asked: u64, worst: &str) -> String {
     let (held, joint) = match (held, asked) {
-        (_, 0) => ("never asked".to_owned(), ", "),
+        (_, 0) => ("never judged".to_owned(), ": "),
         (1, 1) => ("held".to_owned(), ", "),
         (0, 1) => ("did not hold".to_owned(), ": "),
         (held, asked) => (format!("held {} of {} times", count(held), count(asked)), ", worst: "),

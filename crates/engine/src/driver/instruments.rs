@@ -6,6 +6,7 @@ use crate::load::{LoadSource, RunningLoad};
 use crate::run::Input;
 use squall_model::experiment::{Check, Experiment, Load, Metric, ProbeCall};
 use squall_model::probe::Observe;
+use squall_model::units;
 use squall_model::value::{Reading, Value};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -33,7 +34,7 @@ pub trait Instruments {
 #[derive(Default)]
 pub(super) struct Toolbox {
     probes: HashMap<Question, Arc<dyn Observe>>,
-    metrics: Vec<(String, Arc<dyn Observe>)>,
+    metrics: Vec<(Metric, Arc<dyn Observe>)>,
     loads: Vec<(String, Box<dyn LoadSource>)>,
 }
 
@@ -45,7 +46,7 @@ impl Toolbox {
         for metric in &experiment.metrics {
             let source =
                 instruments.metric(metric).map_err(|why| format!("metric {}: {why}", metric.name))?;
-            toolbox.metrics.push((metric.name.clone(), Arc::from(source)));
+            toolbox.metrics.push((metric.clone(), Arc::from(source)));
         }
         for load in &experiment.loads {
             let source = instruments.load(load).map_err(|why| format!("load {}: {why}", load.name))?;
@@ -82,11 +83,11 @@ impl Toolbox {
 
     /// Begins to ask the metric sources: at once, and then shortly before each second that is over since `started`.
     pub(super) fn start_sources(&self, started: Instant) -> Sources {
-        let start = |(name, source): &(String, Arc<dyn Observe>)| {
+        let start = |(metric, source): &(Metric, Arc<dyn Observe>)| {
             let latest = Arc::new(Mutex::new(None));
-            let task =
-                tokio::spawn(keep_asking(Arc::clone(source), Arc::clone(&latest), started)).abort_handle();
-            Source { name: name.clone(), latest, fresh: source.patience().0 + ASKS_EVERY, task }
+            let asking = keep_asking(Arc::clone(source), Arc::clone(&latest), started);
+            let task = tokio::spawn(asking).abort_handle();
+            Source { name: metric.name.clone(), latest, fresh_for: metric.fresh_for, task }
         };
         Sources(self.metrics.iter().map(start).collect())
     }
@@ -125,7 +126,7 @@ impl Drop for Replying {
     }
 }
 
-/// The last answer of a metric source, and when it came.
+/// The last answer of a metric source, and when it was asked for. That it was true later than that is not known.
 type Latest = Arc<Mutex<Option<(Instant, Result<f64, String>)>>>;
 
 /// Metric sources that are being asked; dropping them ends that.
@@ -135,8 +136,9 @@ pub(super) struct Sources(Vec<Source>);
 struct Source {
     name: String,
     latest: Latest,
-    /// How long an answer is good for.
-    fresh: Duration,
+    /// How old an answer may be. However long its source may take for the next: what is older is unknown, and unknown
+    /// is unsafe.
+    fresh_for: units::Duration,
     task: AbortHandle,
 }
 
@@ -164,9 +166,11 @@ impl Source {
     fn read(&self) -> Result<f64, String> {
         match &*self.latest.lock().unwrap_or_else(PoisonError::into_inner) {
             None => Err("no answer yet".to_owned()),
-            Some((at, _)) if at.elapsed() > self.fresh => {
-                Err(format!("no answer for {:.0} s", at.elapsed().as_secs_f64()))
-            }
+            Some((asked, Ok(_))) if asked.elapsed() > self.fresh_for.0 => Err(format!(
+                "its last answer is {:.1} s old, and counts for {}; `fresh_for` says how old it may be",
+                asked.elapsed().as_secs_f64(),
+                self.fresh_for
+            )),
             Some((_, answer)) => answer.clone(),
         }
     }
@@ -176,7 +180,7 @@ async fn keep_asking(source: Arc<dyn Observe>, latest: Latest, started: Instant)
     loop {
         let asked = Instant::now();
         let answer = ask(&*source).await.and_then(|reading| number_of(&reading));
-        *latest.lock().unwrap_or_else(PoisonError::into_inner) = Some((Instant::now(), answer));
+        *latest.lock().unwrap_or_else(PoisonError::into_inner) = Some((asked, answer));
         tokio::time::sleep_until(next_ask(started, asked)).await;
     }
 }

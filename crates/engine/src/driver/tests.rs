@@ -156,7 +156,7 @@ impl Observe for Queue {
         Box::pin(async { Ok(BTreeMap::from([("value".to_owned(), value)])) })
     }
     fn patience(&self) -> units::Duration {
-        units::Duration::seconds(2)
+        units::Duration::seconds(60)
     }
 }
 
@@ -353,7 +353,20 @@ async fn a_metric_that_no_longer_comes_is_unreadable() {
     world.metric_hangs.store(true, Ordering::SeqCst);
     let (outcome, _) = carry_out(ordinary(), &world, |_| ()).await;
     assert_eq!(outcome.verdict, Verdict::Aborted);
-    assert!(outcome.reasons[0].contains("no answer within 2s"), "{:?}", outcome.reasons);
+    assert!(outcome.reasons[0].contains("its last answer is 2.2 s old"), "{:?}", outcome.reasons);
+    // However long the source itself would wait: a minute.
+    let (injected, undone) = (world.at("inject")[0], world.at("undo")[0]);
+    assert!(undone - injected < Duration::from_millis(3100), "{:?}", undone - injected);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_metric_may_say_how_old_its_value_may_be() {
+    let world = world();
+    world.metric_hangs.store(true, Ordering::SeqCst);
+    let mut experiment = ordinary();
+    experiment.metrics[0].fresh_for = units::Duration::seconds(30);
+    let (outcome, _) = carry_out(experiment, &world, |_| ()).await;
+    assert_eq!(outcome.verdict, Verdict::Passed, "{:?}", outcome.reasons);
 }
 
 #[tokio::test(start_paused = true)]

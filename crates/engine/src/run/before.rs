@@ -4,6 +4,7 @@ use super::{Link, Output, Run, Stage};
 use crate::link::LinkError;
 use crate::load;
 use crate::method::{self, Method};
+use crate::words;
 use squall_model::condition::{Bound, Condition};
 use squall_model::event::{Event, Phase, Planned};
 use squall_model::experiment::Check;
@@ -13,7 +14,7 @@ use squall_model::protocol::{Answer, CallError};
 /// Version of the journal's vocabulary.
 const JOURNAL_VERSION: u32 = 1;
 
-/// How much longer than the longest window of a load metrics may take to hold before, in seconds.
+/// How much longer than the longest window of a load, and than any `for`, metrics may take to hold before, in seconds.
 const SETTLES: f64 = 5.0;
 
 /// Two samples in a row, in seconds, with some room for a late tick.
@@ -93,17 +94,14 @@ impl Run {
             return true;
         }
         let window = self.experiment.loads.iter().map(|load| load.window.as_seconds()).fold(0.0, f64::max);
-        let latest = self.stage_since + window + SETTLES;
+        let latest = self.stage_since + window + self.steady.take() + SETTLES;
         if self.now < latest {
             self.wake_by(latest);
         } else if !self.steady.outstanding() {
             let mut reasons = self.steady.shortcomings();
             if !unreadable.is_empty() {
-                let reason = |name: &String| {
-                    self.latest.errors.get(name).map_or("no value", String::as_str).to_owned()
-                };
-                let names = unreadable.iter().map(|name| format!("{name} ({})", reason(name)));
-                reasons.push(format!("the guard cannot read {}", names.collect::<Vec<_>>().join(", ")));
+                let names = unreadable.iter().map(|name| words::unread(name, &self.latest.errors));
+                reasons.push(format!("the guard: {}", names.collect::<Vec<_>>().join(", ")));
             }
             if reasons.is_empty() {
                 reasons.push("the steady state did not hold for two seconds in a row".to_owned());

@@ -553,7 +553,7 @@ fn every_verdict_has_its_way() {
             "a guard that goes blind",
             |b| b.queue = |phase, _| (phase != Phase::Fault).then_some(1.0),
             Verdict::Aborted,
-            "could not read queue (connection refused)",
+            "queue could not be read (connection refused)",
         ),
         ("a lease that runs out", |b| b.renews = Does::Halted, Verdict::Aborted, "the lease expired"),
         ("an agent that forgets", |b| b.forgets_at = Some(17.0), Verdict::Aborted, "no longer holds i0"),

@@ -14,7 +14,7 @@ use crate::testing;
 use serde_json::Value as Json;
 use squall_model::condition::Condition;
 use squall_model::event::{AbortCause, Event};
-use squall_model::experiment::{Action, Check, Experiment, Metric, ProbeCall, Strike};
+use squall_model::experiment::{Action, Check, Experiment, ProbeCall, Strike};
 use squall_model::node::{Content, Key, Node, Place};
 use squall_model::protocol::{Answer, Call, CallError, Restored};
 use squall_model::target::Target;
@@ -729,8 +729,7 @@ fn experiment(dice: &mut fastrand::Rng, has_dud: bool) -> Experiment {
     };
     experiment.steady_state = vec![check(true, "status == 200"), check(false, "errors < 5")];
     experiment.hypothesis_holds = vec![check(true, "status == 200"), check(false, "errors < 5")];
-    experiment.metrics =
-        vec![Metric { name: "errors".into(), source: "model".into(), parameters: testing::nothing() }];
+    experiment.metrics = vec![testing::metric("errors")];
     if dice.bool() {
         experiment.guard = vec![condition("errors > 20 for 2s")];
     }

@@ -8,8 +8,8 @@ use super::{Overrides, ReadError, Source, decode, nearest, parse};
 use crate::catalog::Catalog;
 use crate::condition::Condition;
 use crate::experiment::{
-    BlastRadius, Check, DEFAULT_BASELINE, DEFAULT_RECOVERY, DEFAULT_WINDOW, Experiment, Load, Metric,
-    ProbeCall,
+    BlastRadius, Check, DEFAULT_BASELINE, DEFAULT_FRESH, DEFAULT_RECOVERY, DEFAULT_WINDOW, Experiment, Load,
+    Metric, ProbeCall,
 };
 use crate::node::{Content, Key, Node, Place};
 use crate::redaction::Redactor;
@@ -335,7 +335,17 @@ impl Reader<'_> {
     }
 
     fn metric(&mut self, key: &Key, node: &Node, sources: &[&str]) -> Option<Metric> {
-        let fields = self.fields(node, "a metric")?;
+        let mut fields = self.fields(node, "a metric")?;
+        let fresh_for = self.positive(fields.get("fresh_for"), DEFAULT_FRESH);
+        if let (Some(fresh_for), Some(node)) = (fresh_for, node.get("fresh_for")) {
+            // It is asked every second, so that the value before may count while the next is on its way.
+            if fresh_for < DEFAULT_FRESH || fresh_for > Duration::seconds(3600) {
+                self.error(ReadError::at(
+                    node.place,
+                    format!("`fresh_for` lies between {DEFAULT_FRESH} and 1h"),
+                ));
+            }
+        }
         let before = self.errors.len();
         let Some((source, parameters)) = fields.kind(sources, "metric source", self) else {
             if self.errors.len() == before {
@@ -349,7 +359,12 @@ impl Reader<'_> {
         if let Some(known) = self.catalog.metric_source(&source.name) {
             known.build(parameters).map_err(|error| self.error(error)).ok()?;
         }
-        Some(Metric { name: key.name.clone(), source: source.name.clone(), parameters: parameters.clone() })
+        Some(Metric {
+            name: key.name.clone(),
+            source: source.name.clone(),
+            parameters: parameters.clone(),
+            fresh_for: fresh_for?,
+        })
     }
 
     fn checks(&mut self, node: &Node, what: &str, measured: &Measured) -> Vec<Check> {

@@ -4,7 +4,7 @@ use super::experiment::{API_VERSION, KIND};
 use super::method::{MAX_STEPS, TARGETS};
 use super::names::LOAD_METRICS;
 use crate::catalog::Catalog;
-use crate::experiment::{DEFAULT_BASELINE, DEFAULT_LASTS, DEFAULT_RECOVERY, DEFAULT_WINDOW};
+use crate::experiment::{DEFAULT_BASELINE, DEFAULT_FRESH, DEFAULT_LASTS, DEFAULT_RECOVERY, DEFAULT_WINDOW};
 use crate::target::{ContainerSelector, Mode, ProcessSelector};
 use crate::units::{Duration, Frequency, Share};
 use schemars::{Schema, schema_for};
@@ -19,7 +19,7 @@ pub fn schema(catalog: &dyn Catalog) -> Json {
     let strike = strike(catalog, &mut definitions, &duration);
     let check = check(catalog, &mut definitions);
     let load = load(catalog, &mut definitions, &duration, &frequency);
-    let metric = metric(catalog, &mut definitions);
+    let metric = metric(catalog, &mut definitions, &duration);
 
     definitions.set("variable", json!({
         "description": "A variable: `${name}`. Written as `$${`, the characters `${` stand for themselves.",
@@ -392,14 +392,22 @@ fn load(catalog: &dyn Catalog, definitions: &mut Definitions, duration: &Json, f
     schema
 }
 
-fn metric(catalog: &dyn Catalog, definitions: &mut Definitions) -> Json {
+fn metric(catalog: &dyn Catalog, definitions: &mut Definitions, duration: &Json) -> Json {
     let mut properties = Map::new();
+    let mut sources = Vec::new();
     for source in catalog.metric_sources() {
         let schema = definitions.add(source.name(), &source.schema());
         properties.insert(source.name().to_owned(), described(&schema, source.summary()));
+        sources.push(json!({"required": [source.name()]}));
     }
-    json!({
-        "type": "object", "minProperties": 1, "maxProperties": 1, "additionalProperties": false,
-        "properties": properties
-    })
+    let fresh = format!(
+        "How old its value may be, counted from when it was asked for: what is older is unknown, which ends a run that \
+         is guarded by it. For sources that need longer than a second; {DEFAULT_FRESH} where not given."
+    );
+    properties.insert("fresh_for".to_owned(), described(duration, &fresh));
+    let mut schema = json!({"type": "object", "additionalProperties": false, "properties": properties});
+    if !sources.is_empty() {
+        schema["oneOf"] = sources.into();
+    }
+    schema
 }
