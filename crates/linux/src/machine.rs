@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::PathBuf;
 
-/// This host. What it remembers (the pipes of workers, what a file read before) serves evidence only; everything can
+/// This host. What it remembers (the pipes of workers, how large the caches were) serves evidence only; everything can
 /// be undone by another that knows nothing but the undo record.
 #[derive(Debug)]
 pub struct LinuxMachine {

@@ -107,6 +107,23 @@ fn the_halt_file_is_seen_though_the_brain_talks_without_a_pause() {
 }
 
 #[test]
+fn agent_and_warden_have_precedence_over_what_they_are_to_undo() {
+    let agent = Agent::start();
+    // Field 19 of proc_pid_stat(5), counted after the name.
+    let priority = |pid: u64| -> i32 {
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+        stat.rsplit_once(") ").unwrap().1.split(' ').nth(16).unwrap().parse().unwrap()
+    };
+    let usual = priority(std::process::id().into());
+    let (own, warden) = (priority(agent.child.id().into()), priority(agent.warden));
+    if rustix::process::geteuid().is_root() {
+        assert!(own < usual && warden == own, "{own} and {warden} against {usual}");
+    } else {
+        assert_eq!((own, warden), (usual, usual));
+    }
+}
+
+#[test]
 fn another_warden_takes_the_place_of_one_that_is_gone_though_the_program_was_replaced() {
     let program = Path::new(env!("CARGO_BIN_EXE_squall"));
     let link = program.with_file_name(format!("sqt-replaced-{}", std::process::id()));

@@ -8,7 +8,7 @@ mod cpu_load;
 mod memory;
 mod signal_every;
 
-use rustix::process::{Pid, Signal, getppid, set_parent_process_death_signal};
+use rustix::process::{Pid, Signal, getppid, set_parent_process_death_signal, setpriority_process};
 use squall_linux::step::worker::{JOB, Job, Report};
 use squall_linux::sys::cgroup;
 use squall_model::step::Work;
@@ -61,6 +61,8 @@ fn begin(job: &str) -> Result<Box<dyn Going>, Refusal> {
         .map_err(|error| Refusal::Failed(format!("could not read the job in {JOB}: {error}")))?;
     die_with(job.parent)?;
     be_the_first_to_die(&job.work)?;
+    setpriority_process(None, job.priority)
+        .map_err(|error| Refusal::Failed(format!("could not take priority {}: {error}", job.priority)))?;
     for folder in &job.cgroups {
         cgroup::join(Path::new(folder)).map_err(|error| {
             Refusal::Failed(format!(

@@ -126,6 +126,34 @@ fn spike(size: u64) -> Work {
 }
 
 #[test]
+fn the_agent_has_precedence_over_its_worker() {
+    // Field 19 of proc_pid_stat(5), counted after the name.
+    let priority = |path: String| -> i32 {
+        let stat = std::fs::read_to_string(path).unwrap();
+        stat.rsplit_once(") ").unwrap().1.split(' ').nth(16).unwrap().parse().unwrap()
+    };
+    let own = || priority("/proc/thread-self/stat".to_owned());
+    let before = own();
+    // A thread of its own, since priorities are a thread's, and those of other tests shall stay.
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            squall_linux::sys::process::take_precedence();
+            if own() == before {
+                println!("skipped: to take precedence takes root");
+                return;
+            }
+            let mut scene = Scene::new(load(1.0, 1));
+            scene.apply().unwrap();
+            let pids = scene.pids();
+            assert!(!pids.is_empty());
+            let theirs: Vec<i32> = pids.iter().map(|pid| priority(format!("/proc/{pid}/stat"))).collect();
+            assert!(theirs.iter().all(|theirs| *theirs == before), "{theirs:?} against {before}");
+            assert!(own() < before);
+        });
+    });
+}
+
+#[test]
 fn a_cpu_load_is_as_large_as_asked() {
     let mut scene = Scene::new(load(40.0, 1));
     scene.apply().unwrap();
@@ -305,7 +333,7 @@ fn squall_is_never_struck() {
 
 /// A worker without a machine, as the test's own child.
 fn bare(parent: u32) -> Child {
-    let job = Job { work: load(1.0, 1), cgroups: vec![], parent };
+    let job = Job { work: load(1.0, 1), cgroups: vec![], priority: 0, parent };
     let mut command = Command::new(program());
     command.args(["worker", "squall-worker:sqt-bare"]).env(JOB, serde_json::to_string(&job).unwrap());
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap()
@@ -328,7 +356,8 @@ fn a_worker_dies_with_its_agent_even_if_it_is_stopped() {
     // The agent is a shell that becomes a sleeper; the worker's pipes stay open, so only the kernel can end it.
     let mark = WorkerStep::mark_of(&format!("sqt-orphan-{}", std::process::id()));
     let job = |parent: &str| {
-        let job = serde_json::to_string(&Job { work: load(1.0, 1), cgroups: vec![], parent: 0 }).unwrap();
+        let job = serde_json::to_string(&Job { work: load(1.0, 1), cgroups: vec![], priority: 0, parent: 0 })
+            .unwrap();
         job.replace("\"parent\":0", &format!("\"parent\":{parent}"))
     };
     let (questions, keep_open) = std::io::pipe().unwrap();

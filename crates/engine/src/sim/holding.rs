@@ -2,7 +2,7 @@
 
 use super::actor::{Agent, LEASE};
 use super::systematic::request;
-use super::world::{Meddling, Shared};
+use super::world::{Meddling, ROUNDED, Shared};
 use crate::agent::GRACE;
 use serde_json::json;
 use squall_model::protocol::{Answer, Call, CallError, CallErrorKind, Request, Restored, VERSION};
@@ -242,6 +242,17 @@ fn what_was_made_in_part_and_could_not_be_put_back_is_on_the_lease_too() {
         calm_and_silent(&world, &mut agent);
         assert!(!agent.core.owes() && world.lock().differences().is_empty());
     }
+}
+
+#[test]
+fn a_value_that_its_undo_would_not_know_again_is_not_kept() {
+    let world = Shared::new(1);
+    let mut agent = Agent::start(&world, "run-1");
+    let entry = ("sim.value", Target::Host(true), json!({"path": ROUNDED}));
+    let Ok(Answer::Plan(plan)) = agent.call(Call::Plan(request(vec![entry], 1))) else { panic!("no plan") };
+    let error = agent.call(Call::Inject { injections: vec![plan.injections[0].id.clone()] }).unwrap_err();
+    assert!(error.message.contains("in other words; nothing of it is left"), "{error}");
+    assert!(!agent.core.owes() && world.lock().differences().is_empty() && world.lock().logs.is_empty());
 }
 
 #[test]

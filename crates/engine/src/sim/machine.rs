@@ -396,6 +396,12 @@ fn make(world: &mut World, pid: u32, step: &Step, undo: &Undo) -> Outcome<()> {
         }
         Step::FileValue(step) => {
             world.host.write(&step.path, &step.value);
+            if let Undo::FileValue { path, before, ours, .. } = undo
+                && world.host.file(path) != Some(ours)
+            {
+                world.host.write(path, before);
+                return Err(refused(format!("{path} shows {ours} in other words")));
+            }
             if !step.restore {
                 // What cannot be taken back was asked for.
                 world.twin.write(&step.path, &step.value);

@@ -60,6 +60,9 @@ pub(super) const SELECTOR: &str = "/sys/governor";
 /// A file whose content depends on the selector, so that the order of undoing matters.
 pub(super) const BANKED: &str = "/sys/governor_limit";
 
+/// A file that shows less than what is written to it, down to a multiple of 4096, as with limits of memory.
+pub(super) const ROUNDED: &str = "/sys/limit";
+
 impl Host {
     /// The host as it boots.
     fn booted(start: u64) -> Self {
@@ -84,6 +87,7 @@ impl Host {
             ("/proc/sys/vm/swappiness", "60"),
             ("/proc/sys/net/backlog", "128"),
             ("/proc/sys/vm/drop_caches", "0"),
+            (ROUNDED, "8192"),
             (SELECTOR, "calm"),
             ("/sys/governor_limit@calm", "1"),
             ("/sys/governor_limit@wild", "5"),
@@ -105,7 +109,11 @@ impl Host {
     }
 
     pub(super) fn write(&mut self, path: &str, value: &str) {
-        self.files.insert(self.real_path(path), value.to_owned());
+        let shown = match value.parse::<u64>() {
+            Ok(number) if path == ROUNDED => (number / 4096 * 4096).to_string(),
+            _ => value.to_owned(),
+        };
+        self.files.insert(self.real_path(path), shown);
     }
 
     pub(super) fn qdisc(&mut self, inode: u64, link: u32) -> Option<&mut Option<Qdisc>> {

@@ -7,13 +7,14 @@ use crate::step::qdisc::root_facts;
 use crate::sys::namespace::Namespace;
 use crate::sys::nftables::{self, Chain, FIRST, Hook, OwnedTables, Table};
 use crate::sys::qdisc::TrafficControl;
-use crate::sys::socket_diag::{TcpState, tcp_sockets};
+use crate::sys::socket_diag::{TcpSocket, TcpState, tcp_sockets};
 use crate::sys::{namespace, process, qdisc, route};
 use squall_model::facts::{Feature, GroupFacts, LinkFacts, NetworkFacts, ProcessFacts, Subject};
 use squall_model::machine::MachineError;
 use squall_model::step::{Denial, LinkRef, NamespaceRef, PacketFilter, Ports, Prefix, Protocol};
 use squall_model::target::{ProcessSelector, Target};
 use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::OnceLock;
@@ -193,14 +194,17 @@ fn look(
         }
         Ok(links)
     })?;
-    let control_paths = if is_host { control_paths() } else { Vec::new() };
+    let control_paths = if is_host { control_paths()? } else { Vec::new() };
     let link_named = only_link.is_some();
     Ok(NetworkFacts { namespace: namespace.clone(), is_host, links, link_named, listens, control_paths })
 }
 
+/// A connection by its far end and our own port.
+type Connection = (SocketAddr, u16);
+
 /// The connections that the operator works through: what SSH told our ancestors and us of them, and what the SSH
 /// server among our ancestors holds open (`sudo` forgets the first, a terminal multiplexer the second).
-fn control_paths() -> Vec<PacketFilter> {
+fn control_paths() -> Result<Vec<PacketFilter>, MachineError> {
     let own = std::process::id();
     let ancestors = process::ancestors(own);
     let told = std::iter::once(own).chain(ancestors.iter().map(|stat| stat.pid)).filter_map(|pid| {
@@ -209,15 +213,47 @@ fn control_paths() -> Vec<PacketFilter> {
         environment.split('\0').find_map(parse_ssh_connection)
     });
     let servers = ancestors.iter().filter(|stat| stat.name.starts_with("sshd"));
-    let held: HashSet<u64> =
-        servers.flat_map(|stat| process::sockets(stat.pid).unwrap_or_default()).collect();
-    let sockets = if held.is_empty() { Vec::new() } else { tcp_sockets().unwrap_or_default() };
-    let holding = sockets
-        .into_iter()
-        .filter(|socket| socket.state == TcpState::Established && held.contains(&socket.inode.into()))
-        .map(|socket| (socket.remote, socket.local.port()));
-    let all: BTreeSet<(SocketAddr, u16)> = told.chain(holding).collect();
-    all.into_iter().map(|(remote, local_port)| control_path(remote, local_port)).collect()
+    known_paths(told.collect(), held_open(servers))
+}
+
+/// What SSH servers hold open; why it cannot be known, where one cannot be looked into.
+fn held_open<'s>(servers: impl Iterator<Item = &'s process::Stat>) -> Result<Vec<Connection>, String> {
+    let mut held = HashSet::new();
+    for server in servers {
+        match process::sockets(server.pid) {
+            Ok(sockets) => held.extend(sockets),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(format!("sockets of {} (pid {}): {error}", server.name, server.pid)),
+        }
+    }
+    if held.is_empty() {
+        return Ok(Vec::new());
+    }
+    let sockets = tcp_sockets().map_err(|error| format!("sockets of this host: {error}"))?;
+    let holds =
+        |socket: &TcpSocket| socket.state == TcpState::Established && held.contains(&socket.inode.into());
+    Ok(sockets.into_iter().filter(holds).map(|socket| (socket.remote, socket.local.port())).collect())
+}
+
+/// All that is known. Where an SSH server cannot be looked into and nobody told of a connection either, there is one
+/// that would not be spared: unknown is unsafe.
+fn known_paths(
+    mut told: BTreeSet<Connection>,
+    held: Result<Vec<Connection>, String>,
+) -> Result<Vec<PacketFilter>, MachineError> {
+    match held {
+        Ok(held) => told.extend(held),
+        Err(_) if !told.is_empty() => {}
+        Err(why) => {
+            return Err(MachineError::Refused {
+                message: format!(
+                    "could not learn which connection you work through ({why}), so it could be struck as well; run \
+                     with --sudo, or keep SSH_CONNECTION in the environment"
+                ),
+            });
+        }
+    }
+    Ok(told.into_iter().map(|(remote, local_port)| control_path(remote, local_port)).collect())
 }
 
 fn control_path(remote: SocketAddr, local_port: u16) -> PacketFilter {
@@ -263,6 +299,21 @@ mod tests {
         }
         let path = control_path("203.0.113.9:50214".parse().unwrap(), 22);
         assert_eq!(path.to_string(), "tcp with 203.0.113.9 remote port 50214 local port 22");
+    }
+
+    #[test]
+    fn an_operator_whose_connection_is_not_known_is_not_taken_for_nobody() {
+        let connection = ("203.0.113.9:50214".parse().unwrap(), 22);
+        let told = || BTreeSet::from([connection]);
+        let unknown = || Err("sockets of sshd (pid 7): Permission denied".to_owned());
+        assert_eq!(known_paths(BTreeSet::new(), Ok(Vec::new())).unwrap(), []);
+        assert_eq!(known_paths(told(), Ok(vec![connection])).unwrap().len(), 1);
+        assert_eq!(known_paths(told(), unknown()).unwrap().len(), 1);
+        let error = known_paths(BTreeSet::new(), unknown()).unwrap_err();
+        assert!(
+            matches!(&error, MachineError::Refused { message } if message.contains("sshd (pid 7)")),
+            "{error}"
+        );
     }
 
     #[test]

@@ -11,7 +11,6 @@ use squall_model::machine::MachineError;
 use squall_model::step::FileValueStep;
 use squall_model::undo::{Difference, Evidence, Reverted, Undo};
 use squall_model::units::Size;
-use std::collections::BTreeMap;
 use std::io::{self, Write};
 
 /// The button that drops the page cache and other kernel caches.
@@ -20,8 +19,6 @@ const DROP_CACHES: &str = "/proc/sys/vm/drop_caches";
 /// What is remembered of writes while this machine lives.
 #[derive(Debug, Default)]
 pub(crate) struct Writes {
-    /// What a file read right after the write: the kernel may show our value in other words.
-    shown: BTreeMap<String, String>,
     /// Bytes of kernel caches before and after the button was pressed.
     caches: Option<(u64, u64)>,
 }
@@ -42,7 +39,8 @@ pub(crate) fn capture(step: &FileValueStep) -> Result<Undo, MachineError> {
     })
 }
 
-/// Writes the value, unless somebody else changed it since it was captured.
+/// Writes the value, unless somebody else changed it since it was captured. A value that the file then shows in other
+/// words is refused: only from what is written down can whoever undoes it know it for ours.
 pub(crate) fn apply(step: &FileValueStep, undo: &Undo, writes: &mut Writes) -> Result<(), MachineError> {
     if let Undo::FileValue { path, before, ours, .. } = undo {
         let now = read(path).map_err(|error| refused("read", path, &error))?;
@@ -60,11 +58,23 @@ pub(crate) fn apply(step: &FileValueStep, undo: &Undo, writes: &mut Writes) -> R
     if step.path == DROP_CACHES {
         writes.caches = Some((before, caches()));
     }
-    if step.restore {
-        let shown = read(&step.path).map_err(|error| refused("read", &step.path, &error))?;
-        writes.shown.insert(step.path.clone(), shown);
+    match undo {
+        Undo::FileValue { path, before, ours, .. } => is_shown_as_written(path, before, ours),
+        _ => Ok(()),
     }
-    Ok(())
+}
+
+fn is_shown_as_written(path: &str, before: &str, ours: &str) -> Result<(), MachineError> {
+    let shown = read(path).map_err(|error| refused("read", path, &error))?;
+    if shown == ours {
+        return Ok(());
+    }
+    write(path, before).map_err(|error| refused("write", path, &error))?;
+    let message = format!(
+        "could not keep {ours:?} in {path}: it is shown as {shown:?} there, so the undo would not know it for ours; \
+         write the value as it is shown"
+    );
+    Err(MachineError::Refused { message })
 }
 
 /// Looks whether the value is there, or what the button did.
@@ -72,13 +82,12 @@ pub(crate) fn observe(step: &FileValueStep, undo: &Undo, writes: &Writes) -> Res
     if step.path == DROP_CACHES {
         return Ok(dropped(writes.caches));
     }
-    let Undo::FileValue { before, ours, .. } = undo else {
+    let Undo::FileValue { ours, .. } = undo else {
         return Ok(Evidence::seen(format!("{} was written", step.path)));
     };
     let now = read(&step.path).map_err(|error| refused("read", &step.path, &error))?;
     let says = format!("{} reads {now:?}", step.path);
-    let is_ours = now == *ours || (now != *before && writes.shown.get(&step.path) == Some(&now));
-    Ok(if is_ours { Evidence::seen(says) } else { Evidence::not_seen(says) })
+    Ok(if now == *ours { Evidence::seen(says) } else { Evidence::not_seen(says) })
 }
 
 fn dropped(caches: Option<(u64, u64)>) -> Evidence {
@@ -96,13 +105,7 @@ fn dropped(caches: Option<(u64, u64)>) -> Evidence {
 }
 
 /// Writes the value before back over ours, and looks again. A value that is neither is somebody else's.
-pub(crate) fn revert(
-    path: &str,
-    before: &str,
-    ours: &str,
-    boot_id: &str,
-    writes: &mut Writes,
-) -> Result<Reverted, MachineError> {
+pub(crate) fn revert(path: &str, before: &str, ours: &str, boot_id: &str) -> Result<Reverted, MachineError> {
     let found = |value: &str| format!("{path} reads {value:?}");
     if boot_id != process::boot_id() {
         let looked_at = format!("the host was restarted, which reset {path}");
@@ -125,7 +128,7 @@ pub(crate) fn revert(
     if now == before {
         return Ok(Reverted::AlreadyGone { looked_at: found(&now) });
     }
-    if now != ours && writes.shown.get(path) != Some(&now) {
+    if now != ours {
         return Ok(drifted(&now));
     }
     write(path, before).map_err(|error| refused("write", path, &error))?;
@@ -133,7 +136,6 @@ pub(crate) fn revert(
     if now != before {
         return Ok(drifted(&now));
     }
-    writes.shown.remove(path);
     Ok(Reverted::Undone { looked_at: found(&now) })
 }
 
@@ -184,9 +186,9 @@ mod tests {
             let path = self.file.path().to_str().unwrap().to_owned();
             FileValueStep { path, value: value.to_owned(), restore: true }
         }
-        fn revert(&mut self, undo: &Undo) -> Reverted {
+        fn revert(undo: &Undo) -> Reverted {
             let Undo::FileValue { path, before, ours, boot_id } = undo else { panic!("{undo:?}") };
-            revert(path, before, ours, boot_id, &mut self.writes).unwrap()
+            revert(path, before, ours, boot_id).unwrap()
         }
     }
 
@@ -195,13 +197,13 @@ mod tests {
         let mut scene = Scene::new("60\n");
         let step = scene.step("10");
         let undo = capture(&step).unwrap();
-        assert!(matches!(scene.revert(&undo), Reverted::AlreadyGone { .. }));
+        assert!(matches!(Scene::revert(&undo), Reverted::AlreadyGone { .. }));
         apply(&step, &undo, &mut scene.writes).unwrap();
         assert_eq!(observe(&step, &undo, &scene.writes).unwrap().effect, Effect::Seen);
-        assert!(matches!(scene.revert(&undo), Reverted::Undone { .. }));
+        assert!(matches!(Scene::revert(&undo), Reverted::Undone { .. }));
         assert_eq!(std::fs::read_to_string(scene.file.path()).unwrap(), "60");
         assert_eq!(observe(&step, &undo, &scene.writes).unwrap().effect, Effect::NotSeen);
-        assert!(matches!(scene.revert(&undo), Reverted::AlreadyGone { .. }));
+        assert!(matches!(Scene::revert(&undo), Reverted::AlreadyGone { .. }));
     }
 
     #[test]
@@ -211,21 +213,43 @@ mod tests {
         let undo = capture(&step).unwrap();
         apply(&step, &undo, &mut scene.writes).unwrap();
         std::fs::write(scene.file.path(), "33").unwrap();
-        let Reverted::Drifted(difference) = scene.revert(&undo) else { panic!("not seen") };
+        let Reverted::Drifted(difference) = Scene::revert(&undo) else { panic!("not seen") };
         assert_eq!((difference.before.as_str(), difference.now.as_str()), ("60", "33"));
         assert_eq!(std::fs::read_to_string(scene.file.path()).unwrap(), "33");
     }
 
     #[test]
+    fn a_value_that_the_kernel_shows_in_other_words_is_refused_and_put_back() {
+        // Of this process alone, read as octal and shown as decimal.
+        let path = "/proc/self/oom_score_adj";
+        let before = read(path).unwrap();
+        let step = FileValueStep { path: path.into(), value: "01747".into(), restore: true };
+        let undo = capture(&step).unwrap();
+        let error = apply(&step, &undo, &mut Writes::default()).unwrap_err();
+        assert!(
+            matches!(&error, MachineError::Refused { message } if message.contains("\"999\"")),
+            "{error}"
+        );
+        assert_eq!(read(path).unwrap(), before);
+        // As it is shown it may be written, and anybody who has the record can put it back.
+        let step = FileValueStep { value: "999".into(), ..step };
+        let undo = capture(&step).unwrap();
+        apply(&step, &undo, &mut Writes::default()).unwrap();
+        let Undo::FileValue { path, before: known, ours, boot_id } = undo else { panic!("{undo:?}") };
+        assert!(matches!(revert(&path, &known, &ours, &boot_id).unwrap(), Reverted::Undone { .. }));
+        assert_eq!(read(&path).unwrap(), before);
+    }
+
+    #[test]
     fn another_boots_value_and_a_missing_file_need_no_undo() {
-        let mut scene = Scene::new("60");
+        let scene = Scene::new("60");
         let step = scene.step("10");
         let Undo::FileValue { path, before, ours, .. } = capture(&step).unwrap() else { panic!("no undo") };
-        let earlier = revert(&path, &before, &ours, "earlier", &mut scene.writes).unwrap();
+        let earlier = revert(&path, &before, &ours, "earlier").unwrap();
         assert!(matches!(earlier, Reverted::AlreadyGone { .. }));
         let missing = FileValueStep { path: "/proc/sys/vm/sqt-none".into(), ..step };
         assert!(matches!(capture(&missing).unwrap_err(), MachineError::NotFound { .. }));
-        let again = revert(&missing.path, "1", "2", process::boot_id(), &mut scene.writes).unwrap();
+        let again = revert(&missing.path, "1", "2", process::boot_id()).unwrap();
         assert!(matches!(again, Reverted::AlreadyGone { .. }));
     }
 

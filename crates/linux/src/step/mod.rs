@@ -71,9 +71,7 @@ pub(crate) fn observe(
 pub(crate) fn revert(machine: &mut LinuxMachine, undo: &Undo) -> Result<Reverted, MachineError> {
     match undo {
         Undo::Signal { process, signal } => signal::revert(process, *signal),
-        Undo::FileValue { path, before, ours, boot_id } => {
-            file_value::revert(path, before, ours, boot_id, &mut machine.writes)
-        }
+        Undo::FileValue { path, before, ours, boot_id } => file_value::revert(path, before, ours, boot_id),
         Undo::Worker { mark, boot_id } => machine.workers.revert(mark, boot_id),
         Undo::Nothing { why } => Ok(Reverted::AlreadyGone { looked_at: why.clone() }),
         Undo::Qdisc { namespace, link, handle, before, queue_length } => qdisc::revert(&qdisc::Record {

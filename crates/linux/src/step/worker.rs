@@ -52,6 +52,8 @@ pub struct Job {
     pub work: Work,
     /// Folders of the control groups that it joins before it begins.
     pub cgroups: Vec<String>,
+    /// The priority that it takes: its agent may have precedence over what it does.
+    pub priority: i32,
     /// The agent's process number; a worker whose parent is another has lost its agent and ends.
     pub parent: u32,
 }
@@ -230,7 +232,12 @@ impl Workers {
     }
 
     fn start(&mut self, step: &WorkerStep) -> io::Result<Running> {
-        let job = Job { work: step.work.clone(), cgroups: step.cgroups.clone(), parent: std::process::id() };
+        let job = Job {
+            work: step.work.clone(),
+            cgroups: step.cgroups.clone(),
+            priority: process::usual_priority(),
+            parent: std::process::id(),
+        };
         let mut command = Command::new(&self.program);
         command.arg0("squall").arg(ROLE).arg(&step.mark).env(JOB, serde_json::to_string(&job)?);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).process_group(0);

@@ -6,6 +6,7 @@
 //!
 //! Sources: proc(5), `proc_pid_stat(5)`, `proc_pid_status(5)`, capabilities(7).
 
+use rustix::process::{getpriority_process, setpriority_process};
 use squall_model::step::ProcessRef;
 use std::io;
 use std::path::PathBuf;
@@ -128,6 +129,26 @@ pub fn reference(pid: u32) -> io::Result<ProcessRef> {
 /// Our own identity.
 pub fn own() -> io::Result<ProcessRef> {
     reference(std::process::id())
+}
+
+/// How much sooner than others a process of Squall's gets the processor, where it may.
+const PRECEDENCE: i32 = -10;
+
+/// The priority that this process was started with, once it has another.
+static USUAL: OnceLock<i32> = OnceLock::new();
+
+/// Gives this process precedence over others, so that no fault starves whoever is to undo it. Takes root, without
+/// which all stays as it is. To be called before there are threads: each has a priority of its own (setpriority(2)).
+pub fn take_precedence() {
+    let usual = usual_priority();
+    if usual > PRECEDENCE && setpriority_process(None, PRECEDENCE).is_ok() {
+        USUAL.get_or_init(|| usual);
+    }
+}
+
+/// The priority of what is started to be a fault: the one that we were started with.
+pub fn usual_priority() -> i32 {
+    USUAL.get().copied().unwrap_or_else(|| getpriority_process(None).unwrap_or_default())
 }
 
 /// What `/proc` says of exactly this process, if it is still there; not of a later one with its number. One that

@@ -41,6 +41,8 @@ pub(crate) fn main(arguments: &[String]) -> ExitCode {
 }
 
 fn serve(state: &State) -> Result<(), String> {
+    // Before there are threads and a warden, which inherit it.
+    process::take_precedence();
     let in_folder = |error: io::Error| {
         format!(
             "could not use the state folder {}: {error}; set SQUALL_STATE to another",
