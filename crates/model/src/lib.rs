@@ -9,6 +9,7 @@ pub mod event;
 pub mod experiment;
 pub mod facts;
 pub mod fault;
+pub mod gameday;
 pub mod machine;
 pub mod node;
 pub mod plan;

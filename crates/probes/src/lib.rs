@@ -2,6 +2,7 @@
 //!
 //! One file each, and one line in a table below. Nothing is touched before a question is asked or a load is started.
 
+pub mod alerts;
 pub mod exec;
 pub mod http;
 mod http_load;
@@ -21,8 +22,13 @@ use squall_model::read::ReadError;
 pub use timeout::Timeout;
 
 /// All probes.
-pub static PROBES: &[&dyn AnyProbe] =
-    &[&of::<http::Http>(), &of::<tcp::Tcp>(), &of::<process::Process>(), &of::<exec::Exec>()];
+pub static PROBES: &[&dyn AnyProbe] = &[
+    &of::<http::Http>(),
+    &of::<tcp::Tcp>(),
+    &of::<process::Process>(),
+    &of::<exec::Exec>(),
+    &of::<alerts::Alerts>(),
+];
 
 /// All metric sources. What is asked reads exactly one value, named `value`.
 pub static METRIC_SOURCES: &[&dyn AnyProbe] =

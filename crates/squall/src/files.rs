@@ -121,7 +121,8 @@ fn unquoted(value: &str) -> &str {
     within('"').or_else(|| within('\'')).unwrap_or(value)
 }
 
-fn source(file: &Path) -> Result<Source, Failure> {
+/// A file as text.
+pub(crate) fn source(file: &Path) -> Result<Source, Failure> {
     let wrong = |why: String| Failure::invalid(format!("could not read {}: {why}", file.display()));
     let mut bytes = Vec::new();
     File::open(file)

@@ -184,7 +184,7 @@ impl Reader<'_> {
     }
 
     /// A list of words; one word alone will do.
-    fn names(&mut self, node: &Node, what: &str) -> Vec<String> {
+    pub(super) fn names(&mut self, node: &Node, what: &str) -> Vec<String> {
         if let Content::Text(_) = &node.content {
             self.name(node, what).into_iter().collect()
         } else {
@@ -218,7 +218,7 @@ impl Reader<'_> {
     }
 
     /// Whether conditions can speak of something by this name.
-    fn metric_name(&mut self, key: &Key, dots: bool) -> bool {
+    pub(super) fn metric_name(&mut self, key: &Key, dots: bool) -> bool {
         let fits = key.name.starts_with(|c: char| c.is_alphabetic() || c == '_')
             && key.name.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | '-') || (dots && c == '.'))
             && !["and", "or", "not", "for"].contains(&key.name.as_str());
@@ -233,7 +233,7 @@ impl Reader<'_> {
         fits
     }
 
-    fn loads(&mut self, node: &Node, measured: &mut Measured) -> Vec<Load> {
+    pub(super) fn loads(&mut self, node: &Node, measured: &mut Measured) -> Vec<Load> {
         let Content::Map(entries) = &node.content else {
             let message = format!("`load` is a map of named loads, and this is {}", node.kind());
             let help = "such as `load: {shop: {http: {url: …}, rate: 50/s}}`";
@@ -293,7 +293,7 @@ impl Reader<'_> {
     }
 
     /// A duration above zero.
-    fn positive(&mut self, node: Option<&Node>, default: Duration) -> Option<Duration> {
+    pub(super) fn positive(&mut self, node: Option<&Node>, default: Duration) -> Option<Duration> {
         let Some(node) = node else { return Some(default) };
         let duration: Duration = self.value(node)?;
         if duration == Duration::default() {
@@ -303,7 +303,7 @@ impl Reader<'_> {
         Some(duration)
     }
 
-    fn metrics(&mut self, node: &Node, measured: &mut Measured) -> Vec<Metric> {
+    pub(super) fn metrics(&mut self, node: &Node, measured: &mut Measured) -> Vec<Metric> {
         let Content::Map(entries) = &node.content else {
             let message = format!("`metrics` is a map of named metrics, and this is {}", node.kind());
             let help = "such as `metrics: {queue: {prometheus: {url: …, query: …}}}`";
@@ -334,7 +334,7 @@ impl Reader<'_> {
         }
     }
 
-    fn metric(&mut self, key: &Key, node: &Node, sources: &[&str]) -> Option<Metric> {
+    pub(super) fn metric(&mut self, key: &Key, node: &Node, sources: &[&str]) -> Option<Metric> {
         let mut fields = self.fields(node, "a metric")?;
         let fresh_for = self.positive(fields.get("fresh_for"), DEFAULT_FRESH);
         if let (Some(fresh_for), Some(node)) = (fresh_for, node.get("fresh_for")) {
@@ -367,12 +367,12 @@ impl Reader<'_> {
         })
     }
 
-    fn checks(&mut self, node: &Node, what: &str, measured: &Measured) -> Vec<Check> {
+    pub(super) fn checks(&mut self, node: &Node, what: &str, measured: &Measured) -> Vec<Check> {
         let items = self.list(node, &format!("`{what}`"));
         items.iter().filter_map(|item| self.check_entry(item, what, measured)).collect()
     }
 
-    fn check_entry(&mut self, node: &Node, what: &str, measured: &Measured) -> Option<Check> {
+    pub(super) fn check_entry(&mut self, node: &Node, what: &str, measured: &Measured) -> Option<Check> {
         let mut fields = self.fields(node, &format!("an entry of `{what}`"))?;
         let name = fields.get("name").and_then(|node| self.name(node, "`name`"));
         let expect = fields.get("expect");
@@ -476,7 +476,7 @@ impl Reader<'_> {
         limit
     }
 
-    fn guard(&mut self, node: &Node, measured: &Measured) -> Vec<Condition> {
+    pub(super) fn guard(&mut self, node: &Node, measured: &Measured) -> Vec<Condition> {
         let mut guard = Vec::new();
         for item in self.list(node, "`guard`") {
             let Some(mut fields) = self.fields(item, "an entry of `guard`") else { continue };
@@ -496,7 +496,7 @@ impl Reader<'_> {
         guard
     }
 
-    fn recovery(&mut self, node: &Node) -> Option<Duration> {
+    pub(super) fn recovery(&mut self, node: &Node) -> Option<Duration> {
         let mut fields = self.fields(node, "`recovery`")?;
         let within = fields.get("within").and_then(|node| self.duration(node));
         fields.finish(self);
@@ -529,7 +529,7 @@ fn probe_name(kind: &str, parameters: &Node, redactor: &Redactor) -> String {
 }
 
 /// Gives checks of the same name a number, and takes what is secret out of the names.
-fn name_apart(checks: &mut [Check], redactor: &Redactor) {
+pub(super) fn name_apart(checks: &mut [Check], redactor: &Redactor) {
     let mut seen = std::collections::HashMap::new();
     for check in checks {
         check.name = redactor.text(&check.name);

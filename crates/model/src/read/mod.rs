@@ -6,6 +6,7 @@
 mod decode;
 mod experiment;
 mod fields;
+mod gameday;
 mod json;
 mod method;
 mod names;
@@ -22,6 +23,7 @@ use crate::node::{Content, Node, Place};
 
 pub use decode::decode;
 pub use experiment::experiment;
+pub use gameday::{blanked, gameday};
 pub use render::render;
 pub use schema::schema;
 pub use variables::{Overrides, nearest_variable, variable_names, variables};

@@ -5,6 +5,7 @@ pub(crate) mod out;
 mod completions;
 mod doctor;
 mod faults;
+mod gameday;
 mod halt;
 mod init;
 mod leftovers;
@@ -63,6 +64,8 @@ verbs! {
     Plan => plan::Options,
     /// Reads and checks experiment files and points at mistakes
     Validate => validate::Options,
+    /// Game days: a plan in Markdown, carried out with people and measurements, to its report
+    Gameday => gameday::Options,
     /// Makes a report again from a run's journal
     Report => report::Options,
     /// Lists the faults, or explains one

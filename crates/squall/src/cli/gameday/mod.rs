@@ -1,0 +1,31 @@
+//! `squall gameday new|check|run|report`: game days from a plan in Markdown to their report.
+
+mod check;
+mod new;
+mod plan;
+
+use crate::exit::Outcome;
+use clap::{Args, Subcommand};
+
+#[derive(Debug, Args)]
+pub(crate) struct Options {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Asks a few questions and writes a plan
+    New(new::Options),
+    /// Says what was understood of a plan, and what a machine can check of it; touches nothing
+    Check(check::Options),
+}
+
+impl Options {
+    pub(crate) fn run(self) -> Outcome {
+        match self.verb {
+            Verb::New(options) => options.run(),
+            Verb::Check(options) => options.run(),
+        }
+    }
+}

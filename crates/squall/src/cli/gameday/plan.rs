@@ -1,0 +1,137 @@
+//! A plan with all that belongs to it: what it is measured with, and its experiments.
+
+use crate::exit::Failure;
+use crate::files::{self, VariableOptions};
+use crate::registry::Registry;
+use squall_model::experiment::Experiment;
+use squall_model::gameday::{Measures, Plan};
+use squall_model::node::{Content, Place};
+use squall_model::read::{self, Overrides, ReadError, Source};
+use squall_practice::gameday::{self, Draft};
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+/// How a plan's own companion ends: `database.md` is measured with `database.squall.yaml`.
+const COMPANION: &str = "squall.yaml";
+
+/// A plan that was read with everything that belongs to it.
+pub(super) struct Loaded {
+    pub(super) plan: Plan,
+    pub(super) measures: Measures,
+    /// The file with the measures, where it is not the plan itself.
+    pub(super) with: Option<PathBuf>,
+    pub(super) experiments: Vec<Experiment>,
+    pub(super) remarks: Vec<String>,
+}
+
+/// Reads a plan. Errors are ready to be shown, pointing at the places in the files.
+pub(super) fn load(
+    file: &Path,
+    with: Option<&Path>,
+    variables: &VariableOptions,
+    colour: bool,
+) -> Result<Loaded, Failure> {
+    let source = files::source(file)?;
+    let wrong = |source: &Source, errors: &[ReadError]| {
+        let rendered = read::render(source, errors, colour);
+        Failure::invalid(format!("{} is not valid\n{}", source.name, rendered.trim_end()))
+    };
+    let draft = gameday::read(&source.text).map_err(|errors| wrong(&source, &errors))?;
+    let (measured, with) = measured(file, with, &source, &draft)?;
+    let overrides = variables.overrides()?;
+    let mut known = BTreeSet::new();
+    let measures = match &measured {
+        None => Measures::default(),
+        // Mistakes are shown in the plan as it is, not with everything else blank.
+        Some(text) => {
+            let shown = if with.is_some() { text } else { &source };
+            read::gameday(text, &Registry, &narrowed(text, &overrides, &mut known))
+                .map_err(|errors| wrong(shown, &errors))?
+        }
+    };
+    let shown = match (&measured, &with) {
+        (Some(text), Some(_)) => text,
+        _ => &source,
+    };
+    let mut plan = draft.resolve(&measures).map_err(|errors| wrong(shown, &errors))?;
+    let places = places(&draft, &measures, (&source, shown));
+    let mut experiments = Vec::new();
+    for linked in &mut plan.experiments {
+        let (folder, source, place) = places
+            .iter()
+            .find(|(name, ..)| *name == linked.file)
+            .map_or((file.parent(), &source, Place::default()), |(_, source, place)| {
+                (Path::new(&source.name).parent(), *source, *place)
+            });
+        let path = folder.unwrap_or(Path::new("")).join(&linked.file);
+        if !path.is_file() {
+            let error = ReadError::at(place, format!("there is no file {}", path.display()));
+            return Err(wrong(source, &[error.label("not found")]));
+        }
+        let text = files::source(&path)?;
+        let mut overrides = narrowed(&text, &overrides, &mut known);
+        // What the command line says counts more than the plan.
+        overrides.variables.splice(0..0, linked.variables.iter().cloned());
+        let experiment = files::read(&path, &overrides, colour)?;
+        linked.file = path.display().to_string();
+        linked.name.clone_from(&experiment.name);
+        // They have done their part, and may hold what must not be written down.
+        linked.variables.clear();
+        experiments.push(experiment);
+    }
+    if let Some((name, _)) = overrides.variables.iter().find(|(name, _)| !known.contains(name)) {
+        let files = "neither what the plan is measured with nor an experiment declares it under `variables:`";
+        return Err(Failure::invalid(format!("--var {name}: {files}")));
+    }
+    Ok(Loaded { plan, measures, with, experiments, remarks: draft.remarks })
+}
+
+/// The text that says what is measured, if there is one, and its file where it is not the plan.
+fn measured(
+    file: &Path,
+    with: Option<&Path>,
+    source: &Source,
+    draft: &Draft,
+) -> Result<(Option<Source>, Option<PathBuf>), Failure> {
+    if let Some(with) = with {
+        return Ok((Some(files::source(with)?), Some(with.to_owned())));
+    }
+    if let Some(block) = &draft.block {
+        let text = read::blanked(&source.text, block.clone());
+        return Ok((Some(Source { name: source.name.clone(), text }), None));
+    }
+    let companion = file.with_extension(COMPANION);
+    if companion.is_file() {
+        return Ok((Some(files::source(&companion)?), Some(companion)));
+    }
+    Ok((None, None))
+}
+
+/// The variables that a file declares, of all that are given; a file of one kind need not know those of another.
+fn narrowed(source: &Source, overrides: &Overrides, known: &mut BTreeSet<String>) -> Overrides {
+    let declared: BTreeSet<String> =
+        match read::parse(source).ok().as_ref().and_then(|root| root.get("variables")) {
+            Some(node) => match &node.content {
+                Content::Map(entries) => entries.iter().map(|(key, _)| key.name.clone()).collect(),
+                _ => BTreeSet::new(),
+            },
+            None => BTreeSet::new(),
+        };
+    let variables = overrides.variables.iter().filter(|(name, _)| declared.contains(name)).cloned().collect();
+    known.extend(declared);
+    Overrides { variables, environment: overrides.environment.clone() }
+}
+
+/// Where each experiment is named: its file as written, the text, the place in it.
+fn places<'s>(
+    draft: &Draft,
+    measures: &Measures,
+    (plan, measured): (&'s Source, &'s Source),
+) -> Vec<(String, &'s Source, Place)> {
+    let of = |source: &'s Source| {
+        move |(linked, place): &(squall_model::gameday::LinkedExperiment, Place)| {
+            (linked.file.clone(), source, *place)
+        }
+    };
+    measures.experiments.iter().map(of(measured)).chain(draft.experiments().iter().map(of(plan))).collect()
+}
