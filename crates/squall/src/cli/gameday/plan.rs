@@ -5,10 +5,9 @@ use crate::files::{self, VariableOptions};
 use crate::registry::Registry;
 use squall_model::experiment::Experiment;
 use squall_model::gameday::{Measures, Plan};
-use squall_model::node::{Content, Place};
-use squall_model::read::{self, Overrides, ReadError, Source};
+use squall_model::node::Place;
+use squall_model::read::{self, ReadError, Source};
 use squall_practice::gameday::{self, Draft};
-use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// How a plan's own companion ends: `database.md` is measured with `database.squall.yaml`.
@@ -38,15 +37,16 @@ pub(super) fn load(
     };
     let draft = gameday::read(&source.text).map_err(|errors| wrong(&source, &errors))?;
     let (measured, with) = measured(file, with, &source, &draft)?;
-    let overrides = variables.overrides()?;
-    let mut known = BTreeSet::new();
+    // Each file takes what it uses; that one of them does is looked at below.
+    let mut overrides = variables.overrides(&[])?;
+    let demanded = std::mem::take(&mut overrides.demanded);
+    let mut known = measured.as_ref().and_then(|text| read::variable_names(text).ok()).unwrap_or_default();
     let measures = match &measured {
         None => Measures::default(),
         // Mistakes are shown in the plan as it is, not with everything else blank.
         Some(text) => {
             let shown = if with.is_some() { text } else { &source };
-            read::gameday(text, &Registry, &narrowed(text, &overrides, &mut known))
-                .map_err(|errors| wrong(shown, &errors))?
+            read::gameday(text, &Registry, &overrides).map_err(|errors| wrong(shown, &errors))?
         }
     };
     let shown = match (&measured, &with) {
@@ -68,10 +68,11 @@ pub(super) fn load(
             let error = ReadError::at(place, format!("there is no file {}", path.display()));
             return Err(wrong(source, &[error.label("not found")]));
         }
-        let text = files::source(&path)?;
-        let mut overrides = narrowed(&text, &overrides, &mut known);
+        known.extend(read::variable_names(&files::source(&path)?).unwrap_or_default());
         // What the command line says counts more than the plan.
+        let mut overrides = overrides.clone();
         overrides.variables.splice(0..0, linked.variables.iter().cloned());
+        overrides.demanded = linked.variables.iter().map(|(name, _)| name.clone()).collect();
         let experiment = files::read(&path, &overrides, colour)?;
         linked.file = path.display().to_string();
         linked.name.clone_from(&experiment.name);
@@ -79,9 +80,11 @@ pub(super) fn load(
         linked.variables.clear();
         experiments.push(experiment);
     }
-    if let Some((name, _)) = overrides.variables.iter().find(|(name, _)| !known.contains(name)) {
-        let files = "neither what the plan is measured with nor an experiment declares it under `variables:`";
-        return Err(Failure::invalid(format!("--var {name}: {files}")));
+    if let Some(name) = demanded.difference(&known).next() {
+        let advice = read::nearest_variable(name, &known);
+        return Err(Failure::invalid(format!(
+            "--var {name}=… was given, but neither what the plan is measured with nor an experiment uses it; {advice}"
+        )));
     }
     Ok(Loaded { plan, measures, with, experiments, remarks: draft.remarks })
 }
@@ -105,21 +108,6 @@ fn measured(
         return Ok((Some(files::source(&companion)?), Some(companion)));
     }
     Ok((None, None))
-}
-
-/// The variables that a file declares, of all that are given; a file of one kind need not know those of another.
-fn narrowed(source: &Source, overrides: &Overrides, known: &mut BTreeSet<String>) -> Overrides {
-    let declared: BTreeSet<String> =
-        match read::parse(source).ok().as_ref().and_then(|root| root.get("variables")) {
-            Some(node) => match &node.content {
-                Content::Map(entries) => entries.iter().map(|(key, _)| key.name.clone()).collect(),
-                _ => BTreeSet::new(),
-            },
-            None => BTreeSet::new(),
-        };
-    let variables = overrides.variables.iter().filter(|(name, _)| declared.contains(name)).cloned().collect();
-    known.extend(declared);
-    Overrides { variables, environment: overrides.environment.clone() }
 }
 
 /// Where each experiment is named: its file as written, the text, the place in it.
