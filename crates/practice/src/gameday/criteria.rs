@@ -410,7 +410,12 @@ mod tests {
             }],
             data: vec![DataProbe {
                 name: "orders".into(),
-                source: Metric { name: "orders".into(), source: "exec".into(), parameters: nothing(), fresh_for: Duration::seconds(2) },
+                source: Metric {
+                    name: "orders".into(),
+                    source: "exec".into(),
+                    parameters: nothing(),
+                    fresh_for: Duration::seconds(2),
+                },
                 keeps: Keeps::NotLess,
             }],
             alerts: Some(AlertSource {

@@ -32,7 +32,12 @@ fn measures() -> Measures {
         }],
         data: vec![DataProbe {
             name: "orders".into(),
-            source: Metric { name: "orders".into(), source: "exec".into(), parameters: nothing(), fresh_for: Duration::seconds(2) },
+            source: Metric {
+                name: "orders".into(),
+                source: "exec".into(),
+                parameters: nothing(),
+                fresh_for: Duration::seconds(2),
+            },
             keeps: Keeps::NotLess,
         }],
         alerts: Some(AlertSource {
