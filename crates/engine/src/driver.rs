@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! let (switch, aborts) = abort_switch();           // hand `switch` to the signal handler, the halt file's watcher
-//! let outcome = drive(experiment, Environment { identity, instruments, links, journal, watch, aborts }).await;
+//! let outcome = drive(experiment, Environment { identity, instruments, links, journal, watch, approver, aborts }).await;
 //! ```
 //!
 //! One loop owns the run. It waits for a second to pass, a reply, an abort, and never for anything that could hang:
@@ -19,6 +19,7 @@ mod agents;
 mod instruments;
 mod scribe;
 
+use crate::approval::{Approval, Approver};
 use crate::checks::LONGEST_ERROR;
 use crate::journal::Sink;
 use crate::link::Links;
@@ -32,12 +33,13 @@ use jiff::Timestamp;
 use scribe::Scribe;
 use squall_model::event::{AbortCause, Entry, Event};
 use squall_model::experiment::Experiment;
+use squall_model::plan::Plan;
 use squall_model::redaction::Redactor;
 use squall_model::verdict::Verdict;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, MissedTickBehavior};
 
 pub use instruments::Instruments;
@@ -57,6 +59,8 @@ pub struct Environment {
     pub journal: Box<dyn Sink>,
     /// Is shown every entry of the journal as it happens. Must not block.
     pub watch: Box<dyn FnMut(&Entry) + Send>,
+    /// Is asked whether the plan is to be carried out; it is without further ado where nobody is.
+    pub approver: Option<Box<dyn Approver>>,
     /// The other end of an [`AbortSwitch`].
     pub aborts: Aborts,
 }
@@ -115,7 +119,7 @@ impl Inbox {
 
 /// Carries an experiment out, from the plan to the verdict.
 pub async fn drive(experiment: Arc<Experiment>, environment: Environment) -> Outcome {
-    let Environment { identity, instruments, links, journal, watch, mut aborts } = environment;
+    let Environment { identity, instruments, links, journal, watch, approver, mut aborts } = environment;
     let (sender, mut messages) = mpsc::unbounded_channel();
     let inbox = Inbox(sender);
     let started = Instant::now();
@@ -130,6 +134,7 @@ pub async fn drive(experiment: Arc<Experiment>, environment: Environment) -> Out
         toolbox,
         sources: Sources::default(),
         loads: Vec::new(),
+        approver,
         tasks: JoinSet::new(),
         inbox,
         started,
@@ -166,6 +171,7 @@ struct Driver {
     toolbox: Toolbox,
     sources: Sources,
     loads: Vec<Box<dyn RunningLoad>>,
+    approver: Option<Box<dyn Approver>>,
     tasks: JoinSet<()>,
     inbox: Inbox,
     started: Instant,
@@ -225,6 +231,7 @@ impl Driver {
             Output::Journal(event) => self.journal(now, event),
             Output::Connect => self.agents.connect(),
             Output::Call(number, call) => self.agents.call(number, call),
+            Output::Approve(plan) => self.approve(plan),
             Output::Disconnect => self.agents.let_go(),
             Output::Ask(question) => self.toolbox.ask(question, &mut self.tasks, &self.inbox),
             Output::StartMeasuring => self.start_measuring(),
@@ -238,6 +245,19 @@ impl Driver {
 
     fn journal(&mut self, elapsed: f64, event: Event) {
         self.scribe.write(Entry { at: Timestamp::now(), elapsed, event });
+    }
+
+    fn approve(&mut self, plan: Plan) {
+        let Some(approver) = &self.approver else {
+            return self.inbox.send(Input::Approved(Approval::Implied));
+        };
+        let (decision, inbox) = (tokio::spawn(approver.decide(plan)), self.inbox.clone());
+        let broke_down = |error: JoinError| Approval::Refused {
+            by: "the one who is asked".to_owned(),
+            why: format!("no answer: {error}"),
+        };
+        self.tasks
+            .spawn(async move { inbox.send(Input::Approved(decision.await.unwrap_or_else(broke_down))) });
     }
 
     fn start_measuring(&mut self) {

@@ -26,6 +26,8 @@ pub fn is_a_change(event: &Event) -> bool {
     matches!(
         event,
         Event::RunStarted { .. }
+            | Event::Approved { .. }
+            | Event::Refused { .. }
             | Event::InjectStarted { .. }
             | Event::Injected { .. }
             | Event::InjectFailed { .. }

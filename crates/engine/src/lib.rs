@@ -4,6 +4,7 @@
 
 pub mod agent;
 pub mod analysis;
+pub mod approval;
 mod checks;
 pub mod crash;
 pub mod driver;

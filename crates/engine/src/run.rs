@@ -2,11 +2,13 @@
 //! done comes out. `driver.rs` joins it to the world; a test or a simulator can as well.
 //!
 //! ```text
-//! plan → steady state → baseline → method (inject, observe, put back, under guard) → undo, look again, leave
+//! plan → approval → steady state → baseline → method (inject, observe, put back, under guard) → undo, look again, leave
 //!      → recovery → analysis → verdict
 //! ```
 //!
 //! * **Plan.** Nothing is touched. What cannot be planned makes the run `invalid`.
+//! * **Approval.** Whoever is asked sees the plan and says yes or no; a no makes the run `invalid`. The yes binds: the
+//!   very injections of the plan are made, and an entry that is planned anew later never strikes more targets.
 //! * **Steady state.** Every probe is asked and must hold at once. Conditions on metrics may take as long to settle as
 //!   the longest window of a load and five seconds more, and must hold in two samples in a row; the guard's metrics
 //!   must be readable. Else `not_steady`, and nothing was touched.
@@ -24,6 +26,7 @@ mod before;
 mod ending;
 mod strikes;
 
+use crate::approval::Approval;
 use crate::checks::Checks;
 use crate::guard::Guard;
 use crate::hypothesis;
@@ -35,7 +38,7 @@ use crate::restore::Restoring;
 use crate::verdict::Findings;
 use squall_model::event::{AbortCause, Event, Phase};
 use squall_model::experiment::Experiment;
-use squall_model::plan::PlannedInjection;
+use squall_model::plan::{Plan, PlannedInjection};
 use squall_model::protocol::{Answer, Call, CallError, Restored};
 use squall_model::redaction::Redactor;
 use squall_model::units::Duration;
@@ -82,6 +85,8 @@ pub enum Input {
     Connected(Result<Vec<Restored>, String>),
     /// What came of a call, by its number, and how many seconds it took.
     Answered(u64, Result<Answer, LinkError>, f64),
+    /// What was said about the plan.
+    Approved(Approval),
     /// The agent was told at the second `sent` that we are here, and which injections it holds.
     Renewed {
         /// When it was told.
@@ -109,6 +114,8 @@ pub enum Output {
     Connect,
     /// Call the agent; answers come with the number. A call may be made while an earlier one is unanswered.
     Call(u64, Call),
+    /// Ask whether this plan is to be carried out.
+    Approve(Plan),
     /// Let go of the agent; it has been told.
     Disconnect,
     /// Ask a probe.
@@ -125,6 +132,7 @@ pub enum Output {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Stage {
     Plan,
+    Approval,
     SteadyState,
     Baseline,
     Method,
@@ -188,6 +196,8 @@ pub struct Run {
     measuring: bool,
 
     planned: Vec<PlannedInjection>,
+    /// How many injections of each entry somebody has said yes to; none where nobody was asked.
+    agreed: Option<BTreeMap<usize, usize>>,
     method: Method,
     /// Injections that the agent said it made, and that were not asked back yet; and since when they are all there.
     active: BTreeSet<String>,
@@ -229,6 +239,7 @@ impl Run {
             samples: 0,
             measuring: false,
             planned: Vec::new(),
+            agreed: None,
             method: Method::new(&experiment, &[]),
             active: BTreeSet::new(),
             active_since: 0.0,
@@ -275,6 +286,7 @@ impl Run {
             Input::LoadsFailed(message) => self.refuse(format!("the load could not be started: {message}")),
             Input::Connected(recovered) => self.greeted(recovered),
             Input::Answered(number, answer, seconds) => self.answered(number, answer, seconds),
+            Input::Approved(approval) => self.approved(approval),
             Input::Renewed { sent, live } => self.renewed(sent, live),
             Input::Lost(why) => self.lost(&why),
             Input::Replied(question, reply) => self.replied(question, reply),
@@ -291,7 +303,7 @@ impl Run {
             self.wake = f64::INFINITY;
             self.count_exposure();
             let moved = match self.stage {
-                Stage::Plan | Stage::Over => false,
+                Stage::Plan | Stage::Approval | Stage::Over => false,
                 Stage::SteadyState => self.await_steady_state(),
                 Stage::Baseline => self.measure_baseline(),
                 Stage::Method => self.carry_out_method(),
@@ -331,7 +343,7 @@ impl Run {
                 self.judge_recovery();
                 self.ask_steady_state();
             }
-            Stage::Plan | Stage::Undo | Stage::Analysis | Stage::Over => {}
+            Stage::Plan | Stage::Approval | Stage::Undo | Stage::Analysis | Stage::Over => {}
         }
     }
 

@@ -193,6 +193,21 @@ pub enum Event {
         /// What the user should know.
         notes: Vec<String>,
     },
+    /// Somebody was asked about the plan and said yes.
+    Approved {
+        /// Who.
+        #[serde(default)]
+        by: String,
+    },
+    /// Somebody was asked about the plan and said no: nothing is touched.
+    Refused {
+        /// Who.
+        #[serde(default)]
+        by: String,
+        /// Why.
+        #[serde(default)]
+        why: String,
+    },
     /// An entry of the method was planned anew right before it began, and what is struck or how is not what was planned
     /// before: a service that was killed has a new process. Where nothing differs, the earlier plan stands.
     Replanned {

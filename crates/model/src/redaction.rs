@@ -112,6 +112,8 @@ impl Redactor {
                 injections.iter_mut().for_each(|planned| self.planned(planned));
                 self.all(notes);
             }
+            Event::Approved { by } => self.hide(by),
+            Event::Refused { by, why } => [by, why].into_iter().for_each(|text| self.hide(text)),
             Event::Replanned { injections, notes, replaced: _ } => {
                 injections.iter_mut().for_each(|planned| self.planned(planned));
                 self.all(notes);

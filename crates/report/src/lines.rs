@@ -44,6 +44,8 @@ impl Lines {
             Event::Replanned { injections, notes, .. } => {
                 ("plan", format!("planned anew, and it differs: {}", planned(injections, notes)))
             }
+            Event::Approved { by } => ("plan", format!("{by} said yes")),
+            Event::Refused { by, why } => ("plan", format!("{by} said no: {why}")),
             Event::Probe { phase, .. } => ("check", self.checks(*phase)?),
             Event::Metrics { phase, values, errors } => {
                 if let Some(checks) = self.checks(*phase) {

@@ -296,6 +296,8 @@ impl Story {
                 }
                 self.notes.extend(notes.iter().cloned());
             }
+            // That somebody said no is the reason of the verdict.
+            Event::Approved { .. } | Event::Refused { .. } => {}
             Event::Probe { .. } => self.probe(elapsed, &entry.event),
             Event::Metrics { phase, values, errors } => {
                 self.measure(elapsed, values, errors);

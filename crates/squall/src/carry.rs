@@ -12,10 +12,11 @@ use clap::Args;
 use jiff::Timestamp;
 use journals::{Copy, Journals};
 use screen::Screen;
+use squall_engine::approval::Approver;
 use squall_engine::driver::{self, AbortSwitch, Environment};
 use squall_engine::run::Identity;
 use squall_linux::sys::process;
-use squall_model::event::{AbortCause, Entry};
+use squall_model::event::{AbortCause, Entry, Event};
 use squall_model::experiment::Experiment;
 use squall_model::protocol;
 use squall_model::units;
@@ -72,6 +73,8 @@ pub(crate) struct Order {
     pub(crate) agent: AgentOptions,
     pub(crate) journal: Option<PathBuf>,
     pub(crate) view: View,
+    /// Is asked about the plan; nobody is where it is carried out without further ado.
+    pub(crate) approver: Option<Box<dyn Approver>>,
 }
 
 /// What the user sees while it runs.
@@ -134,7 +137,7 @@ pub(crate) fn out(state: &State, order: Order) -> Result<Carried, Failure> {
         host: rustix::system::uname().nodename().to_string_lossy().into_owned(),
         lease: order.agent.lease,
     };
-    let screen = Screen::open(order.view);
+    let screen = Screen::open(order.view, order.approver.is_some());
     let (seen, entries) = mpsc::channel();
     let mut show = screen.watcher();
     let (switch, aborts) = driver::abort_switch();
@@ -148,6 +151,7 @@ pub(crate) fn out(state: &State, order: Order) -> Result<Carried, Failure> {
             let _ = seen.send(entry.clone());
             show(entry);
         }),
+        approver: order.approver,
         aborts,
     };
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
@@ -170,10 +174,11 @@ pub(crate) fn out(state: &State, order: Order) -> Result<Carried, Failure> {
     if let Some(note) = copy.and_then(Copy::lost) {
         crate::cli::out::warn(format!("squall: {note}; the whole journal is {}", live.journal.display()));
     }
+    let refused = entries.iter().any(|entry| matches!(entry.event, Event::Refused { .. }));
     Ok(Carried {
         verdict: outcome.verdict,
         reason: outcome.reasons.first().cloned().unwrap_or_default(),
-        interrupted: interrupted.load(Ordering::Relaxed),
+        interrupted: refused || interrupted.load(Ordering::Relaxed),
         entries,
     })
 }

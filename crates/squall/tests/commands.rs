@@ -4,8 +4,9 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use std::fs::{self, File};
+use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
@@ -290,4 +291,84 @@ fn a_run_tells_the_command_that_repeats_it() {
     assert!(!told.out.contains("hunter2") && !told.errors.contains("hunter2"), "{}{}", told.out, told.errors);
     let journal = fs::read_dir(desk.path("state/runs")).unwrap().next().unwrap().unwrap().path();
     assert!(!fs::read_to_string(journal).unwrap().contains("hunter2"));
+}
+
+/// A program under a name of its own.
+struct Victims {
+    program: PathBuf,
+    running: Vec<Child>,
+}
+
+impl Victims {
+    fn new(desk: &Desk, which: char) -> Self {
+        let program = desk.path(&format!("sqt{which}{}", std::process::id()));
+        fs::copy("/bin/sleep", &program).unwrap();
+        Self { program, running: Vec::new() }
+    }
+
+    fn name(&self) -> &str {
+        self.program.file_name().unwrap().to_str().unwrap()
+    }
+
+    /// Starts one more.
+    fn start(&mut self) -> u32 {
+        self.running.push(Command::new(&self.program).arg("60").spawn().unwrap());
+        self.running.last().unwrap().id()
+    }
+}
+
+impl Drop for Victims {
+    fn drop(&mut self) {
+        for mut victim in self.running.drain(..) {
+            let _ = victim.kill();
+            let _ = victim.wait();
+        }
+    }
+}
+
+/// Runs at a terminal, waits for the question, does something, and answers.
+fn at_a_terminal(desk: &Desk, file: &str, meanwhile: impl FnOnce(), answer: &str) -> Told {
+    let squall = format!("{} run {file} --no-color", env!("CARGO_BIN_EXE_squall"));
+    let mut command = Command::new("script");
+    command.args(["--quiet", "--return", "--command", &squall, "/dev/null"]);
+    command.current_dir(desk.0.path()).env("SQUALL_STATE", desk.path("state")).env("TERM", "dumb");
+    let mut script = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let (mut keyboard, mut screen) = (script.stdin.take().unwrap(), script.stdout.take().unwrap());
+    let mut seen = Vec::new();
+    let mut byte = [0];
+    while !seen.ends_with(b"[y/N] ") {
+        assert_eq!(screen.read(&mut byte).unwrap(), 1, "no question: {}", String::from_utf8_lossy(&seen));
+        seen.push(byte[0]);
+    }
+    meanwhile();
+    keyboard.write_all(answer.as_bytes()).unwrap();
+    screen.read_to_end(&mut seen).unwrap();
+    let code = script.wait().unwrap().code().unwrap();
+    Told { code, out: String::from_utf8_lossy(&seen).into_owned(), errors: String::new() }
+}
+
+#[test]
+fn the_plan_that_is_agreed_to_is_the_one_that_is_carried_out() {
+    if Command::new("script").arg("--version").output().is_err() {
+        println!("skipped: there is no program `script` here");
+        return;
+    }
+    let desk = Desk::new();
+    let mut victims = Victims::new(&desk, 'v');
+    desk.experiment(
+        "pause.yaml",
+        &format!(
+            "steady_state:\n  - exec: {{command: [\"true\"]}}\n    expect: exit_code == 0\nmethod:\n  - fault: process.pause\n    target: {{process: {{name: {}}}}}\n    for: 1s\n",
+            victims.name()
+        ),
+    );
+    let first = victims.start();
+    at_a_terminal(&desk, "pause.yaml", || (), "n\n").is(2, &["the answer was no; nothing was touched"]);
+    // Ctrl-C is an answer too.
+    at_a_terminal(&desk, "pause.yaml", || (), "\x03").is(4, &["ABORTED"]);
+
+    let mut late = 0;
+    let told = at_a_terminal(&desk, "pause.yaml", || late = victims.start(), "y\n");
+    told.is(0, &[&first.to_string(), "the user at the terminal said yes"]);
+    assert!(!told.out.contains(&late.to_string()), "{late} came after the plan:\n{}", told.out);
 }

@@ -32,6 +32,8 @@ struct World {
     /// The metric, and since when it is high.
     queue_rises: AtomicBool,
     disk_full: AtomicBool,
+    /// Who is asked about the plan says this; or breaks down.
+    says: Mutex<Option<Result<Approval, ()>>>,
     live: AtomicBool,
     started: AtomicUsize,
     loads: AtomicUsize,
@@ -209,6 +211,19 @@ impl Instruments for Shelf {
     }
 }
 
+struct Boss(Result<Approval, ()>);
+
+impl Approver for Boss {
+    fn decide(&self, plan: Plan) -> Pending<'static, Approval> {
+        assert_eq!(plan.injections.len(), 1);
+        let says = self.0.clone();
+        Box::pin(async move {
+            tokio::time::sleep(Duration::from_secs(40)).await;
+            says.expect("an approver that breaks down")
+        })
+    }
+}
+
 struct Disk(Arc<World>);
 
 impl Sink for Disk {
@@ -264,6 +279,7 @@ async fn carry_out(
         links: Arc::new(Place(Arc::clone(world))),
         journal: Box::new(Disk(Arc::clone(world))),
         watch: Box::new(move |entry| screen.lock().unwrap().push(entry.clone())),
+        approver: world.says.lock().unwrap().clone().map(|says| Box::new(Boss(says)) as Box<dyn Approver>),
         aborts,
     };
     meanwhile(switch);
@@ -285,6 +301,27 @@ async fn carry_out(
 
 fn world() -> Arc<World> {
     Arc::new(World::default())
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_plan_is_carried_out_once_it_is_agreed_to() {
+    let by = || "alice".to_owned();
+    for (says, verdict) in [
+        (Ok(Approval::Agreed { by: by() }), Verdict::Passed),
+        (Ok(Approval::Refused { by: by(), why: "no".to_owned() }), Verdict::Invalid),
+        (Err(()), Verdict::Invalid),
+    ] {
+        let world = world();
+        *world.says.lock().unwrap() = Some(says);
+        let mut experiment = ordinary();
+        experiment.loads = Vec::new();
+        experiment.hypothesis_holds.truncate(1);
+        let (outcome, _) = carry_out(experiment, &world, |_| ()).await;
+        assert_eq!(outcome.verdict, verdict, "{:?}", outcome.reasons);
+        let thought = world.at("plan")[0] + Duration::from_secs(39);
+        assert!(world.at("inject").iter().all(|at| *at > thought));
+        assert_eq!(world.at("inject").is_empty(), verdict == Verdict::Invalid);
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -479,6 +516,7 @@ fn a_probe_that_blocks_its_thread_does_not_hold_up_the_guard() {
         links: Arc::new(Place(Arc::clone(&world))),
         journal: Box::new(Disk(Arc::clone(&world))),
         watch: Box::new(move |entry: &Entry| screen.lock().unwrap().push(entry.event.clone())),
+        approver: None,
         aborts,
     };
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();

@@ -1,6 +1,7 @@
 //! Before a fault: plan, steady state, baseline. Nothing is touched.
 
 use super::{Link, Output, Run, Stage};
+use crate::approval::Approval;
 use crate::link::LinkError;
 use crate::load;
 use crate::method::{self, Method};
@@ -8,8 +9,8 @@ use crate::words;
 use squall_model::condition::{Bound, Condition};
 use squall_model::event::{Event, Phase, Planned};
 use squall_model::experiment::Check;
-use squall_model::plan::Plan;
 use squall_model::protocol::{Answer, CallError};
+use std::collections::BTreeMap;
 
 /// Version of the journal's vocabulary.
 const JOURNAL_VERSION: u32 = 1;
@@ -37,12 +38,13 @@ impl Run {
 
     pub(super) fn planned(&mut self, answer: Result<Answer, LinkError>) {
         match answer {
-            Ok(Answer::Plan(Plan { injections, notes })) => {
-                self.method = Method::new(&self.experiment, &injections);
-                self.planned.clone_from(&injections);
-                let injections = injections.iter().map(Planned::from).collect();
-                self.journal(Event::Planned { injections, notes });
-                self.begin_steady_state();
+            Ok(Answer::Plan(plan)) => {
+                self.method = Method::new(&self.experiment, &plan.injections);
+                self.planned.clone_from(&plan.injections);
+                let injections = plan.injections.iter().map(Planned::from).collect();
+                self.journal(Event::Planned { injections, notes: plan.notes.clone() });
+                (self.stage, self.stage_since) = (Stage::Approval, self.now);
+                self.out.push(Output::Approve(plan));
             }
             Err(LinkError::Refused(error)) => {
                 self.refuse(self.about_entry(&error));
@@ -53,6 +55,26 @@ impl Run {
             }
             Ok(_) => self.refuse("the agent answered something else than a plan".to_owned()),
         }
+    }
+
+    pub(super) fn approved(&mut self, approval: Approval) {
+        if self.stage != Stage::Approval {
+            return;
+        }
+        match approval {
+            Approval::Implied => {}
+            Approval::Agreed { by } => {
+                let mut agreed = BTreeMap::new();
+                self.planned.iter().for_each(|planned| *agreed.entry(planned.entry).or_default() += 1);
+                self.agreed = Some(agreed);
+                self.journal(Event::Approved { by });
+            }
+            Approval::Refused { by, why } => {
+                self.journal(Event::Refused { by, why: why.clone() });
+                return self.refuse(format!("not carried out: {why}; nothing was touched"));
+            }
+        }
+        self.begin_steady_state();
     }
 
     /// What came of planning, with the fault that it is about.

@@ -19,7 +19,9 @@ impl Run {
         match self.stage {
             Stage::Recovery => self.begin_analysis(),
             Stage::Undo | Stage::Analysis | Stage::Over => {}
-            Stage::Plan | Stage::SteadyState | Stage::Baseline | Stage::Method => self.begin_undo("aborted"),
+            Stage::Plan | Stage::Approval | Stage::SteadyState | Stage::Baseline | Stage::Method => {
+                self.begin_undo("aborted");
+            }
         }
     }
 
@@ -38,6 +40,9 @@ impl Run {
         (self.link, self.pending) = (Link::Down, None);
         match self.stage {
             Stage::Plan => self.refuse(format!("the agent was lost while it planned: {why}")),
+            Stage::Approval => {
+                self.refuse(format!("the agent was lost before its plan was agreed to: {why}"));
+            }
             Stage::Undo => {
                 if self.may_be_harming() {
                     self.journal(Event::Note {

@@ -69,6 +69,9 @@ impl Run {
                 return self.could_not_inject("the agent answered something else than a plan".to_owned());
             }
         };
+        if let Some(excess) = self.more_than_agreed(&injections) {
+            return self.could_not_inject(excess);
+        }
         let entries = self.method.current_strikes();
         let (earlier, others): (Vec<_>, Vec<_>) = std::mem::take(&mut self.planned)
             .into_iter()
@@ -86,6 +89,18 @@ impl Run {
         };
         self.method.planned_anew(&stands);
         self.planned.extend(stands);
+    }
+
+    /// Who said yes to a plan said yes to so many targets, not to those that came since.
+    fn more_than_agreed(&self, injections: &[PlannedInjection]) -> Option<String> {
+        let agreed = self.agreed.as_ref()?;
+        injections.iter().find_map(|planned| {
+            let now = injections.iter().filter(|other| other.entry == planned.entry).count();
+            let then = agreed.get(&planned.entry).copied().unwrap_or(0);
+            (now > then).then(|| {
+                format!("{} would strike {now} targets now, but {then} were agreed to", planned.fault)
+            })
+        })
     }
 
     fn inject(&mut self, injections: Vec<PlannedInjection>) {

@@ -24,6 +24,10 @@ enum Does {
 struct Behaviour {
     connects: Does,
     plans: Does,
+    /// What is said about the plan, and after how long.
+    approval: (f64, Approval),
+    /// Whether more matches a later entry by the time that it begins.
+    grows: bool,
     /// The same of a later entry, right before it begins.
     plans_anew: Does,
     /// Whether what an entry strikes is another process by the time that it begins.
@@ -63,6 +67,8 @@ fn well() -> Behaviour {
     Behaviour {
         connects: Does::Works,
         plans: Does::Works,
+        approval: (SOON, Approval::Implied),
+        grows: false,
         plans_anew: Does::Works,
         restarts: false,
         injects: Does::Works,
@@ -192,6 +198,10 @@ impl World {
                 Output::Journal(event) => self.journal.push((self.now, event)),
                 Output::Connect => self.connect(),
                 Output::Call(number, call) => self.call(number, call),
+                Output::Approve(_) => {
+                    let (after, approval) = self.behaviour.approval.clone();
+                    self.come(after, Input::Approved(approval));
+                }
                 Output::Disconnect => self.agent = false,
                 Output::Ask(question) => self.ask(question),
                 Output::StartMeasuring => self.measuring = true,
@@ -267,6 +277,11 @@ impl World {
                 for planned in injections.iter_mut().filter(|_| self.was_planned) {
                     planned.id = format!("anew-{}", planned.id);
                     planned.target.push_str(if self.behaviour.restarts { ", started again" } else { "" });
+                }
+                if self.was_planned && self.behaviour.grows {
+                    let more =
+                        injections.iter().map(|planned| injection("more", planned.entry)).collect::<Vec<_>>();
+                    injections.extend(more);
                 }
                 self.was_planned = true;
                 Answer::Plan(Plan { injections, notes: Vec::new() })
@@ -768,6 +783,61 @@ fn a_later_entry_is_planned_anew_and_what_differs_is_told() {
     }
 }
 
+/// Whoever is asked.
+fn agreed() -> Approval {
+    Approval::Agreed { by: "alice".into() }
+}
+
+#[test]
+fn a_plan_that_is_refused_is_not_carried_out() {
+    let refused = Approval::Refused { by: "alice".into(), why: "not on a Friday".into() };
+    let world = carry_out(with_load(), |behaviour| behaviour.approval = (40.0, refused));
+    assert_eq!(world.verdict(), Verdict::Invalid);
+    assert!(world.reasons().contains("not on a Friday; nothing was touched"), "{}", world.reasons());
+    assert_eq!(world.phases(), [Phase::Plan]);
+    assert_eq!(world.events(|event| matches!(event, Event::Refused { .. })).len(), 1);
+}
+
+#[test]
+fn what_was_agreed_to_is_carried_out_and_never_more() {
+    let mut experiment = ordinary();
+    experiment.method = vec![Action::Strike(vec![strike(5)]), Action::Strike(vec![strike(5)])];
+    let world = carry_out(experiment.clone(), |behaviour| behaviour.approval = (40.0, agreed()));
+    assert_eq!(world.verdict(), Verdict::Passed, "{}", world.reasons());
+    assert_eq!(world.events(|event| matches!(event, Event::Approved { by } if by == "alice")).len(), 1);
+    let first = world.calls.iter().find(|(_, call)| matches!(call, Call::Inject { .. })).unwrap();
+    assert_eq!(first.1, Call::Inject { injections: vec!["i0".into()] });
+
+    let world = carry_out(experiment.clone(), |behaviour| {
+        (behaviour.approval, behaviour.grows) = ((SOON, agreed()), true);
+    });
+    assert_eq!(world.verdict(), Verdict::NoEffect);
+    assert!(
+        world.reasons().contains("would strike 2 targets now, but 1 were agreed to"),
+        "{}",
+        world.reasons()
+    );
+    // Who said yes beforehand said yes to whatever matches.
+    let world = carry_out(experiment, |behaviour| behaviour.grows = true);
+    assert_eq!(world.verdict(), Verdict::Passed, "{}", world.reasons());
+}
+
+#[test]
+fn nobody_has_to_answer() {
+    let never = |behaviour: &mut Behaviour| behaviour.approval = (f64::INFINITY, agreed());
+    let world = carry_out(ordinary(), |behaviour| {
+        never(behaviour);
+        behaviour.outside = Some((30.0, AbortCause::Signal));
+    });
+    assert_eq!(world.verdict(), Verdict::Aborted);
+    let world = carry_out(ordinary(), |behaviour| {
+        never(behaviour);
+        behaviour.agent_dies_at = Some(30.0);
+    });
+    assert_eq!(world.verdict(), Verdict::Invalid, "{}", world.reasons());
+    assert!(world.reasons().contains("lost before its plan was agreed to"), "{}", world.reasons());
+}
+
 #[test]
 fn a_later_entry_that_cannot_be_planned_ends_the_method() {
     type Change = fn(&mut Behaviour);
@@ -832,6 +902,12 @@ fn whatever_happens_the_laws_hold() {
         let behaviour = Behaviour {
             connects: if dice.u8(0..20) == 0 { Does::Refuses } else { Does::Works },
             plans: if dice.u8(0..20) == 0 { Does::Dies } else { Does::Works },
+            approval: match seed % 8 {
+                0 => (seed as f64 / 100.0, agreed()),
+                1 => (seed as f64 / 100.0, Approval::Refused { by: "alice".into(), why: "no".into() }),
+                _ => (SOON, Approval::Implied),
+            },
+            grows: seed % 3 == 0,
             plans_anew: does(&mut dice),
             restarts: dice.bool(),
             injects: does(&mut dice),

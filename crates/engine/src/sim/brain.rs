@@ -8,6 +8,7 @@ use super::actor::{Agent, LEASE, ModelHands, hands};
 use super::faults::{all_of, samples};
 use super::laws::all_is_back;
 use super::world::{Doom, Meddling, Shared};
+use crate::approval::Approval;
 use crate::link::LinkError;
 use crate::run::{Identity, Input, Output, Question, Reply, Run, Sample};
 use crate::testing;
@@ -119,6 +120,8 @@ struct Theatre {
     /// Whether anything was done to the run that a calm day does not bring.
     disturbed: bool,
     has_dud: bool,
+    /// What is said about the plan, and after how long.
+    approval: (Duration, Approval),
     /// Whether the journal is part of what is told of the day.
     is_watched: bool,
 }
@@ -159,6 +162,7 @@ impl Theatre {
             fragile: dice.u32(0..4) == 0,
             disturbed: false,
             has_dud,
+            approval: approval(seed),
             is_watched,
             dice,
         };
@@ -395,6 +399,10 @@ impl Theatre {
                     Way::Out,
                     Happening::ToAgent { link, call, purpose: Purpose::Call(number) },
                 );
+            }
+            Output::Approve(_) => {
+                let (after, approval) = self.approval.clone();
+                self.after(after, Happening::ToBrain(Input::Approved(approval)));
             }
             Output::Disconnect => self.let_go(),
             Output::Ask(question) => self.ask(question),
@@ -639,8 +647,14 @@ impl Theatre {
             (false, true) => &[Verdict::Failed, Verdict::Aborted, Verdict::Passed],
             (false, false) => &[Verdict::Passed],
         };
+        let expected =
+            if matches!(self.approval.1, Approval::Refused { .. }) { &[Verdict::Invalid] } else { expected };
         if !self.disturbed && !expected.contains(&verdict) {
             self.violation(format!("on a calm day the verdict is {verdict}: {reasons:?}"));
+        }
+        let struck = self.journal.iter().any(|event| matches!(event, Event::InjectStarted { .. }));
+        if struck && matches!(self.approval.1, Approval::Refused { .. }) {
+            self.violation("what was refused was carried out");
         }
         if verdict == Verdict::Residue && !self.disturbed {
             self.violation("there is residue on a calm day");
@@ -785,6 +799,17 @@ fn node(value: &Json) -> Node {
 
 fn condition(text: &str) -> Condition {
     text.parse().unwrap_or_else(|error| panic!("{text}: {error}"))
+}
+
+/// What is said about the plan: mostly nobody is asked; who is asked thinks for a while, and may say no.
+fn approval(seed: u64) -> (Duration, Approval) {
+    let mut dice = fastrand::Rng::with_seed(seed ^ 0xa991);
+    let by = "alice".to_owned();
+    match dice.u32(0..8) {
+        0 => (Duration::from_millis(dice.u64(0..20_000)), Approval::Agreed { by }),
+        1 => (Duration::from_millis(dice.u64(0..20_000)), Approval::Refused { by, why: "no".to_owned() }),
+        _ => (Duration::ZERO, Approval::Implied),
+    }
 }
 
 /// Plays one day; everything that happened, as an error where a promise was broken.

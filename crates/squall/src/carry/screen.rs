@@ -6,7 +6,7 @@
 use super::View;
 use crate::cli::out;
 use rustix::termios::tcgetwinsize;
-use squall_model::event::Entry;
+use squall_model::event::{Entry, Event, Phase};
 use squall_report::live::{self, Live};
 use squall_report::{Colour, Lines, Story, text};
 use std::io::{self, IsTerminal, Write};
@@ -29,17 +29,19 @@ pub(super) struct Screen {
 }
 
 impl Screen {
-    pub(super) fn open(view: View) -> Self {
+    /// With `asks`, the terminal belongs to the question about the plan until that is answered.
+    pub(super) fn open(view: View, asks: bool) -> Self {
         let (entries, receiver) = mpsc::channel();
         let (end, drawing) = mpsc::channel();
         std::thread::spawn(move || {
             // Dropped when all is drawn, however that ends.
             let _end: Sender<()> = end;
+            let known = if asks { until_answered(&receiver) } else { Vec::new() };
             match view {
-                View::Full { colour } if is_lively() => draw_live(&receiver, colour_of(colour)),
-                View::Full { .. } => print_lines(&receiver, |line| out::write(&format!("{line}\n"))),
+                View::Full { colour } if is_lively() => draw_live(known, &receiver, colour_of(colour)),
+                View::Full { .. } => print_lines(known, &receiver, |line| out::write(&format!("{line}\n"))),
                 View::Quiet => {
-                    print_lines(&receiver, |line| writeln!(io::stderr().lock(), "{line}").is_ok());
+                    print_lines(known, &receiver, |line| writeln!(io::stderr().lock(), "{line}").is_ok());
                 }
             }
         });
@@ -76,9 +78,35 @@ fn is_lively() -> bool {
     io::stdout().is_terminal() && std::env::var("TERM").is_ok_and(|name| !name.is_empty() && name != "dumb")
 }
 
-fn print_lines(entries: &Receiver<Entry>, write: impl Fn(&str) -> bool) {
-    let mut lines = Lines::default();
+/// What happens until the question about the plan is answered, or needs no answer any more.
+fn until_answered(entries: &Receiver<Entry>) -> Vec<Entry> {
+    let mut known = Vec::new();
     for entry in entries {
+        let is_over = match &entry.event {
+            Event::PhaseStarted { phase } => *phase != Phase::Plan,
+            event => matches!(
+                event,
+                Event::Approved { .. }
+                    | Event::Refused { .. }
+                    | Event::Aborted { .. }
+                    | Event::Verdict { .. }
+            ),
+        };
+        if matches!(entry.event, Event::Aborted { .. }) {
+            // The question stays where it stands, without an answer.
+            out::write("\n");
+        }
+        known.push(entry);
+        if is_over {
+            break;
+        }
+    }
+    known
+}
+
+fn print_lines(known: Vec<Entry>, entries: &Receiver<Entry>, write: impl Fn(&str) -> bool) {
+    let mut lines = Lines::default();
+    for entry in known.into_iter().chain(entries) {
         if let Some(line) = lines.on(&entry)
             && !write(&line)
         {
@@ -88,9 +116,10 @@ fn print_lines(entries: &Receiver<Entry>, write: impl Fn(&str) -> bool) {
 }
 
 /// Draws the view over itself until the run is over, and takes it away.
-fn draw_live(entries: &Receiver<Entry>, colour: Colour) {
+fn draw_live(known: Vec<Entry>, entries: &Receiver<Entry>, colour: Colour) {
     let mut live = Live::default();
-    let mut known = (0.0, Instant::now());
+    known.iter().for_each(|entry| live.on(entry));
+    let mut known = (known.last().map_or(0.0, |entry| entry.elapsed), Instant::now());
     let mut drawn = 0;
     loop {
         match entries.recv_timeout(REDRAWS) {

@@ -11,6 +11,7 @@ mod init;
 mod leftovers;
 mod plan;
 mod probes;
+mod prompt;
 mod recover;
 mod report;
 pub(crate) mod run;

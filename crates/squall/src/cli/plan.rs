@@ -129,7 +129,7 @@ fn in_words(plan: &Plan, redactor: &Redactor) -> Json {
     json!({ "injections": injections, "notes": notes })
 }
 
-fn describe(file: &Path, experiment: &Experiment, seed: u64, plan: &Plan) -> String {
+pub(crate) fn describe(file: &Path, experiment: &Experiment, seed: u64, plan: &Plan) -> String {
     let mut lines = vec![format!("{} ({})", experiment.name, file.display())];
     if !experiment.hypothesis.is_empty() {
         lines.push(format!("  {}", experiment.hypothesis));

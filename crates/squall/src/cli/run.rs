@@ -3,17 +3,19 @@
 use crate::carry::{self, AgentOptions, Carried};
 use crate::cli::out;
 use crate::cli::plan;
+use crate::cli::prompt::Prompt;
 use crate::cli::report;
 use crate::exit::{Failure, Outcome};
 use crate::files::{self, VariableOptions};
 use crate::state::State;
 use clap::Args;
 
+use squall_engine::approval::Approver;
 use squall_model::experiment::Experiment;
 use squall_model::verdict::Verdict;
 use squall_report::{Format, Story};
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::{IsTerminal, Write};
+use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -111,10 +113,10 @@ impl Options {
         let secrets: Vec<String> =
             experiments.iter().flat_map(|(_, experiment)| experiment.secrets.clone()).collect();
         for (index, (file, experiment)) in experiments.into_iter().enumerate() {
-            self.ask_first(&file, &experiment, seed)?;
             let journal = journals.as_ref().and_then(|targets| targets.get(index)).cloned();
             let options = self.again(&file, &secrets);
-            let order = carry::Order { options, ..self.order(&file, experiment, seed, journal) };
+            let approver = self.approver(&file, &experiment, seed);
+            let order = carry::Order { options, approver, ..self.order(&file, experiment, seed, journal) };
             let one = carry::out(&State::locate(), order)?;
             let interrupted = one.interrupted;
             carried.push((file, one));
@@ -173,23 +175,14 @@ impl Options {
         self.variables.again(file, secrets).into_iter().chain(environment).chain(self.agent.again()).collect()
     }
 
-    /// At a terminal, shows the plan and asks.
-    fn ask_first(&self, file: &Path, experiment: &Experiment, seed: u64) -> Result<(), Failure> {
+    /// At a terminal, the user is shown the plan and asked.
+    fn approver(&self, file: &Path, experiment: &Experiment, seed: u64) -> Option<Box<dyn Approver>> {
         let terminal = std::io::stdin().is_terminal() && std::io::stdout().is_terminal();
-        if self.yes || self.json || !terminal || experiment.method.is_empty() {
-            return Ok(());
-        }
-        plan::show(file, experiment, seed, &self.agent, false)?;
-        let mut stdout = std::io::stdout().lock();
-        write!(stdout, "\nCarry this out? [y/N] ")?;
-        stdout.flush()?;
-        let mut answer = String::new();
-        std::io::stdin().read_line(&mut answer)?;
-        if matches!(answer.trim(), "y" | "Y" | "yes") {
-            Ok(())
-        } else {
-            Err(Failure::invalid("not carried out; nothing was touched"))
-        }
+        let asks = !self.yes && !self.json && terminal;
+        asks.then(|| {
+            let (file, experiment) = (file.to_owned(), experiment.clone());
+            Box::new(Prompt { file, experiment, seed }) as Box<dyn Approver>
+        })
     }
 
     fn order(
@@ -206,6 +199,7 @@ impl Options {
             seed,
             agent: self.agent.clone(),
             journal,
+            approver: None,
             view: if self.json {
                 carry::View::Quiet
             } else {
@@ -276,6 +270,7 @@ pub(crate) fn carry_out_file(file: &Path, variables: Vec<String>, report: &Path)
         seed: plan::random_seed(),
         agent: AgentOptions::default(),
         journal: None,
+        approver: None,
         view: carry::View::Full { colour: out::colour(false) },
     };
     let carried = carry::out(&State::locate(), order)?;
