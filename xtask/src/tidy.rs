@@ -32,7 +32,7 @@ const BANS: &[(&str, &[&str], &str)] = &[
         "programs are started by workers, transports, the demo and the exec probe only",
     ),
     (
-        "unsafe ",
+        "unsafe",
         &["crates/linux/src/sys/"],
         "unsafe code lives in crates/linux/src/sys alone, each block with its reason",
     ),
@@ -43,6 +43,13 @@ const BANS: &[(&str, &[&str], &str)] = &[
     ("unimplemented!", &[], "unfinished work is not committed"),
     ("allow(dead_code)", &[], "what nobody uses is removed"),
 ];
+
+/// The roles of the binary, which do not import each other; what they share lies beside them and imports none but the
+/// transport of agents.
+const ROLES: &[&str] = &["cli", "agent", "demo", "server", "operator"];
+
+/// The table of verbs names the roles that are started from there, the table of roles all of them.
+const MAY_NAME_ROLES: &[&str] = &["crates/squall/src/cli/mod.rs", "crates/squall/src/main.rs"];
 
 /// In these places the clock is injected even though the crate is listed above.
 const CLOCKLESS: &[&str] = &[
@@ -97,6 +104,7 @@ fn check_file(name: &str, text: &str, problems: &mut Vec<String>) {
     if is_test || name.starts_with("xtask/") {
         return;
     }
+    check_roles(name, text, problems);
     let product = text.split("mod tests {").next().unwrap_or(text);
     for (number, line) in product.lines().enumerate() {
         let code = line.split("//").next().unwrap_or(line);
@@ -107,10 +115,40 @@ fn check_file(name: &str, text: &str, problems: &mut Vec<String>) {
             } else {
                 allowed.iter().any(|place| name.starts_with(place))
             };
-            if code.contains(word) && !free {
+            if has_word(code, word) && !free {
                 problems.push(format!("{name}:{}: `{}`: {why}", number + 1, word.trim()));
             }
         }
+    }
+}
+
+/// Whether a text has a word of code, and not as a part of a longer one.
+fn has_word(code: &str, word: &str) -> bool {
+    let is_part = |letter: char| letter.is_alphanumeric() || letter == '_';
+    code.match_indices(word).any(|(at, _)| {
+        let after = &code[at + word.len()..];
+        // Within a text `unsafe` is a word as any: `'unsafe-inline'`.
+        let is_code = word != "unsafe" || after.is_empty() || after.starts_with([' ', '{']);
+        is_code && !code[..at].ends_with(is_part) && !after.starts_with(is_part)
+    })
+}
+
+fn check_roles(name: &str, text: &str, problems: &mut Vec<String>) {
+    let Some(place) = name.strip_prefix("crates/squall/src/") else { return };
+    if MAY_NAME_ROLES.contains(&name) {
+        return;
+    }
+    let own = ROLES.iter().find(|role| place.starts_with(&format!("{role}/")));
+    for (number, line) in text.lines().enumerate() {
+        let used = ROLES.iter().find(|role| Some(*role) != own && has_word(line, &format!("crate::{role}")));
+        let Some(role) = used else { continue };
+        if own.is_none() && line.contains("crate::agent::transport") {
+            continue;
+        }
+        problems.push(format!(
+            "{name}:{}: `crate::{role}`: roles do not import each other; what they share lies beside them",
+            number + 1
+        ));
     }
 }
 
@@ -159,5 +197,37 @@ fn check_floors(root: &Path, problems: &mut Vec<String>) {
                 ));
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn problems(name: &str, text: &str) -> usize {
+        let mut problems = Vec::new();
+        check_file(name, text, &mut problems);
+        problems.len()
+    }
+
+    #[test]
+    fn unsafe_code_is_found_however_it_is_written() {
+        for text in ["//!\nunsafe{}", "//!\nlet x = unsafe {", "//!\npub unsafe fn x()"] {
+            assert_eq!(problems("crates/engine/src/run.rs", text), 1, "{text}");
+            assert_eq!(problems("crates/linux/src/sys/x.rs", text), 0, "{text}");
+        }
+        assert_eq!(problems("crates/engine/src/run.rs", "//!\n#![deny(unsafe_code)] // unsafe"), 0);
+    }
+
+    #[test]
+    fn roles_do_not_import_each_other() {
+        let of_cli = "//!\nuse crate::cli::run;";
+        assert_eq!(problems("crates/squall/src/demo/mod.rs", of_cli), 1);
+        assert_eq!(problems("crates/squall/src/files.rs", of_cli), 1);
+        assert_eq!(problems("crates/squall/src/cli/halt.rs", of_cli), 0);
+        assert_eq!(problems("crates/squall/src/cli/mod.rs", "//!\nuse crate::demo;"), 0);
+        let of_agent = "//!\nuse crate::agent::transport::ChildAgents;";
+        assert_eq!(problems("crates/squall/src/carry.rs", of_agent), 0);
+        assert_eq!(problems("crates/squall/src/cli/plan.rs", of_agent), 1);
     }
 }

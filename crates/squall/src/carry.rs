@@ -2,11 +2,16 @@
 //! carries something out does so through here.
 
 mod journals;
+mod planning;
 mod screen;
+
+pub(crate) use planning::plan;
 
 use crate::agent::transport::ChildAgents;
 use crate::exit::Failure;
+use crate::files::{self, VariableOptions};
 use crate::instruments::Toolbox;
+use crate::out;
 use crate::state::{LiveRun, State};
 use clap::Args;
 use jiff::Timestamp;
@@ -21,8 +26,9 @@ use squall_model::experiment::Experiment;
 use squall_model::protocol;
 use squall_model::units;
 use squall_model::verdict::Verdict;
+use squall_report::Format;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
@@ -169,10 +175,10 @@ pub(crate) fn out(state: &State, order: Order) -> Result<Carried, Failure> {
     let entries: Vec<Entry> = entries.try_iter().collect();
     screen.close(&entries);
     if let Err(error) = outcome.journal {
-        crate::cli::out::warn(format!("squall: the journal is not complete: {error}"));
+        out::warn(format!("squall: the journal is not complete: {error}"));
     }
     if let Some(note) = copy.and_then(Copy::lost) {
-        crate::cli::out::warn(format!("squall: {note}; the whole journal is {}", live.journal.display()));
+        out::warn(format!("squall: {note}; the whole journal is {}", live.journal.display()));
     }
     let refused = entries.iter().any(|entry| matches!(entry.event, Event::Refused { .. }));
     Ok(Carried {
@@ -181,6 +187,32 @@ pub(crate) fn out(state: &State, order: Order) -> Result<Carried, Failure> {
         interrupted: refused || interrupted.load(Ordering::Relaxed),
         entries,
     })
+}
+
+/// A seed that a user can type again: exact also where JSON numbers are floating point.
+pub(crate) fn random_seed() -> u64 {
+    fastrand::u64(..1 << 53)
+}
+
+/// Carries one file out with these variables and writes a report: what the demo does.
+pub(crate) fn out_of_file(file: &Path, variables: Vec<String>, report: &Path) -> Result<Carried, Failure> {
+    let variables = VariableOptions::of(variables);
+    let overrides = variables.overrides(&[file.to_owned()])?;
+    let experiment = files::read(file, &overrides, out::colour(false))?;
+    let order = Order {
+        file: file.to_owned(),
+        options: variables.again(file, &experiment.secrets),
+        experiment,
+        seed: random_seed(),
+        agent: AgentOptions::default(),
+        journal: None,
+        approver: None,
+        view: View::Full { colour: out::colour(false) },
+    };
+    let carried = out(&State::locate(), order)?;
+    let format = Format::of_file(report).map_err(Failure::invalid)?;
+    files::write(report, &format.render(&carried.entries))?;
+    Ok(carried)
 }
 
 /// Turns signals into the end of the run, from now on until the set is dropped. None of them ends the process before

@@ -207,6 +207,12 @@ pub(crate) fn writable(target: &Path) -> Result<(), Failure> {
     rustix::fs::access(place, rustix::fs::Access::WRITE_OK).map_err(|error| refused(error.into()))
 }
 
+/// Writes a report to a file.
+pub(crate) fn write(file: &Path, text: &str) -> Result<(), Failure> {
+    std::fs::write(file, text)
+        .map_err(|error| Failure::unwritten(format!("could not write {}: {error}", file.display())))
+}
+
 /// Where each of several experiments writes: `report.html` becomes `report-two.html` for `two.yaml`, and
 /// `report-two-2.html` for the next of that name. One experiment writes to the target itself.
 pub(crate) fn apart(target: &Path, experiments: &[PathBuf]) -> Vec<PathBuf> {

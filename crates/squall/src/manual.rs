@@ -1,6 +1,6 @@
 //! Manual pages out of JSON Schemas: the doc comments of the parameters are the manual.
 
-use crate::cli::out;
+use crate::out;
 use schemars::Schema;
 use serde_json::Value as Json;
 

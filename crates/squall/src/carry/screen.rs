@@ -4,7 +4,7 @@
 //! up the run.
 
 use super::View;
-use crate::cli::out;
+use crate::out;
 use rustix::termios::tcgetwinsize;
 use squall_model::event::{Entry, Event, Phase};
 use squall_report::live::{self, Live};

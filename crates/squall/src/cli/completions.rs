@@ -1,7 +1,8 @@
 //! `squall completions SHELL`: completions on standard output.
 
-use crate::cli::{Arguments, out};
+use crate::cli::Arguments;
 use crate::exit::{Failure, Outcome};
+use crate::out;
 use clap::{Args, CommandFactory};
 use clap_complete::Shell;
 use std::process::ExitCode;

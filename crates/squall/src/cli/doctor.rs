@@ -1,7 +1,7 @@
 //! `squall doctor`: what this machine can do, what is missing, and how to get it.
 
-use crate::cli::out;
 use crate::exit::{Failure, Outcome};
+use crate::out;
 use crate::registry::FAULTS;
 use crate::state::State;
 use clap::Args;

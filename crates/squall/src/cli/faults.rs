@@ -1,8 +1,8 @@
 //! `squall faults [NAME]`: the catalog of faults.
 
-use crate::cli::out;
 use crate::exit::{Failure, Outcome};
 use crate::manual;
+use crate::out;
 use crate::registry::FAULTS;
 use clap::Args;
 use serde_json::{Value as Json, json};

@@ -1,8 +1,8 @@
 //! `squall halt [RUN]`: ends all runs (or one) at once and waits until everything is put back.
 
-use crate::cli::out;
 use crate::cli::recover;
 use crate::exit::{Failure, Outcome};
+use crate::out;
 use crate::state::{LiveRun, State};
 use crate::undo_logs::{self, Held};
 use clap::Args;

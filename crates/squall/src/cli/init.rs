@@ -1,7 +1,7 @@
 //! `squall init`: asks a few questions and writes a first experiment.
 
-use crate::cli::out;
 use crate::exit::{Failure, Outcome};
+use crate::out;
 use crate::registry::Registry;
 use clap::Args;
 use squall_model::read::{self, Overrides, Source};

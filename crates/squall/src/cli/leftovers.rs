@@ -1,7 +1,7 @@
 //! `squall leftovers`: Squall's marks on this machine that belong to no living injection.
 
-use crate::cli::out;
 use crate::exit::{Failure, Outcome};
+use crate::out;
 use crate::state::State;
 use crate::undo_logs;
 use clap::Args;

@@ -1,7 +1,5 @@
 //! The command line: one file a verb, one line here each.
 
-pub(crate) mod out;
-
 mod completions;
 mod doctor;
 mod faults;
@@ -14,13 +12,14 @@ mod probes;
 mod prompt;
 mod recover;
 mod report;
-pub(crate) mod run;
+mod run;
 mod schema;
 mod status;
 mod validate;
 
 use crate::demo;
 use crate::exit::Outcome;
+use crate::out;
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
 

@@ -1,8 +1,8 @@
 //! `squall probes [NAME]`: the catalog of probes, metric sources and loads.
 
-use crate::cli::out;
 use crate::exit::{Failure, Outcome};
 use crate::manual;
+use crate::out;
 use crate::registry::{LOADS, METRIC_SOURCES, PROBES};
 use clap::Args;
 use schemars::Schema;

@@ -1,12 +1,13 @@
 //! The question before anything is touched: the plan is shown at the terminal, and the user says yes or no.
 
 use super::plan;
+use crate::out;
 use squall_engine::approval::{Approval, Approver};
 use squall_model::experiment::Experiment;
 use squall_model::plan::Plan;
 use squall_model::probe::Pending;
 use squall_model::redaction::Redactor;
-use std::io::{self, Write};
+use std::io;
 use std::path::PathBuf;
 use tokio::sync::oneshot;
 
@@ -42,10 +43,9 @@ fn ask(plan: &str) -> Approval {
 }
 
 fn answer(plan: &str) -> io::Result<String> {
-    let mut stdout = io::stdout().lock();
-    write!(stdout, "{plan}\n\nCarry this out? [y/N] ")?;
-    stdout.flush()?;
-    drop(stdout);
+    if !out::write(&format!("{plan}\n\nCarry this out? [y/N] ")) {
+        return Err(io::ErrorKind::BrokenPipe.into());
+    }
     let mut answer = String::new();
     io::stdin().read_line(&mut answer)?;
     Ok(answer)

@@ -1,7 +1,7 @@
 //! `squall recover`: puts back what injections without an owner left.
 
-use crate::cli::out;
 use crate::exit::{Failure, Outcome};
+use crate::out;
 use crate::state::State;
 use clap::Args;
 use jiff::Timestamp;

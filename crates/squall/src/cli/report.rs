@@ -1,7 +1,8 @@
 //! `squall report JOURNAL`: any report, again, from the journal alone.
 
-use crate::cli::out;
 use crate::exit::{Failure, Outcome};
+use crate::files;
+use crate::out;
 use crate::state::State;
 use clap::Args;
 use clap::builder::PossibleValuesParser;
@@ -26,7 +27,7 @@ impl Options {
         let text = self.format()?.render(&entries(&self.journal)?);
         match &self.output {
             None => out::say(text.trim_end()),
-            Some(file) => write(file, &text)?,
+            Some(file) => files::write(file, &text)?,
         }
         Ok(ExitCode::SUCCESS)
     }
@@ -63,10 +64,4 @@ fn entries(journal: &Path) -> Result<Vec<squall_model::event::Entry>, Failure> {
         out::warn(format!("squall: {damaged_lines} lines of {} could not be read", path.display()));
     }
     Ok(entries)
-}
-
-/// Writes a report to a file.
-pub(crate) fn write(file: &Path, text: &str) -> Result<(), Failure> {
-    std::fs::write(file, text)
-        .map_err(|error| Failure::unwritten(format!("could not write {}: {error}", file.display())))
 }

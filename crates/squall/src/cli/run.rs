@@ -1,12 +1,11 @@
 //! `squall run PATH...`: carries experiments out.
 
 use crate::carry::{self, AgentOptions, Carried};
-use crate::cli::out;
 use crate::cli::plan;
 use crate::cli::prompt::Prompt;
-use crate::cli::report;
 use crate::exit::{Failure, Outcome};
 use crate::files::{self, VariableOptions};
+use crate::out;
 use crate::state::State;
 use clap::Args;
 
@@ -67,7 +66,7 @@ type Read = (PathBuf, Experiment);
 impl Options {
     pub(crate) fn run(self) -> Outcome {
         // One seed for what is shown, asked and carried out: what the user agrees to is what is struck.
-        let seed = self.seed.unwrap_or_else(plan::random_seed);
+        let seed = self.seed.unwrap_or_else(carry::random_seed);
         let experiments = self.read_all(&files::find(&self.paths)?)?;
         let experiments = self.of_tags(experiments)?;
         let files: Vec<PathBuf> = experiments.iter().map(|(file, _)| file.clone()).collect();
@@ -242,7 +241,7 @@ impl Options {
 
 /// Writes a report of what was carried out. That it could not be written changes no verdict.
 fn write_or_lose(file: &Path, text: &str) {
-    if let Err(failure) = report::write(file, text) {
+    if let Err(failure) = files::write(file, text) {
         out::lose(failure.to_string());
     }
 }
@@ -256,27 +255,6 @@ fn tally(wanted: usize, verdicts: &[Verdict]) -> String {
         counts.into_iter().map(|(verdict, count)| format!("{count} {}", verdict.name().replace('_', " ")));
     let left = (left > 0).then(|| format!("{left} not carried out"));
     format!("{wanted} experiments: {}", counts.chain(left).collect::<Vec<_>>().join(", "))
-}
-
-/// Carries one file out with these variables and writes a report: what the demo does.
-pub(crate) fn carry_out_file(file: &Path, variables: Vec<String>, report: &Path) -> Result<Carried, Failure> {
-    let variables = VariableOptions::of(variables);
-    let overrides = variables.overrides(&[file.to_owned()])?;
-    let experiment = files::read(file, &overrides, out::colour(false))?;
-    let order = carry::Order {
-        file: file.to_owned(),
-        options: variables.again(file, &experiment.secrets),
-        experiment,
-        seed: plan::random_seed(),
-        agent: AgentOptions::default(),
-        journal: None,
-        approver: None,
-        view: carry::View::Full { colour: out::colour(false) },
-    };
-    let carried = carry::out(&State::locate(), order)?;
-    let format = Format::of_file(report).map_err(Failure::invalid)?;
-    report::write(report, &format.render(&carried.entries))?;
-    Ok(carried)
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! `squall schema`: the JSON Schema of experiment files.
 
-use crate::cli::out;
 use crate::exit::{Failure, Outcome};
+use crate::out;
 use crate::registry::Registry;
 use clap::Args;
 use std::process::ExitCode;

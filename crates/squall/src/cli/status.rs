@@ -1,7 +1,7 @@
 //! `squall status`: the runs and injections that are alive on this machine, with their leases.
 
-use crate::cli::out;
 use crate::exit::Outcome;
+use crate::out;
 use crate::state::{LiveRun, State};
 use crate::undo_logs::{self, Held};
 use clap::Args;

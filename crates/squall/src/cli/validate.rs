@@ -1,8 +1,8 @@
 //! `squall validate PATH...`: reads, checks, and points at mistakes.
 
-use crate::cli::out;
 use crate::exit::{Failure, Outcome};
 use crate::files::{self, VariableOptions};
+use crate::out;
 use clap::Args;
 use std::path::PathBuf;
 use std::process::ExitCode;

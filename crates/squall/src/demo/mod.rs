@@ -4,10 +4,9 @@ mod network;
 pub(crate) mod processes;
 pub(crate) mod shop;
 
-use crate::carry::Carried;
-use crate::cli::out;
-use crate::cli::run;
+use crate::carry::{self, Carried};
 use crate::exit::{Failure, Outcome};
+use crate::out;
 use clap::Args;
 use processes::Shop;
 use shop::Service;
@@ -80,7 +79,7 @@ impl Options {
         let file = self.output.join(name);
         std::fs::write(&file, text)?;
         let report = self.output.join(format!("{label}.html"));
-        let carried = run::carry_out_file(&file, variables(shop, stage), &report)?;
+        let carried = carry::out_of_file(&file, variables(shop, stage), &report)?;
         if carried.interrupted {
             return Err(Failure::failed("the demo was stopped; everything was put back"));
         }

@@ -108,7 +108,7 @@ impl Drop for ShopNetwork {
         if !self.keep
             && let Err(error) = remove_all()
         {
-            crate::cli::out::warn(format!("squall demo: {error}"));
+            crate::out::warn(format!("squall demo: {error}"));
         }
     }
 }

@@ -141,7 +141,7 @@ pub(crate) fn main(arguments: &[String]) -> ExitCode {
     match serve(arguments) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            crate::cli::out::warn(format!("squall shop: {error}"));
+            crate::out::warn(format!("squall shop: {error}"));
             ExitCode::FAILURE
         }
     }

@@ -1,0 +1,58 @@
+//! A plan by itself, for those who only want to see it.
+
+use super::AgentOptions;
+use crate::agent::transport::ChildAgents;
+use crate::exit::Failure;
+use crate::state::State;
+use crate::undo_logs;
+use squall_engine::link::{LinkError, Links};
+use squall_engine::plan_request;
+use squall_model::experiment::Experiment;
+use squall_model::plan::Plan;
+use squall_model::protocol::{Answer, Call, VERSION};
+use squall_model::redaction::Redactor;
+
+/// Asks an agent for the plan of an experiment; touches nothing.
+pub(crate) fn plan(
+    experiment: &Experiment,
+    seed: u64,
+    agent: &AgentOptions,
+    redactor: &Redactor,
+) -> Result<Plan, Failure> {
+    let request = plan_request(experiment, seed);
+    if request.entries.is_empty() {
+        return Ok(Plan::default());
+    }
+    let state = State::locate();
+    let agents = ChildAgents::new(&state, agent.sudo)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let mut plan = runtime.block_on(async {
+        let link = agents.connect().await.map_err(Failure::failed)?;
+        let refused = |error: LinkError| Failure::invalid(redactor.text(&error.to_string()));
+        let run = "plan".to_owned();
+        let hello = Call::Hello { version: VERSION, run, lease: agent.lease, looks_only: true };
+        link.call(hello).await.map_err(refused)?;
+        let answer = link.call(Call::Plan(request)).await.map_err(refused)?;
+        // The agent has nothing to undo; that it may already be gone is no loss.
+        let _ = link.call(Call::Bye).await;
+        match answer {
+            Answer::Plan(plan) => Ok(plan),
+            other => {
+                Err(Failure::failed(format!("the agent answered something else than a plan: {other:?}")))
+            }
+        }
+    })?;
+    plan.notes.extend(orphans(&state));
+    Ok(plan)
+}
+
+/// That something is still owed, which a run would put back first.
+fn orphans(state: &State) -> Option<String> {
+    let count = undo_logs::all(state).ok()?.iter().filter(|held| !held.alive).count();
+    (count > 0).then(|| {
+        format!(
+            "injections of earlier runs that are still to be put back: {count}; a run does that first, and so does \
+             `squall recover`"
+        )
+    })
+}
