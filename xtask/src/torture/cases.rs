@@ -88,6 +88,21 @@ pub(super) const KINDS: &[Kind] = &[
         Needs::CrashPoints,
         crash_in_recovery,
     ),
+    kind(
+        (
+            "crash-warden",
+            "SIGKILL of brain and agent, the warden dies at a crash point, then `squall recover`",
+        ),
+        (24, 2),
+        Needs::CrashPoints,
+        crash_warden,
+    ),
+    kind(
+        ("crash-recover", "SIGKILL of all three, `squall recover` dies at a crash point, then it again"),
+        (24, 2),
+        Needs::CrashPoints,
+        crash_recover,
+    ),
     kind(("stop-brain", "SIGSTOP of the brain beyond the lease"), (6, 1), Needs::Nothing, stop_brain),
     kind(("stop-agent", "SIGSTOP of the agent"), (6, 1), Needs::Nothing, stop_agent),
     kind(("end-brain", "SIGTERM or SIGINT of the brain"), (18, 2), Needs::Nothing, end_brain),
@@ -244,8 +259,8 @@ fn crash_point_alone(trial: &mut Trial) -> Outcome {
     trial.recover_all()
 }
 
-/// The next agent finds orphans and dies while it puts them back; its warden goes on.
-fn crash_in_recovery(trial: &mut Trial) -> Outcome {
+/// An instant of a recovery, in turn.
+fn in_recovery(trial: &mut Trial) -> Result<String, String> {
     let points: Vec<String> = trial
         .points
         .iter()
@@ -255,6 +270,36 @@ fn crash_in_recovery(trial: &mut Trial) -> Outcome {
     let point = points.get(trial.turn(points.len())).ok_or("there are no crash points of the recovery")?;
     let at = format!("{point}:1");
     trial.say(at.clone());
+    Ok(at)
+}
+
+/// The last that knows what is owed dies in the middle of putting it back.
+fn crash_warden(trial: &mut Trial) -> Outcome {
+    let at = in_recovery(trial)?;
+    let faults = trial.choose();
+    let deaths = trial.arena.victims.deaths;
+    let mut run = trial.start_with(&faults, LASTING, |command| {
+        command.env("SQUALL_CRASH_WARDEN_AT", &at);
+    })?;
+    trial.wait_active(&mut run, &faults, deaths)?;
+    trial.injections = run.count("injected");
+    let blow = trial.strike(&["run", "agent"], Signal::KILL);
+    trial.wait_for(blow, "the warden to end", |trial| Ok(trial.owners().is_empty()))?;
+    trial.recover_all()
+}
+
+/// A recovery that somebody started by hand dies; the next goes on.
+fn crash_recover(trial: &mut Trial) -> Outcome {
+    let at = in_recovery(trial)?;
+    orphan(trial)?;
+    let ended = trial.arena.command(&["recover"]).env("SQUALL_CRASH_RECOVERY_AT", &at).output();
+    ended.map_err(|error| format!("could not start squall recover: {error}"))?;
+    trial.recover_all()
+}
+
+/// The next agent finds orphans and dies while it puts them back; its warden goes on.
+fn crash_in_recovery(trial: &mut Trial) -> Outcome {
+    let at = in_recovery(trial)?;
     let faults = trial.choose();
     let run = trial.start_active(&faults, LASTING)?;
     trial.kill_all_three();

@@ -273,6 +273,24 @@ fn what_dead_owners_owe_is_left_over_until_it_is_recovered() {
 }
 
 #[test]
+fn a_mark_without_a_name_is_not_left_over_while_somebody_holds_its_place() {
+    let world = Shared::new(1);
+    let mut agent = Agent::start(&world, "run-1");
+    let entry = ("sim.queue", Target::Netns("shop".into()), json!({}));
+    let Ok(Answer::Plan(plan)) = agent.call(Call::Plan(request(vec![entry], 1))) else { panic!("no plan") };
+    agent.call(Call::Inject { injections: vec![plan.injections[0].id.clone()] }).unwrap();
+    let mut other = Agent::start(&world, "run-2");
+    for agent in [&mut agent, &mut other] {
+        let found = agent.call(Call::Leftovers);
+        assert!(matches!(&found, Ok(Answer::Leftovers { found }) if found.is_empty()), "{found:?}");
+    }
+    world.lock().kill(agent.pid);
+    let Ok(Answer::Leftovers { found }) = other.call(Call::Leftovers) else { panic!("no look") };
+    // Two interfaces, and the log.
+    assert_eq!(found.len(), 3, "{found:?}");
+}
+
+#[test]
 fn what_an_earlier_agent_of_the_same_run_holds_is_left_over() {
     let world = Shared::new(1);
     let _hung = holding(&world);

@@ -9,7 +9,7 @@ use squall_model::facts::{
     Feature, HostFacts, LinkFacts, NetworkFacts, Privilege, ProcessFacts, QdiscFacts, Scope, Subject,
 };
 use squall_model::machine::{Leftover, Machine, MachineError};
-use squall_model::step::{LinkRef, ProcessRef, Signal, Step, Work, WorkerStep};
+use squall_model::step::{Claim, LinkRef, ProcessRef, Signal, Step, Work, WorkerStep};
 use squall_model::target::{ProcessSelector, Target};
 use squall_model::undo::{Difference, Evidence, QdiscBefore, Reverted, Undo};
 use squall_model::undo_log::Logged;
@@ -135,7 +135,7 @@ impl Machine for ModelMachine {
         let is_planning =
             world.logs.values().all(|log| log.holder != Some(self.0.pid)) && !is_suite(injection);
         if world.weather.mutant == Some(Mutant::ActBeforeIntend) && !is_planning {
-            make(&mut world, self.0.pid, step, &undo)?;
+            make(&mut world, self.0.pid, step, &undo, false)?;
         }
         Ok(undo)
     }
@@ -146,9 +146,10 @@ impl Machine for ModelMachine {
         if !world.has_synced_intent(pid, logged.undo()) {
             world.violation(format!("{} is made and its undo is not on the disk", logged.step()));
         }
-        // A failure may come before the change was made or after.
+        // A failure may come before the change was made, in the middle of it or after.
         if !fails || world.dice.bool() {
-            make(&mut world, pid, logged.step(), logged.undo())?;
+            let in_part = fails && world.dice.bool();
+            make(&mut world, pid, logged.step(), logged.undo(), in_part)?;
         }
         if fails { Err(failed(format!("could not {}: interrupted", logged.step()))) } else { Ok(()) }
     }
@@ -174,7 +175,8 @@ impl Machine for ModelMachine {
             for (link, qdisc) in &namespace.links {
                 // As on a real kernel, a handle has no room for the injection's name.
                 if qdisc.as_ref().is_some_and(|qdisc| qdisc.handle & 0xff00 == MARK) {
-                    found.push(leftover(&qdisc_key(*inode, *link), None));
+                    let claim = Some(Claim::root_qdisc(*inode, &format!("eth{link}")));
+                    found.push(Leftover { claim, ..leftover(&qdisc_key(*inode, *link), None) });
                 }
             }
             for table in namespace.tables.keys().filter_map(|table| table.strip_prefix("squall_")) {
@@ -364,8 +366,8 @@ fn is_overtaken(world: &mut World, undo: &Undo) -> bool {
     }
 }
 
-/// Makes a step's change, by `pid`.
-fn make(world: &mut World, pid: u32, step: &Step, undo: &Undo) -> Outcome<()> {
+/// Makes a step's change, by `pid`; only its first part, where it has several and that is wanted.
+fn make(world: &mut World, pid: u32, step: &Step, undo: &Undo, in_part: bool) -> Outcome<()> {
     if is_overtaken(world, undo) {
         return Err(refused(format!("somebody else changed it meanwhile: {step}")));
     }
@@ -378,7 +380,19 @@ fn make(world: &mut World, pid: u32, step: &Step, undo: &Undo) -> Outcome<()> {
                 .host
                 .qdisc(step.namespace.inode, step.link.index)
                 .ok_or_else(|| not_found(format!("{} is gone", step.link.name)))?;
-            *place = Some(Qdisc { kind: "netem".into(), handle: *handle, options: vec![9] });
+            // In two parts, as on a real kernel: the discipline, then what it is to do.
+            *place = Some(Qdisc { kind: "netem".into(), handle: *handle, options: Vec::new() });
+            let key = qdisc_key(step.namespace.inode, step.link.index);
+            world.made_by.insert(key, pid);
+            if !world.survives(pid, "half_applied") {
+                return Err(failed("the process is dead"));
+            }
+            if in_part {
+                return Ok(());
+            }
+            if let Some(Some(made)) = world.host.qdisc(step.namespace.inode, step.link.index) {
+                made.options = vec![9];
+            }
         }
         Step::PacketFilter(step) => {
             let namespace = world

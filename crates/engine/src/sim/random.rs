@@ -551,6 +551,7 @@ fn the_corners_are_reached() {
     for corner in [
         "meanwhile:",
         "is killed at append",
+        "is killed at half_applied",
         "is killed at after_apply",
         "is killed at after_revert",
         "power cut",

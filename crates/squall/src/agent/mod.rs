@@ -54,7 +54,7 @@ fn serve(state: &State) -> Result<(), String> {
     let mut disk = Folder::open(state.undo_logs()).map_err(|error| error.to_string())?;
     disk.set_mirror(Some(warden.mirror()));
     let owner = process::own().map_err(|error| format!("could not identify this process: {error}"))?;
-    let (mut pulse, mut crash) = (warden.pulse(), crash_point::hook()?);
+    let (mut pulse, mut crash) = (warden.pulse(), crash_point::hook(crash_point::AGENT)?);
     let hands =
         Hands::new(LinuxMachine::new(), disk, owner, Timestamp::now).with_hook(Box::new(move |point| {
             // However many acts a call takes, each is a sign of life.

@@ -5,7 +5,7 @@
 //! nothing while it lives. It holds a pidfd of the agent, which cannot be mistaken for a later process.
 
 use crate::state::State;
-use crate::undo_logs;
+use crate::{crash_point, undo_logs};
 use jiff::Timestamp;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::{AsFd, OwnedFd};
@@ -262,7 +262,8 @@ fn write_ready() -> io::Result<()> {
 /// Puts back what the agent left, from the logs on disk and from memory.
 fn recover(memory: MirroredFolder) -> Result<(), String> {
     let owner = process::own().map_err(|error| error.to_string())?;
-    let mut hands = Hands::new(LinuxMachine::new(), memory, owner, Timestamp::now);
+    let hook = crash_point::hook(crash_point::WARDEN)?;
+    let mut hands = Hands::new(LinuxMachine::new(), memory, owner, Timestamp::now).with_hook(hook);
     // What fails now may work in a moment: a process in the middle of an exit, a busy kernel table.
     for pause in [0, 50, 200, 1000] {
         std::thread::sleep(Duration::from_millis(pause));

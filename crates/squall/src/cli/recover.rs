@@ -1,5 +1,6 @@
 //! `squall recover`: puts back what injections without an owner left.
 
+use crate::crash_point;
 use crate::exit::{Failure, Outcome};
 use crate::out;
 use crate::state::State;
@@ -42,7 +43,8 @@ pub(crate) fn recover(state: &State) -> Result<Vec<Restored>, Failure> {
     state.prepare().map_err(unusable)?;
     let disk = Folder::open(state.undo_logs()).map_err(|error| Failure::failed(error.to_string()))?;
     let owner = process::own().map_err(|error| Failure::failed(error.to_string()))?;
-    let mut hands = Hands::new(LinuxMachine::new(), disk, owner, Timestamp::now);
+    let hook = crash_point::hook(crash_point::RECOVERY).map_err(Failure::invalid)?;
+    let mut hands = Hands::new(LinuxMachine::new(), disk, owner, Timestamp::now).with_hook(hook);
     hands.recover().map_err(|error| Failure::failed(error.to_string()))
 }
 
