@@ -4,21 +4,26 @@ use squall_model::facts::{Facts, Feature, ProcessFacts, Subject};
 use squall_model::fault::PlanError;
 
 /// Folders of the control groups that a worker joins, so that what it uses is charged to the target. None for the
-/// host. A process without a group of its own for the controller is refused: the use would strike all others too.
+/// host, and for a process without a group of its own for the controller.
 pub(crate) fn control_groups(facts: &Facts, controller: &str) -> Result<Vec<String>, PlanError> {
     let processes = processes(facts)?;
     let Some(process) = processes.first() else { return Ok(Vec::new()) };
     let is_of_controller =
         |folder: &&String| !facts.host.has(Feature::CgroupV1) || is_below(folder, controller);
-    let folders: Vec<String> = process.cgroups.iter().filter(is_of_controller).cloned().collect();
-    if folders.is_empty() {
-        return Err(PlanError::Refused(format!(
+    Ok(process.cgroups.iter().filter(is_of_controller).cloned().collect())
+}
+
+/// As [`control_groups`], but a process without a group of its own is refused: the use would strike all others too.
+pub(crate) fn own_control_groups(facts: &Facts, controller: &str) -> Result<Vec<String>, PlanError> {
+    let folders = control_groups(facts, controller)?;
+    match processes(facts)? {
+        [process, ..] if folders.is_empty() => Err(PlanError::Refused(format!(
             "{} has no control group of its own for {controller}, so the load would strike the whole host; run it as a \
              service or in a container, or say `target: {{host: true}}` if the host is what you mean",
             process.process
-        )));
+        ))),
+        _ => Ok(folders),
     }
-    Ok(folders)
 }
 
 /// The processes whose control groups are struck; none for the host.

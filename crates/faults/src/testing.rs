@@ -38,6 +38,7 @@ pub(crate) fn process(name: &str) -> ProcessFacts {
         state: 'S',
         listens: Vec::new(),
         cgroups: Vec::new(),
+        processors: (0..4).collect(),
         memory: None,
         protected: None,
     }
@@ -130,6 +131,11 @@ pub(crate) fn golden<F: Fault>(with: &str, facts: &Facts, steps: &[&str]) {
         planned,
         "a plan does not survive the journal"
     );
+}
+
+/// What is to be said of a plan beside its steps.
+pub(crate) fn notes<F: Fault>(with: &str, facts: &Facts) -> Vec<String> {
+    of::<F>().notes(&yaml(with).to_json(), facts)
 }
 
 /// Plans what must be refused, and gives the reason.

@@ -150,6 +150,9 @@ pub struct ProcessFacts {
     /// Folders of its control groups for processor and memory (absolute paths), without those that the agent shares
     /// with it (such as the root group): what is charged there is not the process's alone.
     pub cgroups: Vec<String>,
+    /// Numbers of the processors that it may run on; empty where they could not be read.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub processors: Vec<u32>,
     /// The tightest memory limit of its control groups; none where nothing but the host's memory limits it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub memory: Option<MemoryLimit>,

@@ -58,6 +58,11 @@ pub trait Fault: 'static {
 
     /// The steps that make the fault on the subject of `facts`, in order; undone in reverse order.
     fn plan(parameters: &Self::Parameters, facts: &Facts) -> Result<Vec<Step>, PlanError>;
+
+    /// What whoever reads the plan should know beside its steps, each a sentence.
+    fn notes(_parameters: &Self::Parameters, _facts: &Facts) -> Vec<String> {
+        Vec::new()
+    }
 }
 
 /// A [`Fault`] without its parameter type, as it stands in the table of all faults.
@@ -82,6 +87,8 @@ pub trait AnyFault: Sync + Send {
     fn host_names(&self, with: &Json) -> Result<Vec<String>, PlanError>;
     /// See [`Fault::plan`].
     fn plan(&self, with: &Json, facts: &Facts) -> Result<Vec<Step>, PlanError>;
+    /// See [`Fault::notes`]; none for parameters that cannot be planned.
+    fn notes(&self, with: &Json, facts: &Facts) -> Vec<String>;
 }
 
 /// Joins a fault type to the table.
@@ -133,5 +140,8 @@ impl<F: Fault> AnyFault for Of<F> {
         let parameters = Self::parameters(with)?;
         F::check(&parameters)?;
         F::plan(&parameters, facts)
+    }
+    fn notes(&self, with: &Json, facts: &Facts) -> Vec<String> {
+        Self::parameters(with).map(|parameters| F::notes(&parameters, facts)).unwrap_or_default()
     }
 }

@@ -359,6 +359,9 @@ pub enum Work {
         percent: Share,
         /// How many cores.
         cores: u32,
+        /// Numbers of the only processors that it may run on; empty for all of them.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        processors: Vec<u32>,
     },
     /// Holds memory: grows by `rate` up to `limit`, then holds it. A spike has no rate and is there at once.
     Memory {
@@ -396,6 +399,16 @@ pub enum Step {
     FileValue(FileValueStep),
     /// A worker of our own runs.
     Worker(WorkerStep),
+}
+
+/// Numbers in order as people write them: `0-3, 8`.
+pub fn ranges(numbers: &[u32]) -> String {
+    let follows = |before: &u32, next: &u32| before.checked_add(1) == Some(*next);
+    let runs = numbers.chunk_by(follows).map(|run| match run {
+        [first, .., last] => format!("{first}-{last}"),
+        _ => run.iter().map(ToString::to_string).collect(),
+    });
+    runs.collect::<Vec<_>>().join(", ")
 }
 
 /// What a step takes for itself: two live injections may not hold the same claim, because the undo of one would
@@ -531,8 +544,12 @@ impl fmt::Display for Step {
             Self::FileValue(step) => write!(formatter, "write {:?} to {}", step.value, step.path),
             Self::Worker(step) => {
                 match &step.work {
-                    Work::CpuLoad { percent, cores } => {
-                        write!(formatter, "run a worker that keeps {cores} cores {percent} busy")?;
+                    Work::CpuLoad { percent, cores, processors } => {
+                        let cores = if *cores == 1 { "1 core".to_owned() } else { format!("{cores} cores") };
+                        write!(formatter, "run a worker that keeps {cores} {percent} busy")?;
+                        if !processors.is_empty() {
+                            write!(formatter, " on processors {}", ranges(processors))?;
+                        }
                     }
                     Work::Memory { rate: None, limit, .. } => {
                         write!(formatter, "run a worker that holds {limit} of memory")?;
@@ -551,5 +568,16 @@ impl fmt::Display for Step {
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_that_follow_each_other_are_a_range() {
+        assert_eq!(ranges(&[0, 1, 2, 3, 8, u32::MAX]), "0-3, 8, 4294967295");
+        assert_eq!(ranges(&[]), "");
     }
 }

@@ -295,11 +295,11 @@ fn every_kind_of_mistake_is_told_at_its_place() {
         (method("  - {fault: process.pause, target: {host: true}}\n"), "`process.pause` acts on processes"),
         (
             method("  - {fault: memory.spike, target: {interface: eth0}, with: {size: 1MB}}\n"),
-            "`memory.spike` acts on the host or the control groups",
+            "`memory.spike` acts on the host or control groups",
         ),
         (
-            method("  - {fault: process.pause, target: {container: {name: x}}}\n"),
-            "container: this version cannot strike a target of the kind `container` (not in this version); it can: `process`, `interface`, `netns`, `host`",
+            method("  - {fault: process.pause, target: {pod: {namespace: x}}}\n"),
+            "pod: this version cannot strike a target of the kind `pod` (not in this version)",
         ),
         (method("  - {fault: process.pause, target: {proces: {name: x}}}\n"), "did you mean `process`?"),
         (

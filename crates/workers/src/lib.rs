@@ -9,6 +9,7 @@ mod memory;
 mod signal_every;
 
 use rustix::process::{Pid, Signal, getppid, set_parent_process_death_signal, setpriority_process};
+use rustix::thread::{CpuSet, sched_setaffinity};
 use squall_linux::step::worker::{JOB, Job, Report};
 use squall_linux::sys::cgroup;
 use squall_model::step::Work;
@@ -72,7 +73,10 @@ fn begin(job: &str) -> Result<Box<dyn Going>, Refusal> {
         })?;
     }
     match job.work {
-        Work::CpuLoad { percent, cores } => boxed(cpu_load::start(percent, cores)),
+        Work::CpuLoad { percent, cores, processors } => {
+            keep_to(&processors)?;
+            boxed(cpu_load::start(percent, cores))
+        }
         Work::Memory { rate, limit, leave_free } => {
             boxed(memory::start(memory::Growth { rate, limit, leave_free }))
         }
@@ -113,6 +117,24 @@ fn be_the_first_to_die(work: &Work) -> Result<(), Refusal> {
     }
     std::fs::write(FILE, wanted.to_string()).map_err(|error| {
         Refusal::Failed(format!("could not make the worker the first to end when memory runs out: {error}"))
+    })
+}
+
+/// Keeps this thread, and those that it starts, to some processors; none named means to no ones in particular.
+fn keep_to(processors: &[u32]) -> Result<(), Refusal> {
+    if processors.is_empty() {
+        return Ok(());
+    }
+    let mut set = CpuSet::new();
+    for number in processors.iter().map(|number| *number as usize).filter(|number| *number < CpuSet::MAX_CPU)
+    {
+        set.set(number);
+    }
+    sched_setaffinity(None, &set).map_err(|error| {
+        Refusal::Failed(format!(
+            "could not keep the load to processors {processors:?}, those of the target: {error}; Squall's own control \
+             group (cpuset) may be kept off them"
+        ))
     })
 }
 

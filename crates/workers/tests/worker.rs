@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by them")]
 
+use rustix::thread::CpuSet;
 use squall_engine::suite::{self, MemoryDisk, Sample, Trial};
 use squall_linux::LinuxMachine;
 use squall_linux::step::worker::{JOB, Job};
@@ -117,7 +118,7 @@ impl Drop for Victim {
 }
 
 fn load(percent: f64, cores: u32) -> Work {
-    Work::CpuLoad { percent: Share::of(percent / 100.0), cores }
+    Work::CpuLoad { percent: Share::of(percent / 100.0), cores, processors: Vec::new() }
 }
 
 /// A spike that leaves no reserve: what is tested is small beside any host.
@@ -174,6 +175,22 @@ fn a_cpu_load_is_as_large_as_asked() {
     let evidence = scene.observe();
     assert_eq!(evidence.effect, Effect::Seen, "{}", evidence.summary);
     assert!(evidence.measures["cpu_seconds"] > 0.5, "{}", evidence.summary);
+}
+
+#[test]
+fn a_cpu_load_keeps_to_the_processors_of_its_target() {
+    let last = *process::processors(std::process::id()).unwrap().last().unwrap();
+    let mut scene = Scene::new(Work::CpuLoad { percent: Share::of(0.1), cores: 1, processors: vec![last] });
+    scene.apply().unwrap();
+    let pid = scene.pids()[0];
+    for task in std::fs::read_dir(format!("/proc/{pid}/task")).unwrap() {
+        let status = std::fs::read_to_string(task.unwrap().path().join("status")).unwrap();
+        assert!(status.contains(&format!("Cpus_allowed_list:\t{last}\n")), "{status}");
+    }
+    let nowhere =
+        Work::CpuLoad { percent: Share::of(0.1), cores: 1, processors: vec![CpuSet::MAX_CPU as u32 - 1] };
+    let error = Scene::new(nowhere).apply().unwrap_err().to_string();
+    assert!(error.contains("could not keep the load to processors"), "{error}");
 }
 
 #[test]

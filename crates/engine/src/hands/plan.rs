@@ -64,6 +64,9 @@ impl<M: Machine, D: Disk> Hands<M, D> {
             };
             note_spared_connections(&facts, &mut plan.notes);
             let steps = fault.plan(&entry.with, &facts).map_err(refused)?;
+            for text in fault.notes(&entry.with, &facts) {
+                note(&mut plan.notes, text);
+            }
             plan.injections.push(self.describe(entry, &facts, steps)?);
         }
         Ok(())

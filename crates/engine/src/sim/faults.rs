@@ -164,7 +164,7 @@ fn load(facts: &Facts) -> Step {
 fn worker(facts: &Facts, percent: f64) -> Step {
     Step::Worker(WorkerStep {
         mark: facts.injection.clone(),
-        work: Work::CpuLoad { percent: Share::of(percent), cores: 1 },
+        work: Work::CpuLoad { percent: Share::of(percent), cores: 1, processors: Vec::new() },
         cgroups: Vec::new(),
     })
 }

@@ -252,6 +252,7 @@ fn process_facts(world: &World, pid: u32, process: &Process) -> ProcessFacts {
         state: if process.stopped { 'T' } else { 'S' },
         listens: Vec::new(),
         cgroups: Vec::new(),
+        processors: Vec::new(),
         memory: None,
         protected,
     }

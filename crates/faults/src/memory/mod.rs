@@ -4,7 +4,7 @@ pub(crate) mod drop_caches;
 pub(crate) mod leak;
 pub(crate) mod spike;
 
-use crate::resource::{control_groups, processes};
+use crate::resource::{own_control_groups, processes};
 use squall_model::facts::Facts;
 use squall_model::fault::PlanError;
 use squall_model::step::{Step, Work, WorkerStep};
@@ -68,7 +68,7 @@ impl Room {
 
 /// The step that takes memory, in the control groups of the target.
 fn take(facts: &Facts, rate: Option<Size>, limit: Size, leave_free: Size) -> Result<Vec<Step>, PlanError> {
-    let cgroups = control_groups(facts, "memory")?;
+    let cgroups = own_control_groups(facts, "memory")?;
     let work = Work::Memory { rate, limit, leave_free };
     Ok(vec![Step::Worker(WorkerStep { mark: WorkerStep::mark_of(&facts.injection), work, cgroups })])
 }

@@ -192,6 +192,7 @@ impl Snapshot {
             state: stat.state,
             listens: self.listens(stat.pid).into_iter().collect(),
             cgroups: folders.into_iter().collect(),
+            processors: process::processors(stat.pid).unwrap_or_default(),
             memory: limit.map(|memory| MemoryLimit { limit: Size(memory.limit), used: Size(memory.used) }),
             protected,
         })

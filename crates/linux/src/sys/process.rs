@@ -6,7 +6,8 @@
 //!
 //! Sources: proc(5), `proc_pid_stat(5)`, `proc_pid_status(5)`, capabilities(7).
 
-use rustix::process::{getpriority_process, setpriority_process};
+use rustix::process::{Pid, getpriority_process, setpriority_process};
+use rustix::thread::{CpuSet, sched_getaffinity};
 use squall_model::step::ProcessRef;
 use std::io;
 use std::path::PathBuf;
@@ -110,6 +111,13 @@ pub fn sockets(pid: u32) -> io::Result<Vec<u64>> {
         link.to_str()?.strip_prefix("socket:[")?.strip_suffix(']')?.parse().ok()
     };
     Ok(std::fs::read_dir(format!("/proc/{pid}/fd"))?.filter_map(inode).collect())
+}
+
+/// Numbers of the processors that a process may run on, in order.
+pub fn processors(pid: u32) -> io::Result<Vec<u32>> {
+    let pid = i32::try_from(pid).ok().and_then(Pid::from_raw).ok_or(io::ErrorKind::InvalidInput)?;
+    let set = sched_getaffinity(Some(pid))?;
+    Ok((0..CpuSet::MAX_CPU).filter(|number| set.is_set(*number)).map(|number| number as u32).collect())
 }
 
 /// Numbers of all processes that can be seen, lowest first.
