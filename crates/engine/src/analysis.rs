@@ -11,7 +11,9 @@
 //! | longest latency | none: the bootstrap of an extreme is not valid |
 //!
 //! A difference is *seen* where the interval excludes zero. With less than [`FEWEST`] blocks or samples on either
-//! side, or with too few requests beyond a quantile, no interval is given.
+//! side, means have no interval; shares and quantiles, which have hundreds of requests in a few seconds, have one down
+//! to [`FEWEST_OF_SHARES`] blocks, quantiles then by Woodruff's formula. With too few requests beyond a quantile, it has
+//! none.
 
 mod bootstrap;
 mod intervals;
@@ -24,6 +26,9 @@ use squall_model::event::MetricChange;
 
 /// With fewer blocks or samples than this on either side, nothing is said about a difference.
 pub const FEWEST: usize = 8;
+
+/// With fewer blocks than this on either side, nothing is said about a difference of shares or quantiles.
+pub const FEWEST_OF_SHARES: usize = 3;
 
 /// Method of a comparison without an interval because there is too little data.
 pub const TOO_FEW: &str = "too few";
@@ -92,27 +97,31 @@ fn compare_traffic(before: &[Slice], during: &[Slice], seed: u64) -> Vec<MetricC
     let (Some(all_before), Some(all_during)) = (Slice::union(before), Slice::union(during)) else {
         return Vec::new();
     };
-    let enough = before.len() >= FEWEST && during.len() >= FEWEST;
+    let blocks = before.len().min(during.len());
+    let (enough, some) = (blocks >= FEWEST, blocks >= FEWEST_OF_SHARES);
     let mut latencies = bootstrap::differences(before, during, seed);
     let compared = METRICS.iter().map(|metric| {
         let change = change(metric, all_before.metric(metric), all_during.metric(metric));
-        if !enough {
-            return change;
-        }
         match *metric {
-            "latency_max" => MetricChange { method: "none".to_owned(), ..change },
-            "throughput" => {
+            "latency_max" if enough => MetricChange { method: "none".to_owned(), ..change },
+            "throughput" if enough => {
                 let rates = |blocks: &[Slice]| {
                     let rate = |block: &Slice| block.answered as f64 / (block.end - block.start);
                     blocks.iter().map(rate).collect::<Vec<_>>()
                 };
                 with_interval(change, intervals::welch(&rates(before), &rates(during)), "Welch")
             }
-            "error_rate" | "success_rate" | "availability" => {
+            "error_rate" | "success_rate" | "availability" if some => {
                 let interval = intervals::newcombe(&shares(metric, before), &shares(metric, during));
                 with_interval(change, interval, "Newcombe")
             }
-            _ => with_interval(change, latencies.interval(quantile_of(metric)), "bootstrap"),
+            _ if enough => with_interval(change, latencies.interval(quantile_of(metric)), "bootstrap"),
+            _ => match quantile_of(metric) {
+                Some(quantile) if some && latencies.is_telling(quantile) => {
+                    with_interval(change, intervals::woodruff(before, during, quantile), "Woodruff")
+                }
+                _ => change,
+            },
         }
     });
     // A metric that neither side has says nothing.

@@ -126,7 +126,7 @@ impl Slice {
     }
 
     /// The smallest latency, in seconds, that a share `q` of all does not exceed (nearest rank).
-    fn quantile(&self, q: f64) -> Option<f64> {
+    pub(crate) fn quantile(&self, q: f64) -> Option<f64> {
         let count: u64 = self.latencies.iter().map(|(_, count)| u64::from(*count)).sum();
         let rank = ((count as f64 * q).ceil() as u64).max(1);
         let mut passed = 0;

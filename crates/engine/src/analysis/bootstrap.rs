@@ -50,13 +50,18 @@ pub(super) fn differences(before: &[Slice], during: &[Slice], seed: u64) -> Diff
 }
 
 impl Differences {
+    /// Whether there are requests enough beyond a quantile.
+    pub(super) fn is_telling(&self, quantile: f64) -> bool {
+        self.fewest_requests * (1.0 - quantile) >= FEWEST_BEYOND
+    }
+
     /// The interval for a quantile, or for the mean where none is given.
     pub(super) fn interval(&mut self, quantile: Option<f64>) -> Option<Interval> {
         let index = match quantile {
             None => 0,
             Some(wanted) => 1 + QUANTILES.iter().position(|known| (known - wanted).abs() < 1e-9)?,
         };
-        if self.fewest_requests * (1.0 - quantile.unwrap_or(0.5)) < FEWEST_BEYOND {
+        if !self.is_telling(quantile.unwrap_or(0.5)) {
             return None;
         }
         let column = &mut self.columns[index];

@@ -120,9 +120,41 @@ fn a_clear_difference_is_told_in_words_and_the_same_seed_tells_the_same() {
 }
 
 #[test]
+fn a_plain_difference_is_seen_in_few_seconds() {
+    let mut dice = Rng::with_seed(5);
+    let (before, during) = (traffic(&mut dice, 10, 45.0, 0.0), traffic(&mut dice, 4, 3950.0, 1.0));
+    let changes = compare_traffic(&before, &during, 7);
+    let seen = |metric: &str| changes.iter().find(|change| change.metric == metric).unwrap().seen;
+    for metric in ["error_rate", "success_rate", "availability", "latency_p50", "latency_p90"] {
+        assert!(seen(metric), "{metric}: {changes:?}");
+    }
+}
+
+#[test]
+fn in_few_seconds_little_is_claimed() {
+    let metrics = ["latency_p50", "latency_p75", "latency_p90", "error_rate"];
+    let truths = metrics.map(|metric| truth(60.0, 0.05, metric) - truth(50.0, 0.02, metric));
+    let mut held = [0_u32; 4];
+    for seed in 0..REPETITIONS {
+        let mut dice = Rng::with_seed(seed);
+        let (before, during) = (traffic(&mut dice, 5, 50.0, 0.02), traffic(&mut dice, 4, 60.0, 0.05));
+        let changes = compare_traffic(&before, &during, seed);
+        for ((metric, truth), held) in metrics.iter().zip(truths).zip(&mut held) {
+            let change = changes.iter().find(|change| change.metric == **metric).unwrap();
+            let (low, high) = change.interval.unwrap();
+            *held += u32::from(low <= truth && truth <= high);
+        }
+    }
+    for (metric, held) in metrics.iter().zip(held) {
+        let share = f64::from(held) / REPETITIONS as f64;
+        assert!(share >= 0.92, "{metric}: {share}");
+    }
+}
+
+#[test]
 fn too_little_is_not_compared() {
     let mut dice = Rng::with_seed(5);
-    let (before, during) = (traffic(&mut dice, 20, 50.0, 0.0), traffic(&mut dice, 3, 500.0, 0.0));
+    let (before, during) = (traffic(&mut dice, 20, 50.0, 0.0), traffic(&mut dice, 2, 500.0, 0.0));
     let changes = compare_traffic(&before, &during, 7);
     assert!(
         changes.iter().all(|change| !change.seen && change.interval.is_none() && change.method == TOO_FEW)
