@@ -258,23 +258,31 @@ impl<M: Machine, D: Disk> Hands<M, D> {
         look(machine, promises.iter().filter(|promise| !promise.active.is_empty()))
     }
 
-    /// Puts injections back, the latest first; all where none is named. A name that is not held is passed over, so
-    /// the call may be repeated: for what is still owed it is another try.
+    /// Puts injections back, the latest first; all where none is named. Those with a worker come last: a process that
+    /// gives back much memory needs a while to end, and nothing else shall wait for it. (No injection stands on
+    /// another: of what one claims, no other takes anything.) A name that is not held is passed over, so the call may
+    /// be repeated: for what is still owed it is another try.
     pub fn undo(&mut self, injections: &[String]) -> Vec<Restored> {
         self.close_again();
         let chosen = |promise: &Promise| injections.is_empty() || injections.contains(&promise.injection);
-        let (undone, kept) = std::mem::take(&mut self.promises).into_iter().partition(chosen);
+        let (undone, kept): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut self.promises).into_iter().partition(chosen);
         self.promises = kept;
+        let has_worker =
+            |promise: &Promise| promise.owed.iter().any(|(_, undo)| matches!(undo, Undo::Worker { .. }));
+        let (slow, quick): (Vec<_>, Vec<_>) =
+            undone.into_iter().enumerate().rev().partition(|(_, promise)| has_worker(promise));
         let mut restored = Vec::new();
-        let mut owed: Vec<Promise> = Vec::new();
-        for mut promise in Vec::into_iter(undone).rev() {
+        let mut owed: Vec<(usize, Promise)> = Vec::new();
+        for (position, mut promise) in quick.into_iter().chain(slow) {
             let outcome = self.put_back(&mut promise);
             if !outcome.residue().is_empty() {
-                owed.insert(0, promise);
+                owed.push((position, promise));
             }
             restored.push(outcome);
         }
-        self.promises.append(&mut owed);
+        owed.sort_by_key(|(position, _)| *position);
+        self.promises.extend(owed.into_iter().map(|(_, promise)| promise));
         restored
     }
 

@@ -112,8 +112,10 @@ pub struct CallError {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum CallErrorKind {
-    /// The call makes no sense here: unknown fault, wrong parameters, missing privilege or feature, conflict.
+    /// The call makes no sense here: unknown fault, wrong parameters, missing privilege, conflict.
     Invalid,
+    /// This host's kernel lacks what it takes.
+    Unsupported,
     /// It could not be done.
     Failed,
     /// The agent stopped holding injections: the lease ran out or the `halt` file is there.
@@ -124,6 +126,7 @@ impl From<MachineError> for CallError {
     fn from(error: MachineError) -> Self {
         let kind = match error {
             MachineError::Failed { .. } => CallErrorKind::Failed,
+            MachineError::Unsupported { .. } => CallErrorKind::Unsupported,
             _ => CallErrorKind::Invalid,
         };
         Self { kind, message: error.to_string(), entry: None }

@@ -128,6 +128,19 @@ pub enum Protocol {
     Udp,
     /// ICMP over IPv4 (1) and `ICMPv6` over IPv6 (58).
     Icmp,
+    /// `ICMPv6` alone (58).
+    Icmpv6,
+}
+
+impl fmt::Display for Protocol {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Tcp => "tcp",
+            Self::Udp => "udp",
+            Self::Icmp => "icmp",
+            Self::Icmpv6 => "icmpv6",
+        })
+    }
 }
 
 /// An inclusive range of ports; one port is a range of itself.
@@ -492,7 +505,7 @@ impl fmt::Display for PacketFilter {
             }
         };
         let parts = [
-            self.protocol.map(|protocol| format!("{protocol:?}").to_lowercase()),
+            self.protocol.map(|protocol| protocol.to_string()),
             (!self.remote.is_empty()).then(|| format!("with {}", list(&self.remote))),
             self.remote_port.as_ref().map(|range| format!("remote port {}", ports(range))),
             (!self.local.is_empty()).then(|| format!("of {}", list(&self.local))),

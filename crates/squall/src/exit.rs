@@ -21,6 +21,11 @@ impl Failure {
         Self { message: message.into(), code: Verdict::Invalid.exit_code() }
     }
 
+    /// This host lacks what it takes; nothing was touched.
+    pub(crate) fn unsupported(message: impl Into<String>) -> Self {
+        Self { message: message.into(), code: Verdict::NoEffect.exit_code() }
+    }
+
     /// The `halt` file is there.
     pub(crate) fn halted(message: impl Into<String>) -> Self {
         Self { message: message.into(), code: Verdict::Aborted.exit_code() }

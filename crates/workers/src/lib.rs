@@ -19,8 +19,9 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-/// How long the first effect is waited for. The agent waits longer than this for a worker to be ready.
-const SHOWS_WITHIN: Duration = Duration::from_secs(1);
+/// How long the first effect is waited for. The agent waits longer than this for a worker to be ready, though not for
+/// long: other injections wait meanwhile.
+const SHOWS_WITHIN: Duration = Duration::from_millis(200);
 
 /// Work that goes on in threads of its own until the process ends.
 trait Going {

@@ -62,12 +62,11 @@ impl Going for Held {
         let mut says = format!("holds {} of {}", Size(progress.held), self.growth.limit);
         if let Some(checked) = &progress.checked {
             says = format!("{says}; does not grow now: {checked}");
+        } else if progress.held < self.growth.limit.0 {
+            // How fast pages can be had is the machine's affair: however much there is by now is truly taken.
+            says = format!("{says}, and grows");
         }
-        // A spike is there when all of it is, or as much as there is room for. What was swapped out is still taken.
-        let is_there =
-            self.growth.rate.is_some() || progress.held >= self.growth.limit.0 || progress.checked.is_some();
-        let evidence =
-            if progress.held > 0 && is_there { Evidence::seen(says) } else { Evidence::not_seen(says) };
+        let evidence = if progress.held > 0 { Evidence::seen(says) } else { Evidence::not_seen(says) };
         evidence.with("held_bytes", progress.held as f64).with("resident_bytes", resident as f64)
     }
 }
@@ -144,6 +143,7 @@ fn taken(bytes: usize) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use squall_model::undo::Effect;
 
     #[test]
     fn growth_follows_the_rate_up_to_the_limit() {
@@ -153,6 +153,19 @@ mod tests {
         assert_eq!(wanted(slow, Duration::ZERO), 0);
         assert_eq!(wanted(slow, Duration::from_millis(2500)), 25);
         assert_eq!(wanted(slow, Duration::from_mins(1)), 100);
+    }
+
+    #[test]
+    fn a_spike_that_still_grows_has_an_effect() {
+        let growth = Growth { rate: None, limit: Size(8 << 30), leave_free: Size(0) };
+        let held = |held: u64| {
+            let progress = Arc::new(Mutex::new(Progress { held, checked: None }));
+            Held { growth, progress }.evidence()
+        };
+        let grows = held(944 << 20);
+        assert_eq!((grows.effect, grows.summary.as_str()), (Effect::Seen, "holds 944MiB of 8GiB, and grows"));
+        assert_eq!(held(8 << 30).summary, "holds 8GiB of 8GiB");
+        assert_eq!(held(0).effect, Effect::NotSeen);
     }
 
     #[test]

@@ -5,7 +5,7 @@
 use rustix::thread::CpuSet;
 use squall_engine::suite::{self, MemoryDisk, Sample, Trial};
 use squall_linux::LinuxMachine;
-use squall_linux::step::worker::{JOB, Job};
+use squall_linux::step::worker::{JOB, Job, Report};
 use squall_linux::sys::{cgroup, memory, process};
 use squall_model::machine::{Machine, MachineError};
 use squall_model::step::{ProcessRef, Signal, Step, Work, WorkerStep};
@@ -55,11 +55,15 @@ impl Scene {
     }
 
     fn within(work: Work, cgroups: Vec<String>) -> Self {
+        Self::run_by(program(), work, cgroups)
+    }
+
+    fn run_by(program: PathBuf, work: Work, cgroups: Vec<String>) -> Self {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let mark = WorkerStep::mark_of(&format!("sqt-{}-{number}", std::process::id()));
         let step = Step::Worker(WorkerStep { mark: mark.clone(), work, cgroups });
-        let mut machine = LinuxMachine::with_worker_program(program());
+        let mut machine = LinuxMachine::with_worker_program(program);
         let undo = machine.capture(&step, "sqt").unwrap();
         Self { machine, step, mark, undo }
     }
@@ -533,10 +537,36 @@ fn a_worker_that_cannot_begin_says_why_and_leaves_nothing() {
     let folder = group.0.to_str().unwrap().to_owned();
     let mut scene = Scene::within(load(1.0, 1), vec![folder.clone()]);
     drop(group);
-    let message = scene.apply().unwrap_err().to_string();
-    assert!(message.contains(&folder), "{message}");
+    match scene.apply() {
+        Err(error) => assert!(error.to_string().contains(&folder), "{error}"),
+        // On a busy machine it says so later, and shows no effect.
+        Ok(()) => wait_until("it says why", || scene.observe().summary.contains(&folder)),
+    }
     assert!(!matches!(scene.revert(), Reverted::Drifted(_)));
     assert!(scene.pids().is_empty());
+}
+
+#[test]
+fn a_worker_that_takes_long_to_be_ready_holds_up_nobody() {
+    let folder = tempfile::tempdir().unwrap();
+    let (script, go) = (folder.path().join("slow"), folder.path().join("slow.go"));
+    let evidence = serde_json::to_string(&Report::Evidence(Evidence::seen("it works"))).unwrap();
+    let ready = serde_json::to_string(&Report::Ready).unwrap();
+    let text = format!(
+        "#!/bin/sh\nwhile [ ! -e \"$0.go\" ]; do sleep 0.02; done\necho '{ready}'\nwhile read -r _; do echo '{evidence}'; done\n"
+    );
+    std::fs::write(&script, text).unwrap();
+    std::fs::set_permissions(&script, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let mut scene = Scene::run_by(script, load(1.0, 1), Vec::new());
+    scene.apply().unwrap();
+    let evidence = scene.observe();
+    assert_eq!(
+        (evidence.effect, evidence.summary.as_str()),
+        (Effect::NotSeen, "the worker is not ready yet")
+    );
+    std::fs::write(go, "").unwrap();
+    wait_until("it is ready", || scene.observe().summary == "it works");
+    assert!(matches!(scene.revert(), Reverted::Undone { .. }));
 }
 
 #[test]

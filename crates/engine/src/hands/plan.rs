@@ -5,9 +5,9 @@ use squall_model::facts::{Facts, HostFacts, Privilege, Subject};
 use squall_model::fault::{AnyFault, PlanError};
 use squall_model::machine::{Machine, subject_name};
 use squall_model::plan::{Plan, PlanEntry, PlanRequest, PlannedInjection};
-use squall_model::protocol::CallError;
+use squall_model::protocol::{CallError, CallErrorKind};
 use squall_model::step::{Claim, Step};
-use squall_model::target::{Limit, Selection, Target};
+use squall_model::target::{Limit, Mode, Selection, Target};
 use squall_model::undo_log::Disk;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -20,9 +20,9 @@ impl<M: Machine, D: Disk> Hands<M, D> {
     /// may be struck.
     ///
     /// # Errors
-    /// `Invalid`, with the entry that it is about: an unknown fault, wrong parameters, a privilege or a feature of
-    /// the kernel that is missing, no target or more than the blast radius allows, a conflict with another entry or
-    /// with an injection that is alive on this host. `Failed`: the host could not be looked at.
+    /// `Invalid`, with the entry that it is about: an unknown fault, wrong parameters, a privilege that is missing, no
+    /// target or more than the blast radius allows, a conflict with another entry or with an injection that is alive
+    /// on this host. `Unsupported`, likewise: the kernel lacks a feature. `Failed`: the host could not be looked at.
     pub fn plan(&mut self, request: &PlanRequest, faults: &[&dyn AnyFault]) -> Result<Plan, CallError> {
         let host = self.machine.host()?;
         let mut plan = Plan::default();
@@ -95,6 +95,12 @@ impl<M: Machine, D: Disk> Hands<M, D> {
         }
         let found = spare_protected(found, &selection.target, notes)?;
         let matching = found.len();
+        if let (Mode::Fixed, Some(wanted)) = (selection.mode, selection.value)
+            && wanted > matching as f64
+        {
+            let target = &selection.target;
+            note(notes, format!("`value: {wanted}` is more than match {target}: all {matching} are struck"));
+        }
         let chosen = selection.choose(found, &mut || dice.roll());
         check_limit(matching, chosen.len(), limit, &selection.target)?;
         Ok(chosen)
@@ -185,7 +191,14 @@ fn hash(text: &str) -> u64 {
 }
 
 fn refused(error: PlanError) -> CallError {
-    invalid(error.to_string())
+    match error {
+        PlanError::Unsupported(message) => unsupported(message),
+        other => invalid(other.to_string()),
+    }
+}
+
+fn unsupported(message: String) -> CallError {
+    CallError { kind: CallErrorKind::Unsupported, ..invalid(message) }
 }
 
 fn note(notes: &mut Vec<String>, text: String) {
@@ -216,7 +229,9 @@ fn check_privileges(fault: &dyn AnyFault, host: &HostFacts) -> Result<(), CallEr
 fn check_features(fault: &dyn AnyFault, host: &HostFacts) -> Result<(), CallError> {
     match fault.features().iter().find(|feature| !host.has(**feature)) {
         None => Ok(()),
-        Some(feature) => Err(invalid(format!("could not make {}: {}", fault.name(), host.lacks(*feature)))),
+        Some(feature) => {
+            Err(unsupported(format!("could not make {}: {}", fault.name(), host.lacks(*feature))))
+        }
     }
 }
 

@@ -9,7 +9,7 @@ use crate::words;
 use squall_model::condition::{Bound, Condition};
 use squall_model::event::{Event, Phase, Planned};
 use squall_model::experiment::Check;
-use squall_model::protocol::{Answer, CallError};
+use squall_model::protocol::{Answer, CallError, CallErrorKind};
 use std::collections::BTreeMap;
 
 /// Version of the journal's vocabulary.
@@ -45,6 +45,10 @@ impl Run {
                 self.journal(Event::Planned { injections, notes: plan.notes.clone() });
                 (self.stage, self.stage_since) = (Stage::Approval, self.now);
                 self.out.push(Output::Approve(plan));
+            }
+            // Nothing is wrong with the experiment: here it cannot be carried out.
+            Err(LinkError::Refused(error)) if error.kind == CallErrorKind::Unsupported => {
+                self.could_not_inject(self.about_entry(&error));
             }
             Err(LinkError::Refused(error)) => {
                 self.refuse(self.about_entry(&error));

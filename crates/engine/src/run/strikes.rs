@@ -145,7 +145,7 @@ impl Run {
         }
     }
 
-    fn could_not_inject(&mut self, message: String) {
+    pub(super) fn could_not_inject(&mut self, message: String) {
         self.findings.no_effect.push(format!("the fault could not be made: {message}"));
         self.journal(Event::InjectFailed { injection: String::new(), message });
         self.begin_undo("failed");

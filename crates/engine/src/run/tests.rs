@@ -14,6 +14,8 @@ use squall_model::undo::Evidence;
 enum Does {
     Works,
     Refuses,
+    /// The kernel lacks what it takes.
+    Lacks,
     Halted,
     Hangs,
     Dies,
@@ -252,6 +254,7 @@ impl World {
         let (after, answer) = match does {
             Does::Works => (SOON, Ok(self.answer(&call))),
             Does::Refuses => (SOON, error(CallErrorKind::Failed)),
+            Does::Lacks => (SOON, error(CallErrorKind::Unsupported)),
             Does::Halted => {
                 self.undone();
                 (SOON, error(CallErrorKind::Halted))
@@ -510,6 +513,12 @@ fn every_verdict_has_its_way() {
         ("no agent", |b| b.connects = Does::Refuses, Verdict::Invalid, "password"),
         ("an agent that never greets", |b| b.connects = Does::Hangs, Verdict::Invalid, "did not answer"),
         ("no plan", |b| b.plans = Does::Refuses, Verdict::Invalid, "network.latency: it would not"),
+        (
+            "a kernel that lacks it",
+            |b| b.plans = Does::Lacks,
+            Verdict::NoEffect,
+            "the fault could not be made: network.latency: it would not",
+        ),
         ("an agent that dies planning", |b| b.plans = Does::Dies, Verdict::Invalid, "lost while it planned"),
         (
             "a service that is down",

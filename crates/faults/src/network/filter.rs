@@ -85,10 +85,12 @@ impl Filters<'_> {
 
     /// Checks what can be known without a host.
     pub(super) fn check(&self) -> Result<(), PlanError> {
-        if self.protocol == Some(Protocol::Icmp) && !self.port.0.is_empty() {
-            return Err(PlanError::Parameters(
-                "`protocol: icmp` has no ports; leave one of the two away".into(),
-            ));
+        if let Some(protocol @ (Protocol::Icmp | Protocol::Icmpv6)) = self.protocol
+            && !self.port.0.is_empty()
+        {
+            return Err(PlanError::Parameters(format!(
+                "`protocol: {protocol}` has no ports; leave one of the two away"
+            )));
         }
         Ok(())
     }
@@ -219,6 +221,10 @@ impl FromStr for Range {
     }
 }
 
+/// What is said of a filter that is given and names nothing.
+const NOTHING: &str = "nothing is named here, and without this filter every packet is meant: name something, or \
+                       leave it away";
+
 /// Reads one thing or a list of things, each from text or a number.
 struct OneOrMany<T> {
     wanted: &'static str,
@@ -242,7 +248,7 @@ impl<'de, T: FromStr<Err = String>> Visitor<'de> for OneOrMany<T> {
         self.visit_str(&number.to_string())
     }
     fn visit_unit<E: Error>(self) -> Result<Vec<T>, E> {
-        Ok(Vec::new())
+        Err(E::custom(NOTHING))
     }
     fn visit_seq<A: SeqAccess<'de>>(self, mut sequence: A) -> Result<Vec<T>, A::Error> {
         if !self.may_be_many {
@@ -252,7 +258,8 @@ impl<'de, T: FromStr<Err = String>> Visitor<'de> for OneOrMany<T> {
         while let Some(One(item)) = sequence.next_element()? {
             all.push(item);
         }
-        Ok(all)
+        // Who filters by an empty list, such as that of a variable, does not mean everything.
+        if all.is_empty() { Err(A::Error::custom(NOTHING)) } else { Ok(all) }
     }
 }
 

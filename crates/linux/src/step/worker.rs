@@ -31,9 +31,9 @@ use std::time::{Duration, Instant};
 /// The subcommand that a worker is run as.
 pub const ROLE: &str = "worker";
 
-/// How long a worker may take to be ready; a busy machine is what some faults are about. As with the rest, less than
-/// the silence for which a warden ends its agent.
-const READY_WITHIN: Duration = Duration::from_secs(4);
+/// How long a worker is waited for to be ready. One that needs longer, since a busy machine is what some faults are
+/// about, holds up no other injection and no undo: whether it is ready by then is seen at each look.
+const READY_WITHIN: Duration = Duration::from_millis(500);
 /// How long a worker may take to say what it has done so far.
 const ANSWERS_WITHIN: Duration = Duration::from_secs(1);
 /// How long a worker may take to end by itself once it is asked to.
@@ -79,8 +79,18 @@ struct Running {
     child: Child,
     questions: ChildStdin,
     answers: ChildStdout,
+    readiness: Readiness,
     /// Bytes of an answer whose end is not read yet.
     unread: Vec<u8>,
+}
+
+/// Whether a worker has begun.
+#[derive(Debug, Clone)]
+enum Readiness {
+    Awaited,
+    Ready,
+    /// Why it never will.
+    Failed(String),
 }
 
 type Spawning = (Command, mpsc::Sender<io::Result<Child>>);
@@ -129,7 +139,8 @@ impl Workers {
         Self { program, running: BTreeMap::new(), spawner: None }
     }
 
-    /// Starts the worker and returns once it is ready.
+    /// Starts the worker, and returns once it is ready or takes too long for that: then a look finds it ready, or why
+    /// it is not.
     pub(crate) fn apply(&mut self, step: &WorkerStep) -> Result<(), MachineError> {
         let mark = &step.mark;
         let could_not = |cause: String| MachineError::Failed {
@@ -139,11 +150,9 @@ impl Workers {
             return Err(could_not("it runs already".to_owned()));
         }
         let mut running = self.start(step).map_err(|error| could_not(error.to_string()))?;
-        let outcome = match running.answer(READY_WITHIN) {
-            Ok(Some(Report::Ready)) => Ok(()),
-            Ok(Some(Report::Failed { message })) => Err(could_not(message)),
-            Ok(Some(Report::Evidence(_))) => Err(could_not("it answered before it was ready".to_owned())),
-            Ok(None) => Err(could_not(format!("it was not ready within {} s", READY_WITHIN.as_secs()))),
+        let outcome = match running.begins(READY_WITHIN) {
+            Ok(Readiness::Ready | Readiness::Awaited) => Ok(()),
+            Ok(Readiness::Failed(message)) => Err(could_not(message)),
             Err(error) => Err(could_not(running.end_in_words().unwrap_or_else(|| error.to_string()))),
         };
         // One that failed is kept as well: the revert that follows ends and reaps it.
@@ -164,13 +173,22 @@ impl Workers {
         let Some(running) = self.running.get_mut(&step.mark) else {
             return Evidence::not_seen(format!("worker {} was not started here", step.mark));
         };
-        let answer = running.answer(look.left_of(ANSWERS_WITHIN));
+        let answer = match &running.readiness {
+            Readiness::Ready => running.answer(look.left_of(ANSWERS_WITHIN)),
+            Readiness::Awaited => Ok(None),
+            Readiness::Failed(message) => {
+                return Evidence::not_seen(format!("it could not begin: {message}"));
+            }
+        };
         if let Some(end) = running.end_in_words() {
             return Evidence::not_seen(format!("the worker has ended: {end}"));
         }
         match answer {
             Ok(Some(Report::Evidence(evidence))) => evidence,
             Ok(Some(Report::Failed { message })) => Evidence::not_seen(message),
+            Ok(None) if matches!(running.readiness, Readiness::Awaited) => {
+                Evidence::not_seen("the worker is not ready yet")
+            }
             Ok(Some(Report::Ready) | None) => Evidence::not_seen("the worker did not answer in time"),
             Err(error) => Evidence::not_seen(format!("the worker cannot be asked: {error}")),
         }
@@ -243,7 +261,10 @@ impl Workers {
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).process_group(0);
         let mut child = self.spawn(command)?;
         match (child.stdin.take(), child.stdout.take()) {
-            (Some(questions), Some(answers)) => Ok(Running { child, questions, answers, unread: Vec::new() }),
+            (Some(questions), Some(answers)) => {
+                let (readiness, unread) = (Readiness::Awaited, Vec::new());
+                Ok(Running { child, questions, answers, readiness, unread })
+            }
             _ => Err(io::Error::other("its pipes are missing")),
         }
     }
@@ -274,8 +295,24 @@ fn start_spawner() -> io::Result<mpsc::Sender<Spawning>> {
 }
 
 impl Running {
-    /// Sends a line, to be answered with one.
+    /// Whether it has begun; its first line says so.
+    fn begins(&mut self, within: Duration) -> io::Result<Readiness> {
+        if matches!(self.readiness, Readiness::Awaited) {
+            self.readiness = match self.answer(within)? {
+                Some(Report::Ready) => Readiness::Ready,
+                Some(Report::Failed { message }) => Readiness::Failed(message),
+                Some(Report::Evidence(_)) => Readiness::Failed("it answered before it was ready".to_owned()),
+                None => Readiness::Awaited,
+            };
+        }
+        Ok(self.readiness.clone())
+    }
+
+    /// Sends a line, to be answered with one; none to a worker that is not ready.
     fn ask(&mut self) -> io::Result<()> {
+        if !matches!(self.begins(Duration::ZERO)?, Readiness::Ready) {
+            return Ok(());
+        }
         // An answer that came too late for an earlier question is none to this one.
         while self.answer(Duration::ZERO)?.is_some() {}
         self.questions.write_all(b"\n")

@@ -144,8 +144,9 @@ pub(super) fn transport_protocols(filter: &PacketFilter) -> Option<&'static [u8]
     match filter.protocol {
         Some(Protocol::Tcp) => Some(&[6]),
         Some(Protocol::Udp) => Some(&[17]),
-        Some(Protocol::Icmp) if ports => Some(&[]), // It has no ports.
+        Some(Protocol::Icmp | Protocol::Icmpv6) if ports => Some(&[]), // They have no ports.
         Some(Protocol::Icmp) => Some(&[1, 58]),
+        Some(Protocol::Icmpv6) => Some(&[58]),
         None if ports => Some(&[6, 17, 132]),
         None => None,
     }
@@ -565,6 +566,9 @@ mod tests {
         assert!(bench.picks(&icmp, &v4(four, 1, 0, 0, &dns)));
         assert!(bench.picks(&icmp, &v6(six, 58, &dns)));
         assert!(!bench.picks(&domain, &v4(four, 1, 0, 0, &dns)));
+        let icmpv6 = filter(|filter| filter.protocol = Some(Protocol::Icmpv6));
+        assert!(!bench.picks(&icmpv6, &v4(four, 1, 0, 0, &dns)));
+        assert!(bench.picks(&icmpv6, &v6(six, 58, &dns)));
         let nonsense = filter(|filter| {
             (filter.protocol, filter.remote_port) = (Some(Protocol::Icmp), Some(ports(53, 53)));
         });

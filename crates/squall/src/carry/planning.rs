@@ -9,7 +9,7 @@ use squall_engine::link::{LinkError, Links};
 use squall_engine::plan_request;
 use squall_model::experiment::Experiment;
 use squall_model::plan::Plan;
-use squall_model::protocol::{Answer, Call, VERSION};
+use squall_model::protocol::{Answer, Call, CallErrorKind, VERSION};
 use squall_model::redaction::Redactor;
 
 /// Asks an agent for the plan of an experiment; touches nothing.
@@ -28,7 +28,15 @@ pub(crate) fn plan(
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let mut plan = runtime.block_on(async {
         let link = agents.connect().await.map_err(Failure::failed)?;
-        let refused = |error: LinkError| Failure::invalid(redactor.text(&error.to_string()));
+        let refused = |error: LinkError| {
+            let message = redactor.text(&error.to_string());
+            match error {
+                LinkError::Refused(error) if error.kind == CallErrorKind::Unsupported => {
+                    Failure::unsupported(message)
+                }
+                _ => Failure::invalid(message),
+            }
+        };
         let run = "plan".to_owned();
         let hello = Call::Hello { version: VERSION, run, lease: agent.lease, looks_only: true };
         link.call(hello).await.map_err(refused)?;
