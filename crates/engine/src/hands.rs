@@ -461,6 +461,7 @@ fn held_by_the_lost(name: String, opened: &Opened) -> Leftover {
         what: format!("{fault} on {target}, still held by {owner}, which does not answer"),
         injection: Some(name),
         claim: None,
+        digest: None,
         remedy: format!("kill -KILL {}; squall recover", owner.pid),
     }
 }
@@ -472,6 +473,7 @@ fn owed_by_the_dead(name: String, contents: &Contents) -> Leftover {
         what: format!("undo log {name}, whose owner is gone and which is still to: {undos}"),
         injection: Some(name),
         claim: None,
+        digest: None,
         remedy: "squall recover".to_owned(),
     }
 }

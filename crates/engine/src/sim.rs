@@ -18,6 +18,7 @@ mod brain;
 mod damage;
 mod disk;
 mod faults;
+mod folders;
 mod holding;
 mod laws;
 mod machine;

@@ -52,6 +52,7 @@ pub(crate) fn leftover(id: &str) -> Leftover {
         what: "a qdisc".into(),
         injection: Some(id.into()),
         claim: None,
+        digest: None,
         remedy: "tc qdisc del dev eth0 root".into(),
     }
 }

@@ -59,8 +59,31 @@ pub struct Leftover {
     /// What it holds, where the mark has no room for the injection: one that lives and holds this claim made it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub claim: Option<Claim>,
+    /// What the mark keeps of the injection's name, where it has no room for all of it: see [`digest_of`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub digest: Option<u8>,
     /// The command that would remove it by hand.
     pub remedy: String,
+}
+
+impl Leftover {
+    /// Whether an injection may have made it. `claims` is what the injection holds, where that is known.
+    pub fn may_be_of(&self, injection: &str, claims: Option<&[Claim]>) -> bool {
+        match (&self.injection, self.digest) {
+            (Some(maker), _) => maker == injection,
+            (None, Some(digest)) => {
+                let fits = |claim| claims.is_none_or(|claims| claims.contains(claim));
+                digest == digest_of(injection) && self.claim.as_ref().is_none_or(fits)
+            }
+            (None, None) => false,
+        }
+    }
+}
+
+/// What stands for an injection in a mark of eight bits. Others may have the same, so it excludes and never proves.
+pub fn digest_of(injection: &str) -> u8 {
+    let digest = injection.bytes().fold(7_u16, |sum, byte| sum.wrapping_mul(31).wrapping_add(byte.into()));
+    digest.to_le_bytes()[0]
 }
 
 /// A host that steps are carried out on.

@@ -20,6 +20,8 @@ const UNKNOWN: &str = "unknown";
 struct Orphan {
     promise: Promise,
     at: Option<Timestamp>,
+    /// Whether the line that tells what it holds could be read.
+    is_named: bool,
     /// What is lost to damage, in words; none where nothing is.
     loss: Option<String>,
 }
@@ -109,8 +111,9 @@ impl<M: Machine, D: Disk> Hands<M, D> {
     }
 
     /// Looks for marks of the injections that were put back: a second look that needs no log, and the only one that
-    /// finds what a damaged or truncated log described. A mark that does not tell its injection is taken for an
-    /// orphan's only while nobody else lives who might have made it.
+    /// finds what a damaged or truncated log described. A mark that has no room for its injection's name is taken for an
+    /// orphan's only if the part that it has room for fits, and what it holds is the orphan's as far as that is known:
+    /// somebody else's, whose logs may be in another folder, is let be.
     fn remove_marks(&mut self, restored: &mut [(Orphan, Restored)]) {
         if restored.is_empty() {
             return;
@@ -125,25 +128,30 @@ impl<M: Machine, D: Disk> Hands<M, D> {
                 return;
             }
         };
-        let damaged = restored.iter().position(|(orphan, _)| orphan.loss.is_some());
         for leftover in found {
-            let maker = match &leftover.injection {
-                Some(injection) => {
-                    restored.iter().position(|(orphan, _)| *injection == orphan.promise.injection)
-                }
-                None => self.nobody_else_lives().then_some(damaged.unwrap_or(0)),
-            };
-            if let Some((_, outcome)) = maker.and_then(|maker| restored.get_mut(maker)) {
+            let maker = restored.iter_mut().find(|(orphan, _)| orphan.may_have_made(&leftover));
+            if let Some((_, outcome)) = maker
+                && !self.is_held_by_the_living(&leftover)
+            {
                 self.remove_mark(&leftover, outcome);
             }
         }
     }
 
-    /// Whether every log is an orphan that was taken over. Asked after a mark was seen: whoever made it has a log
-    /// from before he made it until after it is gone.
-    fn nobody_else_lives(&mut self) -> bool {
-        self.promises.is_empty()
-            && self.disk.list().is_ok_and(|names| names.iter().all(|name| self.taken.contains(name)))
+    /// Whether somebody else may hold what a mark without a name holds. Asked after the mark was seen: whoever made it
+    /// has a log from before he made it until after it is gone.
+    fn is_held_by_the_living(&mut self, leftover: &Leftover) -> bool {
+        let Some(claim) = leftover.claim.clone().filter(|_| leftover.injection.is_none()) else {
+            return false;
+        };
+        if self.promises.iter().any(|promise| promise.claims.contains(&claim)) {
+            return true;
+        }
+        let Ok(others) = self.others() else { return true };
+        others.iter().filter(|(name, _)| !self.taken.contains(name)).any(|(_, contents)| {
+            // What a log holds that has lost its head is not known.
+            contents.opened.as_ref().is_none_or(|opened| opened.claims.contains(&claim))
+        })
     }
 
     fn remove_mark(&mut self, leftover: &Leftover, outcome: &mut Restored) {
@@ -157,6 +165,13 @@ impl<M: Machine, D: Disk> Hands<M, D> {
                 leftover.what, leftover.remedy
             )),
         }
+    }
+}
+
+impl Orphan {
+    fn may_have_made(&self, leftover: &Leftover) -> bool {
+        let claims = self.is_named.then_some(self.promise.claims.as_slice());
+        leftover.may_be_of(&self.promise.injection, claims)
     }
 }
 
@@ -176,6 +191,7 @@ fn orphan(name: &str, bytes: &[u8]) -> Orphan {
              back only if it could be found by its mark;{look} when all is well, remove the file"
         )
     });
+    let is_named = opened.is_some();
     let at = opened.as_ref().and_then(|opened| opened.at.parse().ok());
     let (fault, target) = match opened {
         Some(opened) => (opened.fault, opened.target),
@@ -185,7 +201,7 @@ fn orphan(name: &str, bytes: &[u8]) -> Orphan {
     let log = Notes { log: UndoLog::resume(name), name: name.to_owned(), torn };
     let promise =
         Promise { injection: name.to_owned(), fault, target, claims, log, owed, active: Vec::new() };
-    Orphan { promise, at, loss }
+    Orphan { promise, at, is_named, loss }
 }
 
 /// How many unreadable lines may have been a step's undo: all but torn ones, which never were, and those that are

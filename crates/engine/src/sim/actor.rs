@@ -16,13 +16,20 @@ pub(super) const LEASE: Duration = Duration::seconds(5);
 
 pub(super) type ModelHands = Hands<ModelMachine, ModelDisk>;
 
-/// New hands in a process of their own.
+/// New hands in a process of their own, with logs in the folder that all share.
 pub(super) fn hands(world: &Shared, name: &str) -> (u32, ModelHands) {
+    hands_in(world, name, 0)
+}
+
+/// New hands with logs in one folder of several.
+pub(super) fn hands_in(world: &Shared, name: &str, folder: u8) -> (u32, ModelHands) {
     let owner = world.lock().spawn(name, Role::Squall);
     let pid = owner.pid;
     let door = Door::new(world, pid);
     let hands =
-        Hands::new(ModelMachine(door.clone()), ModelDisk(door.clone()), owner, || Timestamp::UNIX_EPOCH);
+        Hands::new(ModelMachine(door.clone()), ModelDisk { door: door.clone(), folder }, owner, || {
+            Timestamp::UNIX_EPOCH
+        });
     (pid, hands.with_hook(door.hook()))
 }
 
@@ -41,20 +48,31 @@ pub(super) struct Agent {
 impl Agent {
     /// Starts one that nobody has greeted.
     pub(super) fn silent(world: &Shared) -> Self {
-        let (pid, hands) = hands(world, "agent");
+        Self::with(world, hands(world, "agent"))
+    }
+
+    fn with(world: &Shared, (pid, hands): (u32, ModelHands)) -> Self {
         let core = AgentCore::new(hands, FAULTS, 0);
         Self { pid, core, planned: Vec::new(), recovered: Vec::new(), calls: 0, world: world.clone() }
     }
 
     /// Starts one and says hello.
     pub(super) fn start(world: &Shared, run: &str) -> Self {
-        let mut agent = Self::silent(world);
+        Self::silent(world).greeted(run)
+    }
+
+    /// The same, with logs in one folder of several.
+    pub(super) fn start_in(world: &Shared, run: &str, folder: u8) -> Self {
+        Self::with(world, hands_in(world, "agent", folder)).greeted(run)
+    }
+
+    fn greeted(mut self, run: &str) -> Self {
         if let Ok(Answer::Hello { recovered, .. }) =
-            agent.call(Call::Hello { version: VERSION, run: run.into(), lease: LEASE, looks_only: false })
+            self.call(Call::Hello { version: VERSION, run: run.into(), lease: LEASE, looks_only: false })
         {
-            agent.recovered = recovered;
+            self.recovered = recovered;
         }
-        agent
+        self
     }
 
     pub(super) fn call(&mut self, call: Call) -> Result<Answer, CallError> {

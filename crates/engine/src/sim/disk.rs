@@ -5,7 +5,11 @@ use super::world::{Door, LogFile, Mutant};
 use squall_model::undo_log::{Disk, LogError, Record};
 
 /// The folder of undo logs as one process sees it.
-pub(super) struct ModelDisk(pub Door);
+pub(super) struct ModelDisk {
+    pub door: Door,
+    /// Which folder of several: agents of different users, or with different state folders, do not see each other's.
+    pub folder: u8,
+}
 
 fn error(deed: &'static str, name: &str, cause: &str) -> LogError {
     LogError::Disk { deed, name: name.to_owned(), cause: cause.to_owned() }
@@ -17,7 +21,7 @@ fn dead(deed: &'static str, name: &str) -> LogError {
 
 impl Disk for ModelDisk {
     fn create(&mut self, name: &str) -> Result<(), LogError> {
-        let mut world = self.0.enter().ok_or_else(|| dead("create", name))?;
+        let mut world = self.door.enter().ok_or_else(|| dead("create", name))?;
         if world.logs.contains_key(name) {
             return Err(error("create", name, "it exists"));
         }
@@ -25,14 +29,14 @@ impl Disk for ModelDisk {
         if world.weather.full && world.dice.bool() {
             return Err(error("create", name, "no space left on device"));
         }
-        let holder = Some(self.0.pid);
-        world.logs.insert(name.to_owned(), LogFile { holder, ..LogFile::default() });
+        let holder = Some(self.door.pid);
+        world.logs.insert(name.to_owned(), LogFile { holder, folder: self.folder, ..LogFile::default() });
         Ok(())
     }
 
     fn append(&mut self, name: &str, bytes: &[u8]) -> Result<(), LogError> {
         self.write(name, bytes)?;
-        let mut world = self.0.enter().ok_or_else(|| dead("write", name))?;
+        let mut world = self.door.enter().ok_or_else(|| dead("write", name))?;
         if world.weather.mutant != Some(Mutant::NoSync)
             && let Some(log) = world.logs.get_mut(name)
         {
@@ -46,7 +50,7 @@ impl Disk for ModelDisk {
     }
 
     fn read(&mut self, name: &str) -> Result<Vec<u8>, LogError> {
-        let world = self.0.enter().ok_or_else(|| dead("read", name))?;
+        let world = self.door.enter().ok_or_else(|| dead("read", name))?;
         let log = world.logs.get(name).ok_or_else(|| error("read", name, "no such file"))?;
         if world.weather.mutant == Some(Mutant::ForwardOrder) {
             return Ok(with_intents_reversed(&log.bytes));
@@ -55,10 +59,10 @@ impl Disk for ModelDisk {
     }
 
     fn remove(&mut self, name: &str) -> Result<(), LogError> {
-        let mut world = self.0.enter().ok_or_else(|| dead("remove", name))?;
+        let mut world = self.door.enter().ok_or_else(|| dead("remove", name))?;
         match world.logs.get(name).map(|log| log.holder) {
-            Some(holder) if holder != Some(self.0.pid) => {
-                world.violation(format!("process {} removed log {name}, held by {holder:?}", self.0.pid));
+            Some(holder) if holder != Some(self.door.pid) => {
+                world.violation(format!("process {} removed log {name}, held by {holder:?}", self.door.pid));
             }
             _ => {}
         }
@@ -67,14 +71,15 @@ impl Disk for ModelDisk {
     }
 
     fn list(&mut self) -> Result<Vec<String>, LogError> {
-        let world = self.0.enter().ok_or_else(|| dead("list", "folder"))?;
-        Ok(world.logs.keys().cloned().collect())
+        let world = self.door.enter().ok_or_else(|| dead("list", "folder"))?;
+        let here = world.logs.iter().filter(|(_, log)| log.folder == self.folder);
+        Ok(here.map(|(name, _)| name.clone()).collect())
     }
 
     fn take_over(&mut self, name: &str) -> Result<(), LogError> {
-        let mut world = self.0.enter().ok_or_else(|| dead("take over", name))?;
+        let mut world = self.door.enter().ok_or_else(|| dead("take over", name))?;
         let ignores_locks = world.weather.mutant == Some(Mutant::IgnoreLocks);
-        let pid = self.0.pid;
+        let pid = self.door.pid;
         let log = world.logs.get_mut(name).ok_or_else(|| error("take over", name, "no such file"))?;
         if log.holder.is_some_and(|holder| holder != pid) && !ignores_locks {
             return Err(LogError::Held { name: name.to_owned() });
@@ -87,7 +92,7 @@ impl Disk for ModelDisk {
 impl ModelDisk {
     /// Adds bytes that nobody waits for.
     fn write(&mut self, name: &str, bytes: &[u8]) -> Result<(), LogError> {
-        let mut world = self.0.enter().ok_or_else(|| dead("write", name))?;
+        let mut world = self.door.enter().ok_or_else(|| dead("write", name))?;
         let is_full = world.weather.full;
         let written = if is_full { world.dice.usize(0..=bytes.len()) } else { bytes.len() };
         // If the process dies within the call, any part may have been written.
@@ -96,7 +101,7 @@ impl ModelDisk {
         let log = world.logs.get_mut(name).ok_or_else(removed)?;
         let length = log.bytes.len();
         log.bytes.extend_from_slice(&bytes[..torn]);
-        if !world.survives(self.0.pid, "append") {
+        if !world.survives(self.door.pid, "append") {
             return Err(dead("write", name));
         }
         let log = world.logs.get_mut(name).ok_or_else(removed)?;

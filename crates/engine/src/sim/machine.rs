@@ -8,7 +8,7 @@ use super::world::{
 use squall_model::facts::{
     Feature, HostFacts, LinkFacts, NetworkFacts, Privilege, ProcessFacts, QdiscFacts, Scope, Subject,
 };
-use squall_model::machine::{Leftover, Machine, MachineError};
+use squall_model::machine::{Leftover, Machine, MachineError, digest_of};
 use squall_model::step::{Claim, LinkRef, ProcessRef, Signal, Step, Work, WorkerStep};
 use squall_model::target::{ProcessSelector, Target};
 use squall_model::undo::{Difference, Evidence, QdiscBefore, Reverted, Undo};
@@ -175,8 +175,10 @@ impl Machine for ModelMachine {
             for (link, qdisc) in &namespace.links {
                 // As on a real kernel, a handle has no room for the injection's name.
                 if qdisc.as_ref().is_some_and(|qdisc| qdisc.handle & 0xff00 == MARK) {
+                    let [digest, ..] = qdisc.as_ref().map_or([0; 4], |qdisc| qdisc.handle.to_le_bytes());
                     let claim = Some(Claim::root_qdisc(*inode, &format!("eth{link}")));
-                    found.push(Leftover { claim, ..leftover(&qdisc_key(*inode, *link), None) });
+                    let unnamed = leftover(&qdisc_key(*inode, *link), None);
+                    found.push(Leftover { claim, digest: Some(digest), ..unnamed });
                 }
             }
             for table in namespace.tables.keys().filter_map(|table| table.strip_prefix("squall_")) {
@@ -230,6 +232,7 @@ fn leftover(key: &str, injection: Option<&str>) -> Leftover {
         what: key.to_owned(),
         injection: injection.map(ToOwned::to_owned),
         claim: None,
+        digest: None,
         remedy: format!("remove {key}"),
     }
 }
@@ -307,9 +310,7 @@ fn capture(world: &World, step: &Step, injection: &str) -> Outcome<Undo> {
                 handle: qdisc.handle,
                 options: qdisc.options.clone(),
             });
-            let digest =
-                injection.bytes().fold(7_u32, |sum, byte| sum.wrapping_mul(31).wrapping_add(byte.into()));
-            let handle = MARK | (digest & 0xff);
+            let handle = MARK | u32::from(digest_of(injection));
             Ok(Undo::Qdisc {
                 namespace: step.namespace.clone(),
                 link: step.link.clone(),

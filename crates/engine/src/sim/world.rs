@@ -194,6 +194,8 @@ pub(super) struct LogFile {
     pub synced: usize,
     /// Whoever holds its lock.
     pub holder: Option<u32>,
+    /// The folder that it is in.
+    pub folder: u8,
 }
 
 /// What to break next, for the simulator's own checks and for noise.

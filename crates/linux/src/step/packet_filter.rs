@@ -314,7 +314,7 @@ pub(crate) fn leftovers(place: &network::Place, namespace: &Namespace) -> Vec<(S
             None => families.iter().map(by_hand).collect::<Vec<_>>().join(" && "),
         };
         let what = format!("nftables table {name} ({}) in {}", families.join(", "), place.name());
-        Some((name, Leftover { what, injection, claim: None, remedy }))
+        Some((name, Leftover { what, injection, claim: None, digest: None, remedy }))
     });
     ours.collect()
 }

@@ -16,7 +16,7 @@ use crate::sys::namespace::Namespace;
 use crate::sys::qdisc::{self, Handle, Over, Qdisc, TrafficControl};
 use crate::sys::route::{self, Link};
 use squall_model::facts::QdiscFacts;
-use squall_model::machine::{Leftover, MachineError};
+use squall_model::machine::{Leftover, MachineError, digest_of};
 use squall_model::step::{Claim, LinkRef, NamespaceRef, PacketFilter, Prefix, Protocol, QdiscStep, Shape};
 use squall_model::undo::{Difference, Evidence, QdiscBefore, Reverted, Undo};
 use squall_model::units::Size;
@@ -35,8 +35,7 @@ const CLASSES_BY_THEMSELVES: [&str; 12] =
 
 /// The number of an injection's qdiscs.
 fn handle_of(injection: &str) -> Handle {
-    let digest = injection.bytes().fold(7_u16, |sum, byte| sum.wrapping_mul(31).wrapping_add(byte.into()));
-    Handle::new(MARK | (digest & !MARK_MASK), 0)
+    Handle::new(MARK | u16::from(digest_of(injection)), 0)
 }
 
 fn is_ours(handle: Handle) -> bool {
@@ -377,7 +376,8 @@ pub(crate) fn leftovers(place: &network::Place, namespace: &Namespace) -> Vec<(u
             format!("qdisc {} {} on {} in {}", root.discipline.kind, root.handle, link.name, place.name());
         let remedy = format!("{}tc qdisc del dev {} root", place.prefix(), link.name);
         let claim = Some(Claim::root_qdisc(place.inode, &link.name));
-        (link.index, root.handle, Leftover { what, injection: None, claim, remedy })
+        let [digest, _] = root.handle.major().to_le_bytes();
+        (link.index, root.handle, Leftover { what, injection: None, claim, digest: Some(digest), remedy })
     };
     found.into_iter().map(leftover).collect()
 }

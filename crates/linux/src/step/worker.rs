@@ -227,6 +227,7 @@ impl Workers {
                 what: format!("worker {mark} (pid {})", process.pid),
                 injection: mark.strip_prefix(WorkerStep::MARK_PREFIX).map(str::to_owned),
                 claim: None,
+                digest: None,
                 remedy: format!("kill {}", process.pid),
             };
             found.push((process, leftover));

@@ -39,6 +39,7 @@ impl Options {
                 ),
                 injection: Some(orphan.injection.clone()),
                 claim: None,
+                digest: None,
                 remedy: "squall recover".to_owned(),
             });
         }
