@@ -129,6 +129,7 @@ pub(crate) fn out(state: &State, order: Order) -> Result<Carried, Failure> {
         run: run.clone(),
         experiment: order.experiment.name.clone(),
         brain: process::own()?,
+        through_sudo: order.agent.sudo,
         journal: state.journal(&run),
         started: now.to_string(),
     };

@@ -29,6 +29,9 @@ pub(crate) struct LiveRun {
     pub(crate) experiment: String,
     /// The process that carries it out.
     pub(crate) brain: ProcessRef,
+    /// Whether its agent is root's, with logs in root's state folder.
+    #[serde(default)]
+    pub(crate) through_sudo: bool,
     /// Its journal.
     pub(crate) journal: PathBuf,
     /// When it started, RFC 3339.

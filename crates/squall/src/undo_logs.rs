@@ -4,8 +4,10 @@ use crate::exit::Failure;
 use crate::state::State;
 use serde::Serialize;
 use squall_linux::sys::process;
-use squall_model::step::Claim;
+use squall_model::step::{Claim, ProcessRef};
 use squall_model::undo_log;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
 
 /// An injection that owes something.
 #[derive(Debug, Clone, Serialize)]
@@ -31,6 +33,28 @@ pub(crate) struct Held {
     /// What it holds.
     #[serde(skip)]
     pub(crate) claims: Vec<Claim>,
+    /// That agent, which no other process can be taken for; none where the log does not tell any more.
+    #[serde(skip)]
+    pub(crate) agent: Option<ProcessRef>,
+}
+
+/// State folders of others: their wardens live on this machine. (Each agent has one, whose words name the folder.)
+pub(crate) fn elsewhere(state: &State) -> Vec<State> {
+    let here = std::fs::canonicalize(state.folder()).unwrap_or_else(|_| state.folder().to_owned());
+    let folders: BTreeSet<PathBuf> =
+        process::all().unwrap_or_default().into_iter().filter_map(warden_of).collect();
+    folders.into_iter().filter(|folder| *folder != here).map(State::at).collect()
+}
+
+/// The state folder that a process guards, if it is a warden.
+fn warden_of(pid: u32) -> Option<PathBuf> {
+    let words = process::command_line(pid).ok()?;
+    let [_, role, agent, folder] = words.as_slice() else { return None };
+    if role != "warden" || serde_json::from_str::<ProcessRef>(agent).is_err() {
+        return None;
+    }
+    let folder = Path::new("/proc").join(pid.to_string()).join("cwd").join(folder);
+    Some(std::fs::canonicalize(&folder).unwrap_or(folder))
 }
 
 /// Every undo log that can be read.
@@ -80,6 +104,7 @@ fn describe(injection: String, contents: &undo_log::Contents) -> Held {
             target: opened.target.clone(),
             owner: opened.owner.pid,
             claims: opened.claims.clone(),
+            agent: Some(opened.owner.clone()),
             alive: process::is_alive(&opened.owner),
             lease: opened.lease.to_string(),
             since: opened.at.clone(),
@@ -92,6 +117,7 @@ fn describe(injection: String, contents: &undo_log::Contents) -> Held {
             target: "unknown".to_owned(),
             owner: 0,
             claims: Vec::new(),
+            agent: None,
             alive: false,
             lease: String::new(),
             since: String::new(),

@@ -7,7 +7,6 @@ use crate::state::{LiveRun, State};
 use crate::undo_logs::{self, Held};
 use clap::Args;
 use squall_linux::sys::pidfd::Pidfd;
-use squall_linux::sys::process;
 use squall_model::protocol::Restored;
 use squall_model::step::{ProcessRef, Signal};
 use std::process::ExitCode;
@@ -30,27 +29,32 @@ impl Options {
         if runs.is_empty() && held.is_empty() {
             return self.nothing();
         }
-        for live in &runs {
-            // SIGUSR1 is "halt" to a run: it aborts, puts everything back, and says so in its verdict.
-            signal(&live.brain, Signal::Usr1)?;
-        }
-        if !self.wait(&state, &runs, PATIENCE)? {
-            end_agents(&self.held(&state)?);
-            self.wait(&state, &runs, PATIENCE)?;
+        // One that cannot be reached keeps nobody from reaching the others.
+        let mut troubles = tell(&runs);
+        if !self.wait(&state, &runs)? {
+            // Said again, it also ends a run's wait for the steady state, which may take its time to come back.
+            troubles = tell(&runs);
+            troubles.extend(end_agents(&self.held(&state)?));
+            self.wait(&state, &runs)?;
         }
         let recovered = recover::recover(&state)?;
-        for live in &runs {
+        let left = self.held(&state)?;
+        let alive = state.live_runs();
+        let (going_on, ended): (Vec<_>, Vec<_>) =
+            runs.iter().partition(|live| alive.iter().any(|other| other.run == live.run));
+        for live in ended {
             out::say(format!("halted run {} of {}", live.run, live.experiment));
         }
-        for one in &held {
+        for one in held.iter().filter(|one| !left.iter().any(|other| other.injection == one.injection)) {
             out::say(format!("put back: {} on {} ({})", one.fault, one.target, one.injection));
         }
         let residue: Vec<String> = recovered.iter().flat_map(Restored::residue).collect();
-        let left: Vec<String> = self.held(&state)?.into_iter().flat_map(|held| held.owed).collect();
-        if residue.is_empty() && left.is_empty() {
+        let owed: Vec<String> = left.iter().map(still_held).collect();
+        let going_on: Vec<String> = going_on.into_iter().map(still_going_on).collect();
+        if residue.is_empty() && owed.is_empty() && going_on.is_empty() {
             Ok(ExitCode::SUCCESS)
         } else {
-            Err(Failure::residue(format!("not put back: {}", [residue, left].concat().join("; "))))
+            Err(Failure::residue([going_on, owed, residue, troubles].concat().join("\n")))
         }
     }
 
@@ -72,41 +76,85 @@ impl Options {
         Ok(ExitCode::SUCCESS)
     }
 
-    /// Waits until nothing is held any more; whether that was in time.
-    fn wait(&self, state: &State, runs: &[LiveRun], patience: Duration) -> Result<bool, Failure> {
+    /// Waits until the runs have ended and nothing is held any more; whether that was in time. What a run's agent
+    /// holds is not always to be seen here, as that of root; but a run that has ended has put it back, or said that it
+    /// did not.
+    fn wait(&self, state: &State, runs: &[LiveRun]) -> Result<bool, Failure> {
         let started = Instant::now();
         loop {
-            let over = self.held(state)?.iter().all(|held| !held.alive)
-                && !runs.iter().any(|live| live.is_injecting(state));
-            if over || started.elapsed() > patience {
+            let alive = state.live_runs();
+            let over = !runs.iter().any(|live| alive.iter().any(|other| other.run == live.run))
+                && self.held(state)?.iter().all(|held| !held.alive);
+            if over || started.elapsed() > PATIENCE {
                 return Ok(over);
             }
+            // An agent whose run is announced in another folder will not hear of this by itself.
+            let is_ours = |held: &Held| runs.iter().any(|live| live.run == held.run);
+            let (_, foreign): (Vec<_>, Vec<_>) = self.held(state)?.into_iter().partition(is_ours);
+            end_agents(&foreign);
             std::thread::sleep(Duration::from_millis(50));
         }
     }
 }
 
-/// Ends agents that did not give up what they hold; their wardens put it back.
-fn end_agents(held: &[Held]) {
-    for one in held.iter().filter(|one| one.alive) {
-        if let Ok(agent) = process::reference(one.owner) {
-            // It may end by itself in this very moment.
-            let _ = signal(&agent, Signal::Kill);
-        }
-    }
+/// SIGUSR1 is "halt" to a run: it aborts, puts everything back, and says so in its verdict. Tells what went wrong.
+fn tell(runs: &[LiveRun]) -> Vec<String> {
+    runs.iter().filter_map(|live| signal(&live.brain, Signal::Usr1).err()).collect()
+}
+
+/// Ends agents that did not give up what they hold; their wardens put it back. Tells what went wrong.
+fn end_agents(held: &[Held]) -> Vec<String> {
+    let living = held.iter().filter(|one| one.alive).filter_map(|one| one.agent.as_ref());
+    living.filter_map(|agent| signal(agent, Signal::Kill).err()).collect()
 }
 
 /// Signals exactly this process; one that is gone needs no signal.
-fn signal(process: &ProcessRef, signal: Signal) -> Result<(), Failure> {
-    let held = Pidfd::open(process)
-        .map_err(|error| Failure::failed(format!("could not reach {process}: {error}")))?;
-    held.map_or(Ok(()), |held| held.send(signal)).map_err(|error| {
-        Failure::failed(format!("could not send {signal} to {process}: {error}; try `sudo squall halt`"))
-    })
+fn signal(process: &ProcessRef, signal: Signal) -> Result<(), String> {
+    let held = Pidfd::open(process).map_err(|error| format!("could not reach {process}: {error}"))?;
+    held.map_or(Ok(()), |held| held.send(signal))
+        .map_err(|error| format!("could not send {signal} to {process}: {error}; try `sudo squall halt`"))
 }
 
-impl LiveRun {
-    fn is_injecting(&self, state: &State) -> bool {
-        undo_logs::all(state).is_ok_and(|held| held.iter().any(|one| one.run == self.run))
+fn still_held(held: &Held) -> String {
+    let owed = if held.owed.is_empty() { "it is not known what".to_owned() } else { held.owed.join("; ") };
+    format!("not put back: {} on {} ({}): {owed}", held.fault, held.target, held.injection)
+}
+
+fn still_going_on(live: &LiveRun) -> String {
+    let advice = if live.through_sudo { "; its agent is root's: `sudo squall halt` ends that" } else { "" };
+    format!(
+        "run {} of {} (pid {}) still goes on, and its faults may{advice}",
+        live.run, live.experiment, live.brain.pid
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use squall_linux::sys::process;
+    use std::process::Command;
+
+    #[test]
+    fn a_process_that_got_the_number_of_a_dead_agent_is_let_be() {
+        let mut child = Command::new("sleep").arg("61.40625").spawn().unwrap();
+        let agent = process::reference(child.id()).unwrap();
+        let held = |agent: ProcessRef| Held {
+            injection: "a-1".into(),
+            run: "run-1".into(),
+            fault: "process.pause".into(),
+            target: "sleep".into(),
+            owner: agent.pid,
+            alive: true,
+            lease: "5s".into(),
+            since: String::new(),
+            owed: Vec::new(),
+            claims: Vec::new(),
+            agent: Some(agent),
+        };
+        let earlier = ProcessRef { start_time: agent.start_time - 1, ..agent.clone() };
+        assert_eq!(end_agents(&[held(earlier)]), Vec::<String>::new());
+        assert!(child.try_wait().unwrap().is_none(), "somebody else was killed");
+        assert_eq!(end_agents(&[held(agent)]), Vec::<String>::new());
+        child.wait().unwrap();
     }
 }

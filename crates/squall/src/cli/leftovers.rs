@@ -3,7 +3,7 @@
 use crate::exit::{Failure, Outcome};
 use crate::out;
 use crate::state::State;
-use crate::undo_logs;
+use crate::undo_logs::{self, Held};
 use clap::Args;
 use squall_linux::machine::LinuxMachine;
 use squall_model::machine::{Leftover, Machine};
@@ -21,10 +21,11 @@ impl Options {
     pub(crate) fn run(self) -> Outcome {
         let state = State::locate();
         let held = undo_logs::all(&state)?;
-        let alive: Vec<&str> =
-            held.iter().filter(|one| one.alive).map(|one| one.injection.as_str()).collect();
+        let others = held_elsewhere(&state);
+        let living = || held.iter().chain(&others).filter(|one| one.alive);
+        let alive: Vec<&str> = living().map(|one| one.injection.as_str()).collect();
         let marks = LinuxMachine::new().leftovers().map_err(|error| Failure::failed(error.to_string()))?;
-        let claims: Vec<&Claim> = held.iter().filter(|one| one.alive).flat_map(|one| &one.claims).collect();
+        let claims: Vec<&Claim> = living().flat_map(|one| &one.claims).collect();
         let belongs = |mark: &Leftover| {
             mark.injection.as_deref().is_some_and(|id| alive.contains(&id))
                 || mark.claim.as_ref().is_some_and(|claim| claims.contains(&claim))
@@ -54,4 +55,18 @@ impl Options {
         }
         Ok(if found.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
+}
+
+/// What agents with other state folders hold, as far as this user may know it.
+fn held_elsewhere(state: &State) -> Vec<Held> {
+    let read = |other: &State| {
+        undo_logs::all(other).unwrap_or_else(|error| {
+            out::warn(format!(
+                "squall: an agent with the state folder {} lives, and what it holds may be among these: {error}",
+                other.folder().display()
+            ));
+            Vec::new()
+        })
+    };
+    undo_logs::elsewhere(state).iter().flat_map(read).collect()
 }

@@ -1,6 +1,6 @@
 //! `squall status`: the runs and injections that are alive on this machine, with their leases.
 
-use crate::exit::Outcome;
+use crate::exit::{Failure, Outcome};
 use crate::out;
 use crate::state::{LiveRun, State};
 use crate::undo_logs::{self, Held};
@@ -20,12 +20,28 @@ impl Options {
         let state = State::locate();
         let (runs, injections) = (state.live_runs(), undo_logs::all(&state)?);
         let halted = state.halt_file().exists();
+        let elsewhere: Vec<(State, Result<Vec<Held>, Failure>)> = undo_logs::elsewhere(&state)
+            .into_iter()
+            .map(|other| {
+                let held = undo_logs::all(&other);
+                (other, held)
+            })
+            .collect();
         if self.json {
-            out::say_json(
-                &json!({ "halted": halted, "runs": runs, "injections": injections, "state": state.folder() }),
-            );
+            let others = elsewhere.iter().map(|(other, held)| match held {
+                Ok(held) => json!({ "state": other.folder(), "injections": held }),
+                Err(error) => json!({ "state": other.folder(), "error": error.to_string() }),
+            });
+            out::say_json(&json!({
+                "halted": halted,
+                "runs": runs,
+                "injections": injections,
+                "state": state.folder(),
+                "elsewhere": others.collect::<Vec<_>>(),
+            }));
         } else {
             out::say(describe(&state, halted, &runs, &injections));
+            elsewhere.iter().for_each(|(other, held)| out::say(describe_other(other, held)));
         }
         Ok(ExitCode::SUCCESS)
     }
@@ -41,24 +57,35 @@ fn describe(state: &State, halted: bool, runs: &[LiveRun], injections: &[Held]) 
         ));
     }
     if runs.is_empty() && injections.is_empty() {
-        lines.push("nothing is alive on this machine".to_owned());
+        lines.push(format!("nothing is alive with the state folder {}", state.folder().display()));
     }
     for run in runs {
+        let agent = if run.through_sudo { "; its agent is root's: see `sudo squall status`" } else { "" };
         lines.push(format!(
-            "run {} of {} (pid {}), since {}",
+            "run {} of {} (pid {}), since {}{agent}",
             run.run, run.experiment, run.brain.pid, run.started
         ));
     }
-    for held in injections {
-        let owner = if held.alive {
-            format!("held by pid {}", held.owner)
-        } else {
-            "ORPHANED; `squall recover` puts it back".into()
-        };
-        lines.push(format!(
-            "  {}: {} on {}, lease {}, {owner}",
-            held.injection, held.fault, held.target, held.lease
-        ));
+    lines.extend(injections.iter().map(injection));
+    lines.join("\n")
+}
+
+fn injection(held: &Held) -> String {
+    let owner = if held.alive {
+        format!("held by pid {}", held.owner)
+    } else {
+        "ORPHANED; `squall recover` puts it back".into()
+    };
+    format!("  {}: {} on {}, lease {}, {owner}", held.injection, held.fault, held.target, held.lease)
+}
+
+/// What an agent with another state folder holds.
+fn describe_other(other: &State, held: &Result<Vec<Held>, Failure>) -> String {
+    let mut lines = vec![format!("an agent with the state folder {}", other.folder().display())];
+    match held {
+        Ok(held) if held.is_empty() => lines.push("  holds nothing".to_owned()),
+        Ok(held) => lines.extend(held.iter().map(injection)),
+        Err(error) => lines.push(format!("  holds what only its user may know: {error}")),
     }
     lines.join("\n")
 }
