@@ -18,11 +18,12 @@
 mod bootstrap;
 mod intervals;
 
-use crate::load::{self, METRICS, Slice, quantile_of};
+use crate::load::{self, Slice, quantile_of};
 use crate::record::{Period, Record};
 use crate::words;
 use intervals::Interval;
 use squall_model::event::MetricChange;
+use squall_model::quantity::load_metrics;
 
 /// With fewer blocks or samples than this on either side, nothing is said about a difference.
 pub const FEWEST: usize = 8;
@@ -100,9 +101,9 @@ fn compare_traffic(before: &[Slice], during: &[Slice], seed: u64) -> Vec<MetricC
     let blocks = before.len().min(during.len());
     let (enough, some) = (blocks >= FEWEST, blocks >= FEWEST_OF_SHARES);
     let mut latencies = bootstrap::differences(before, during, seed);
-    let compared = METRICS.iter().map(|metric| {
+    let compared = load_metrics().map(|metric| {
         let change = change(metric, all_before.metric(metric), all_during.metric(metric));
-        match *metric {
+        match metric {
             "latency_max" if enough => MetricChange { method: "none".to_owned(), ..change },
             "throughput" if enough => {
                 let rates = |blocks: &[Slice]| {

@@ -1,6 +1,7 @@
 //! Traffic as the engine sees it: a running load is asked for its window every second, and for what each stretch of
 //! time brought. The load generator itself is elsewhere; the binary joins the two.
 
+use squall_model::quantity::load_metrics;
 use std::collections::BTreeMap;
 use std::time::Instant;
 
@@ -50,22 +51,6 @@ pub struct Slice {
     /// How far the generator fell behind its own schedule at worst, in seconds.
     pub late: f64,
 }
-
-/// The names that [`Slice::metric`] knows.
-pub const METRICS: [&str; 12] = [
-    "error_rate",
-    "success_rate",
-    "availability",
-    "throughput",
-    "latency_mean",
-    "latency_p50",
-    "latency_p75",
-    "latency_p90",
-    "latency_p95",
-    "latency_p99",
-    "latency_p999",
-    "latency_max",
-];
 
 /// The quantile that a metric's name asks for: `latency_p99` is 0.99, `latency_p999` is 0.999.
 pub fn quantile_of(metric: &str) -> Option<f64> {
@@ -167,7 +152,7 @@ pub fn journal_name(loads: &[String], load: usize, metric: &str) -> String {
 
 /// The load and the bare metric that a name in a condition means.
 pub fn find<'n>(loads: &[String], name: &'n str) -> Option<(usize, &'n str)> {
-    let known = |metric: &str| METRICS.contains(&metric) || quantile_of(metric).is_some();
+    let known = |metric: &str| load_metrics().any(|known| known == metric) || quantile_of(metric).is_some();
     if let Some((load, metric)) = name.split_once('.') {
         let load = loads.iter().position(|candidate| candidate == load)?;
         return known(metric).then_some((load, metric));

@@ -1,5 +1,6 @@
-//! What was measured in the baseline and while faults were active, kept small: a stretch of any length holds at most
-//! [`MOST_BLOCKS`] blocks of traffic, because blocks double their length when there are more.
+//! What was measured in the baseline and while faults were active. Traffic is kept small: a stretch of any length holds at
+//! most [`MOST_BLOCKS`] blocks of it, because blocks double their length when there are more. The values of metrics are
+//! kept as they come, some numbers a second, for the comparison and for conditions with a `for`.
 
 use crate::load::{self, Slice};
 use squall_model::value::{Reading, Value};

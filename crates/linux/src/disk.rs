@@ -48,7 +48,7 @@ impl<W: Write + Send> MirrorWriter<W> {
     }
 
     fn send(&mut self, parts: &[&[u8]]) {
-        // In one write: a mirror's reader must never see half a line of a writer that was killed in between.
+        // At once, so that hardly ever half a line is all that a killed writer leaves; the reader passes it over.
         let _ = self.0.write_all(&parts.concat()).and_then(|()| self.0.flush());
     }
 }

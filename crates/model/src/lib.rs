@@ -15,6 +15,7 @@ pub mod node;
 pub mod plan;
 pub mod probe;
 pub mod protocol;
+pub mod quantity;
 pub mod read;
 pub mod redaction;
 pub mod step;

@@ -1,7 +1,7 @@
 //! How a metric changed under the fault, in words: "p99 +212 ms (95 % CI 180 to 260)" or "no difference seen".
 
-use crate::quantity::{self, Unit};
 use squall_model::event::MetricChange;
+use squall_model::quantity::{self, Unit};
 
 /// What is said where the interval of the difference holds zero.
 pub const NOTHING_SEEN: &str = "no difference seen";

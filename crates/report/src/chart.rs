@@ -3,12 +3,12 @@
 
 use crate::html::escape;
 use crate::paint::cut;
-use crate::quantity::{Scale, Unit, clock, span, title};
 use crate::sample;
 use crate::story::{Injection, Miss, PhaseSpan, Series, Story, Tally, wants_less};
 use crate::words;
 use squall_model::condition::Bound;
 use squall_model::event::Phase;
+use squall_model::quantity::{Scale, Unit, clock, span, title};
 use std::fmt::Write as _;
 
 /// Height of the area that a course is drawn in.

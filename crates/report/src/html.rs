@@ -3,11 +3,11 @@
 
 use crate::change;
 use crate::chart::{self, Detail, part_class};
-use crate::quantity::{Unit, count, span, title};
 use crate::story::{Injection, PhaseSpan, PutBack, Series, Story, Tally, telling_changes};
 use crate::words::{self, Tone};
 use squall_model::condition::Truth;
 use squall_model::event::{CheckResult, MetricChange, Phase};
+use squall_model::quantity::{Unit, count, span, title};
 use squall_model::verdict::Verdict;
 use std::fmt::Write as _;
 

@@ -12,7 +12,6 @@ pub mod lines;
 pub mod live;
 pub mod markdown;
 pub mod paint;
-pub mod quantity;
 mod sample;
 pub mod story;
 pub mod text;

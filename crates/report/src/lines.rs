@@ -2,11 +2,11 @@
 
 use crate::change;
 use crate::paint::printable;
-use crate::quantity::{Unit, short_name, span};
 use crate::story::{Injection, Story, evidence_line, rank, telling_changes};
 use crate::words;
 use squall_model::condition::Truth;
 use squall_model::event::{Entry, Event, Phase, Planned};
+use squall_model::quantity::{Unit, short_name, span};
 use squall_model::undo::{Effect, Evidence, Reverted};
 use std::collections::BTreeMap;
 

@@ -2,12 +2,12 @@
 //! guard. Whoever owns the terminal puts the lines on it.
 
 use crate::paint::{Line, Span, Style, cut, width as width_of};
-use crate::quantity::{clock, count, short_name};
 use crate::story::{Injection, PhaseSpan, Series, Story, Tally};
 use crate::text::{course, faulty_stretches};
 use crate::words::{self, Tone};
 use squall_model::condition::{Bound, Comparison};
 use squall_model::event::{Entry, Phase};
+use squall_model::quantity::{clock, count, short_name};
 
 /// Below this width nothing useful can be told apart.
 const NARROWEST: usize = 40;

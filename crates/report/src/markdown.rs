@@ -1,9 +1,9 @@
 //! The report as GitHub-flavoured Markdown, short enough for a comment on a pull request.
 
 use crate::change;
-use crate::quantity::{Unit, count, span, title};
 use crate::story::{Story, telling_changes};
 use crate::words::{self, Tone};
+use squall_model::quantity::{Unit, count, span, title};
 use std::fmt::Write as _;
 
 /// Notes and residue are cut to this many lines each: a comment has a limit, and the HTML report has them all.

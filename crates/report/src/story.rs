@@ -3,11 +3,11 @@
 //! A journal may be cut short, hold events in an unusual order, or lack whole parts: what is missing stays empty, and
 //! nothing is guessed.
 
-use crate::quantity::Unit;
 use jiff::Timestamp;
 use squall_model::condition::{Bound, Condition, ConditionState, Truth};
 use squall_model::event::{AbortCause, CheckResult, Entry, Event, MetricChange, Phase, Planned};
 use squall_model::protocol::Restored;
+use squall_model::quantity::Unit;
 use squall_model::undo::{Effect, Evidence};
 use squall_model::value::{Reading, Value};
 use squall_model::verdict::Verdict;

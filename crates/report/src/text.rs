@@ -2,10 +2,10 @@
 
 use crate::change;
 use crate::paint::{Colour, Line, Style, cut, spark, wrapped};
-use crate::quantity::{short_name, span};
 use crate::sample;
 use crate::story::{Series, Story, rank, wants_less};
 use crate::words::{self, Tone};
+use squall_model::quantity::{short_name, span};
 
 /// The columns of a terminal that nothing is known of.
 const WIDTH: usize = 80;

@@ -1,9 +1,9 @@
 //! The words that all reports share: verdicts, phases, causes, and the sentences about guard, recovery and undo.
 
-use crate::quantity::{count, span};
 use crate::story::{Injection, PutBack, Story, Tally};
 use squall_model::condition::{Bound, Comparison, Truth};
 use squall_model::event::{AbortCause, CheckResult, Phase};
+use squall_model::quantity::{count, span};
 use squall_model::undo::Reverted;
 use squall_model::verdict::Verdict;
 
@@ -143,7 +143,11 @@ pub fn comparison(comparison: Comparison) -> &'static str {
 
 /// A threshold without its name: `< 500 ms`.
 pub fn bound(bound: &Bound) -> String {
-    format!("{} {}", comparison(bound.comparison), crate::quantity::Unit::of(&bound.name).show(bound.value))
+    format!(
+        "{} {}",
+        comparison(bound.comparison),
+        squall_model::quantity::Unit::of(&bound.name).show(bound.value)
+    )
 }
 
 /// Whether a condition held, in a word.

@@ -1,7 +1,7 @@
 //! Workers: processes of our own that must keep running while a fault is active. Undone by ending them.
 //!
-//! A worker is this very program, run as `squall worker MARK` with its job in the environment, where others cannot read it. The mark stands on its command line, so it is found
-//! and ended by any Squall at any time, without a log. It dies with the agent by three nets: the kernel kills it when
+//! A worker is this very program, run as `squall worker MARK` with its job in the environment, where others cannot read
+//! it. The mark stands on its command line, so it is found and ended by any Squall at any time, without a log. It dies with the agent by three nets: the kernel kills it when
 //! the agent dies, its standard input comes to an end, and the warden looks for its mark.
 //!
 //! The pipes are a small protocol: the worker first writes one [`Report`], `Ready` or `Failed`; then for each line
@@ -45,7 +45,7 @@ const KILLED_WITHIN: Duration = Duration::from_secs(4);
 /// an environment by its owner alone, and what a job names may be a secret.
 pub const JOB: &str = "SQUALL_JOB";
 
-/// What a worker is told on its command line, as JSON.
+/// What a worker is told in its environment, as JSON.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Job {
     /// What it does.

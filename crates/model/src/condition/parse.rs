@@ -1,6 +1,7 @@
 //! From the text of a condition to its parts; every mistake is told with the bytes it is about.
 
 use super::{Comparison, Dimension, Expression, Test, quantity};
+use crate::quantity::Unit;
 use crate::units::Duration;
 use crate::value::Value;
 
@@ -365,20 +366,13 @@ impl<'t> Parser<'t> {
     }
 }
 
-/// What is known of a metric by its name: those of loads, bare or after the load's name. Names of probes' answers
-/// (`json.latency`) are the answering service's own.
+/// What is known of a metric by its name.
 fn known_dimension(name: &str) -> Option<Dimension> {
-    let last = match name.split_once('.') {
-        None => name,
-        Some((load, last)) if load != "json" && !last.contains('.') => last,
-        Some(_) => return None,
-    };
-    match last {
-        "error_rate" | "success_rate" | "availability" => Some(Dimension::Share),
-        "throughput" => Some(Dimension::Frequency),
-        "latency" => Some(Dimension::Time),
-        _ if last.starts_with("latency_") => Some(Dimension::Time),
-        _ => None,
+    match Unit::of_traffic(name)? {
+        Unit::Share => Some(Dimension::Share),
+        Unit::PerSecond => Some(Dimension::Frequency),
+        Unit::Seconds => Some(Dimension::Time),
+        Unit::Bytes | Unit::Plain => None,
     }
 }
 

@@ -12,6 +12,7 @@ use crate::experiment::{
     Metric, ProbeCall,
 };
 use crate::node::{Content, Key, Node, Place};
+use crate::quantity::load_metrics;
 use crate::redaction::Redactor;
 use crate::target::Limit;
 use crate::units::{Duration, Frequency, Share};
@@ -325,7 +326,7 @@ impl Reader<'_> {
 
     /// Refuses a metric that is called like one of a load.
     fn taken(&mut self, key: &Key, measured: &Measured) {
-        let bare = (measured.loads.len() == 1) && super::names::LOAD_METRICS.contains(&key.name.as_str());
+        let bare = (measured.loads.len() == 1) && load_metrics().any(|known| known == key.name);
         let full =
             key.name.split_once('.').is_some_and(|(load, _)| measured.loads.iter().any(|name| name == load));
         if bare || full {

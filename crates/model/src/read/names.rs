@@ -4,22 +4,7 @@ use super::fields::Reader;
 use super::{ReadError, nearest, within};
 use crate::condition::Condition;
 use crate::node::{Content, Node, Place};
-
-/// What every load measures.
-pub(super) const LOAD_METRICS: [&str; 12] = [
-    "error_rate",
-    "success_rate",
-    "availability",
-    "throughput",
-    "latency_mean",
-    "latency_p50",
-    "latency_p75",
-    "latency_p90",
-    "latency_p95",
-    "latency_p99",
-    "latency_p999",
-    "latency_max",
-];
+use crate::quantity::load_metrics;
 
 /// The metrics that an experiment measures, by which its conditions can speak.
 #[derive(Debug, Default)]
@@ -33,9 +18,9 @@ pub(super) struct Measured {
 impl Measured {
     /// Every name that can be used.
     fn names(&self) -> Vec<String> {
-        let bare = (self.loads.len() == 1).then(|| LOAD_METRICS.iter().map(|name| (*name).to_owned()));
+        let bare = (self.loads.len() == 1).then(|| load_metrics().map(str::to_owned));
         let full =
-            self.loads.iter().flat_map(|load| LOAD_METRICS.iter().map(move |name| format!("{load}.{name}")));
+            self.loads.iter().flat_map(|load| load_metrics().map(move |name| format!("{load}.{name}")));
         bare.into_iter().flatten().chain(self.metrics.iter().cloned()).chain(full).collect()
     }
 }
@@ -85,7 +70,7 @@ impl Reader<'_> {
                 break;
             }
             let known: Vec<&str> = known.iter().map(String::as_str).collect();
-            let is_of_load = LOAD_METRICS.contains(&name.as_str());
+            let is_of_load = load_metrics().any(|known| known == name);
             let help = if is_of_load && measured.loads.is_empty() {
                 format!(
                     "`{name}` is measured by a load: add `load: {{NAME: {{http: {{url: …}}, rate: 50/s}}}}`"
@@ -126,7 +111,7 @@ impl Reader<'_> {
         for name in condition.names().iter().filter(|name| !is_known(name)) {
             let known: Vec<&str> = values.iter().map(|(value, _)| *value).collect();
             let place = within(self.text, node.place, name);
-            let help = if LOAD_METRICS.contains(&name.as_str()) {
+            let help = if load_metrics().any(|known| known == name) {
                 format!("metrics are judged in an entry of their own: `- expect: {}`", condition.text)
             } else {
                 nearest::advice(name, &known)

@@ -2,9 +2,9 @@
 
 use super::experiment::{API_VERSION, KIND};
 use super::method::{MAX_STEPS, TARGETS};
-use super::names::LOAD_METRICS;
 use crate::catalog::Catalog;
 use crate::experiment::{DEFAULT_BASELINE, DEFAULT_FRESH, DEFAULT_LASTS, DEFAULT_RECOVERY, DEFAULT_WINDOW};
+use crate::quantity::load_metrics;
 use crate::target::{ContainerSelector, Mode, ProcessSelector};
 use crate::units::{Duration, Frequency, Share};
 use schemars::{Schema, schema_for};
@@ -32,7 +32,7 @@ pub fn schema(catalog: &dyn Catalog) -> Json {
             "description": format!(
                 "NAME OP VALUE, joined by `and`, `or`, `not`, parentheses and `for DURATION`; OP is one of \
                  < <= > >= == != =~. A load measures {}; with several loads, `NAME.error_rate` and so on.",
-                LOAD_METRICS.join(", ")
+                load_metrics().collect::<Vec<_>>().join(", ")
             ),
             "type": "string",
             "examples": ["error_rate < 1%", "latency_p99 > 2s for 3s", "status == 200 and body =~ \"ok\""]

@@ -253,6 +253,8 @@ mod tests {
 
     #[test]
     fn metrics_are_found_by_name() {
+        let known = squall_model::quantity::load_metrics();
+        assert!(known.eq(METRICS.iter().map(|(name, _)| *name)), "each is measured, in the same order");
         let reading = read(&[(5_000, 100)], &[]);
         assert_eq!(reading.metric("latency_p99"), Some(Some(0.005)));
         assert_eq!(reading.metric("success_rate"), Some(Some(1.0)));

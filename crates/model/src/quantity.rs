@@ -1,4 +1,4 @@
-//! Numbers as people read them: units known by a metric's name, three significant digits, a fitting scale.
+//! The metrics of loads and their units, and numbers as people read them: three significant digits, a fitting scale.
 
 /// What a number counts. Numbers themselves are always in base units.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -13,6 +13,27 @@ pub enum Unit {
     Bytes,
     /// A number whose unit is not known.
     Plain,
+}
+
+/// What every load measures, under its bare name, and in what.
+pub const LOAD_METRICS: [(&str, Unit); 12] = [
+    ("error_rate", Unit::Share),
+    ("success_rate", Unit::Share),
+    ("availability", Unit::Share),
+    ("throughput", Unit::PerSecond),
+    ("latency_mean", Unit::Seconds),
+    ("latency_p50", Unit::Seconds),
+    ("latency_p75", Unit::Seconds),
+    ("latency_p90", Unit::Seconds),
+    ("latency_p95", Unit::Seconds),
+    ("latency_p99", Unit::Seconds),
+    ("latency_p999", Unit::Seconds),
+    ("latency_max", Unit::Seconds),
+];
+
+/// The bare names of what every load measures.
+pub fn load_metrics() -> impl Iterator<Item = &'static str> {
+    LOAD_METRICS.iter().map(|(name, _)| *name)
 }
 
 /// A unit with a prefix that fits the numbers at hand.
@@ -37,23 +58,28 @@ const BYTES: [Scale; 4] = [
 ];
 
 impl Unit {
-    /// What is known of a metric by its name: those of loads, bare or after the load's name (`shop.latency_p99`), and
-    /// by Prometheus' habit of naming the base unit at the end.
-    pub fn of(metric: &str) -> Self {
+    /// The unit of a load's metric, bare or after the load's name (`shop.latency_p99`), and of a probe's `latency`.
+    /// Names within a probe's answer (`json.latency`) are the answering service's own.
+    pub fn of_traffic(metric: &str) -> Option<Self> {
         let last = match metric.split_once('.') {
-            Some(("json", _)) => return Self::Plain,
-            Some((_, last)) => last,
             None => metric,
+            Some((load, last)) if load != "json" && !last.contains('.') => last,
+            Some(_) => return None,
         };
-        match last {
-            "error_rate" | "success_rate" | "availability" => Self::Share,
-            "throughput" => Self::PerSecond,
-            "latency" => Self::Seconds,
-            _ if last.starts_with("latency_") || last.ends_with("_seconds") => Self::Seconds,
-            _ if last.ends_with("_ratio") => Self::Share,
-            _ if last.ends_with("_bytes") => Self::Bytes,
+        let known = LOAD_METRICS.iter().find(|(name, _)| *name == last).map(|(_, unit)| *unit);
+        known.or_else(|| (last == "latency" || last.starts_with("latency_")).then_some(Self::Seconds))
+    }
+
+    /// What is known of a metric by its name: that of traffic, and Prometheus' habit of naming the base unit at the end.
+    pub fn of(metric: &str) -> Self {
+        let by_ending = || match metric {
+            _ if metric.starts_with("json.") => Self::Plain,
+            _ if metric.ends_with("_seconds") => Self::Seconds,
+            _ if metric.ends_with("_ratio") => Self::Share,
+            _ if metric.ends_with("_bytes") => Self::Bytes,
             _ => Self::Plain,
-        }
+        };
+        Self::of_traffic(metric).unwrap_or_else(by_ending)
     }
 
     /// The scale in which a number of this size reads best.
@@ -121,7 +147,8 @@ pub fn number(value: f64) -> String {
         _ if size >= 99.95 => 0,
         _ if size >= 9.995 => 1,
         _ if size >= 0.9995 => 2,
-        _ => 3,
+        _ if !(1e-9..0.09995).contains(&size) => 3,
+        _ => (2.0 - size.log10().floor()) as usize,
     };
     let text = format!("{size:.decimals$}");
     let (whole, fraction) = text.split_once('.').unwrap_or((&text, ""));
@@ -219,7 +246,8 @@ mod tests {
     fn numbers_have_three_digits_that_count() {
         for (value, shown) in [
             (0.0, "0"),
-            (-0.0001, "0"),
+            (-1e-12, "0"),
+            (-0.000_123_4, "−0.000123"),
             (0.12549, "0.125"),
             (1.0, "1"),
             (1.234, "1.23"),
