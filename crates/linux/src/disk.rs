@@ -8,6 +8,7 @@
 //! Sources: open(2), fsync(2) (on new names: the folder is synced too), flock(2).
 
 use crate::sys::process;
+use crate::trust;
 use rustix::fs::{FlockOperation, Mode, OFlags, fchmod, flock, fstat, ftruncate};
 use rustix::io::Errno;
 use squall_model::undo_log::{self, Disk, LogError};
@@ -82,14 +83,11 @@ pub struct Folder {
 }
 
 impl Folder {
-    /// Opens the folder; makes it, for its owner alone, where it is not there.
+    /// Opens the folder; makes it, for its owner alone, where it is not there. One that others can write is refused.
     pub fn open(path: impl Into<PathBuf>) -> Result<Self, LogError> {
         let path = path.into();
-        let refused = |error: io::Error| failed("make the folder of", &path, &error);
-        if !path.is_dir() {
-            std::fs::create_dir_all(&path).map_err(refused)?;
-            rustix::fs::chmod(&path, Mode::RWXU).map_err(|errno| refused(errno.into()))?;
-        }
+        let refused = |error: io::Error| failed("use the folder of", &path, &error);
+        trust::make_folder(&path).map_err(refused)?;
         Ok(Self { path, held: BTreeMap::new(), mirror: None })
     }
 
@@ -185,7 +183,7 @@ impl Disk for Folder {
 
     fn read(&mut self, name: &str) -> Result<Vec<u8>, LogError> {
         let path = self.file(name)?;
-        std::fs::read(&path).map_err(|error| failed("read", &path, &error))
+        trust::read(&path).map_err(|error| failed("read", &path, &error))
     }
 
     fn remove(&mut self, name: &str) -> Result<(), LogError> {
@@ -248,7 +246,7 @@ impl Folder {
         let path = self.file(name)?;
         let refused = |error: io::Error| failed("take over", &path, &error);
         let held = || LogError::Held { name: name.to_owned() };
-        let file = match File::options().read(true).append(true).open(&path) {
+        let file = match trust::open(&path, OFlags::RDWR | OFlags::APPEND) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(held()),
             file => file.map_err(refused)?,
         };

@@ -1,7 +1,7 @@
 //! The hands: steps carried out on a Linux kernel, and the only unsafe code.
 //!
 //! [`LinuxMachine`] is the door: it looks at the host (`facts/`), and captures, applies, observes and reverts steps
-//! (`step/`, one file a kind). [`disk`] keeps the undo logs. [`sys`] speaks to the kernel. All of it is synchronous, so
+//! (`step/`, one file a kind). [`disk`] keeps the undo logs, [`trust`] says whose may be believed. [`sys`] speaks to the kernel. All of it is synchronous, so
 //! that undo needs no runtime.
 
 pub mod disk;
@@ -12,5 +12,6 @@ pub mod machine;
 mod network;
 pub mod step;
 pub mod sys;
+pub mod trust;
 
 pub use machine::LinuxMachine;

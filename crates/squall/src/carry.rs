@@ -210,7 +210,7 @@ pub(crate) fn out_of_file(file: &Path, variables: Vec<String>, report: &Path) ->
         approver: None,
         view: View::Full { colour: out::colour(false) },
     };
-    let carried = out(&State::locate(), order)?;
+    let carried = out(&State::locate()?, order)?;
     let format = Format::of_file(report).map_err(Failure::invalid)?;
     files::write(report, &format.render(&carried.entries))?;
     Ok(carried)

@@ -7,9 +7,10 @@
 //! halt            while this file is there, nothing is injected and what is live is put back
 //! ```
 
-use rustix::fs::{Mode, OFlags};
+use crate::exit::Failure;
 use serde::{Deserialize, Serialize};
 use squall_linux::sys::process;
+use squall_linux::trust;
 use squall_model::step::ProcessRef;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -40,16 +41,24 @@ pub(crate) struct LiveRun {
 
 impl State {
     /// `SQUALL_STATE`; else `/var/lib/squall` as root, `$XDG_STATE_HOME/squall` or `~/.local/state/squall` as a user.
-    pub(crate) fn locate() -> Self {
-        let folder = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-        let folder = folder("SQUALL_STATE").unwrap_or_else(|| {
+    ///
+    /// # Errors
+    /// None of these is set. (A folder that anybody may make, such as one in `/tmp`, is no place for what is believed.)
+    pub(crate) fn locate() -> Result<Self, Failure> {
+        let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+        let by_default = || {
             if rustix::process::geteuid().is_root() {
-                return PathBuf::from("/var/lib/squall");
+                return Some(PathBuf::from("/var/lib/squall"));
             }
-            let home = || folder("HOME").unwrap_or_else(|| PathBuf::from("/tmp")).join(".local/state");
-            folder("XDG_STATE_HOME").unwrap_or_else(home).join("squall")
-        });
-        Self { folder }
+            let state = set("XDG_STATE_HOME").or_else(|| Some(set("HOME")?.join(".local/state")));
+            state.map(|state| state.join("squall"))
+        };
+        let folder = set("SQUALL_STATE").or_else(by_default).ok_or_else(|| {
+            Failure::invalid(
+                "could not find a state folder: HOME is not set; set SQUALL_STATE to a folder of your own",
+            )
+        })?;
+        Ok(Self { folder: std::path::absolute(folder)? })
     }
 
     /// A given folder.
@@ -73,37 +82,33 @@ impl State {
         self.folder.join("brains")
     }
 
-    /// Makes the folders, readable by their owner alone: journals and logs tell how a system is built.
+    /// Makes the folders, readable by their owner alone: journals and logs tell how a system is built. Refuses folders
+    /// that others can write: what stands in them is believed.
     pub(crate) fn prepare(&self) -> io::Result<()> {
-        for folder in [self.folder.clone(), self.undo_logs(), self.folder.join("runs"), self.brains()] {
-            if !folder.is_dir() {
-                std::fs::create_dir_all(&folder)?;
-                rustix::fs::chmod(&folder, Mode::RWXU)?;
-            }
-        }
-        Ok(())
+        let folders = [self.folder.clone(), self.undo_logs(), self.folder.join("runs"), self.brains()];
+        let made = |folder: &PathBuf| {
+            trust::make_folder(folder)
+                .map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", folder.display())))
+        };
+        folders.iter().try_for_each(made)
     }
 
     /// Notes that a run goes on; the note goes with the value that is returned.
     pub(crate) fn announce(&self, live: &LiveRun) -> io::Result<Announcement> {
         let path = self.brains().join(&live.run);
         let text = serde_json::to_vec(live)?;
-        let file = rustix::fs::open(
-            &path,
-            OFlags::CREATE | OFlags::WRONLY | OFlags::TRUNC,
-            Mode::RUSR | Mode::WUSR,
-        )?;
-        std::io::Write::write_all(&mut std::fs::File::from(file), &text)?;
+        std::io::Write::write_all(&mut trust::create(&path)?, &text)?;
         Ok(Announcement(path))
     }
 
-    /// The runs that go on, oldest first. Notes of brains that are gone are taken away.
+    /// The runs that go on, oldest first. Notes of brains that are gone are taken away, and those that others could have
+    /// written are passed over: whoever is named there may be sent a signal.
     pub(crate) fn live_runs(&self) -> Vec<LiveRun> {
         let Ok(entries) = std::fs::read_dir(self.brains()) else { return Vec::new() };
         let mut runs: Vec<LiveRun> = entries
             .flatten()
             .filter_map(|entry| {
-                let live: LiveRun = serde_json::from_slice(&std::fs::read(entry.path()).ok()?).ok()?;
+                let live: LiveRun = serde_json::from_slice(&trust::read(&entry.path()).ok()?).ok()?;
                 let alive = process::is_alive(&live.brain);
                 if !alive {
                     // Nobody reads a dead brain's note; that it cannot be removed changes nothing.

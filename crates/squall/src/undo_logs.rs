@@ -4,6 +4,7 @@ use crate::exit::Failure;
 use crate::state::State;
 use serde::Serialize;
 use squall_linux::sys::process;
+use squall_linux::trust;
 use squall_model::step::{Claim, ProcessRef};
 use squall_model::undo_log;
 use std::collections::BTreeSet;
@@ -57,8 +58,17 @@ fn warden_of(pid: u32) -> Option<PathBuf> {
     Some(std::fs::canonicalize(&folder).unwrap_or(folder))
 }
 
-/// Every undo log that can be read.
+/// Every undo log. Of one that others could have written no word is believed.
 pub(crate) fn all(state: &State) -> Result<Vec<Held>, Failure> {
+    list(state, trust::read)
+}
+
+/// Every undo log of somebody else's folder, to be shown and for nothing else.
+pub(crate) fn seen(state: &State) -> Result<Vec<Held>, Failure> {
+    list(state, trust::look)
+}
+
+fn list(state: &State, read: fn(&Path) -> std::io::Result<Vec<u8>>) -> Result<Vec<Held>, Failure> {
     let folder = state.undo_logs();
     let entries = match std::fs::read_dir(&folder) {
         Ok(entries) => entries,
@@ -71,7 +81,12 @@ pub(crate) fn all(state: &State) -> Result<Vec<Held>, Failure> {
         .flatten()
         .filter_map(|entry| {
             let name = entry.file_name().into_string().ok()?.strip_suffix(".undo")?.to_owned();
-            Some(describe(name, &undo_log::read(&std::fs::read(entry.path()).ok()?)))
+            match read(&entry.path()) {
+                Ok(bytes) => Some(describe(name, &undo_log::read(&bytes))),
+                // It was settled just now.
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
+                Err(error) => Some(unknown(name, &format!("its log could not be read: {error}"), Vec::new())),
+            }
         })
         .collect();
     held.sort_by(|a, b| (&a.since, &a.injection).cmp(&(&b.since, &b.injection)));
@@ -85,7 +100,7 @@ pub(crate) fn own(state: &State) -> std::io::Result<Vec<(String, Vec<u8>)>> {
     let mut logs = Vec::new();
     for entry in std::fs::read_dir(state.undo_logs())?.flatten() {
         let name = entry.file_name().to_string_lossy().strip_suffix(".undo").map(str::to_owned);
-        if let (Some(name), Ok(bytes)) = (name, std::fs::read(entry.path()))
+        if let (Some(name), Ok(bytes)) = (name, trust::read(&entry.path()))
             && is_mine(&bytes)
         {
             logs.push((name, bytes));
@@ -110,18 +125,23 @@ fn describe(injection: String, contents: &undo_log::Contents) -> Held {
             since: opened.at.clone(),
             owed,
         },
-        None => Held {
-            injection,
-            run: String::new(),
-            fault: "unknown (its log is damaged)".to_owned(),
-            target: "unknown".to_owned(),
-            owner: 0,
-            claims: Vec::new(),
-            agent: None,
-            alive: false,
-            lease: String::new(),
-            since: String::new(),
-            owed,
-        },
+        None => unknown(injection, "its log is damaged", owed),
+    }
+}
+
+/// An injection of which nothing is known but what is owed.
+fn unknown(injection: String, why: &str, owed: Vec<String>) -> Held {
+    Held {
+        injection,
+        run: String::new(),
+        fault: format!("unknown ({why})"),
+        target: "unknown".to_owned(),
+        owner: 0,
+        alive: false,
+        lease: String::new(),
+        since: String::new(),
+        owed,
+        claims: Vec::new(),
+        agent: None,
     }
 }

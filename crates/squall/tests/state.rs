@@ -4,6 +4,7 @@
 
 use serde_json::{Value, json};
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
@@ -117,6 +118,36 @@ fn what_an_agent_with_another_state_folder_holds_is_no_leftover_and_is_told_by_s
     there.squall(&["halt"]).is(0, &["halted run", "put back: cpu.load on this host"]);
     assert_eq!(names(&there.path("state/live")), [""; 0]);
     there.squall(&["halt"]).is(0, &["nothing is alive"]);
+}
+
+#[test]
+fn what_others_could_have_written_is_not_done() {
+    let desk = Desk::new();
+    let file = desk.path("a file");
+    fs::write(&file, "as it was").unwrap();
+    let boot = reference(std::process::id())["boot_id"].take();
+    let undo = json!({"record": "intend", "index": 0, "undo": {
+        "undo": "file_value", "path": file, "before": "written by recovery", "ours": "as it was", "boot_id": boot
+    }});
+    let live = desk.path("state/live");
+    fs::create_dir_all(&live).unwrap();
+    let log = live.join("a-1.undo");
+    fs::write(&log, format!("{:08x} {undo}\n", crc32fast::hash(undo.to_string().as_bytes()))).unwrap();
+    let mode = |path: &Path, mode| fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    for (path, wrong) in [(&log, 0o666), (&live, 0o777), (&desk.path("state"), 0o777)] {
+        mode(path, wrong);
+        let told = desk.squall(&["recover"]);
+        assert!(told.code != 0 && told.errors.contains("not trusted"), "{} {}", told.out, told.errors);
+        assert_eq!(fs::read_to_string(&file).unwrap(), "as it was");
+        assert!(log.exists(), "the promise is still owed");
+        mode(path, 0o700);
+    }
+    desk.squall(&["recover"]).is(0, &["put back"]);
+    assert_eq!(fs::read_to_string(&file).unwrap(), "written by recovery");
+    let homeless = desk.command(&["status"]).env_remove("SQUALL_STATE").env_remove("HOME").output().unwrap();
+    // Root has a place of its own.
+    let told = Told::of(&homeless);
+    assert!(told.code == 0 || told.errors.contains("set SQUALL_STATE"), "{}", told.errors);
 }
 
 #[test]

@@ -28,7 +28,13 @@ const TICK: Duration = Duration::from_millis(200);
 pub(crate) fn main(arguments: &[String]) -> ExitCode {
     let state = match arguments {
         [flag, folder] if flag == "--state" => State::at(folder),
-        _ => State::locate(),
+        _ => match State::locate() {
+            Ok(state) => state,
+            Err(error) => {
+                let _ = writeln!(io::stderr(), "squall agent: {error}");
+                return ExitCode::FAILURE;
+            }
+        },
     };
     match serve(&state) {
         Ok(()) => ExitCode::SUCCESS,

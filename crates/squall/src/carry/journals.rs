@@ -3,6 +3,7 @@
 
 use crate::exit::Failure;
 use squall_engine::journal::Sink;
+use squall_linux::trust;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
@@ -30,14 +31,10 @@ pub(super) struct Copy {
     written: Receiver<io::Result<()>>,
 }
 
-fn create(path: &Path) -> io::Result<File> {
-    OpenOptions::new().create(true).write(true).truncate(true).mode(0o600).open(path)
-}
-
 impl Journals {
     /// The journal that counts.
     pub(super) fn create(main: &Path) -> io::Result<Self> {
-        Ok(Self { main: create(main)?, copy: None, overrun: false })
+        Ok(Self { main: trust::create(main)?, copy: None, overrun: false })
     }
 
     /// Writes a copy too, from now on, on a thread of its own.
@@ -45,7 +42,8 @@ impl Journals {
     /// # Errors
     /// The file cannot be made; nothing was touched yet.
     pub(super) fn copy_to(&mut self, path: &Path) -> Result<Copy, Failure> {
-        let mut file = create(path).map_err(|error| {
+        let create = |path| OpenOptions::new().create(true).write(true).truncate(true).mode(0o600).open(path);
+        let mut file = create(path).map_err(|error: io::Error| {
             Failure::invalid(format!("could not make the copy of the journal {}: {error}", path.display()))
         })?;
         let (lines, waiting) = mpsc::sync_channel::<Vec<u8>>(MOST_WAITING);

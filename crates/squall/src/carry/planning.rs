@@ -23,7 +23,7 @@ pub(crate) fn plan(
     if request.entries.is_empty() {
         return Ok(Plan::default());
     }
-    let state = State::locate();
+    let state = State::locate()?;
     let agents = ChildAgents::new(&state, agent.sudo)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let mut plan = runtime.block_on(async {

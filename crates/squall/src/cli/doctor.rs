@@ -21,7 +21,7 @@ pub(crate) struct Options {
 
 impl Options {
     pub(crate) fn run(self) -> Outcome {
-        let state = State::locate();
+        let state = State::locate()?;
         let host = LinuxMachine::new().host().map_err(|error| Failure::failed(error.to_string()))?;
         let usable = state.prepare();
         if self.json {

@@ -23,7 +23,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 impl Options {
     pub(crate) fn run(self) -> Outcome {
-        let state = State::locate();
+        let state = State::locate()?;
         let runs: Vec<LiveRun> = state.live_runs().into_iter().filter(|live| self.means(&live.run)).collect();
         let held = self.held(&state)?;
         if runs.is_empty() && held.is_empty() {

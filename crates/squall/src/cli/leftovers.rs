@@ -19,7 +19,7 @@ pub(crate) struct Options {
 
 impl Options {
     pub(crate) fn run(self) -> Outcome {
-        let state = State::locate();
+        let state = State::locate()?;
         let held = undo_logs::all(&state)?;
         let others = held_elsewhere(&state);
         let living = || held.iter().chain(&others).filter(|one| one.alive);
@@ -60,7 +60,7 @@ impl Options {
 /// What agents with other state folders hold, as far as this user may know it.
 fn held_elsewhere(state: &State) -> Vec<Held> {
     let read = |other: &State| {
-        undo_logs::all(other).unwrap_or_else(|error| {
+        undo_logs::seen(other).unwrap_or_else(|error| {
             out::warn(format!(
                 "squall: an agent with the state folder {} lives, and what it holds may be among these: {error}",
                 other.folder().display()

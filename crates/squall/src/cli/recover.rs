@@ -22,7 +22,7 @@ pub(crate) struct Options {
 
 impl Options {
     pub(crate) fn run(self) -> Outcome {
-        let restored = recover(&State::locate())?;
+        let restored = recover(&State::locate()?)?;
         if self.json {
             out::say_json(&restored);
         } else if restored.is_empty() {

@@ -43,10 +43,12 @@ impl Options {
 
 /// The events of a journal, named by its file or by its run.
 fn entries(journal: &Path) -> Result<Vec<squall_model::event::Entry>, Failure> {
-    let by_run = State::locate().journal(&journal.to_string_lossy());
-    let path = if journal.exists() || !by_run.exists() { journal } else { &by_run };
+    // A file needs no state folder.
+    let of_run = |run: &str| State::locate().map(|state| state.journal(run)).ok();
+    let by_run = of_run(&journal.to_string_lossy()).filter(|path| !journal.exists() && path.exists());
+    let path = by_run.as_deref().unwrap_or(journal);
     let bytes = std::fs::read(path).map_err(|error| {
-        let runs = State::locate().journal("RUN");
+        let runs = of_run("RUN").unwrap_or_else(|| PathBuf::from("runs/RUN.jsonl in the state folder"));
         Failure::invalid(format!(
             "could not read the journal {}: {error}; name a file or a run, whose journal is {}",
             path.display(),

@@ -116,7 +116,7 @@ impl Options {
             let options = self.again(&file, &secrets);
             let approver = self.approver(&file, &experiment, seed);
             let order = carry::Order { options, approver, ..self.order(&file, experiment, seed, journal) };
-            let one = carry::out(&State::locate(), order)?;
+            let one = carry::out(&State::locate()?, order)?;
             let interrupted = one.interrupted;
             carried.push((file, one));
             if interrupted {

@@ -17,13 +17,13 @@ pub(crate) struct Options {
 
 impl Options {
     pub(crate) fn run(self) -> Outcome {
-        let state = State::locate();
+        let state = State::locate()?;
         let (runs, injections) = (state.live_runs(), undo_logs::all(&state)?);
         let halted = state.halt_file().exists();
         let elsewhere: Vec<(State, Result<Vec<Held>, Failure>)> = undo_logs::elsewhere(&state)
             .into_iter()
             .map(|other| {
-                let held = undo_logs::all(&other);
+                let held = undo_logs::seen(&other);
                 (other, held)
             })
             .collect();
