@@ -85,7 +85,7 @@ impl Feature {
         match self {
             Self::Netem => "sch_netem: delay and loss of packets",
             Self::Tbf => "sch_tbf: limits of bandwidth",
-            Self::PacketClassifier => "sch_prio, sch_htb and cls_bpf: faults for some packets only",
+            Self::PacketClassifier => "sch_prio (or sch_htb) and cls_bpf: faults for some packets only",
             Self::PacketFilter => {
                 "nftables with tables that die with their owner: partitions, loss without netem"
             }
@@ -104,8 +104,8 @@ impl Feature {
             }
             Self::Tbf => "`sudo modprobe sch_tbf` (CONFIG_NET_SCH_TBF)",
             Self::PacketClassifier => {
-                "`sudo modprobe -a sch_prio sch_htb cls_bpf` (CONFIG_NET_SCH_PRIO, CONFIG_NET_SCH_HTB, \
-                 CONFIG_NET_CLS_BPF), or strike all packets of an interface"
+                "`sudo modprobe -a sch_prio cls_bpf` (CONFIG_NET_SCH_PRIO, CONFIG_NET_CLS_BPF), or strike all packets \
+                 of an interface"
             }
             Self::PacketFilter => "Linux 5.12 or later and `sudo modprobe nf_tables` (CONFIG_NF_TABLES_INET)",
             Self::SilentEgress => "Linux 5.16 or later (CONFIG_NETFILTER_EGRESS)",

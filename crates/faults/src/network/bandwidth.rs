@@ -2,7 +2,7 @@
 
 use super::PRIVILEGES;
 use super::filter::with_filters;
-use super::place::{links, qdiscs, refuse_incoming, spared};
+use super::place::{qdiscs, refuse_incoming};
 use squall_model::facts::{Facts, Feature, Privilege, Scope};
 use squall_model::fault::{Fault, PlanError};
 use squall_model::step::{Direction, Shape, Step};
@@ -48,7 +48,7 @@ impl Fault for Bandwidth {
 ";
     const SCOPE: Scope = Scope::Network;
     const PRIVILEGES: &'static [Privilege] = PRIVILEGES;
-    const FEATURES: &'static [Feature] = &[];
+    const FEATURES: &'static [Feature] = &[Feature::Tbf];
     type Parameters = Parameters;
 
     fn host_names(parameters: &Parameters) -> Vec<String> {
@@ -75,26 +75,16 @@ impl Fault for Bandwidth {
     }
 
     fn plan(parameters: &Parameters, facts: &Facts) -> Result<Vec<Step>, PlanError> {
-        let filters = parameters.filters();
-        let struck = links(facts, &filters)?;
-        let all = filters.is_empty() && spared(facts)?.is_empty();
-        if all && !facts.host.has(Feature::Tbf) {
-            return Err(PlanError::Unsupported(format!(
-                "could not limit the rate on {}: {}",
-                struck.first().map_or("an interface", |link| link.link.name.as_str()),
-                facts.host.lacks(Feature::Tbf)
-            )));
-        }
         let rate = parameters.rate;
         let burst = parameters.burst.unwrap_or(Size((rate.bits_per_second / 8 / 250).max(LEAST_BURST)));
-        qdiscs(facts, &filters, &Shape::Bandwidth { rate, burst, queue: parameters.queue })
+        qdiscs(facts, &parameters.filters(), &Shape::Bandwidth { rate, burst, queue: parameters.queue })
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::network::testing::{netns, on, with_features};
+    use crate::network::testing::{netns, on};
     use crate::testing::{example, golden, refusal};
 
     #[test]
@@ -123,8 +113,6 @@ mod tests {
             let message = refusal::<Bandwidth>(with, &netns());
             assert!(message.contains(reason), "{with}: {message}");
         }
-        let message = refusal::<Bandwidth>("{rate: 1mbit}", &with_features(netns(), &[]));
-        assert!(message.contains("sch_tbf"), "{message}");
         assert!(refusal::<Bandwidth>("{rate: 1mbit}", &on::host()).contains("all traffic"));
     }
 }

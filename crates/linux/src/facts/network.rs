@@ -31,11 +31,7 @@ fn of_traffic_control() -> Vec<Feature> {
     let all = [
         (features.netem, Feature::Netem),
         (features.tbf, Feature::Tbf),
-        // A limit on the rate needs the one, netem the other; a planner asks for either together with what it treats.
-        (
-            (features.netem_for_some() || !features.netem) && features.bandwidth_for_some(),
-            Feature::PacketClassifier,
-        ),
+        (features.for_some(), Feature::PacketClassifier),
     ];
     all.into_iter().filter(|(has, _)| *has).map(|(_, feature)| feature).collect()
 }

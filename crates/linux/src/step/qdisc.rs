@@ -237,13 +237,13 @@ pub(crate) fn observe(step: &QdiscStep, undo: &Undo) -> Result<Evidence, Machine
     let qdiscs = qdiscs.unwrap_or_default();
     let Some(root) = qdiscs.iter().find(|qdisc| qdisc.handle == handle) else { return Ok(gone()) };
     let treated = qdiscs.iter().find(|qdisc| qdisc.parent == treated_class(handle)).unwrap_or(root);
-    Ok(evidence(&step.shape, root, treated))
+    Ok(evidence(&step.shape, treated))
 }
 
-fn evidence(shape: &Shape, root: &Qdisc, treated: &Qdisc) -> Evidence {
+fn evidence(shape: &Shape, treated: &Qdisc) -> Evidence {
     let seen = treated.statistics;
     let packets = seen.packets + seen.queue_length;
-    let overlimits = root.statistics.overlimits.max(seen.overlimits);
+    let overlimits = seen.overlimits;
     let (took_effect, summary) = match shape {
         Shape::Bandwidth { .. } => (
             overlimits > 0 || seen.drops > 0,

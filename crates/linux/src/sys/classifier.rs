@@ -353,7 +353,7 @@ impl Assembler {
 
 #[cfg(test)]
 mod tests {
-    use super::super::discipline::{Tbf, Treatment};
+    use super::super::discipline::{Tbf, Treatment, treated_class};
     use super::super::namespace::tests::{TestNamespace, privileged};
     use super::super::qdisc::{Handle, Over, TrafficControl};
     use super::super::route;
@@ -403,9 +403,10 @@ mod tests {
             for packet in packets {
                 self.send(packet);
             }
-            let class = self.control.classes(self.link).unwrap().remove(0);
+            let qdiscs = self.control.qdiscs(self.link).unwrap();
+            let treated = qdiscs.into_iter().find(|qdisc| qdisc.parent == treated_class(ROOT)).unwrap();
             self.control.delete_root(self.link, ROOT).unwrap();
-            class.statistics.packets
+            treated.statistics.packets + treated.statistics.queue_length
         }
 
         fn send(&self, packet: &[u8]) {

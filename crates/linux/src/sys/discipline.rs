@@ -125,7 +125,7 @@ impl Netem {
     }
 }
 
-/// A limit on the rate of all packets: a token bucket, `tbf`. Large packets of offloading network cards are cut up.
+/// A limit on the rate: a token bucket, `tbf`. Large packets of offloading network cards are cut up.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tbf {
     /// Sustained rate in bits per second.
@@ -164,11 +164,6 @@ impl Tbf {
     fn held(&self) -> u32 {
         let queued = self.rate as f64 / 8.0 * self.queue.as_secs_f64();
         (queued as u32).saturating_add(self.burst)
-    }
-
-    /// The same limit as a class of [`Htb`], and the queue for the class.
-    pub fn class_and_queue(&self) -> (HtbClass, Discipline) {
-        (HtbClass { rate: self.rate, burst: self.burst }, byte_fifo(self.held()))
     }
 }
 
@@ -212,46 +207,34 @@ impl Htb {
     }
 }
 
-/// A class of [`Htb`].
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct HtbClass {
-    /// Rate in bits per second; nothing is borrowed beyond it.
-    pub rate: u64,
+/// A class of [`Htb`] that holds nothing back by itself: what hangs on it does.
+pub fn open_class() -> Discipline {
+    const TCA_HTB_PARMS: u16 = 1;
+    const TCA_HTB_RATE64: u16 = 6;
+    const TCA_HTB_CEIL64: u16 = 7;
+    /// Bits per second; faster than any link.
+    const RATE: u64 = 10_000_000_000_000;
     /// Bytes that may pass at once.
-    pub burst: u32,
-}
-
-impl HtbClass {
-    /// `TCA_HTB_PARMS` with `struct tc_htb_opt`.
-    pub fn discipline(&self) -> Discipline {
-        const TCA_HTB_PARMS: u16 = 1;
-        const TCA_HTB_RATE64: u16 = 6;
-        const TCA_HTB_CEIL64: u16 = 7;
-        // How much one class sends before it is another's turn. What the kernel computes is out of its own bounds for
-        // very low and high rates, and it complains of that in its log.
-        const QUANTUM: u32 = 60_000;
-        let burst = ticks(transmission_time(self.rate, self.burst));
-        let (level, priority) = (0, 0);
-        let specification = rate_specification(self.rate);
-        let numbers = words(&[burst, burst, QUANTUM, level, priority]);
-        let structure = [&specification[..], &specification, &numbers].concat();
-        let mut options = Attributes::new().put(TCA_HTB_PARMS, &structure);
-        if bytes_per_second_32(self.rate) == u32::MAX {
-            let rate = (self.rate / 8).to_ne_bytes();
-            options = options.put(TCA_HTB_RATE64, &rate).put(TCA_HTB_CEIL64, &rate);
-        }
-        Discipline::new("htb", options)
-    }
+    const BURST: u32 = 64 << 20;
+    // How much one class sends before it is another's turn. What the kernel computes is out of its own bounds for very
+    // high rates, and it complains of that in its log.
+    const QUANTUM: u32 = 60_000;
+    let burst = ticks(transmission_time(RATE, BURST));
+    let (level, priority) = (0, 0);
+    let specification = rate_specification(RATE);
+    let numbers = words(&[burst, burst, QUANTUM, level, priority]);
+    let structure = [&specification[..], &specification, &numbers].concat();
+    let rate = (RATE / 8).to_ne_bytes();
+    let options = Attributes::new()
+        .put(TCA_HTB_PARMS, &structure)
+        .put(TCA_HTB_RATE64, &rate)
+        .put(TCA_HTB_CEIL64, &rate);
+    Discipline::new("htb", options)
 }
 
 /// A plain queue of so many packets: `pfifo`.
 pub fn packet_fifo(packets: u32) -> Discipline {
     Discipline::new("pfifo", Attributes::after(&packets.to_ne_bytes()))
-}
-
-/// A plain queue of so many bytes: `bfifo`.
-pub fn byte_fifo(bytes: u32) -> Discipline {
-    Discipline::new("bfifo", Attributes::after(&bytes.to_ne_bytes()))
 }
 
 /// What is done to packets, as the user knows it.

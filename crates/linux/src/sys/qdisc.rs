@@ -19,7 +19,9 @@
 //! Sources: `include/uapi/linux/{rtnetlink,pkt_sched,pkt_cls,gen_stats}.h`, `net/sched/sch_api.c`; tc(8).
 
 use super::classifier::Program;
-use super::discipline::{Discipline, Htb, Netem, Prio, Tbf, Treatment, packet_fifo, treated_class};
+use super::discipline::{
+    Discipline, Htb, Netem, Prio, Tbf, Treatment, open_class, packet_fifo, treated_class,
+};
 use super::namespace;
 use super::netlink::{
     self, Attributes, Error, Message, Protocol, Reply, Result, Socket, flags, u32_at, u64_at,
@@ -301,8 +303,9 @@ impl TrafficControl {
     /// should not be. As [`treat_all`](Self::treat_all) else. If it fails midway, [`delete_root`](Self::delete_root)
     /// removes what is there.
     ///
-    /// For netem this makes a `prio` with two bands, the second with the netem; for a limit on the rate an `htb`
-    /// with one class, because that needs no `sch_prio`. The treated class is in both [`treated_class`].
+    /// This makes a `prio` with two bands, the second with what treats; where the kernel has no `sch_prio`, an `htb` with
+    /// one class that holds nothing back by itself. (`htb` then says once in the kernel's log that what hangs on it is
+    /// "non-work-conserving", which is meant.) The treated class is in both [`treated_class`].
     pub fn treat_some(
         &mut self,
         link: u32,
@@ -314,21 +317,17 @@ impl TrafficControl {
         /// As many packets as links hold by default.
         const QUEUE: u32 = 1000;
         let (untreated, treated) = (Handle::new(handle.major(), 1), treated_class(handle));
-        match treatment {
-            Treatment::Netem(netem) => {
-                let root = Prio { bands: 2, band_of_priority: [0; 16] };
-                self.put_root(link, handle, over, &root.discipline())?;
-                self.add(link, untreated, Handle::NONE, &packet_fifo(QUEUE))?;
-                self.add(link, treated, Handle::NONE, &netem.discipline())?;
-            }
-            Treatment::Bandwidth(tbf) => {
-                let (class, queue) = tbf.class_and_queue();
+        let bands = Prio { bands: 2, band_of_priority: [0; 16] };
+        match self.put_root(link, handle, over, &bands.discipline()) {
+            Ok(()) => self.add(link, untreated, Handle::NONE, &packet_fifo(QUEUE))?,
+            Err(Error::Unsupported { .. }) => {
                 let root = Htb { default_class: 0, unlimited_queue: QUEUE };
                 self.put_root(link, handle, over, &root.discipline())?;
-                self.add_class(link, handle, treated, &class.discipline())?;
-                self.add(link, treated, Handle::NONE, &queue)?;
+                self.add_class(link, handle, treated, &open_class())?;
             }
+            Err(error) => return Err(error),
         }
+        self.add(link, treated, Handle::NONE, &treatment.discipline())?;
         self.add_filter(link, handle, program, treated)
     }
 
@@ -410,25 +409,20 @@ fn if_unsupported(error: Error, module: &str) -> Error {
 pub struct Features {
     /// `sch_netem`: delay and loss.
     pub netem: bool,
-    /// `sch_tbf`: a limit on the rate of all packets.
+    /// `sch_tbf`: a limit on the rate.
     pub tbf: bool,
-    /// `sch_prio`: bands; with `bpf`, netem for some packets.
+    /// `sch_prio`: bands, so that some packets can be treated.
     pub prio: bool,
-    /// `sch_htb`: classes; with `bpf`, a limit on the rate of some packets.
+    /// `sch_htb`: classes, which will do for the same.
     pub htb: bool,
     /// `cls_bpf`: filters.
     pub bpf: bool,
 }
 
 impl Features {
-    /// Whether netem can be had for some packets only.
-    pub fn netem_for_some(&self) -> bool {
-        self.netem && self.prio && self.bpf
-    }
-
-    /// Whether a limit on the rate can be had for some packets only.
-    pub fn bandwidth_for_some(&self) -> bool {
-        self.htb && self.bpf
+    /// Whether some packets only can be treated.
+    pub fn for_some(&self) -> bool {
+        (self.prio || self.htb) && self.bpf
     }
 }
 
@@ -527,7 +521,7 @@ fn had(outcome: Result<()>) -> Result<bool> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::discipline::{HtbClass, byte_fifo, smallest_burst};
+    use super::super::discipline::smallest_burst;
     use super::super::namespace::Namespace;
     use super::super::namespace::tests::{TestNamespace, privileged};
     use super::super::route;
@@ -701,7 +695,8 @@ mod tests {
         control.delete_root(eth0, OURS).unwrap();
         let everything = Program::compile(&[], &[], 1.0).unwrap();
         control.treat_some(eth0, OURS, Over::Default, &Treatment::Bandwidth(limit), &everything).unwrap();
-        assert!(classes(&here).contains("rate 100Gbit ceil 100Gbit"), "{}", classes(&here));
+        let tbf = shown(&here, "qdisc", "eth0").into_iter().find(|qdisc| qdisc["kind"] == "tbf").unwrap();
+        assert_eq!(tbf["options"]["rate"], 12_500_000_000_u64);
     }
 
     #[test]
@@ -714,8 +709,6 @@ mod tests {
         let limit = Tbf { rate: 80_000, burst: smallest_burst(1500), queue: Duration::from_millis(100) };
         let program = Program::compile(&[udp_to_port(7001)], &[], 1.0).unwrap();
         control.treat_some(eth0, OURS, Over::Default, &Treatment::Bandwidth(limit), &program).unwrap();
-        let class = classes(&here);
-        assert!(class.starts_with("class htb 5a11:2 root") && class.contains("rate 80Kbit"), "{class}");
 
         let receiver = |port: u16| {
             let socket = there.open().run(move || UdpSocket::bind(("10.9.0.2", port)).unwrap()).unwrap();
@@ -732,12 +725,11 @@ mod tests {
         assert_eq!(count(&free), 100);
         let passed = count(&limited);
         assert!(passed < 20, "1532 bytes at once, then 10 kB/s: {passed} of 400 bytes passed at once");
-        let treated = &control.classes(eth0).unwrap()[0];
-        assert_eq!(treated.handle, treated_class(OURS));
-        let queue =
-            control.qdiscs(eth0).unwrap().into_iter().find(|qdisc| qdisc.parent == treated.handle).unwrap();
+        let qdiscs = control.qdiscs(eth0).unwrap();
+        let queue = qdiscs.into_iter().find(|qdisc| qdisc.parent == treated_class(OURS)).unwrap();
         assert!(queue.statistics.drops > 50, "{queue:?}");
-        let tc = shown(&here, "qdisc", "eth0").into_iter().find(|qdisc| qdisc["kind"] == "bfifo").unwrap();
+        let tc = shown(&here, "qdisc", "eth0").into_iter().find(|qdisc| qdisc["kind"] == "tbf").unwrap();
+        assert_eq!(tc["options"]["rate"], 10_000);
         assert_eq!(tc["drops"], queue.statistics.drops);
         assert_eq!(control.filters(eth0, OURS).unwrap().len(), 1);
         assert!(control.delete_root(eth0, OURS).unwrap());
@@ -815,7 +807,7 @@ mod tests {
     }
 
     #[test]
-    fn a_class_and_queues_are_made_as_asked() {
+    fn a_class_is_made_as_asked() {
         if !privileged() {
             return;
         }
@@ -823,23 +815,21 @@ mod tests {
         let (eth0, mut control) = (link(&here, "eth0"), control(&here));
         let root = Htb { default_class: 0x20, unlimited_queue: 77 };
         control.add(eth0, Handle::ROOT, OURS, &root.discipline()).unwrap();
-        let class = HtbClass { rate: 2_000_000, burst: 15_000 };
-        control.add_class(eth0, OURS, treated_class(OURS), &class.discipline()).unwrap();
-        control.add(eth0, treated_class(OURS), Handle::new(0x77, 0), &byte_fifo(44_000)).unwrap();
+        control.add_class(eth0, OURS, treated_class(OURS), &open_class()).unwrap();
+        control.add(eth0, treated_class(OURS), Handle::new(0x77, 0), &packet_fifo(44)).unwrap();
         let qdiscs = shown(&here, "qdisc", "eth0");
         assert_eq!(qdiscs[0]["options"]["default"], "0x20");
         assert_eq!(qdiscs[0]["options"]["direct_qlen"], 77);
-        assert_eq!((&qdiscs[1]["kind"], &qdiscs[1]["parent"]), (&"bfifo".into(), &"5a11:2".into()));
-        assert_eq!(qdiscs[1]["options"]["limit"], 44_000);
+        assert_eq!((&qdiscs[1]["kind"], &qdiscs[1]["parent"]), (&"pfifo".into(), &"5a11:2".into()));
         let class = classes(&here);
-        assert!(class.contains("rate 2Mbit ceil 2Mbit linklayer ethernet burst 15000b"), "{class}");
+        assert!(class.contains("rate 10Tbit ceil 10Tbit linklayer ethernet"), "{class}");
         let listed = control.classes(eth0).unwrap();
         assert_eq!((listed[0].leaf, listed[0].parent), (Handle::new(0x77, 0), Handle::ROOT));
     }
 
     /// Whether the kernel has what netem takes; says why not if not.
     fn has_netem() -> bool {
-        let has = privileged() && features().unwrap().netem_for_some();
+        let has = privileged() && features().is_ok_and(|features| features.netem && features.for_some());
         if !has {
             println!("skipped: this kernel has no sch_netem, sch_prio or cls_bpf");
         }

@@ -76,7 +76,9 @@ fn a_qdisc_in_the_place_of_the_default() {
 #[test]
 fn a_qdisc_for_some_packets() {
     check("qdisc for some", || {
-        trial(&[Feature::PacketClassifier], &[], Some(THEIRS), |lab, _| lab.qdisc(limit(), vec![to_port()]))
+        trial(&[Feature::Tbf, Feature::PacketClassifier], &[], Some(THEIRS), |lab, _| {
+            lab.qdisc(limit(), vec![to_port()])
+        })
     });
 }
 
