@@ -251,8 +251,10 @@ fn a_silent_ledger_takes_the_naive_shop_down_with_it() {
         assert_eq!((sales.paid, sales.accepted), (0, 0), "{sales:?}");
         assert!(sales.failed > 0 && sales.left > 0, "{sales:?}");
 
-        // Naive retries: the gateway sends payment more requests than it has customers.
-        assert!(shop.metric(Service::Gateway, "retries_total{upstream=\"payment\"}").await > 400);
+        // Naive retries: far more than the budget of the fixed shop, a tenth of the calls and its savings, would pay.
+        // How many come together until the customers are gone depends on the machine.
+        let retries = shop.metric(Service::Gateway, "retries_total{upstream=\"payment\"}").await;
+        assert!(retries > 41 + 10, "{retries}");
         // The gateway itself is alive, which is exactly what a liveness probe cannot tell apart.
         assert_eq!(shop.get(Service::Gateway, "/health").await.status, 200);
         assert_eq!(shop.get(Service::Payment, "/health").await.status, 200);
