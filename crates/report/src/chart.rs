@@ -14,7 +14,7 @@ use std::fmt::Write as _;
 /// Height of the area that a course is drawn in.
 const HEIGHT: f64 = 148.0;
 /// Room under it for the time.
-const AXIS: f64 = 22.0;
+pub(crate) const AXIS: f64 = 22.0;
 /// Stretches of time within which a pointer finds a value.
 const HINTS: usize = 100;
 /// Columns that missed checks are drawn in.
@@ -81,16 +81,22 @@ pub(crate) fn beyond(series: &Series) -> Vec<&Bound> {
 
 /// Time runs from the start of the run to the end of the journal.
 #[derive(Clone, Copy)]
-struct Time {
-    end: f64,
+pub(crate) struct Time {
+    pub(crate) end: f64,
 }
 
 impl Time {
-    fn percent(self, elapsed: f64) -> f64 {
+    pub(crate) fn percent(self, elapsed: f64) -> f64 {
         (100.0 * elapsed / self.end).clamp(0.0, 100.0)
     }
 
-    fn rectangle(self, svg: &mut String, class: &str, (from, to): (f64, f64), (y, height): (f64, f64)) {
+    pub(crate) fn rectangle(
+        self,
+        svg: &mut String,
+        class: &str,
+        (from, to): (f64, f64),
+        (y, height): (f64, f64),
+    ) {
         let (start, end) = (self.percent(from), self.percent(to));
         let _ = write!(
             svg,
@@ -112,7 +118,7 @@ impl Time {
     }
 
     /// Marks and labels at round times, few enough for a phone.
-    fn axis(self, svg: &mut String, y: f64) {
+    pub(crate) fn axis(self, svg: &mut String, y: f64) {
         const STEPS: [f64; 19] = [
             0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1200.0, 1800.0,
             3600.0, 7200.0, 14400.0, 43200.0,
@@ -434,7 +440,7 @@ fn lanes(story: &Story) -> Vec<(String, Vec<(f64, f64)>)> {
     lanes
 }
 
-fn lane(svg: &mut String, name: &str, windows: &[(f64, f64)], time: Time, y: f64) {
+pub(crate) fn lane(svg: &mut String, name: &str, windows: &[(f64, f64)], time: Time, y: f64) {
     let windows = if windows.len() > MISS_COLUMNS { &windows[..MISS_COLUMNS] } else { windows };
     for window in windows {
         time.rectangle(svg, "active", *window, (y + 2.0, 18.0));

@@ -11,13 +11,13 @@ use squall_model::quantity::{Unit, count, span, title};
 use squall_model::verdict::Verdict;
 use std::fmt::Write as _;
 
-const STYLE: &str = include_str!("style.css");
-const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; img-src data:";
+pub(crate) const STYLE: &str = include_str!("style.css");
+pub(crate) const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; img-src data:";
 
 /// At most so many metrics stand open; the others are folded.
-const OPEN_METRICS: usize = 6;
+pub(crate) const OPEN_METRICS: usize = 6;
 /// At most so many metrics are folded; a page with hundreds would not be read, and hardly be loaded.
-const MOST_FOLDED: usize = 60;
+pub(crate) const MOST_FOLDED: usize = 60;
 /// At most so many injections stand open.
 const OPEN_INJECTIONS: usize = 4;
 /// At most so many changes are among the key numbers.
@@ -75,7 +75,7 @@ pub(crate) fn escape(text: &str) -> String {
     escaped
 }
 
-fn tone_class(tone: Tone) -> &'static str {
+pub(crate) fn tone_class(tone: Tone) -> &'static str {
     match tone {
         Tone::Good => "good",
         Tone::Bad => "bad",
@@ -85,7 +85,7 @@ fn tone_class(tone: Tone) -> &'static str {
 }
 
 /// A sign with a word for who cannot see it.
-fn sign(tone: Tone) -> String {
+pub(crate) fn sign(tone: Tone) -> String {
     let word = match tone {
         Tone::Good => "good",
         Tone::Bad => "bad",
@@ -99,7 +99,7 @@ fn sign(tone: Tone) -> String {
     )
 }
 
-fn section(page: &mut String, class: &str, title: &str) {
+pub(crate) fn section(page: &mut String, class: &str, title: &str) {
     let _ = write!(page, "<section class=\"{class}\">\n<h2>{title}</h2>\n");
 }
 
@@ -175,7 +175,7 @@ fn banner(page: &mut String, story: &Story) {
 }
 
 /// A picture of the verdict, drawn in a square of 24.
-fn icon(verdict: Option<Verdict>) -> String {
+pub(crate) fn icon(verdict: Option<Verdict>) -> String {
     let drawing = match verdict {
         Some(Verdict::Passed) => {
             "<circle cx=\"12\" cy=\"12\" r=\"9\"/><path d=\"m8 12.4 2.7 2.7L16.2 9.5\"/>"
@@ -237,7 +237,7 @@ fn key_numbers(page: &mut String, story: &Story) {
 }
 
 /// One key number; `sub` is markup.
-fn key(page: &mut String, name: &str, class: &str, value: &str, sub: &str) {
+pub(crate) fn key(page: &mut String, name: &str, class: &str, value: &str, sub: &str) {
     let value = match value.split_once(' ') {
         // The number counts more than its unit.
         Some((number, unit)) if !unit.contains(' ') && number.ends_with(|c: char| c.is_ascii_digit()) => {
@@ -313,7 +313,7 @@ fn metrics(page: &mut String, story: &Story) {
     page.push_str("</section>\n");
 }
 
-fn metric(page: &mut String, story: &Story, series: &Series, number: usize, detail: Detail) {
+pub(crate) fn metric(page: &mut String, story: &Story, series: &Series, number: usize, detail: Detail) {
     let _ = write!(page, "<figure class=\"metric\">\n<figcaption><h3>{}</h3>", escape(&title(&series.name)));
     if let Some(change) = story.change(&series.name) {
         let _ = write!(page, "<p>{}</p>", change_markup(change));
@@ -537,7 +537,7 @@ fn injection(page: &mut String, story: &Story, known: &Injection) {
 }
 
 /// One fact; `value` is markup, and nothing is said where it is empty.
-fn fact(page: &mut String, name: &str, value: &str) {
+pub(crate) fn fact(page: &mut String, name: &str, value: &str) {
     if !value.is_empty() {
         let _ = writeln!(page, "<div><dt>{name}</dt><dd>{value}</dd></div>");
     }

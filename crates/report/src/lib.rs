@@ -5,6 +5,7 @@
 
 pub mod change;
 mod chart;
+pub mod gameday;
 pub mod html;
 pub mod json;
 pub mod junit;

@@ -163,12 +163,12 @@ fn metrics(live: &Live, width: usize, room: usize) -> Vec<Line> {
 }
 
 /// The end of the time that a course spans: whole seconds a column, so that it does not flicker as time goes on.
-fn stretch(now: f64, columns: usize) -> f64 {
+pub(crate) fn stretch(now: f64, columns: usize) -> f64 {
     let columns = columns as f64;
     (now / columns).floor().mul_add(columns, columns)
 }
 
-fn metric(series: &Series, story: &Story, range: (f64, f64), columns: usize) -> Line {
+pub(crate) fn metric(series: &Series, story: &Story, range: (f64, f64), columns: usize) -> Line {
     let unit = series.unit();
     let value = series.last();
     let shown = value.map_or_else(|| "unread".to_owned(), |value| unit.show(value));

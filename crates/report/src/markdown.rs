@@ -21,7 +21,7 @@ pub fn page(story: &Story) -> String {
     page
 }
 
-fn sign(tone: Tone) -> &'static str {
+pub(crate) fn sign(tone: Tone) -> &'static str {
     match tone {
         Tone::Good => "✅",
         Tone::Bad => "❌",
@@ -138,7 +138,7 @@ fn foot(page: &mut String, story: &Story) {
 }
 
 /// A list under a title; nothing at all where it is empty.
-fn list(page: &mut String, title: &str, items: impl Iterator<Item = String>) {
+pub(crate) fn list(page: &mut String, title: &str, items: impl Iterator<Item = String>) {
     let items: Vec<String> = items.collect();
     if !items.is_empty() && !title.is_empty() {
         let _ = writeln!(page, "**{title}**\n");
@@ -155,7 +155,7 @@ fn list(page: &mut String, title: &str, items: impl Iterator<Item = String>) {
 }
 
 /// A text without meaning to Markdown or HTML, on one line.
-fn escaped(text: &str) -> String {
+pub(crate) fn escaped(text: &str) -> String {
     let characters: Vec<char> = crate::paint::printable(text).chars().collect();
     let word = |index: Option<usize>| {
         index.and_then(|index| characters.get(index)).is_some_and(|c| c.is_alphanumeric())
@@ -173,7 +173,7 @@ fn escaped(text: &str) -> String {
 }
 
 /// A text as code: within a fence that is longer than any in the text.
-fn code(text: &str) -> String {
+pub(crate) fn code(text: &str) -> String {
     let text = crate::paint::printable(text);
     let longest = text.split(|c| c != '`').map(str::len).max().unwrap_or(0);
     if longest == 0 {
@@ -184,7 +184,7 @@ fn code(text: &str) -> String {
 }
 
 /// Code within a table, where a bar would end the cell.
-fn in_cell(code: &str) -> String {
+pub(crate) fn in_cell(code: &str) -> String {
     code.replace(r"\|", "|").replace('|', r"\|")
 }
 

@@ -1,0 +1,446 @@
+//! Game days: everything that is shown of one, as pure functions of its session's journal.
+//!
+//! [`Chronicle`] folds the events once; the screen, the lines and the reports tell it, each in its own way.
+
+mod csv;
+mod line;
+mod markdown;
+mod page;
+pub mod screen;
+mod timeline;
+
+use crate::story::Story;
+use crate::words::Tone;
+use jiff::Timestamp;
+use squall_model::event;
+use squall_model::gameday::{
+    Entry, Event, FollowUp, Judgement, Means, Moment, NoteKind, Outcome, Phase, Plan, Setting, Test,
+};
+use squall_model::protocol::Restored;
+use squall_model::verdict::Verdict;
+use std::collections::BTreeMap;
+
+pub use csv::follow_ups as csv;
+pub use line::line;
+pub use markdown::page as markdown;
+pub use page::page as html;
+
+/// Alerts by when they were seen, and why nothing is known.
+type Firing = (f64, Vec<String>, Option<String>);
+
+/// All that a session's journal tells. Times are seconds since the session began.
+#[derive(Debug, Clone, Default)]
+pub struct Chronicle {
+    /// The session's name.
+    pub session: String,
+    /// When it began.
+    pub started: Option<Timestamp>,
+    /// The plan.
+    pub plan: Plan,
+    /// How it is carried out.
+    pub setting: Option<Setting>,
+    /// The phases gone through, with begin and end.
+    pub phases: Vec<(Phase, f64, f64)>,
+    /// What is asked, and who decides.
+    pub hold: Option<(String, String)>,
+    /// The criterion that people are asked about.
+    pub asked: Option<usize>,
+    /// What was said and what happened, in order.
+    pub log: Vec<Line>,
+    /// Faults with begin and end.
+    pub faults: Vec<Fault>,
+    /// How the experiments ended.
+    pub runs: Vec<Run>,
+    /// Whether the steady state held, since when, and what did not hold.
+    pub steady: Vec<(f64, bool, Vec<String>)>,
+    /// The health of services: whether they answer as expected, what was read, and when it changed.
+    pub services: BTreeMap<String, Vec<(f64, bool, String)>>,
+    /// Alerts.
+    pub alerts: Vec<Firing>,
+    /// What was counted before and after, and what does not hold.
+    pub before: BTreeMap<String, f64>,
+    /// See `before`.
+    pub after: BTreeMap<String, f64>,
+    /// See `before`.
+    pub broken: Vec<String>,
+    /// Seconds to recover, seconds to fail over, and how long was waited.
+    pub recovered: Option<(Option<f64>, Option<f64>, f64)>,
+    /// What came of the criteria.
+    pub judgements: Vec<Judgement>,
+    /// What is to be done, in the order that it was agreed.
+    pub follow_ups: Vec<FollowUp>,
+    /// Why the day was ended early.
+    pub halted: Option<String>,
+    /// How often it was interrupted.
+    pub interruptions: usize,
+    /// Verdict, reasons, exit code.
+    pub ending: Option<(Verdict, Vec<String>, u8)>,
+    /// The last moment that the journal speaks of.
+    pub elapsed: f64,
+    /// The metrics, with the times of faults.
+    pub(crate) story: Story,
+}
+
+/// What a line of the log is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// A phase begins.
+    Phase,
+    /// Go or no-go.
+    Decision,
+    /// Somebody's note.
+    Note,
+    /// A follow-up.
+    FollowUp,
+    /// A fault.
+    Fault,
+    /// What was measured.
+    Measured,
+    /// The session itself.
+    Session,
+}
+
+/// A line of the log.
+#[derive(Debug, Clone)]
+pub struct Line {
+    /// When.
+    pub elapsed: f64,
+    /// When, by the clock on the wall.
+    pub at: Timestamp,
+    /// What it is about.
+    pub kind: Kind,
+    /// How it is.
+    pub tone: Tone,
+    /// What.
+    pub text: String,
+}
+
+/// A failure that was made.
+#[derive(Debug, Clone)]
+pub struct Fault {
+    /// Its name within its run.
+    pub injection: String,
+    /// What and of what.
+    pub name: String,
+    /// When it began.
+    pub from: f64,
+    /// When it was over.
+    pub to: Option<f64>,
+    /// What could not be put back.
+    pub residue: Vec<String>,
+}
+
+/// An experiment of the day.
+#[derive(Debug, Clone)]
+pub struct Run {
+    /// Its position in the plan.
+    pub experiment: usize,
+    /// When it began.
+    pub from: f64,
+    /// Whether it was left out, because nothing was to be broken.
+    pub rehearsed: bool,
+    /// The run's name, what it found, and why.
+    pub ended: Option<(String, Verdict, Vec<String>)>,
+}
+
+impl Chronicle {
+    /// Tells a journal.
+    pub fn of(entries: &[Entry]) -> Self {
+        let mut chronicle = Self::default();
+        entries.iter().for_each(|entry| chronicle.on(entry));
+        chronicle
+    }
+
+    /// The phase that goes on, and when it began.
+    pub fn phase(&self) -> Option<(Phase, f64)> {
+        self.phases.last().map(|(phase, from, _)| (*phase, *from))
+    }
+
+    /// Whether this is a rehearsal.
+    pub fn is_rehearsal(&self) -> bool {
+        self.setting.as_ref().is_some_and(|setting| setting.rehearsal)
+    }
+
+    /// The verdict; none where the day is not over.
+    pub fn verdict(&self) -> Option<Verdict> {
+        self.ending.as_ref().map(|(verdict, ..)| *verdict)
+    }
+
+    /// Whose turn it is in a phase.
+    pub fn turn(&self, phase: Phase) -> Option<&str> {
+        self.plan.turns.iter().find(|(known, _)| *known == phase).map(|(_, who)| who.as_str())
+    }
+
+    /// How many criteria had an outcome, of all.
+    pub fn count(&self, outcome: Outcome) -> usize {
+        self.judgements.iter().filter(|judgement| judgement.outcome == outcome).count()
+    }
+
+    /// All that could not be put back.
+    pub fn residue(&self) -> Vec<&str> {
+        self.faults.iter().flat_map(|fault| fault.residue.iter().map(String::as_str)).collect()
+    }
+
+    /// The outcome of a criterion and why, once it was judged.
+    pub fn judgement(&self, criterion: usize) -> Option<&Judgement> {
+        self.judgements.get(criterion)
+    }
+
+    /// Takes in one more event.
+    pub fn on(&mut self, entry: &Entry) {
+        let elapsed = if entry.elapsed.is_finite() { entry.elapsed.max(0.0) } else { self.elapsed };
+        self.elapsed = self.elapsed.max(elapsed);
+        if let (Some((_, _, end)), None) = (self.phases.last_mut(), &self.ending) {
+            *end = self.elapsed;
+        }
+        self.tell(entry);
+        if let Some((kind, tone, text)) = line::words(self, &entry.event) {
+            self.log.push(Line { elapsed, at: entry.at, kind, tone, text });
+        }
+        self.learn(elapsed, entry);
+    }
+
+    fn learn(&mut self, elapsed: f64, entry: &Entry) {
+        match &entry.event {
+            Event::SessionStarted { session, plan, setting, .. } => {
+                self.session.clone_from(session);
+                self.plan = (**plan).clone();
+                self.setting = Some((**setting).clone());
+                self.started = Some(entry.at);
+                self.follow_ups.clone_from(&plan.follow_ups);
+            }
+            Event::Resumed { .. } => self.interruptions += 1,
+            Event::PhaseStarted { phase } => {
+                self.phases.push((*phase, elapsed, elapsed));
+                self.hold = None;
+            }
+            Event::Held { question, who } => self.hold = Some((question.clone(), who.clone())),
+            Event::Decided { .. } => self.hold = None,
+            Event::Steady { holds, since, failing } => self.steady.push((*since, *holds, failing.clone())),
+            Event::Service { name, health, found } => {
+                let service = self.services.entry(name.clone()).or_default();
+                service.push((elapsed, health.holds(), found.clone()));
+            }
+            Event::Alerts { firing, error } => self.alerts.push((elapsed, firing.clone(), error.clone())),
+            Event::Data { moment: Moment::Before, values, .. } => self.before.clone_from(values),
+            Event::Data { moment: Moment::After, values, broken, .. } => {
+                self.after.clone_from(values);
+                self.broken.clone_from(broken);
+            }
+            Event::RunStarted { experiment, rehearsed } => {
+                let (experiment, rehearsed) = (*experiment, *rehearsed);
+                self.runs.push(Run { experiment, from: elapsed, rehearsed, ended: None });
+            }
+            Event::FaultActive { injection, fault, target, .. } => self.faults.push(Fault {
+                injection: injection.clone(),
+                name: crate::story::named(fault, target),
+                from: elapsed,
+                to: None,
+                residue: Vec::new(),
+            }),
+            Event::FaultOver { injection, residue } => {
+                let open = |fault: &&mut Fault| fault.injection == *injection && fault.to.is_none();
+                if let Some(fault) = self.faults.iter_mut().rev().find(open) {
+                    fault.to = Some(elapsed);
+                    fault.residue.clone_from(residue);
+                }
+            }
+            Event::RunEnded { experiment, run, verdict, reasons } => {
+                if let Some(known) = self.runs.iter_mut().rev().find(|known| known.experiment == *experiment)
+                {
+                    known.ended = Some((run.clone(), *verdict, reasons.clone()));
+                }
+                // Whatever it did not tell of is over with it.
+                let by_run = |fault: &&mut Fault| fault.to.is_none() && fault.injection != BY_HAND;
+                self.faults.iter_mut().filter(by_run).for_each(|fault| fault.to = Some(elapsed));
+            }
+            Event::Recovered { seconds, failover, within, .. } => {
+                self.recovered = Some((*seconds, *failover, *within));
+            }
+            Event::FollowUp(follow_up) => self.follow_ups.push(follow_up.clone()),
+            Event::Asked { criterion } => self.asked = Some(*criterion),
+            Event::Answered { .. } => self.asked = None,
+            Event::Halted { reason } => {
+                self.halted.get_or_insert_with(|| reason.clone());
+                self.hold = None;
+            }
+            Event::Judged { judgements } => self.judgements.clone_from(judgements),
+            Event::Ended { verdict, reasons, exit_code, .. } => {
+                self.ending = Some((*verdict, reasons.clone(), *exit_code));
+                self.hold = None;
+            }
+            Event::Metrics { .. } | Event::Noted { .. } | Event::Suspended { .. } => {}
+        }
+        if let Event::Resumed { interrupted } = &entry.event
+            && !interrupted.is_empty()
+        {
+            // Their agents put them back when the session was lost; when exactly, the runs' own journals tell.
+            self.faults
+                .iter_mut()
+                .filter(|fault| fault.to.is_none())
+                .for_each(|fault| fault.to = Some(elapsed));
+        }
+    }
+
+    /// Tells the story of the metrics, as that of a run: the same charts draw it.
+    fn tell(&mut self, entry: &Entry) {
+        let event = match &entry.event {
+            Event::SessionStarted { session, plan, setting, .. } => event::Event::RunStarted {
+                version: 0,
+                run: session.clone(),
+                experiment: plan.title.clone(),
+                hypothesis: plan.hypothesis.clone(),
+                tags: Vec::new(),
+                file: setting.file.clone(),
+                options: Vec::new(),
+                seed: 0,
+                squall: setting.squall.clone(),
+                host: setting.host.clone(),
+                services: Vec::new(),
+                conditions: Vec::new(),
+                objectives: setting.objectives.clone(),
+                limits: setting.limits.clone(),
+                method_seconds: setting.observe,
+                baseline_seconds: setting.baseline,
+                recovery_seconds: setting.recovery,
+            },
+            Event::Metrics { values, errors, .. } => event::Event::Metrics {
+                phase: event::Phase::Fault,
+                values: values.clone(),
+                errors: errors.clone(),
+            },
+            Event::FaultActive { injection, fault, target, .. } => {
+                let (injection, fault, target) = (injection.clone(), fault.clone(), target.clone());
+                let started =
+                    event::Event::InjectStarted { injection: injection.clone(), fault, target, stage: None };
+                self.story.on(&event::Entry { at: entry.at, elapsed: entry.elapsed, event: started });
+                event::Event::Injected { injection, evidence: Vec::new(), seconds: 0.0 }
+            }
+            Event::FaultOver { injection, residue } => event::Event::Restored {
+                restored: Restored {
+                    injection: injection.clone(),
+                    fault: String::new(),
+                    target: String::new(),
+                    steps: Vec::new(),
+                    errors: Vec::new(),
+                },
+                residue: residue.clone(),
+                seconds: 0.0,
+            },
+            _ => {
+                self.story.elapsed = self.story.elapsed.max(self.elapsed);
+                return;
+            }
+        };
+        self.story.on(&event::Entry { at: entry.at, elapsed: entry.elapsed, event });
+    }
+
+    /// What the day found that somebody should look into, the gravest first.
+    pub fn findings(&self) -> Vec<(Tone, String)> {
+        let mut findings: Vec<(Tone, String)> = Vec::new();
+        let residue = self.residue();
+        findings.extend(residue.iter().map(|residue| (Tone::Bad, format!("Not put back: {residue}"))));
+        let of = |wanted: Outcome| self.judgements.iter().filter(move |one| one.outcome == wanted);
+        findings
+            .extend(of(Outcome::NotMet).map(|one| (Tone::Bad, format!("{}: {}", one.criterion, one.why))));
+        findings.extend(
+            of(Outcome::Unknown)
+                .map(|one| (Tone::Warning, format!("{}: nobody knows: {}", one.criterion, one.why))),
+        );
+        if let (Some((None, _, within)), false) =
+            (self.recovered, self.is_rehearsal() || self.steady.is_empty())
+        {
+            let words =
+                format!("The steady state did not come back within {}", crate::quantity::span(within));
+            findings.push((Tone::Bad, words));
+        }
+        for (name, changes) in &self.services {
+            let down: Vec<&(f64, bool, String)> = changes.iter().filter(|(_, healthy, _)| !healthy).collect();
+            if let Some((at, _, found)) = down.first() {
+                let when = crate::quantity::clock(*at);
+                let more = if down.len() > 1 {
+                    format!(", and {} more times", down.len() - 1)
+                } else {
+                    String::new()
+                };
+                findings.push((
+                    Tone::Warning,
+                    format!("Service {name} did not answer as expected at {when}: {found}{more}"),
+                ));
+            }
+        }
+        for run in &self.runs {
+            if let Some((_, verdict, reasons)) = &run.ended
+                && *verdict != Verdict::Passed
+            {
+                let name =
+                    self.plan.experiments.get(run.experiment).map_or("?", |linked| linked.name.as_str());
+                let why = reasons.first().map_or(String::new(), |why| format!(": {why}"));
+                let tone = crate::words::verdict_tone(Some(*verdict));
+                findings.push((tone, format!("Experiment {name} ended as {verdict}{why}")));
+            }
+        }
+        findings
+    }
+}
+
+/// The name of a fault that people made.
+const BY_HAND: &str = "by hand";
+
+/// The tone of an outcome.
+pub(crate) fn tone(outcome: Outcome) -> Tone {
+    match outcome {
+        Outcome::Met => Tone::Good,
+        Outcome::NotMet => Tone::Bad,
+        Outcome::Unknown => Tone::Warning,
+        Outcome::Rehearsed => Tone::Neutral,
+    }
+}
+
+/// An outcome in a word or two.
+pub(crate) fn outcome_word(outcome: Outcome) -> &'static str {
+    match outcome {
+        Outcome::Met => "met",
+        Outcome::NotMet => "not met",
+        Outcome::Unknown => "unknown",
+        Outcome::Rehearsed => "can be checked",
+    }
+}
+
+/// What a verdict means for a game day.
+pub(crate) fn meaning(verdict: Option<Verdict>, rehearsal: bool) -> &'static str {
+    match verdict {
+        Some(Verdict::Passed) if rehearsal => "Everything was gone through; nothing was broken.",
+        Some(Verdict::Passed) => "Every success criterion was met, and everything was put back.",
+        Some(Verdict::Failed) if rehearsal => "The plan is not ready: something cannot be checked.",
+        Some(Verdict::Failed) => {
+            "At least one success criterion was not met, or nobody knows; everything was put back."
+        }
+        Some(Verdict::NotSteady) => "The steady state did not hold before; nothing was touched.",
+        Some(Verdict::Aborted) => "The day was ended early; what had been made was put back.",
+        Some(Verdict::NoEffect) => "A fault could not be made or showed no effect; everything was put back.",
+        Some(Verdict::Residue) => "Something could not be put back.",
+        Some(Verdict::Invalid) => "The plan or an experiment is wrong.",
+        None => "The day is not over: its journal ends without a verdict.",
+    }
+}
+
+/// Who checks a criterion, in a word.
+pub(crate) fn checked_by(means: &Means) -> &'static str {
+    match means {
+        Means::Machine(Test::Conditions { .. }) => "by metrics",
+        Means::Machine(Test::Failover { .. } | Test::Recovery { .. }) => "by the steady state",
+        Means::Machine(Test::Alerts { .. }) => "by alerts",
+        Means::Machine(Test::Data { .. }) => "by counting",
+        Means::Machine(Test::Services) => "by health checks",
+        Means::People { .. } => "by people",
+    }
+}
+
+/// Who noted something, as a kind of line.
+pub(crate) fn kind_of(note: NoteKind) -> Kind {
+    match note {
+        NoteKind::Note => Kind::Note,
+        NoteKind::Decision => Kind::Decision,
+    }
+}
