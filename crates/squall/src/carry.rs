@@ -33,6 +33,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::task::JoinSet;
 
 /// How often the `halt` file is looked for.
@@ -93,6 +94,16 @@ pub(crate) enum View {
         /// Whether colours are wanted.
         colour: bool,
     },
+    /// Nothing: somebody else shows it.
+    Nothing,
+}
+
+/// Others who follow a run as it happens, and may end it.
+pub(crate) struct Company {
+    /// Is shown every entry.
+    pub(crate) seen: Box<dyn FnMut(&Entry) + Send>,
+    /// Each reason that comes here ends the run at once.
+    pub(crate) halts: UnboundedReceiver<String>,
 }
 
 /// What came of it.
@@ -108,6 +119,16 @@ pub(crate) struct Carried {
 
 /// Carries an experiment out, from the plan to the verdict.
 pub(crate) fn out(state: &State, order: Order) -> Result<Carried, Failure> {
+    out_in_company(state, order, None)
+}
+
+/// Carries an experiment out while others follow it.
+pub(crate) fn out_in_company(
+    state: &State,
+    order: Order,
+    company: Option<Company>,
+) -> Result<Carried, Failure> {
+    let (mut follower, halts) = company.map(|company| (company.seen, company.halts)).unzip();
     let in_folder = |error: io::Error| {
         Failure::invalid(format!(
             "could not use the state folder {}: {error}; set SQUALL_STATE to another",
@@ -156,6 +177,9 @@ pub(crate) fn out(state: &State, order: Order) -> Result<Carried, Failure> {
         watch: Box::new(move |entry: &Entry| {
             // The receivers live as long as the run does.
             let _ = seen.send(entry.clone());
+            if let Some(follower) = &mut follower {
+                follower(entry);
+            }
             show(entry);
         }),
         approver: order.approver,
@@ -165,10 +189,14 @@ pub(crate) fn out(state: &State, order: Order) -> Result<Carried, Failure> {
     let interrupted = Arc::new(AtomicBool::new(false));
     let outcome = runtime.block_on(async {
         let listening = listen(switch.clone(), Arc::clone(&interrupted));
-        let watching = tokio::spawn(watch_for_halt(switch, state.halt_file()));
+        let watching = tokio::spawn(watch_for_halt(switch.clone(), state.halt_file()));
+        let obeying = halts.map(|halts| tokio::spawn(obey(switch, halts)));
         let outcome = driver::drive(Arc::new(order.experiment), environment).await;
         drop(listening);
         watching.abort();
+        if let Some(obeying) = obeying {
+            obeying.abort();
+        }
         outcome
     });
     // A probe that blocks its thread may do so for ever.
@@ -239,6 +267,12 @@ fn listen(switch: AbortSwitch, interrupted: Arc<AtomicBool>) -> JoinSet<()> {
         });
     }
     tasks
+}
+
+async fn obey(switch: AbortSwitch, mut halts: UnboundedReceiver<String>) {
+    while let Some(reason) = halts.recv().await {
+        switch.abort(AbortCause::Halt, reason);
+    }
 }
 
 async fn watch_for_halt(switch: AbortSwitch, file: PathBuf) {

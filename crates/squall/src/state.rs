@@ -3,6 +3,7 @@
 //! ```text
 //! live/ID.undo    what an injection still owes, held by its agent
 //! runs/RUN.jsonl  the journal of a run
+//! gamedays/S.jsonl the journal of a game day's session
 //! brains/RUN      a run that is going on: who carries it out
 //! halt            while this file is there, nothing is injected and what is live is put back
 //! ```
@@ -75,6 +76,9 @@ impl State {
     pub(crate) fn journal(&self, run: &str) -> PathBuf {
         self.folder.join("runs").join(format!("{run}.jsonl"))
     }
+    pub(crate) fn gamedays(&self) -> PathBuf {
+        self.folder.join("gamedays")
+    }
     pub(crate) fn halt_file(&self) -> PathBuf {
         self.folder.join("halt")
     }
@@ -85,7 +89,8 @@ impl State {
     /// Makes the folders, readable by their owner alone: journals and logs tell how a system is built. Refuses folders
     /// that others can write: what stands in them is believed.
     pub(crate) fn prepare(&self) -> io::Result<()> {
-        let folders = [self.folder.clone(), self.undo_logs(), self.folder.join("runs"), self.brains()];
+        let folders =
+            [self.folder.clone(), self.undo_logs(), self.folder.join("runs"), self.gamedays(), self.brains()];
         let made = |folder: &PathBuf| {
             trust::make_folder(folder)
                 .map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", folder.display())))

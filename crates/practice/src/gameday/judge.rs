@@ -3,7 +3,7 @@
 use super::session::{Counted, Known};
 use squall_model::condition::{Condition, ConditionState, Truth};
 use squall_model::gameday::{DataProbe, Judgement, Keeps, Means, Measures, Outcome, Test, Traffic};
-use squall_model::units::Duration;
+use squall_model::quantity::{Unit, span};
 use squall_model::value::{Reading, Value};
 use squall_model::verdict::Verdict;
 use std::collections::BTreeMap;
@@ -128,7 +128,7 @@ fn worse(known: Option<(f64, String)>, condition: &Condition, reading: &Reading)
     let badness = if matches!(bound.comparison, Less | LessOrEqual) { value } else { -value };
     match known {
         Some((worst, words)) if worst >= badness => Some((worst, words)),
-        _ => Some((badness, shown(&bound.name, value))),
+        _ => Some((badness, Unit::of(&bound.name).show(value))),
     }
 }
 
@@ -160,7 +160,7 @@ fn over_traffic(known: &Known, condition: &Condition, window: (f64, f64)) -> Opt
     };
     let reading = Reading::from([(name.clone(), Value::Number(value))]);
     let truth = condition.judge(&mut ConditionState::default(), window.1, &reading);
-    let words = format!("{} over all {ended} requests, expected {condition}", shown(metric, value));
+    let words = format!("{} over all {ended} requests, expected {condition}", Unit::of(metric).show(value));
     Some((if truth.holds() { Outcome::Met } else { Outcome::NotMet }, words))
 }
 
@@ -193,24 +193,24 @@ fn failed_over(known: &Known, measures: &Measures, within: f64) -> Judged {
     if known.put_right_at().is_none() {
         return (Outcome::Unknown, "the failure was not put right yet".to_owned());
     }
-    let limit = lasting(within);
+    let limit = span(within);
     match failover(known, measures) {
         Ok(seconds) if seconds <= 0.0 => {
             (Outcome::Met, format!("the steady state was never lost (allowed: {limit})"))
         }
         Ok(seconds) if seconds <= within => {
-            (Outcome::Met, format!("steady again {} after the failure (allowed: {limit})", lasting(seconds)))
+            (Outcome::Met, format!("steady again {} after the failure (allowed: {limit})", span(seconds)))
         }
         Ok(seconds) => (
             Outcome::NotMet,
-            format!("steady again only {} after the failure (allowed: {limit})", lasting(seconds)),
+            format!("steady again only {} after the failure (allowed: {limit})", span(seconds)),
         ),
         Err(lasted) if lasted >= within => (
             Outcome::NotMet,
-            format!("not steady again within {limit}, nor while the failure lasted ({})", lasting(lasted)),
+            format!("not steady again within {limit}, nor while the failure lasted ({})", span(lasted)),
         ),
         Err(lasted) => {
-            let lasted = lasting(lasted);
+            let lasted = span(lasted);
             let why = format!(
                 "not steady again while the failure lasted, which was {lasted} only: nobody knows of {limit}; let it \
                  last longer"
@@ -221,15 +221,15 @@ fn failed_over(known: &Known, measures: &Measures, within: f64) -> Judged {
 }
 
 fn recovered(known: &Known, within: f64) -> Judged {
-    let limit = lasting(within);
+    let limit = span(within);
     match known.recovered {
         Some((_, Some(seconds))) if seconds <= within => (
             Outcome::Met,
-            format!("steady {} after the failure was put right (allowed: {limit})", lasting(seconds)),
+            format!("steady {} after the failure was put right (allowed: {limit})", span(seconds)),
         ),
         Some((_, Some(seconds))) => (
             Outcome::NotMet,
-            format!("steady only {} after the failure was put right (allowed: {limit})", lasting(seconds)),
+            format!("steady only {} after the failure was put right (allowed: {limit})", span(seconds)),
         ),
         Some((told, None)) if known.put_right_at().is_some_and(|at| told - at >= within) => {
             (Outcome::NotMet, format!("not steady within {limit}"))
@@ -273,14 +273,14 @@ fn alerted(known: &Known, name: &str, injected: f64, (within, resolved_within): 
     if after > within {
         return (
             Outcome::NotMet,
-            format!("{name} fired only after {} (allowed: {})", lasting(after), lasting(within)),
+            format!("{name} fired only after {} (allowed: {})", span(after), span(within)),
         );
     }
-    let fired = format!("{name} fired after {}", lasting(after));
+    let fired = format!("{name} fired after {}", span(after));
     match (known.alerts.last(), known.recovered) {
         (Some((_, Err(why))), _) => (Outcome::Unknown, format!("{fired}; whether it is over: {why}")),
         (Some((_, Ok(firing))), Some((told, _))) if firing.contains(name) => {
-            let why = format!("{fired} and still fires {} after the recovery", lasting(resolved_within));
+            let why = format!("{fired} and still fires {} after the recovery", span(resolved_within));
             let ended = known.analysed_from.unwrap_or(told);
             if ended - told >= resolved_within {
                 (Outcome::NotMet, why)
@@ -463,7 +463,7 @@ pub(super) fn verdict(known: &Known, judgements: &[Judgement]) -> (Verdict, Vec<
 /// What a condition speaks of, as it was read: `error_rate 0.4%`.
 pub(super) fn found(condition: &Condition, reading: &Reading) -> String {
     let each = condition.names().into_iter().map(|name| match reading.get(&name) {
-        Some(Value::Number(number)) => format!("{name} {}", shown(&name, *number)),
+        Some(Value::Number(number)) => format!("{name} {}", Unit::of(&name).show(*number)),
         Some(other) => {
             let text: String = other.to_string().chars().take(80).collect();
             format!("{name} {text}")
@@ -471,24 +471,4 @@ pub(super) fn found(condition: &Condition, reading: &Reading) -> String {
         None => format!("{name} unread"),
     });
     each.collect::<Vec<_>>().join(", ")
-}
-
-/// A number in the unit that its name tells.
-fn shown(name: &str, value: f64) -> String {
-    let last = name.rsplit_once('.').map_or(name, |(_, last)| last);
-    let short = |number: f64| ((number * 100.0).round() / 100.0).to_string();
-    match last {
-        "error_rate" | "success_rate" | "availability" => format!("{}%", short(value * 100.0)),
-        _ if last.starts_with("latency") => format!("{} ms", ((value * 10_000.0).round() / 10.0)),
-        "throughput" => format!("{}/s", short(value)),
-        _ => short(value),
-    }
-}
-
-/// A span of time for people.
-pub(super) fn lasting(seconds: f64) -> String {
-    if seconds < 60.0 {
-        return format!("{} s", (seconds * 10.0).round() / 10.0);
-    }
-    Duration::seconds(seconds.round().max(0.0) as u64).to_string()
 }

@@ -179,7 +179,9 @@ impl Reader {
             Kind::Criteria => self.criteria = items(texts),
             Kind::Rollback => self.plan.rollback = items(texts).into_iter().map(|text| text.words).collect(),
             Kind::Experiments => items(texts).iter().for_each(|text| self.experiment(text)),
-            Kind::FollowUps => self.plan.follow_ups = items(texts).iter().map(follow_up).collect(),
+            Kind::FollowUps => {
+                self.plan.follow_ups = items(texts).iter().map(|text| follow_up(&text.words)).collect();
+            }
         }
         if texts.is_empty() {
             let message = format!("the section `{}` is empty", section.heading.words);
@@ -395,9 +397,9 @@ fn phase_of(text: &str) -> Option<Phase> {
 }
 
 /// `Add a replica (owner: Jane, due: 2026-12-01)`, `Add a replica - Jane - 2026-12-01`, `Add a replica @jane`.
-fn follow_up(text: &Text) -> FollowUp {
-    let mut found = FollowUp { what: text.words.clone(), owner: String::new(), due: String::new() };
-    let parts = text.words.split([',', ';', '(', ')']).flat_map(|part| part.split(" - "));
+pub fn follow_up(text: &str) -> FollowUp {
+    let mut found = FollowUp { what: text.to_owned(), owner: String::new(), due: String::new() };
+    let parts = text.split([',', ';', '(', ')']).flat_map(|part| part.split(" - "));
     let mut kept: Vec<&str> = Vec::new();
     for part in parts.map(str::trim).filter(|part| !part.is_empty()) {
         let lower = part.to_lowercase();

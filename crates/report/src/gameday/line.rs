@@ -1,9 +1,9 @@
 //! Events as lines of text: for the log, and for who has no screen.
 
 use super::{Chronicle, Kind, kind_of, outcome_word, tone};
-use crate::quantity::{Unit, clock, number, span};
+use squall_model::quantity::{Unit, clock, number, span};
 use crate::words::{Tone, verdict_tone};
-use squall_model::gameday::{Entry, Event, Moment, Outcome, Phase};
+use squall_model::gameday::{Entry, Event, Moment, NoteKind, Outcome, Phase};
 
 /// An event as a line; none where it is not worth one. `told` is what was known before.
 pub fn line(told: &Chronicle, entry: &Entry) -> Option<String> {
@@ -93,11 +93,17 @@ pub(super) fn words(told: &Chronicle, event: &Event) -> Option<(Kind, Tone, Stri
         }
         Event::Recovered { .. } if told.is_rehearsal() => None,
         Event::Recovered { seconds, failover, within, by_people } => Some(recovery(*seconds, *failover, *within, *by_people)),
-        Event::Noted { kind, text } => plain(kind_of(*kind), text.clone()),
+        Event::Noted { kind, text } => {
+            let word = match kind {
+                NoteKind::Note => "Note",
+                NoteKind::Decision => "Decision",
+            };
+            plain(kind_of(*kind), format!("{word}: {text}"))
+        }
         Event::FollowUp(follow_up) => {
             let owner = if follow_up.owner.is_empty() { "nobody yet" } else { &follow_up.owner };
             let due = if follow_up.due.is_empty() { String::new() } else { format!(", due {}", follow_up.due) };
-            plain(Kind::FollowUp, format!("{} ({owner}{due})", follow_up.what))
+            plain(Kind::FollowUp, format!("Follow-up: {} ({owner}{due})", follow_up.what))
         }
         Event::Asked { criterion } => {
             let text = told.plan.criteria.get(*criterion).map_or("", |criterion| criterion.text.as_str());
@@ -146,7 +152,9 @@ fn recovery(
                 Some(_) => "; it was never lost".to_owned(),
                 None => String::new(),
             };
-            let text = format!("Recovered {} after the failure was put right{by_itself}{by}", span(seconds));
+            let after =
+                if seconds > 0.0 { format!("{} after", span(seconds)) } else { "at once when".to_owned() };
+            let text = format!("Recovered {after} the failure was put right{by_itself}{by}");
             (Kind::Measured, Tone::Good, text)
         }
         None if by_people => (Kind::Measured, Tone::Warning, "Whether it recovered, nobody said".to_owned()),

@@ -3,7 +3,7 @@
 use super::page::{title, verdict_word};
 use super::{Chronicle, Kind, checked_by, meaning, outcome_word, tone};
 use crate::markdown::{code, escaped, list, sign};
-use crate::quantity::{Unit, clock, span};
+use squall_model::quantity::{Unit, clock, span};
 use crate::words::{self, Tone};
 use std::fmt::Write as _;
 
@@ -130,7 +130,7 @@ fn measured(page: &mut String, chronicle: &Chronicle) {
         if values().next().is_some() {
             let (least, greatest) =
                 (values().fold(f64::INFINITY, f64::min), values().fold(f64::NEG_INFINITY, f64::max));
-            let name = crate::quantity::title(&series.name);
+            let name = squall_model::quantity::title(&series.name);
             let unit = series.unit();
             facts.push(format!("{}: {} to {}", escaped(&name), unit.show(least), unit.show(greatest)));
         }
@@ -153,18 +153,10 @@ fn measured(page: &mut String, chronicle: &Chronicle) {
 fn log(page: &mut String, chronicle: &Chronicle) {
     page.push_str("## What happened\n\n| Time | |\n|--:|---|\n");
     for line in &chronicle.log {
-        let mark = match line.kind {
-            Kind::Note => "**Note** ",
-            Kind::FollowUp => "**Follow-up** ",
-            _ => "",
-        };
         let tone = if line.tone == Tone::Neutral { String::new() } else { format!("{} ", sign(line.tone)) };
-        let text = if line.kind == Kind::Phase {
-            format!("**{}**", escaped(&line.text))
-        } else {
-            escaped(&line.text)
-        };
-        let _ = writeln!(page, "| {} | {tone}{mark}{text} |", clock(line.elapsed));
+        let is_told = matches!(line.kind, Kind::Phase | Kind::Note | Kind::FollowUp);
+        let text = if is_told { format!("**{}**", escaped(&line.text)) } else { escaped(&line.text) };
+        let _ = writeln!(page, "| {} | {tone}{text} |", clock(line.elapsed));
     }
     page.push('\n');
 }

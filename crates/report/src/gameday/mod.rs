@@ -304,7 +304,7 @@ impl Chronicle {
                 baseline_seconds: setting.baseline,
                 recovery_seconds: setting.recovery,
             },
-            Event::Metrics { values, errors, .. } => event::Event::Metrics {
+            Event::Metrics { values, errors, .. } if !(values.is_empty() && errors.is_empty()) => event::Event::Metrics {
                 phase: event::Phase::Fault,
                 values: values.clone(),
                 errors: errors.clone(),
@@ -351,13 +351,13 @@ impl Chronicle {
             (self.recovered, self.is_rehearsal() || self.steady.is_empty())
         {
             let words =
-                format!("The steady state did not come back within {}", crate::quantity::span(within));
+                format!("The steady state did not come back within {}", squall_model::quantity::span(within));
             findings.push((Tone::Bad, words));
         }
         for (name, changes) in &self.services {
             let down: Vec<&(f64, bool, String)> = changes.iter().filter(|(_, healthy, _)| !healthy).collect();
             if let Some((at, _, found)) = down.first() {
-                let when = crate::quantity::clock(*at);
+                let when = squall_model::quantity::clock(*at);
                 let more = if down.len() > 1 {
                     format!(", and {} more times", down.len() - 1)
                 } else {

@@ -5,7 +5,7 @@ use crate::chart::Detail;
 use crate::html::{
     self, MOST_FOLDED, OPEN_METRICS, POLICY, STYLE, escape, fact, icon, key, section, sign, tone_class,
 };
-use crate::quantity::{Unit, clock, count, span};
+use squall_model::quantity::{Unit, clock, count, span};
 use crate::story::Series;
 use crate::words::{self, Tone};
 use squall_model::gameday::{Means, Outcome};
@@ -406,15 +406,10 @@ fn log(page: &mut String, chronicle: &Chronicle) {
             Kind::Note | Kind::Decision | Kind::FollowUp => " class=\"people\"",
             _ => "",
         };
-        let mark = match line.kind {
-            Kind::Note => "<em>Note</em> ",
-            Kind::FollowUp => "<em>Follow-up</em> ",
-            _ => "",
-        };
         let sign = if line.tone == Tone::Neutral { String::new() } else { sign(line.tone) };
         let _ = writeln!(
             page,
-            "<li{class}><time datetime=\"{}\" title=\"{}\">{}</time><span>{mark}{sign}{}</span></li>",
+            "<li{class}><time datetime=\"{}\" title=\"{}\">{}</time><span>{sign}{}</span></li>",
             line.at,
             words::moment(line.at),
             clock(line.elapsed),

@@ -4,7 +4,7 @@
 use super::{Chronicle, Kind};
 use crate::live::{metric, stretch};
 use crate::paint::{Line, Style, width, wrapped};
-use crate::quantity::clock;
+use squall_model::quantity::clock;
 use crate::words::{Tone, verdict_word};
 use squall_model::gameday::{Phase, Slot};
 
@@ -236,12 +236,7 @@ fn log(chronicle: &Chronicle, columns: usize, room: usize) -> Vec<Line> {
             (_, tone) => tone.into(),
         };
         let style = if style == Style::Dim { Style::Plain } else { style };
-        let mark = match told.kind {
-            Kind::Note => "note ",
-            Kind::FollowUp => "to do ",
-            _ => "",
-        };
-        let text = crate::paint::printable(&format!("{mark}{}", told.text));
+        let text = crate::paint::printable(&told.text);
         let wrapped = wrapped(&text, columns.saturating_sub(9));
         for (index, part) in wrapped.iter().enumerate().rev() {
             let time = if index == 0 { format!("{:>7}  ", clock(told.elapsed)) } else { " ".repeat(9) };

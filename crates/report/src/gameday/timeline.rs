@@ -4,7 +4,7 @@
 use super::{Chronicle, Kind};
 use crate::chart::{AXIS, Time, lane};
 use crate::html::escape;
-use crate::quantity::{clock, span};
+use squall_model::quantity::{clock, span};
 use squall_model::gameday::Phase;
 use std::fmt::Write as _;
 

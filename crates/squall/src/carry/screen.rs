@@ -43,6 +43,7 @@ impl Screen {
                 View::Quiet => {
                     print_lines(known, &receiver, |line| writeln!(io::stderr().lock(), "{line}").is_ok());
                 }
+                View::Nothing => receiver.iter().for_each(drop),
             }
         });
         Self { view, entries, drawing }

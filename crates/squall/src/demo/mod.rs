@@ -16,6 +16,7 @@ use squall_model::machine::Machine;
 use squall_model::verdict::Verdict;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use tokio::signal::unix::{SignalKind, signal};
 
 /// The experiments of the demo, carried within the binary so that it needs nothing beside itself.
 const EXPERIMENTS: [(&str, &str); 3] = [
@@ -32,6 +33,12 @@ pub(crate) struct Options {
     /// Leaves the shop running afterwards, to play with
     #[arg(long)]
     keep: bool,
+    /// Only opens the shop, and closes it on Ctrl-C or when standard input ends
+    #[arg(long, conflicts_with = "keep")]
+    open: bool,
+    /// Opens it on loopback ports, without network namespaces, also as root
+    #[arg(long, requires = "open")]
+    loopback: bool,
     /// Where the reports go
     #[arg(long, default_value = "squall-demo")]
     output: PathBuf,
@@ -50,6 +57,9 @@ impl Options {
     pub(crate) fn run(self) -> Outcome {
         let host = LinuxMachine::new().host().map_err(|error| Failure::failed(error.to_string()))?;
         let stage = set_stage(&host);
+        if self.open {
+            return self.only_open(stage.with_network && !self.loopback);
+        }
         std::fs::create_dir_all(&self.output).map_err(|error| {
             Failure::invalid(format!("could not make the folder {}: {error}", self.output.display()))
         })?;
@@ -71,6 +81,26 @@ impl Options {
             tell_how_to_play(&shop);
         }
         Ok(verdict_on_the_demo(&carried, self.fixed))
+    }
+
+    /// Opens the shop and waits until it is to be closed: for experiments and game days of one's own.
+    fn only_open(&self, with_network: bool) -> Outcome {
+        let shop = Shop::start(self.fixed, with_network, false).map_err(Failure::failed)?;
+        tell_where(&shop);
+        out::say("The shop is open. Ctrl-C closes it.");
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        runtime.block_on(async {
+            let mut ended = signal(SignalKind::terminate())?;
+            tokio::select! {
+                pressed = tokio::signal::ctrl_c() => pressed?,
+                _ = ended.recv() => {}
+                () = processes::input_ended() => {}
+            }
+            Ok::<(), std::io::Error>(())
+        })?;
+        // The thread that reads standard input may wait for ever.
+        runtime.shutdown_background();
+        Ok(ExitCode::SUCCESS)
     }
 
     /// Runs the experiment once, with a report named by `label`.
@@ -151,15 +181,20 @@ fn conclude(carried: &[(PathBuf, Carried)], only_fixed: bool) {
 
 fn tell_how_to_play(shop: &Shop) {
     out::say("\nThe shop stays open (--keep):");
+    tell_where(shop);
+    out::say(
+        "Try `squall init`, or end it with `kill` and those numbers; `squall demo` tidies up what was left.",
+    );
+}
+
+/// Address, process and namespace of each service.
+fn tell_where(shop: &Shop) {
     for service in Service::ALL {
         let pid = shop.pid(service).unwrap_or_default();
         let place =
             shop.namespace(service).map_or_else(String::new, |name| format!(", network namespace {name}"));
         out::say(format!("  {service:8} http://{} (pid {pid}{place})", shop.address(service)));
     }
-    out::say(
-        "Try `squall init`, or end it with `kill` and those numbers; `squall demo` tidies up what was left.",
-    );
 }
 
 /// The demo has told its story if the first run failed, the second passed, and everything was put back.

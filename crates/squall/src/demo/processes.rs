@@ -166,7 +166,7 @@ fn serve(arguments: &[String]) -> Result<(), String> {
     let outcome = runtime.block_on(async {
         tokio::select! {
             served = shop::serve(service, config) => served.map_err(|error| error.to_string()),
-            () = parent_ended(), if follows => Ok(()),
+            () = input_ended(), if follows => Ok(()),
         }
     });
     // The thread that reads standard input may wait for ever.
@@ -175,7 +175,7 @@ fn serve(arguments: &[String]) -> Result<(), String> {
 }
 
 /// Ends when standard input does.
-async fn parent_ended() {
+pub(super) async fn input_ended() {
     let ended = tokio::task::spawn_blocking(|| {
         let mut rest = [0; 64];
         while matches!(std::io::stdin().read(&mut rest), Ok(length) if length > 0) {}

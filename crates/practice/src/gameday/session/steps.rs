@@ -2,8 +2,9 @@
 
 use super::record::{BY_HAND, Run};
 use super::{Output, Session, watch};
-use crate::gameday::judge::{self, lasting};
+use crate::gameday::judge;
 use squall_model::gameday::{Event, Means, Outcome, Phase, Test};
+use squall_model::quantity::span;
 use squall_model::verdict::Verdict;
 
 /// How long after the baseline the steady state may still come, in seconds.
@@ -97,7 +98,8 @@ impl Session {
         if spent < baseline {
             return false;
         }
-        if !self.watch.is_blind() && self.watch.holds() != Some(true) {
+        let is_well = self.watch.has_looked() && self.watch.well_since(now).is_some();
+        if !(self.watch.is_blind() || is_well) {
             if spent < baseline + PATIENCE {
                 return false;
             }
@@ -236,9 +238,10 @@ impl Session {
             return self.go_to(now, Phase::Analyse);
         }
         let question = match self.record.recovered {
-            Some((_, Some(seconds))) => {
-                format!("The steady state is back after {}. Go on to the analysis?", lasting(seconds))
+            Some((_, Some(seconds))) if seconds > 0.0 => {
+                format!("The steady state is back after {}. Go on to the analysis?", span(seconds))
             }
+            Some((_, Some(_))) => "The steady state holds. Go on to the analysis?".to_owned(),
             _ if self.watch.is_blind() => "Go on to the analysis?".to_owned(),
             _ => "The steady state did not come back: carry out the rollback plan; go once that is done"
                 .to_owned(),
@@ -264,7 +267,7 @@ impl Session {
             self.emit(now, event);
             return true;
         }
-        let since = self.record.steady.last().filter(|(_, holds, _)| *holds).map(|(since, _, _)| *since);
+        let since = self.watch.well_since(now);
         let is_known = self.watch.known_until() >= put_right + watch::CONFIRMED;
         let is_late = now - put_right >= within + watch::CONFIRMED;
         let seconds = since.filter(|_| is_known).map(|since| (since - put_right).max(0.0));

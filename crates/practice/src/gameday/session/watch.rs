@@ -61,9 +61,17 @@ impl Watch {
         self.steady.is_empty() && self.services.is_empty()
     }
 
-    /// Whether the steady state holds; none where nothing is known yet.
-    pub(super) fn holds(&self) -> Option<bool> {
-        self.told
+    /// Since when the steady state has held and every service has answered as expected, where both have for long enough
+    /// to be believed.
+    pub(super) fn well_since(&self, now: f64) -> Option<f64> {
+        let all = self.services.iter().chain(&self.steady);
+        let since = latest(all)?;
+        (now - since >= CONFIRMED || self.told.is_none()).then_some(since)
+    }
+
+    /// Whether everything was asked once.
+    pub(super) fn has_looked(&self) -> bool {
+        self.services.iter().chain(&self.steady).all(|(_, stand)| stand.truth.is_some())
     }
 
     /// Until when that is known, in seconds since the session began.
@@ -73,13 +81,7 @@ impl Watch {
 
     /// The checks that do not hold, with what was read.
     pub(super) fn failing(&self) -> Vec<String> {
-        let all = self.services.iter().chain(&self.steady);
-        all.filter(|(_, stand)| stand.since.is_none())
-            .map(|(check, stand)| {
-                let why = if stand.found.is_empty() { "no answer yet" } else { &stand.found };
-                format!("{}: {why}", check.name)
-            })
-            .collect()
+        failing(self.services.iter().chain(&self.steady))
     }
 
     /// Judges a second's sample.
@@ -126,12 +128,15 @@ impl Watch {
         if self.is_blind() {
             return None;
         }
-        let all = || self.services.iter().chain(&self.steady);
+        // What users meet is what counts; that a part is down may be just what they are spared. Where nothing tells what
+        // they meet, the parts stand for it.
+        let counted = if self.steady.is_empty() { &self.services } else { &self.steady };
+        let all = || counted.iter();
         // Before every check was asked once, nothing is known.
         if all().any(|(_, stand)| stand.truth.is_none()) {
             return None;
         }
-        let since = all().try_fold(0.0_f64, |latest, (_, stand)| stand.since.map(|since| latest.max(since)));
+        let since = latest(all());
         match (since, self.told) {
             (Some(since), told) if told != Some(true) && (told.is_none() || now - since >= CONFIRMED) => {
                 self.told = Some(true);
@@ -139,8 +144,9 @@ impl Watch {
             }
             (None, told) if told != Some(false) => {
                 let lost = all().filter_map(|(_, stand)| stand.lost).fold(now, f64::min);
+                let failing = failing(all());
                 self.told = Some(false);
-                Some(Event::Steady { holds: false, since: lost, failing: self.failing() })
+                Some(Event::Steady { holds: false, since: lost, failing })
             }
             _ => None,
         }
@@ -162,6 +168,20 @@ impl Watch {
         }
         reason
     }
+}
+
+/// Since when all of these hold.
+fn latest<'s>(mut all: impl Iterator<Item = &'s (Check, Stand)>) -> Option<f64> {
+    all.try_fold(0.0_f64, |latest, (_, stand)| stand.since.map(|since| latest.max(since)))
+}
+
+fn failing<'s>(all: impl Iterator<Item = &'s (Check, Stand)>) -> Vec<String> {
+    all.filter(|(_, stand)| stand.since.is_none())
+        .map(|(check, stand)| {
+            let why = if stand.found.is_empty() { "no answer yet" } else { &stand.found };
+            format!("{}: {why}", check.name)
+        })
+        .collect()
 }
 
 fn reading(values: &BTreeMap<String, f64>) -> Reading {

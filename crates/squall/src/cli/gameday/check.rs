@@ -1,9 +1,9 @@
 //! `squall gameday check FILE`: what was understood of a plan. Touches nothing.
 
 use super::plan::{self, Loaded};
-use crate::cli::out;
 use crate::exit::Outcome;
 use crate::files::VariableOptions;
+use crate::out;
 use clap::Args;
 use serde_json::json;
 use squall_model::gameday::{Criterion, Keeps, Means, Measures, Phase, Test};

@@ -1,8 +1,14 @@
 //! `squall gameday new|check|run|report`: game days from a plan in Markdown to their report.
 
 mod check;
+mod commands;
+mod measure;
 mod new;
+mod notebook;
 mod plan;
+mod report;
+mod run;
+mod screen;
 
 use crate::exit::Outcome;
 use clap::{Args, Subcommand};
@@ -19,6 +25,10 @@ enum Verb {
     New(new::Options),
     /// Says what was understood of a plan, and what a machine can check of it; touches nothing
     Check(check::Options),
+    /// Carries a plan out: verify, inject, observe, recover, analyse
+    Run(Box<run::Options>),
+    /// Tells a session again from its journal
+    Report(report::Options),
 }
 
 impl Options {
@@ -26,6 +36,8 @@ impl Options {
         match self.verb {
             Verb::New(options) => options.run(),
             Verb::Check(options) => options.run(),
+            Verb::Run(options) => options.run(),
+            Verb::Report(options) => options.run(),
         }
     }
 }

@@ -2,9 +2,9 @@
 //! not given takes the suggestion.
 
 use super::plan;
-use crate::cli::out;
 use crate::exit::{Failure, Outcome};
 use crate::files::VariableOptions;
+use crate::out;
 use clap::Args;
 use std::fmt::Write as _;
 use std::fs::OpenOptions;
