@@ -264,6 +264,7 @@ impl Options {
             brain: process::own()?,
             journal,
             started: Timestamp::now().to_string(),
+            through_sudo: self.agent.sudo,
         })?;
         listen(sender.clone());
         let measuring = measure::start(measures, day.clock, measure::teller(sender.clone(), Told::Input))?;
