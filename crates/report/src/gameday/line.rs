@@ -1,9 +1,9 @@
 //! Events as lines of text: for the log, and for who has no screen.
 
 use super::{Chronicle, Kind, kind_of, outcome_word, tone};
-use squall_model::quantity::{Unit, clock, number, span};
 use crate::words::{Tone, verdict_tone};
 use squall_model::gameday::{Entry, Event, Moment, NoteKind, Outcome, Phase};
+use squall_model::quantity::{Unit, clock, number, span};
 
 /// An event as a line; none where it is not worth one. `told` is what was known before.
 pub fn line(told: &Chronicle, entry: &Entry) -> Option<String> {

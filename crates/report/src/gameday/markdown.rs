@@ -3,8 +3,8 @@
 use super::page::{title, verdict_word};
 use super::{Chronicle, Kind, checked_by, meaning, outcome_word, tone};
 use crate::markdown::{code, escaped, list, sign};
-use squall_model::quantity::{Unit, clock, span};
 use crate::words::{self, Tone};
+use squall_model::quantity::{Unit, clock, span};
 use std::fmt::Write as _;
 
 /// The report.

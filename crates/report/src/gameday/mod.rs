@@ -304,11 +304,13 @@ impl Chronicle {
                 baseline_seconds: setting.baseline,
                 recovery_seconds: setting.recovery,
             },
-            Event::Metrics { values, errors, .. } if !(values.is_empty() && errors.is_empty()) => event::Event::Metrics {
-                phase: event::Phase::Fault,
-                values: values.clone(),
-                errors: errors.clone(),
-            },
+            Event::Metrics { values, errors, .. } if !(values.is_empty() && errors.is_empty()) => {
+                event::Event::Metrics {
+                    phase: event::Phase::Fault,
+                    values: values.clone(),
+                    errors: errors.clone(),
+                }
+            }
             Event::FaultActive { injection, fault, target, .. } => {
                 let (injection, fault, target) = (injection.clone(), fault.clone(), target.clone());
                 let started =

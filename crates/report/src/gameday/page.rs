@@ -5,10 +5,10 @@ use crate::chart::Detail;
 use crate::html::{
     self, MOST_FOLDED, OPEN_METRICS, POLICY, STYLE, escape, fact, icon, key, section, sign, tone_class,
 };
-use squall_model::quantity::{Unit, clock, count, span};
 use crate::story::Series;
 use crate::words::{self, Tone};
 use squall_model::gameday::{Means, Outcome};
+use squall_model::quantity::{Unit, clock, count, span};
 use squall_model::verdict::Verdict;
 use std::fmt::Write as _;
 

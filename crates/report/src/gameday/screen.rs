@@ -4,9 +4,9 @@
 use super::{Chronicle, Kind};
 use crate::live::{metric, stretch};
 use crate::paint::{Line, Style, width, wrapped};
-use squall_model::quantity::clock;
 use crate::words::{Tone, verdict_word};
 use squall_model::gameday::{Phase, Slot};
+use squall_model::quantity::clock;
 
 /// Below this width nothing useful can be told apart.
 const NARROWEST: usize = 40;

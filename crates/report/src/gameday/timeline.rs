@@ -4,8 +4,8 @@
 use super::{Chronicle, Kind};
 use crate::chart::{AXIS, Time, lane};
 use crate::html::escape;
-use squall_model::quantity::{clock, span};
 use squall_model::gameday::Phase;
+use squall_model::quantity::{clock, span};
 use std::fmt::Write as _;
 
 /// Height of the band of phases, and of a lane.

@@ -4,9 +4,10 @@
 use crate::exit::Failure;
 use crate::instruments::Toolbox;
 use squall_engine::driver::Instruments;
-use squall_engine::load::{METRICS, RunningLoad, Slice, journal_name};
+use squall_engine::load::{RunningLoad, Slice, journal_name};
 use squall_model::gameday::{Measures, Traffic};
 use squall_model::probe::Observe;
+use squall_model::quantity::load_metrics;
 use squall_model::redaction::Redactor;
 use squall_model::units;
 use squall_model::value::{Reading, Value};
@@ -285,7 +286,7 @@ impl Desk {
             }
             present.from = present.from.max(span.start + self.clock.before);
             present.to = present.to.min(span.end + self.clock.before);
-            for metric in METRICS {
+            for metric in load_metrics() {
                 if let Some(value) = span.metric(metric) {
                     present.values.insert(journal_name(&self.names, index, metric), value);
                 }

@@ -26,7 +26,7 @@ pub(crate) struct Options {
 impl Options {
     pub(crate) fn run(self) -> Outcome {
         let reports = Reports::of(&self.output, None)?;
-        let entries = notebook::read(&notebook::find(&State::locate(), &self.session)?)?;
+        let entries = notebook::read(&notebook::find(&State::locate()?, &self.session)?)?;
         let chronicle = Chronicle::of(&entries);
         if self.output.is_empty() {
             out::say(summary(&chronicle));

@@ -108,7 +108,7 @@ pub(super) enum Told {
 impl Options {
     pub(crate) fn run(self) -> Outcome {
         let reports = Reports::of(&self.report, self.followups.as_deref())?;
-        let state = State::locate();
+        let state = State::locate()?;
         state.prepare().map_err(|error| {
             Failure::invalid(format!("could not use the state folder {}: {error}", state.folder().display()))
         })?;
