@@ -58,6 +58,8 @@ pub struct Hands<M, D> {
     promises: Vec<Promise>,
     /// Logs of dead owners that were taken over and are still owed.
     taken: BTreeSet<String>,
+    /// Those of them that were found in memory alone.
+    remembered: BTreeSet<String>,
     /// Logs whose every step is put back, but which could not be removed.
     unclosed: BTreeSet<String>,
 }
@@ -111,6 +113,7 @@ impl<M: Machine, D: Disk> Hands<M, D> {
             planned: BTreeMap::new(),
             promises: Vec::new(),
             taken: BTreeSet::new(),
+            remembered: BTreeSet::new(),
             unclosed: BTreeSet::new(),
         }
     }
@@ -351,6 +354,7 @@ impl<M: Machine, D: Disk> Hands<M, D> {
         let closed = UndoLog::resume(injection).close(&mut self.disk);
         (self.hook)(Point::AfterClose);
         self.taken.remove(injection);
+        self.remembered.remove(injection);
         match closed {
             Ok(()) => self.unclosed.remove(injection),
             Err(_) => self.unclosed.insert(injection.to_owned()),

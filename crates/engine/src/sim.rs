@@ -8,7 +8,8 @@
 //! [`brain`] lets the real run drive the real agent through lost messages and killed processes, and checks that its
 //! verdict is true.
 //!
-//! `planning.rs` and `holding.rs` test what the hands plan and refuse, and what the agent answers, on the same model.
+//! `planning.rs` and `holding.rs` test what the hands plan and refuse, and what the agent answers, on the same
+//! model, `late.rs` wardens that come when all is over.
 //!
 //! A failing seed is printed with everything that happened in it. `SQUALL_SIM_SEED=N cargo test -p squall-engine sim`
 //! replays it; `SQUALL_SIM_SEEDS=N` sets how many seeds are tried.
@@ -20,6 +21,7 @@ mod disk;
 mod faults;
 mod folders;
 mod holding;
+mod late;
 mod laws;
 mod machine;
 mod mutants;

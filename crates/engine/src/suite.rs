@@ -13,7 +13,7 @@
 use squall_model::machine::{Leftover, Machine, MachineError};
 use squall_model::step::Step;
 use squall_model::undo::{Reverted, Undo};
-use squall_model::undo_log::{Disk, LogError, UndoLog};
+use squall_model::undo_log::{Disk, Found, LogError, UndoLog};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
@@ -323,7 +323,7 @@ impl Disk for MemoryDisk {
     fn list(&mut self) -> Result<Vec<String>, LogError> {
         Ok(self.files.keys().cloned().collect())
     }
-    fn take_over(&mut self, _name: &str) -> Result<(), LogError> {
-        Ok(())
+    fn take_over(&mut self, _name: &str) -> Result<Found, LogError> {
+        Ok(Found::File)
     }
 }

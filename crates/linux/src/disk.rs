@@ -11,10 +11,11 @@ use crate::sys::process;
 use crate::trust;
 use rustix::fs::{FlockOperation, Mode, OFlags, fchmod, flock, fstat, ftruncate};
 use rustix::io::Errno;
-use squall_model::undo_log::{self, Disk, LogError};
+use squall_model::undo_log::{self, Disk, Found, LogError};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{self, Write};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -28,6 +29,9 @@ const LONGEST_NAME: usize = 200;
 /// its threads end one by one, each when the processor has time for it.
 const DIES_WITHIN: Duration = Duration::from_secs(1);
 const BETWEEN_TRIES: Duration = Duration::from_millis(5);
+
+/// How many logs a mirror's reader keeps open, well below what a process may open.
+const MOST_OPEN: usize = 400;
 
 /// Who gets a copy of what is written.
 pub trait Mirror: Send {
@@ -217,14 +221,14 @@ impl Disk for Folder {
     }
 
     /// A file that is gone by now counts as held: its holder was alive a moment ago and settled it.
-    fn take_over(&mut self, name: &str) -> Result<(), LogError> {
+    fn take_over(&mut self, name: &str) -> Result<Found, LogError> {
         let deadline = Instant::now() + DIES_WITHIN;
         loop {
             match self.try_to_take_over(name) {
                 Err(LogError::Held { .. }) if self.may_be_dying(name) && Instant::now() < deadline => {
                     std::thread::sleep(BETWEEN_TRIES);
                 }
-                taken => return taken,
+                taken => return taken.map(|()| Found::File),
             }
         }
     }
@@ -288,7 +292,39 @@ impl Held {
 /// The folder as a mirror's reader sees it: what it heard counts, whatever became of the file.
 pub struct MirroredFolder {
     folder: Folder,
-    heard: BTreeMap<String, Vec<u8>>,
+    heard: BTreeMap<String, Heard>,
+}
+
+/// A log that was heard.
+struct Heard {
+    lines: Vec<u8>,
+    /// Its file, opened when it was first heard: one that was removed since still tells whether it was settled before.
+    file: Option<File>,
+}
+
+impl Heard {
+    /// What the file holds, whether it has its name still or not; nothing where that cannot be read.
+    fn in_file(&self) -> Vec<u8> {
+        let read = |file: &File| -> io::Result<Vec<u8>> {
+            let mut bytes = vec![0; usize::try_from(file.metadata()?.len()).unwrap_or_default()];
+            file.read_exact_at(&mut bytes, 0).map(|()| bytes)
+        };
+        self.file.as_ref().and_then(|file| read(file).ok()).unwrap_or_default()
+    }
+
+    /// What was heard, then what stands in the file alone. Damaged lines of the file are left out, since their whole
+    /// text was heard too.
+    fn with(&self, file: &[u8]) -> Vec<u8> {
+        let known: BTreeSet<&[u8]> = self.lines.split(|byte| *byte == b'\n').collect();
+        let mut merged = self.lines.clone();
+        for line in
+            file.split(|byte| *byte == b'\n').filter(|line| !known.contains(line) && undo_log::is_whole(line))
+        {
+            merged.extend_from_slice(line);
+            merged.push(b'\n');
+        }
+        merged
+    }
 }
 
 impl MirroredFolder {
@@ -309,9 +345,14 @@ impl MirroredFolder {
             && let Some(name) = word(&rest[..space])
             && undo_log::is_whole(&rest[space + 1..])
         {
-            let lines = self.heard.entry(name).or_default();
-            lines.extend_from_slice(&rest[space + 1..]);
-            lines.push(b'\n');
+            if !self.heard.contains_key(&name) {
+                let path = self.folder.file(&name).ok().filter(|_| self.heard.len() < MOST_OPEN);
+                let file = path.and_then(|path| File::open(path).ok());
+                self.heard.insert(name.clone(), Heard { lines: Vec::new(), file });
+            }
+            let Some(heard) = self.heard.get_mut(&name) else { return };
+            heard.lines.extend_from_slice(&rest[space + 1..]);
+            heard.lines.push(b'\n');
         }
     }
 
@@ -327,33 +368,24 @@ impl Disk for MirroredFolder {
     }
 
     fn append(&mut self, name: &str, bytes: &[u8]) -> Result<(), LogError> {
-        if let Some(lines) = self.heard.get_mut(name) {
-            lines.extend_from_slice(bytes);
+        if let Some(heard) = self.heard.get_mut(name) {
+            heard.lines.extend_from_slice(bytes);
         }
         self.folder.append(name, bytes)
     }
 
     fn note(&mut self, name: &str, bytes: &[u8]) -> Result<(), LogError> {
-        if let Some(lines) = self.heard.get_mut(name) {
-            lines.extend_from_slice(bytes);
+        if let Some(heard) = self.heard.get_mut(name) {
+            heard.lines.extend_from_slice(bytes);
         }
         self.folder.note(name, bytes)
     }
 
-    /// What was heard, then what stands in the file alone. Damaged lines of the file are left out where the file was
-    /// heard, since their whole text was heard too.
     fn read(&mut self, name: &str) -> Result<Vec<u8>, LogError> {
-        let Some(heard) = self.heard.get(name) else { return self.folder.read(name) };
-        let known: BTreeSet<&[u8]> = heard.split(|byte| *byte == b'\n').collect();
-        let mut merged = heard.clone();
-        let file = self.folder.read(name).unwrap_or_default();
-        for line in
-            file.split(|byte| *byte == b'\n').filter(|line| !known.contains(line) && undo_log::is_whole(line))
-        {
-            merged.extend_from_slice(line);
-            merged.push(b'\n');
+        match self.heard.get(name) {
+            Some(heard) => Ok(heard.with(&self.folder.read(name).unwrap_or_default())),
+            None => self.folder.read(name),
         }
-        Ok(merged)
     }
 
     fn remove(&mut self, name: &str) -> Result<(), LogError> {
@@ -371,13 +403,24 @@ impl Disk for MirroredFolder {
         Ok(names.into_iter().collect())
     }
 
-    fn take_over(&mut self, name: &str) -> Result<(), LogError> {
+    /// A file that is gone was settled by somebody else where its own last words say so; else it is made anew.
+    fn take_over(&mut self, name: &str) -> Result<Found, LogError> {
         let missing = self.folder.file(name).is_ok_and(|path| !path.exists());
-        if missing && let Some(lines) = self.heard.get(name).cloned() {
-            self.folder.create(name)?;
-            return self.folder.append(name, &lines);
+        let Some(heard) = self.heard.get_mut(name) else { return self.folder.take_over(name) };
+        if !missing {
+            self.folder.take_over(name)?;
+            // From here on the folder keeps it open.
+            heard.file = None;
+            return Ok(Found::File);
         }
-        self.folder.take_over(name)
+        let lines = heard.with(&heard.in_file());
+        if undo_log::read(&lines).owed.is_empty() {
+            self.heard.remove(name);
+            return Err(LogError::Held { name: name.to_owned() });
+        }
+        self.folder.create(name)?;
+        self.folder.append(name, &lines)?;
+        Ok(Found::Memory)
     }
 }
 
@@ -665,6 +708,28 @@ mod tests {
             assert!(mirrored.is_settled());
             assert_eq!(mirrored.list().unwrap(), [""; 0]);
         }
+    }
+
+    #[test]
+    fn a_log_that_was_settled_and_removed_behind_the_mirrors_back_is_not_made_again() {
+        let (state, path, mut mirrored) = mirrored();
+        let mut folder = Folder::open(state.path().join("live")).unwrap();
+        folder.take_over("a-1").unwrap();
+        let mut log = UndoLog::resume("a-1");
+        log.reverted(&mut folder, 0, &Reverted::Undone { looked_at: "x".into() }).unwrap();
+        log.close(&mut folder).unwrap();
+        assert_eq!(mirrored.take_over("a-1"), Err(LogError::Held { name: "a-1".into() }));
+        assert!(mirrored.is_settled() && !path.exists());
+    }
+
+    #[test]
+    fn a_log_that_was_lost_is_told_from_one_in_its_file() {
+        let (_state, path, mut mirrored) = mirrored();
+        std::fs::remove_file(&path).unwrap();
+        assert_eq!(mirrored.take_over("a-1"), Ok(Found::Memory));
+        assert!(path.exists());
+        let (_state, _path, mut mirrored) = self::mirrored();
+        assert_eq!(mirrored.take_over("a-1"), Ok(Found::File));
     }
 
     #[test]

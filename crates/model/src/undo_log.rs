@@ -56,7 +56,16 @@ pub trait Disk {
     /// Names of all files, sorted.
     fn list(&mut self) -> Result<Vec<String>, LogError>;
     /// Takes over a file whose holder is gone; [`LogError::Held`] where the holder lives.
-    fn take_over(&mut self, name: &str) -> Result<(), LogError>;
+    fn take_over(&mut self, name: &str) -> Result<Found, LogError>;
+}
+
+/// Where a log that was taken over was found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Found {
+    /// In its file.
+    File,
+    /// In memory alone; the file is made anew. It was lost, or else somebody put back what it tells and removed it.
+    Memory,
 }
 
 /// Who and what a log is about.

@@ -5,13 +5,19 @@
 //! had are taken first and put back after, the latest first. A log's file is removed exactly when nothing of it is
 //! left to be told: a step that cannot be put back, or a damaged line that may have been a step's undo, keeps the
 //! file, so that it is told again next time and is forgotten only by whoever removes the file by hand.
+//!
+//! A warden may be so late that another Squall has put everything back, removed the log and made the same injection
+//! again. From its memory alone it could not tell that log from a lost one, and its undo would undo the new injection.
+//! Claims tell: nobody injects what a log in the folder still holds, so a living owner's log that owes and holds the
+//! same came after this one was settled.
 
 use super::{Hands, Notes, Promise, failed};
 use crate::crash::Point;
 use jiff::Timestamp;
 use squall_model::machine::{Leftover, Machine};
 use squall_model::protocol::{CallError, Restored};
-use squall_model::undo_log::{self, Contents, Disk, LogError, UndoLog};
+use squall_model::step::Claim;
+use squall_model::undo_log::{self, Contents, Disk, Found, LogError, UndoLog};
 
 /// What stands for a name that a damaged log does not tell any more.
 const UNKNOWN: &str = "unknown";
@@ -24,6 +30,24 @@ struct Orphan {
     is_named: bool,
     /// What is lost to damage, in words; none where nothing is.
     loss: Option<String>,
+}
+
+/// Whoever holds something now.
+struct Holder {
+    name: String,
+    claims: Vec<Claim>,
+    /// Whether it has changed something, or is about to.
+    owes: bool,
+}
+
+/// What a log means, beside what others hold.
+enum Standing {
+    /// It is to be put back.
+    Owed,
+    /// Somebody put it back: another injection holds the same by now.
+    Settled,
+    /// Another injection is about to hold the same, or to give it up because of this log.
+    Unclear(String),
 }
 
 impl<M: Machine, D: Disk> Hands<M, D> {
@@ -49,8 +73,21 @@ impl<M: Machine, D: Disk> Hands<M, D> {
             }
         }
         orphans.sort_by(|a, b| (b.at, &b.promise.injection).cmp(&(a.at, &a.promise.injection)));
+        // Our claims are on the disk by now, so that whoever begins to inject from here on sees them.
+        let holders = self.holders()?;
         let mut restored: Vec<(Orphan, Restored)> = Vec::new();
         for mut orphan in orphans {
+            match self.standing(&orphan, &holders) {
+                Standing::Owed => {}
+                Standing::Settled => {
+                    self.close(&orphan.promise.injection);
+                    continue;
+                }
+                Standing::Unclear(holder) => {
+                    told.push(unclear(&orphan, &holder));
+                    continue;
+                }
+            }
             let outcome = self.put_back_orphan(&mut orphan);
             restored.push((orphan, outcome));
         }
@@ -69,11 +106,14 @@ impl<M: Machine, D: Disk> Hands<M, D> {
     /// Takes a log over and reads it; none where its owner lives, or somebody else has put it back meanwhile.
     fn take(&mut self, name: &str) -> Result<Option<Vec<u8>>, LogError> {
         (self.hook)(Point::BeforeTakeOver);
-        let taken = if self.taken.contains(name) { Ok(()) } else { self.disk.take_over(name) };
+        let taken = if self.taken.contains(name) { Ok(Found::File) } else { self.disk.take_over(name) };
         (self.hook)(Point::AfterTakeOver);
         let read = match taken {
-            Ok(()) => {
+            Ok(found) => {
                 self.taken.insert(name.to_owned());
+                if found == Found::Memory {
+                    self.remembered.insert(name.to_owned());
+                }
                 self.disk.read(name)
             }
             Err(LogError::Held { .. }) => return Ok(None),
@@ -85,11 +125,42 @@ impl<M: Machine, D: Disk> Hands<M, D> {
                 let is_gone = self.disk.list().is_ok_and(|names| !names.iter().any(|known| known == name));
                 if is_gone {
                     self.taken.remove(name);
+                    self.remembered.remove(name);
                     Ok(None)
                 } else {
                     Err(error)
                 }
             }
+        }
+    }
+
+    /// What the living hold, we among them. A dead owner's log may itself be one that a late warden made anew.
+    fn holders(&mut self) -> Result<Vec<Holder>, CallError> {
+        let mut others = self.others()?;
+        others.retain(|(name, _)| !self.taken.contains(name));
+        let others = others.into_iter().filter_map(|(name, contents)| {
+            let opened = contents.opened.filter(|opened| self.machine.is_alive(&opened.owner))?;
+            Some(Holder { name, claims: opened.claims, owes: !contents.owed.is_empty() })
+        });
+        let own = self.promises.iter().map(|promise| Holder {
+            name: promise.injection.clone(),
+            claims: promise.claims.clone(),
+            owes: true,
+        });
+        Ok(others.chain(own).collect())
+    }
+
+    fn standing(&self, orphan: &Orphan, holders: &[Holder]) -> Standing {
+        let promise = &orphan.promise;
+        let hold_it_too = |holder: &&Holder| holder.claims.iter().any(|claim| promise.claims.contains(claim));
+        let mut rivals = holders.iter().filter(hold_it_too);
+        match rivals.clone().find(|holder| holder.owes).or_else(|| rivals.next()) {
+            Some(holder) if holder.owes => Standing::Settled,
+            // It looks for others' claims right now. A log that stood in the folder all the time it cannot miss.
+            Some(holder) if self.remembered.contains(&promise.injection) => {
+                Standing::Unclear(holder.name.clone())
+            }
+            _ => Standing::Owed,
         }
     }
 
@@ -202,6 +273,21 @@ fn orphan(name: &str, bytes: &[u8]) -> Orphan {
     let promise =
         Promise { injection: name.to_owned(), fault, target, claims, log, owed, active: Vec::new() };
     Orphan { promise, at, is_named, loss }
+}
+
+/// The report about a log of which the next look tells whether it is still owed.
+fn unclear(orphan: &Orphan, holder: &str) -> Restored {
+    let promise = &orphan.promise;
+    Restored {
+        injection: promise.injection.clone(),
+        fault: promise.fault.clone(),
+        target: promise.target.clone(),
+        steps: Vec::new(),
+        errors: vec![format!(
+            "injection {holder} is being made on the same thing just now, so this one was not touched; try \
+             `squall recover` in a moment"
+        )],
+    }
 }
 
 /// How many unreadable lines may have been a step's undo: all but torn ones, which never were, and those that are

@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use squall_model::plan::PlannedInjection;
 use squall_model::protocol::{Answer, Call, CallError, Request, Restored, VERSION};
 use squall_model::units::Duration;
+use std::collections::BTreeMap;
 
 /// The lease of every agent.
 pub(super) const LEASE: Duration = Duration::seconds(5);
@@ -23,13 +24,21 @@ pub(super) fn hands(world: &Shared, name: &str) -> (u32, ModelHands) {
 
 /// New hands with logs in one folder of several.
 pub(super) fn hands_in(world: &Shared, name: &str, folder: u8) -> (u32, ModelHands) {
+    hands_that_heard(world, name, folder, BTreeMap::new())
+}
+
+/// The same, with logs in memory.
+fn hands_that_heard(
+    world: &Shared,
+    name: &str,
+    folder: u8,
+    heard: BTreeMap<String, Vec<u8>>,
+) -> (u32, ModelHands) {
     let owner = world.lock().spawn(name, Role::Squall);
     let pid = owner.pid;
     let door = Door::new(world, pid);
-    let hands =
-        Hands::new(ModelMachine(door.clone()), ModelDisk { door: door.clone(), folder }, owner, || {
-            Timestamp::UNIX_EPOCH
-        });
+    let disk = ModelDisk { door: door.clone(), folder, heard };
+    let hands = Hands::new(ModelMachine(door.clone()), disk, owner, || Timestamp::UNIX_EPOCH);
     (pid, hands.with_hook(door.hook()))
 }
 
@@ -98,7 +107,16 @@ impl Agent {
 
 /// A process that recovers and exits.
 pub(super) fn recover(world: &Shared, name: &str) -> Vec<Restored> {
-    let (pid, mut hands) = hands(world, name);
+    recover_what_was_heard(world, name, BTreeMap::new())
+}
+
+/// A warden that recovers what it heard, though the logs may be gone, and exits.
+pub(super) fn recover_what_was_heard(
+    world: &Shared,
+    name: &str,
+    heard: BTreeMap<String, Vec<u8>>,
+) -> Vec<Restored> {
+    let (pid, mut hands) = hands_that_heard(world, name, 0, heard);
     let restored = hands.recover().unwrap_or_default();
     world.lock().kill(pid);
     restored

@@ -2,13 +2,15 @@
 //! full.
 
 use super::world::{Door, LogFile, Mutant};
-use squall_model::undo_log::{Disk, LogError, Record};
+use squall_model::undo_log::{Disk, Found, LogError, Opened, Record};
+use std::collections::{BTreeMap, BTreeSet};
 
-/// The folder of undo logs as one process sees it.
+/// The folder of undo logs as one process sees it, and what it remembers of logs that are gone.
 pub(super) struct ModelDisk {
     pub door: Door,
     /// Which folder of several: agents of different users, or with different state folders, do not see each other's.
     pub folder: u8,
+    pub heard: BTreeMap<String, Vec<u8>>,
 }
 
 fn error(deed: &'static str, name: &str, cause: &str) -> LogError {
@@ -67,16 +69,27 @@ impl Disk for ModelDisk {
             _ => {}
         }
         world.remove_log(name);
+        drop(world);
+        self.heard.remove(name);
         Ok(())
     }
 
     fn list(&mut self) -> Result<Vec<String>, LogError> {
         let world = self.door.enter().ok_or_else(|| dead("list", "folder"))?;
-        let here = world.logs.iter().filter(|(_, log)| log.folder == self.folder);
-        Ok(here.map(|(name, _)| name.clone()).collect())
+        let here = world.logs.iter().filter(|(_, log)| log.folder == self.folder).map(|(name, _)| name);
+        let names: BTreeSet<&String> = here.chain(self.heard.keys()).collect();
+        Ok(names.into_iter().cloned().collect())
     }
 
-    fn take_over(&mut self, name: &str) -> Result<(), LogError> {
+    fn take_over(&mut self, name: &str) -> Result<Found, LogError> {
+        let is_gone = !self.door.enter().ok_or_else(|| dead("take over", name))?.logs.contains_key(name);
+        if is_gone && let Some(bytes) = self.heard.get(name).cloned() {
+            self.create(name)?;
+            let trusts =
+                self.door.enter().is_some_and(|world| world.weather.mutant == Some(Mutant::TrustMemory));
+            self.append(name, &if trusts { without_claims(&bytes) } else { bytes })?;
+            return Ok(Found::Memory);
+        }
         let mut world = self.door.enter().ok_or_else(|| dead("take over", name))?;
         let ignores_locks = world.weather.mutant == Some(Mutant::IgnoreLocks);
         let pid = self.door.pid;
@@ -85,7 +98,7 @@ impl Disk for ModelDisk {
             return Err(LogError::Held { name: name.to_owned() });
         }
         log.holder = Some(pid);
-        Ok(())
+        Ok(Found::File)
     }
 }
 
@@ -113,6 +126,19 @@ impl ModelDisk {
         }
         Ok(())
     }
+}
+
+/// A log that does not tell what it holds.
+fn without_claims(bytes: &[u8]) -> Vec<u8> {
+    let strip = |line: &[u8]| match serde_json::from_slice(line.get(9..).unwrap_or_default()) {
+        Ok(Record::Opened(opened)) => {
+            let record = Record::Opened(Opened { claims: Vec::new(), ..opened });
+            let json = serde_json::to_string(&record).unwrap_or_default();
+            format!("{:08x} {json}\n", crc32fast::hash(json.as_bytes())).into_bytes()
+        }
+        _ => line.to_vec(),
+    };
+    bytes.split_inclusive(|byte| *byte == b'\n').flat_map(strip).collect()
 }
 
 /// The lines of a log with those that hold an undo in reverse order, which makes recovery undo in the wrong one.

@@ -56,3 +56,8 @@ fn a_process_known_by_its_number_alone_is_noticed() {
 fn an_undo_that_overwrites_what_somebody_else_wrote_is_noticed() {
     is_caught(Mutant::OverwriteForeign, "should be");
 }
+
+#[test]
+fn a_late_warden_that_trusts_its_memory_is_noticed() {
+    is_caught(Mutant::TrustMemory, "");
+}

@@ -1,7 +1,7 @@
 //! Everything at once, by a seed: several agents, wardens, other people, full disks, failing kernels, deaths and
 //! power cuts, also in the middle of each other's acts.
 
-use super::actor::{Agent, recover};
+use super::actor::{Agent, recover, recover_what_was_heard};
 use super::faults::samples;
 use super::laws::all_is_back;
 use super::systematic::request;
@@ -50,6 +50,7 @@ enum Happening {
     Kill,
     Doom,
     Warden,
+    LateWarden,
     Meddle,
     HaltFile,
     FillDisk,
@@ -59,7 +60,7 @@ enum Happening {
 }
 
 /// How often each happens, relative to the others.
-const HAPPENINGS: [(Happening, u32); 17] = [
+const HAPPENINGS: [(Happening, u32); 18] = [
     (Happening::StartAgent, 12),
     (Happening::Plan, 16),
     (Happening::Inject, 26),
@@ -71,6 +72,7 @@ const HAPPENINGS: [(Happening, u32); 17] = [
     (Happening::Kill, 4),
     (Happening::Doom, 14),
     (Happening::Warden, 6),
+    (Happening::LateWarden, 4),
     (Happening::Meddle, 8),
     (Happening::HaltFile, 1),
     (Happening::FillDisk, 2),
@@ -169,6 +171,7 @@ impl Simulation {
                 self.world.lock().note("a warden recovers");
                 self.check_residue(&recover(&self.world, "warden"));
             }
+            Happening::LateWarden => self.late_warden(),
             Happening::Meddle => self.meddle(),
             Happening::HaltFile => {
                 let mut state = self.state();
@@ -422,6 +425,21 @@ impl Simulation {
         self.world.lock().meddle(&change);
     }
 
+    /// A warden that only now sees its agent dead, while somebody else has put everything back and removed the log.
+    fn late_warden(&self) {
+        let heard: BTreeMap<String, Vec<u8>> = self.world.lock().settled_logs_of_the_dead();
+        let mut state = self.state();
+        let Some(index) = (!heard.is_empty()).then(|| state.dice.usize(0..heard.len())) else { return };
+        drop(state);
+        let heard: BTreeMap<_, _> = heard.into_iter().skip(index).take(1).collect();
+        {
+            let mut world = self.world.lock();
+            world.unheard_notes += 1;
+            world.note(format!("a late warden recovers {:?}", heard.keys()));
+        }
+        self.check_residue(&recover_what_was_heard(&self.world, "late warden", heard));
+    }
+
     /// Damages a byte of a log whose owner is dead, as a failing disk would.
     fn spoil(&self) {
         let mut world = self.world.lock();
@@ -564,6 +582,7 @@ fn the_corners_are_reached() {
         "is damaged",
         "residue:",
         "was not ended in its time",
+        "a late warden recovers",
     ] {
         let count = traces.iter().filter(|trace| trace.contains(corner)).count();
         println!("{corner} {count}");

@@ -226,6 +226,8 @@ pub(super) enum Mutant {
     TrustPids,
     /// A file's value is written back whatever is there.
     OverwriteForeign,
+    /// What is remembered of a log that is gone is undone, whoever holds the same by now.
+    TrustMemory,
 }
 
 /// When a process of Squall's dies by itself.
@@ -270,6 +272,8 @@ pub(super) struct World {
     pub failures: u64,
     /// How often the disk was full.
     pub lost_notes: u64,
+    /// How often a warden had not heard what was put back.
+    pub unheard_notes: u64,
     ticks: u64,
     next_pid: u32,
 }
@@ -300,6 +304,7 @@ impl Shared {
             changes: 0,
             failures: 0,
             lost_notes: 0,
+            unheard_notes: 0,
             ticks: 10_000,
             next_pid: 1_000,
         })))
@@ -400,6 +405,23 @@ impl World {
         }
     }
 
+    /// Logs that were removed, of owners who are dead, as their wardens heard them: nobody told those of any undo.
+    pub(super) fn settled_logs_of_the_dead(&self) -> BTreeMap<String, Vec<u8>> {
+        let of_the_dead = |log: &&LogFile| {
+            let opened = undo_log::read(&log.bytes).opened;
+            opened.is_some_and(|opened| !self.is_alive(opened.owner.pid))
+        };
+        let is_heard = |line: &&[u8]| {
+            undo_log::is_whole(line.strip_suffix(b"\n").unwrap_or(line))
+                && !matches!(records(line).first(), Some(Record::Reverted { .. }))
+        };
+        let logs = self.removed.iter().filter(|(_, log)| of_the_dead(log));
+        let heard = |log: &LogFile| {
+            log.bytes.split_inclusive(|byte| *byte == b'\n').filter(is_heard).flatten().copied().collect()
+        };
+        logs.map(|(name, log)| (name.clone(), heard(log))).collect()
+    }
+
     /// Somebody else changes the host.
     pub(super) fn meddle(&mut self, change: &Meddling) {
         self.note(format!("somebody else: {change:?}"));
@@ -411,11 +433,11 @@ impl World {
     }
 
     /// Whether residue at these keys can be true: somebody else changed them. The one known false alarm is about a step
-    /// that depends on another: the disk was full when it was put back, so that nothing tells that it was, or the
-    /// kernel put it back and said three times that it had not.
+    /// that depends on another: the disk was full when it was put back, so that nothing tells that it was, or a warden
+    /// was too late to hear of it, or the kernel put it back and said three times that it had not.
     pub(super) fn explains_residue(&self, keys: &BTreeSet<String>) -> bool {
         !keys.is_disjoint(&self.meddled)
-            || self.lost_notes + self.failures > 0 && keys.contains(&file_key(BANKED))
+            || self.lost_notes + self.unheard_notes + self.failures > 0 && keys.contains(&file_key(BANKED))
     }
 
     /// Whether the record of this undo would survive a power cut now, in a log that `pid` holds.

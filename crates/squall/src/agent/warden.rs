@@ -2,7 +2,8 @@
 //!
 //! The agent starts it before the first change and tells it, through a pipe, that it is alive and every line that it
 //! writes to an undo log. So the warden needs no disk to know what is owed: a full disk or a damaged log file costs
-//! nothing while it lives. It holds a pidfd of the agent, which cannot be mistaken for a later process.
+//! nothing while it lives. It holds a pidfd of the agent, which cannot be mistaken for a later process. However late it
+//! is, it keeps its hands from what others put back and injected again: see `squall_engine::hands` on recovery.
 
 use crate::state::State;
 use crate::{crash_point, undo_logs};
