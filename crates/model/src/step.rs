@@ -395,6 +395,18 @@ pub enum Work {
         every: Duration,
         /// How many of those that match at most each time.
         at_most: usize,
+        /// How long one that was struck may take to end before it is killed; none means that it is left alone.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        grace: Option<Duration>,
+    },
+    /// Sends a signal to one process, and kills it if it has not ended in time.
+    SignalThenKill {
+        /// Whom.
+        process: ProcessRef,
+        /// What.
+        signal: Signal,
+        /// How long it may take to end.
+        grace: Duration,
     },
 }
 
@@ -570,8 +582,17 @@ impl fmt::Display for Step {
                     Work::Memory { rate: Some(rate), limit, .. } => {
                         write!(formatter, "run a worker whose memory grows by {rate}/s up to {limit}")?;
                     }
-                    Work::SignalEvery { target, signal, every, .. } => {
+                    Work::SignalEvery { target, signal, every, grace, .. } => {
                         write!(formatter, "run a worker that sends {signal} to {target} every {every}")?;
+                        if let Some(grace) = grace {
+                            write!(formatter, ", and SIGKILL {grace} later to what still runs")?;
+                        }
+                    }
+                    Work::SignalThenKill { process, signal, grace } => {
+                        write!(
+                            formatter,
+                            "run a worker that sends {signal} to {process}, and SIGKILL {grace} later if it still runs"
+                        )?;
                     }
                 }
                 if step.cgroups.is_empty() {

@@ -7,6 +7,8 @@
 mod cpu_load;
 mod memory;
 mod signal_every;
+mod signal_then_kill;
+mod strike;
 
 use rustix::process::{Pid, Signal, getppid, set_parent_process_death_signal, setpriority_process};
 use rustix::thread::{CpuSet, sched_setaffinity};
@@ -81,8 +83,12 @@ fn begin(job: &str) -> Result<Box<dyn Going>, Refusal> {
         Work::Memory { rate, limit, leave_free } => {
             boxed(memory::start(memory::Growth { rate, limit, leave_free }))
         }
-        Work::SignalEvery { target, signal, every, at_most } => {
-            boxed(signal_every::start(signal_every::Strikes { target, signal, every, at_most }))
+        Work::SignalEvery { target, signal, every, at_most, grace } => {
+            let blow = strike::Blow { signal, grace };
+            boxed(signal_every::start(signal_every::Strikes { target, blow, every, at_most }))
+        }
+        Work::SignalThenKill { process, signal, grace } => {
+            boxed(signal_then_kill::start(process, strike::Blow { signal, grace: Some(grace) }))
         }
     }
 }
@@ -109,7 +115,7 @@ fn be_the_first_to_die(work: &Work) -> Result<(), Refusal> {
     const FILE: &str = "/proc/self/oom_score_adj";
     let wanted = match work {
         Work::Memory { .. } => 1000,
-        Work::CpuLoad { .. } | Work::SignalEvery { .. } => 500,
+        Work::CpuLoad { .. } | Work::SignalEvery { .. } | Work::SignalThenKill { .. } => 500,
     };
     // Anybody may raise it; to lower it takes a privilege, and there is no need to.
     let now = std::fs::read_to_string(FILE).ok().and_then(|score| score.trim().parse::<i32>().ok());

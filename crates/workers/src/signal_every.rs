@@ -3,11 +3,11 @@
 //! Each time it is looked for anew. What must never be struck, or is protected, is passed over each time.
 
 use crate::Going;
+use crate::strike::{Blow, Struck, finish};
 use squall_linux::facts::signalled;
-use squall_linux::step::signal::send;
 use squall_model::facts::ProcessFacts;
 use squall_model::machine::MachineError;
-use squall_model::step::{ProcessRef, Signal};
+use squall_model::step::ProcessRef;
 use squall_model::target::Target;
 use squall_model::undo::Evidence;
 use squall_model::units::Duration;
@@ -21,7 +21,7 @@ pub(crate) struct Strikes {
     /// Whom.
     pub(crate) target: Target,
     /// With what.
-    pub(crate) signal: Signal,
+    pub(crate) blow: Blow,
     /// How often.
     pub(crate) every: Duration,
     /// How many of those that match at most each time.
@@ -32,6 +32,8 @@ pub(crate) struct Strikes {
 #[derive(Debug, Clone, Default)]
 struct Tally {
     sent: u64,
+    /// How many had to be killed because they took too long to end.
+    killed: u64,
     last: Option<ProcessRef>,
     /// Why the last round struck nothing, if it did not.
     in_vain: Option<String>,
@@ -55,13 +57,16 @@ pub(crate) fn start(strikes: Strikes) -> io::Result<Striker> {
 impl Going for Striker {
     fn evidence(&self) -> Evidence {
         let tally = self.tally.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let signal = self.strikes.signal;
+        let Blow { signal, grace } = self.strikes.blow;
         let last = tally.last.map(|process| format!(", last to {process}")).unwrap_or_default();
         let vain =
             tally.in_vain.map(|why| format!("; the last round struck nothing: {why}")).unwrap_or_default();
-        let says = format!("{signal} was sent {} times{last}{vain}", tally.sent);
+        let killed = grace
+            .map(|grace| format!("; {} still ran {grace} later and were killed", tally.killed))
+            .unwrap_or_default();
+        let says = format!("{signal} was sent {} times{last}{killed}{vain}", tally.sent);
         let evidence = if tally.sent > 0 { Evidence::seen(says) } else { Evidence::not_seen(says) };
-        evidence.with("signals_sent", tally.sent as f64)
+        evidence.with("signals_sent", tally.sent as f64).with("killed_after_grace", tally.killed as f64)
     }
 }
 
@@ -72,9 +77,21 @@ fn strike_on(strikes: &Strikes, tally: &Mutex<Tally>) {
         {
             let mut tally = tally.lock().unwrap_or_else(PoisonError::into_inner);
             tally.in_vain = struck.as_ref().err().map(ToString::to_string);
-            if let Ok(struck) = struck {
+            if let Ok(struck) = &struck {
                 tally.sent += struck.len() as u64;
-                tally.last = struck.into_iter().last();
+                tally.last = struck.last().map(|struck| struck.process.clone());
+            }
+        }
+        if let (Some(grace), Ok(struck)) = (strikes.blow.grace, struck) {
+            // The deadline is one for all: they were struck together.
+            let deadline = began + grace.0;
+            for struck in struck {
+                let outcome = finish(&struck, deadline);
+                let mut tally = tally.lock().unwrap_or_else(PoisonError::into_inner);
+                match outcome {
+                    Ok(was_killed) => tally.killed += u64::from(was_killed),
+                    Err(error) => tally.in_vain = Some(error.to_string()),
+                }
             }
         }
         std::thread::sleep(strikes.every.0.saturating_sub(began.elapsed()));
@@ -82,14 +99,12 @@ fn strike_on(strikes: &Strikes, tally: &Mutex<Tally>) {
 }
 
 /// One round: look, choose, strike. An error where nothing was struck.
-fn round(strikes: &Strikes) -> Result<Vec<ProcessRef>, MachineError> {
+fn round(strikes: &Strikes) -> Result<Vec<Struck>, MachineError> {
     let free = signalled(&strikes.target)?;
     let mut struck = Vec::new();
     for process in choose(free, strikes.at_most) {
         // One that ended meanwhile was not struck by us.
-        if send(&process.process, strikes.signal)? {
-            struck.push(process.process);
-        }
+        struck.extend(strikes.blow.strike(process.process)?);
     }
     if struck.is_empty() {
         let message = format!("nothing matched {}", strikes.target);

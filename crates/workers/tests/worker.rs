@@ -170,12 +170,15 @@ fn a_cpu_load_is_as_large_as_asked() {
             text.rsplit_once(") ").unwrap().1.split(' ').filter_map(|f| f.parse().ok()).collect();
         fields[10] + fields[11]
     };
-    std::thread::sleep(seconds(0.5));
-    let (began, before) = (Instant::now(), ticks());
-    std::thread::sleep(seconds(3.0));
-    let share = (ticks() - before) as f64 / 100.0 / began.elapsed().as_secs_f64();
-    // Other tests may hold it below for a while, never above what it makes up for.
-    assert!((0.25..0.5).contains(&share), "asked for 0.4, got {share}");
+    let share = || {
+        std::thread::sleep(seconds(0.5));
+        let (began, before) = (Instant::now(), ticks());
+        std::thread::sleep(seconds(3.0));
+        (ticks() - before) as f64 / 100.0 / began.elapsed().as_secs_f64()
+    };
+    // Others may hold it below for a while, so it gets some tries; never above what it makes up for.
+    let got = (0..4).map(|_| share()).find(|share| *share >= 0.25);
+    assert!(got.is_some_and(|share| share < 0.5), "asked for 0.4, got {got:?}");
     let evidence = scene.observe();
     assert_eq!(evidence.effect, Effect::Seen, "{}", evidence.summary);
     assert!(evidence.measures["cpu_seconds"] > 0.5, "{}", evidence.summary);
@@ -263,9 +266,8 @@ fn a_spike_is_there_at_once_and_gone_after() {
     let mut scene = Scene::new(spike(size));
     scene.apply().unwrap();
     let pid = scene.pids()[0];
-    wait_until("the spike is held", || memory::resident(pid).unwrap() >= size);
-    let evidence = scene.observe();
-    assert_eq!(evidence.effect, Effect::Seen, "{}", evidence.summary);
+    wait_until("the spike is held", || scene.observe().effect == Effect::Seen);
+    assert!(memory::resident(pid).unwrap() >= size);
     assert!(memory::resident(pid).unwrap() < size + (32 << 20));
     let score = std::fs::read_to_string(format!("/proc/{pid}/oom_score_adj")).unwrap();
     assert_eq!(score.trim(), "1000");
@@ -321,6 +323,7 @@ fn what_is_restarted_is_struck_again() {
         signal: Signal::Kill,
         every: Duration(seconds(0.2)),
         at_most: 1,
+        grace: None,
     });
     scene.apply().unwrap();
     wait_until("it was struck three times", || scene.observe().measures["signals_sent"] >= 3.0);
@@ -334,11 +337,86 @@ fn what_is_restarted_is_struck_again() {
     assert!(process::is_alive(&last));
 }
 
+/// A shell that says when it is ready and what becomes of it on SIGTERM.
+fn on_term(deed: &str) -> (Victim, ProcessRef) {
+    let script = format!("trap '{deed}' TERM; echo ready; while :; do sleep 0.02; done");
+    let mut command = Command::new("bash");
+    command.args(["-c", &script]).process_group(0).stdout(Stdio::piped()).stderr(Stdio::null());
+    let mut child = command.spawn().unwrap();
+    child.stdout.take().unwrap().read_exact(&mut [0; 6]).unwrap();
+    let process = process::reference(child.id()).unwrap();
+    (Victim(child), process)
+}
+
+#[test]
+fn what_ends_within_its_grace_is_not_killed() {
+    use std::os::unix::process::ExitStatusExt;
+    let (mut victim, process) = on_term("exit 7");
+    let mut scene =
+        Scene::new(Work::SignalThenKill { process, signal: Signal::Term, grace: Duration(seconds(30.0)) });
+    scene.apply().unwrap();
+    assert_eq!(victim.0.wait().unwrap().code(), Some(7));
+    wait_until("its end is told", || scene.observe().summary.contains("which ended within"));
+    let evidence = scene.observe();
+    assert_eq!((evidence.effect, evidence.measures["killed_after_grace"]), (Effect::Seen, 0.0));
+    assert!(!matches!(scene.revert(), Reverted::Drifted(_)));
+
+    // What takes no notice is killed, and not before its time.
+    let (mut victim, process) = on_term("");
+    let grace = seconds(0.7);
+    let mut scene =
+        Scene::new(Work::SignalThenKill { process, signal: Signal::Term, grace: Duration(grace) });
+    let began = Instant::now();
+    scene.apply().unwrap();
+    assert!(scene.observe().summary.contains("still runs") || began.elapsed() > grace);
+    assert_eq!(victim.0.wait().unwrap().signal(), Some(9));
+    assert!(began.elapsed() >= grace, "killed after {:?}", began.elapsed());
+    wait_until("its end is told", || scene.observe().measures["killed_after_grace"] > 0.0);
+    assert!(scene.observe().summary.contains("was killed"));
+}
+
+#[test]
+fn an_undo_within_the_grace_spares_the_process() {
+    let (_victim, process) = on_term("");
+    let work = Work::SignalThenKill {
+        process: process.clone(),
+        signal: Signal::Term,
+        grace: Duration(seconds(1.0)),
+    };
+    let mut scene = Scene::new(work);
+    scene.apply().unwrap();
+    assert!(matches!(scene.revert(), Reverted::Undone { .. }));
+    std::thread::sleep(seconds(1.5));
+    assert!(process::is_alive(&process));
+}
+
+#[test]
+fn what_is_struck_every_so_often_is_killed_after_its_grace_too() {
+    let (_victim, process) = on_term("");
+    let selector = ProcessSelector { pid: Some(process.pid), ..Default::default() };
+    let mut scene = Scene::new(Work::SignalEvery {
+        target: Target::Process(selector),
+        signal: Signal::Term,
+        every: Duration(seconds(0.5)),
+        at_most: 1,
+        grace: Some(Duration(seconds(0.3))),
+    });
+    scene.apply().unwrap();
+    wait_until("it is killed", || scene.observe().measures["killed_after_grace"] >= 1.0);
+    assert!(scene.observe().measures["signals_sent"] >= 1.0);
+}
+
 #[test]
 fn squall_is_never_struck() {
     let own = ProcessSelector { pid: Some(std::process::id()), ..Default::default() };
     let every = Duration(seconds(0.1));
-    let work = Work::SignalEvery { target: Target::Process(own), signal: Signal::Kill, every, at_most: 1 };
+    let work = Work::SignalEvery {
+        target: Target::Process(own),
+        signal: Signal::Kill,
+        every,
+        at_most: 1,
+        grace: None,
+    };
     // The plan refuses it, and a worker that is started all the same does too.
     let mut scene = Scene::new(load(1.0, 1));
     let Step::Worker(step) = &mut scene.step else { unreachable!() };

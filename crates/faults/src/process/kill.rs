@@ -1,4 +1,4 @@
-//! `process.kill`: ends a process by a signal, once or again and again.
+//! `process.kill`: ends a process by a signal, once or again and again, at once or after a time of grace.
 
 use super::struck;
 use schemars::JsonSchema;
@@ -19,19 +19,30 @@ pub(crate) struct Kill;
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Parameters {
-    /// The signal: KILL, TERM, INT, QUIT, ABRT, HUP, USR1 or USR2.
+    /// The signal: KILL, TERM, INT, QUIT, ABRT, HUP, USR1 or USR2. Without it KILL, or TERM where there is a `grace`.
     #[serde(default)]
-    signal: Signal,
+    signal: Option<Signal>,
     /// How often to strike again, so that what is restarted is struck too; at least 100ms. Each time the target is
     /// looked for anew and one that matches is struck. Without it the signal is sent once.
     #[serde(default)]
     every: Option<Duration>,
+    /// How long the process may take to end by itself after the signal; if it still runs then, it is killed. At most
+    /// `every`, where that is given; the fault must last as long, since its end spares what still runs. Without it a
+    /// process that outlives the signal is left alone.
+    #[serde(default)]
+    grace: Option<Duration>,
+}
+
+impl Parameters {
+    fn signal(&self) -> Signal {
+        self.signal.unwrap_or(if self.grace.is_some() { Signal::Term } else { Signal::Kill })
+    }
 }
 
 impl Fault for Kill {
     const NAME: &'static str = "process.kill";
-    const SUMMARY: &'static str = "Ends a process, or the main one of a container or a service, by a signal, once or every so often; starting it \
-         again is its supervisor's part";
+    const SUMMARY: &'static str = "Ends a process, or the main one of a container or a service, by a signal, once or every so often, politely \
+         first where asked; starting it again is its supervisor's part";
     const EXAMPLE: &'static str = "\
 - fault: process.kill
   target: {process: {name: payment}}
@@ -44,33 +55,47 @@ impl Fault for Kill {
     type Parameters = Parameters;
 
     fn check(parameters: &Parameters) -> Result<(), PlanError> {
-        if matches!(parameters.signal, Signal::Stop | Signal::Cont) {
-            return Err(PlanError::Parameters(format!(
-                "{} does not end a process; to stop one for a time, use the fault process.pause",
-                parameters.signal
-            )));
+        let wrong = |message: String| Err(PlanError::Parameters(message));
+        let signal = parameters.signal();
+        if matches!(signal, Signal::Stop | Signal::Cont) {
+            return wrong(format!(
+                "{signal} does not end a process; to stop one for a time, use the fault process.pause"
+            ));
         }
-        match parameters.every {
-            Some(every) if every < SHORTEST_PERIOD => Err(PlanError::Parameters(format!(
+        if let Some(every) = parameters.every.filter(|every| *every < SHORTEST_PERIOD) {
+            return wrong(format!(
                 "every: {every} is too often; at least {SHORTEST_PERIOD} must lie between two signals"
-            ))),
+            ));
+        }
+        match (parameters.grace, parameters.every) {
+            (Some(_), _) if signal == Signal::Kill => wrong(
+                "SIGKILL ends a process at once, so there is no time of grace; leave out `grace`, or send TERM first"
+                    .to_owned(),
+            ),
+            (Some(grace), Some(every)) if grace > every => wrong(format!(
+                "grace: {grace} is longer than every: {every}; a process that was struck must have ended before the next \
+                 is struck"
+            )),
             _ => Ok(()),
         }
     }
 
     fn plan(parameters: &Parameters, facts: &Facts) -> Result<Vec<Step>, PlanError> {
         let process = struck(facts)?.process.clone();
-        let Some(every) = parameters.every else {
-            return Ok(vec![Step::Signal(SignalStep { process, signal: parameters.signal })]);
+        let signal = parameters.signal();
+        let work = match (parameters.every, parameters.grace) {
+            (None, None) => return Ok(vec![Step::Signal(SignalStep { process, signal })]),
+            (None, Some(grace)) => Work::SignalThenKill { process, signal, grace },
+            (Some(_), _) if matches!(&facts.target, Target::Process(selector) if selector.pid.is_some()) => {
+                return Err(PlanError::Parameters(format!(
+                    "{process} is named by its number, which it does not keep when it is restarted; with `every`, name it \
+                     by name, port, cgroup or cmdline"
+                )));
+            }
+            (Some(every), grace) => {
+                Work::SignalEvery { target: facts.target.clone(), signal, every, at_most: 1, grace }
+            }
         };
-        if matches!(&facts.target, Target::Process(selector) if selector.pid.is_some()) {
-            return Err(PlanError::Parameters(format!(
-                "{process} is named by its number, which it does not keep when it is restarted; with `every`, name it \
-                 by name, port, cgroup or cmdline"
-            )));
-        }
-        let work =
-            Work::SignalEvery { target: facts.target.clone(), signal: parameters.signal, every, at_most: 1 };
         let mark = WorkerStep::mark_of(&facts.injection);
         Ok(vec![Step::Worker(WorkerStep { mark, work, cgroups: Vec::new() })])
     }
@@ -106,12 +131,30 @@ mod tests {
     }
 
     #[test]
+    fn grace_is_a_polite_signal_first() {
+        golden::<Kill>(
+            "{grace: 10s}",
+            &on_process("payment"),
+            &["run a worker that sends SIGTERM to payment (pid 812), and SIGKILL 10s later if it still runs"],
+        );
+        golden::<Kill>(
+            "{signal: INT, every: 10s, grace: 2s}",
+            &on_process("payment"),
+            &[
+                "run a worker that sends SIGINT to name payment every 10s, and SIGKILL 2s later to what still runs",
+            ],
+        );
+    }
+
+    #[test]
     fn what_makes_no_sense_is_refused() {
         let facts = on_process("payment");
         for (with, says) in [
             ("{signal: STOP}", "process.pause"),
             ("{every: 1ms}", "at least 100ms"),
             ("{signal: SIGKILL}", "KILL"),
+            ("{signal: KILL, grace: 1s}", "no time of grace"),
+            ("{every: 1s, grace: 2s}", "longer than every"),
             ("{signals: KILL}", "unknown key `signals`"),
         ] {
             let message = refusal::<Kill>(with, &facts);

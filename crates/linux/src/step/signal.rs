@@ -117,11 +117,19 @@ pub(crate) fn revert(process: &ProcessRef, signal: Signal) -> Result<Reverted, M
 
 /// Sends a signal to exactly this process; says whether it was still there.
 pub fn send(process: &ProcessRef, signal: Signal) -> Result<bool, MachineError> {
-    let sent = match Pidfd::open(process) {
-        Ok(None) => return Ok(false),
-        Ok(Some(pidfd)) => pidfd.send(signal),
-        Err(errno) => Err(errno),
-    };
+    match Pidfd::open(process) {
+        Ok(None) => Ok(false),
+        Ok(Some(pidfd)) => send_through(&pidfd, process, signal),
+        Err(errno) => told(Err(errno), process, signal),
+    }
+}
+
+/// Sends a signal to a process that is held; says whether it was still there.
+pub fn send_through(hold: &Pidfd, process: &ProcessRef, signal: Signal) -> Result<bool, MachineError> {
+    told(hold.send(signal), process, signal)
+}
+
+fn told(sent: rustix::io::Result<()>, process: &ProcessRef, signal: Signal) -> Result<bool, MachineError> {
     match sent {
         Ok(()) => Ok(true),
         Err(Errno::SRCH) => Ok(false),

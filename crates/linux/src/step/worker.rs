@@ -108,10 +108,14 @@ pub(crate) fn capture(step: &WorkerStep) -> Result<Undo, MachineError> {
     for folder in &step.cgroups {
         may_join(folder)?;
     }
-    if let Work::SignalEvery { target, signal, .. } = &step.work {
-        for process in signalled(target)? {
-            may_send(&process.process, *signal)?;
+    match &step.work {
+        Work::SignalEvery { target, signal, .. } => {
+            for process in signalled(target)? {
+                may_send(&process.process, *signal)?;
+            }
         }
+        Work::SignalThenKill { process, signal, .. } => may_send(process, *signal)?,
+        Work::CpuLoad { .. } | Work::Memory { .. } => {}
     }
     Ok(Undo::Worker { mark: step.mark.clone(), boot_id: process::boot_id().to_owned() })
 }
