@@ -50,6 +50,11 @@ const BENCHMARKS: &[&Benchmark] = &[
 
 /// `cargo xtask bench [NAME…] [--write] [--with-builds]`
 pub(crate) fn run(arguments: &[String]) -> Outcome {
+    if let [first, rest @ ..] = arguments
+        && first == network::INSIDE
+    {
+        return network::inside(rest);
+    }
     let (options, names): (Vec<&String>, Vec<&String>) =
         arguments.iter().partition(|argument| argument.starts_with("--"));
     let known = |name: &&&String| BENCHMARKS.iter().any(|benchmark| benchmark.name == name.as_str());

@@ -34,8 +34,7 @@ fn second_kernel(skips: &mut Skips) -> Outcome {
     };
     let binaries = test_binaries("squall-linux")?;
     for binary in binaries {
-        // The spread of delays is only true on an idle machine: `cargo xtask lab` runs that test by hand.
-        let words = ["--test-threads=1", "--show-output", "--skip", "netem_delays_the_share", "netem"];
+        let words = ["--test-threads=1", "--show-output", "netem"];
         let arguments: Vec<String> = std::iter::once(binary).chain(words.map(str::to_owned)).collect();
         let title = "kernel tests in a kernel with netem";
         skips.run_elsewhere(title, &mut lab::command(&script, &arguments)?)?;

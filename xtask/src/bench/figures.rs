@@ -1,7 +1,11 @@
 //! Figures: what was measured several times, as a median with its spread, beside an aim.
 
+use serde_json::json;
 use std::fmt::Write;
 use std::time::Duration;
+
+/// How a row's line begins.
+const ROW: &str = "row";
 
 /// Whether an aim is met.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -10,6 +14,10 @@ pub(super) enum Met {
     No,
     /// There is no aim, or what it is compared with could not be had.
     Unknown,
+}
+
+impl Met {
+    const ALL: [(Self, &str); 3] = [(Self::Yes, "yes"), (Self::No, "no"), (Self::Unknown, "unknown")];
 }
 
 impl From<bool> for Met {
@@ -41,6 +49,20 @@ impl Row {
             aim: none(),
             met: Met::Unknown,
         }
+    }
+
+    /// One line that [`Row::read`] takes, for rows that are measured in another process.
+    pub(super) fn line(&self) -> String {
+        let met = Met::ALL.iter().find(|(met, _)| *met == self.met).map(|(_, word)| *word);
+        json!([ROW, self.what, self.squall, self.peer, self.factor, self.aim, met]).to_string()
+    }
+
+    /// A row from a line; none where the line is something else.
+    pub(super) fn read(line: &str) -> Option<Self> {
+        let words: Vec<String> = serde_json::from_str(line).ok()?;
+        let [mark, what, squall, peer, factor, aim, met] = <[String; 7]>::try_from(words).ok()?;
+        let (met, _) = Met::ALL.into_iter().find(|(_, word)| *word == met)?;
+        (mark == ROW).then_some(Self { what, squall, peer, factor, aim, met })
     }
 
     /// The same beside a limit.
@@ -157,6 +179,9 @@ mod tests {
         assert_eq!((row.factor.as_str(), row.met), ("25.0 ×", Met::Yes));
         let alone = Row::faster("it", &fast, &Peer::Missing("not there".into()), Some(20.0));
         assert_eq!((alone.peer.as_str(), alone.met), ("skipped: not there", Met::Unknown));
+        let again = Row::read(&row.line()).unwrap();
+        assert_eq!(table(&[again]), table(&[row]));
+        assert!(Row::read("[\"row\"]").is_none() && Row::read("running 1 test").is_none());
         assert!(samples(&[]).median().is_nan());
         assert_eq!([240.0, 12.34, 0.9, 42e-6].map(time), ["240 s", "12.3 s", "900 ms", "42.0 µs"]);
     }

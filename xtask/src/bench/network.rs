@@ -4,7 +4,7 @@ use super::agent::Agent;
 use super::figures::{Peer, Row, Samples};
 use super::processes::{self, Scratch, output};
 use super::{Benchmark, release};
-use crate::shell;
+use crate::{Outcome, lab, shell};
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use serde_json::{Value, json};
 use std::fs::File;
@@ -19,7 +19,8 @@ pub(super) const BENCHMARK: Benchmark = Benchmark {
     title: "A network fault, made and taken back",
     how: "Squall: from the calls to the agent until its answers, so with the undo log synced to disk and mirrored to the warden, \
           the look for evidence and the look after the undo. By hand: one process that adds and one that removes, started from \
-          within the namespace, with no log and no look. The interface is one end of a pair between two network namespaces of its own.",
+          within the namespace, with no log and no look. The interface is one end of a pair between two network namespaces of its own. \
+          What this kernel lacks is measured, both sides alike, in a second one (User-mode Linux, where all system calls are slow).",
     slow: false,
     run,
 };
@@ -27,25 +28,32 @@ pub(super) const BENCHMARK: Benchmark = Benchmark {
 const REPETITIONS: usize = 200;
 const AIM: f64 = 10.0;
 
+/// How this benchmark calls itself in the second kernel: `cargo xtask bench network-inside FAULT SQUALL`.
+pub(super) const INSIDE: &str = "network-inside";
+
 /// A fault and how it is made and taken back by hand.
 struct Pair {
     fault: &'static str,
     with: fn() -> Value,
     /// Program and arguments, to make it and to take it back.
     by_hand: fn(&Scratch) -> Result<[Vec<String>; 2], String>,
+    /// Whether it takes a kernel with `sch_netem`.
+    netem: bool,
 }
 
 const PAIRS: &[Pair] = &[
-    Pair { fault: "network.loss", with: || json!({"loss": "10%"}), by_hand: loss },
+    Pair { fault: "network.loss", with: || json!({"loss": "10%"}), by_hand: loss, netem: false },
     Pair {
         fault: "network.latency",
         with: || json!({"delay": "100ms"}),
         by_hand: |_| Ok(by_tc("netem delay 100ms")),
+        netem: true,
     },
     Pair {
         fault: "network.bandwidth",
         with: || json!({"rate": "1mbit"}),
         by_hand: |_| Ok(by_tc("tbf rate 1mbit burst 32kbit latency 400ms")),
+        netem: false,
     },
 ];
 
@@ -57,10 +65,41 @@ fn run(scratch: &Scratch) -> Result<Vec<Row>, String> {
     let namespace = Namespace::new()?;
     let mut rows = Vec::new();
     for pair in PAIRS {
-        rows.extend(measure(scratch, &squall, &namespace, pair)?);
+        if pair.netem && !has_netem() {
+            rows.extend(in_second_kernel(&squall, pair.fault)?);
+        } else {
+            rows.extend(measure(scratch, &squall, &namespace, pair)?);
+        }
     }
     rows.push(Row::new("for comparison: a synced log, without any fault", log_alone(scratch)?.times()));
     Ok(rows)
+}
+
+/// Measures a fault in a kernel that has what this one lacks.
+fn in_second_kernel(squall: &Path, fault: &str) -> Result<Vec<Row>, String> {
+    let Some(script) = lab::script() else {
+        let why = "skipped: this kernel has no sch_netem, and there is no lab/kernel beside the project";
+        return Ok(vec![Row::new(fault, why)]);
+    };
+    let this = std::env::current_exe().map_err(|error| error.to_string())?;
+    let words = [&this.to_string_lossy(), "bench", INSIDE, fault, &squall.to_string_lossy()];
+    let words = words.map(str::to_owned);
+    let text = output(lab::command(&script, &words)?.env("LAB_TIMEOUT", "900"))?;
+    let rows: Vec<Row> = text.lines().filter_map(Row::read).collect();
+    if rows.is_empty() { Err(format!("the second kernel gave no figures: {text}")) } else { Ok(rows) }
+}
+
+/// `cargo xtask bench network-inside FAULT SQUALL`: prints the rows of one fault, for [`in_second_kernel`].
+pub(super) fn inside(arguments: &[String]) -> Outcome {
+    let [fault, squall] = arguments else { return Err(format!("usage: {INSIDE} FAULT SQUALL")) };
+    let pair = PAIRS.iter().find(|pair| pair.fault == fault).ok_or("there is no such fault here")?;
+    let kernel = output(Command::new("uname").arg("-r"))?;
+    let rows = measure(&Scratch::new()?, Path::new(squall), &Namespace::new()?, pair)?;
+    for row in rows {
+        let what = format!("{} (User-mode Linux {})", row.what, kernel.trim());
+        println!("{}", Row { what, ..row }.line());
+    }
+    Ok(())
 }
 
 fn measure(scratch: &Scratch, squall: &Path, namespace: &Namespace, pair: &Pair) -> Result<Vec<Row>, String> {

@@ -1,7 +1,7 @@
 //! Delay and loss, on kernels with `sch_netem`.
 
 use crate::lab::{Lab, injection};
-use crate::probe::{Flow, binomial, delays};
+use crate::probe::{Flow, Timed, binomial, delays, timed};
 use squall_model::facts::Feature;
 use squall_model::step::{Distribution, PacketFilter, Ports, Shape};
 use squall_model::undo::Effect;
@@ -48,55 +48,86 @@ fn sorted(delays: &[Option<Duration>]) -> Vec<f64> {
     seconds
 }
 
-/// Delays of 100 ms ± 20 ms, alike between 80 and 120: a quantile `p` of them is 80 + 40 p ms, with a standard error of
-/// 40 √(p (1 - p) / n) ms. Packets may only be later than that, by what it takes to deliver one, measured before, and by
-/// a tick of the kernel's clock. (A mean would be at the mercy of a few late risers among the receivers.)
-fn check_delays(delayed: &[f64], undisturbed: f64, case: &str) {
-    const TICK: f64 = 0.010;
-    assert!(delayed[0] > 0.079, "{case}: {} came too soon", delayed[0]);
+/// A quantile of values in order: the share `p` of them is no greater.
+fn quantile(sorted: &[f64], p: f64) -> f64 {
+    let rank = (p * sorted.len() as f64).ceil() as usize;
+    sorted[rank.clamp(1, sorted.len()) - 1]
+}
+
+/// What is wrong with delays that should be 100 ms ± 20 ms, alike between 80 and 120: a quantile `p` of them is
+/// 80 + 40 p ms, with a standard error of 40 √(p (1 - p) / n) ms.
+///
+/// What it takes a timer to go off and a packet to be delivered comes on top: `noise`, as it is seen at the packets of
+/// the same run that were not delayed. If a share `late` of them takes longer than x, then the quantile p of the sums
+/// lies below the quantile p + `late` of the delays plus x, whichever share is chosen.
+fn wrong_delays(delayed: &[f64], noise: &[f64]) -> Vec<String> {
+    /// Where noise leaves more room than this, nothing is told by what fits in.
+    const MOST_ROOM: f64 = 0.012;
+    let wanted = |p: f64| 0.080 + 0.040 * p;
+    let mut wrong = Vec::new();
     for p in [0.1, 0.25, 0.5, 0.75, 0.9] {
-        let count = delayed.len() as f64;
-        let measured = delayed[(p * count) as usize];
-        let (wanted, error) = (0.080 + 0.040 * p, 0.040 * (p * (1.0 - p) / count).sqrt());
-        println!(
-            "{case}: quantile {p}: {:.1} ms, wanted {:.1} ± {:.1}",
-            measured * 1e3,
-            wanted * 1e3,
-            error * 1e3
-        );
-        let range = wanted - 5.0 * error..wanted + 5.0 * error + undisturbed + TICK;
-        assert!(range.contains(&measured), "{case}: quantile {p} is {measured}, which is not in {range:?}");
+        let measured = quantile(delayed, p);
+        let five = 5.0 * 0.040 * (p * (1.0 - p) / delayed.len() as f64).sqrt();
+        let bounds =
+            [0.01, 0.02, 0.04, 0.07, 0.1, 0.15].map(|late| wanted(p + late) + quantile(noise, 1.0 - late));
+        let room = bounds.into_iter().fold(f64::INFINITY, f64::min) - wanted(p);
+        let range = wanted(p) - five..wanted(p) + room + five;
+        let says =
+            format!("quantile {p} is {measured:.4} s, wanted {:.4} to {:.4} s", range.start, range.end);
+        println!("{says}");
+        if !range.contains(&measured) {
+            wrong.push(says);
+        } else if room > MOST_ROOM {
+            wrong.push(format!("too noisy to tell: {says}"));
+        }
     }
+    wrong
+}
+
+/// One measurement of the delay, made, looked at and taken back; what is wrong with it.
+fn wrong_delay(lab: &mut Lab, v6: bool, only: Vec<PacketFilter>) -> Vec<String> {
+    const COUNT: usize = 2500;
+    let step = lab.qdisc(slow(0.5), only);
+    let undo = lab.make(&step, &injection()).unwrap();
+    let packets = timed(&Flow::new(lab, true, v6, PORT), COUNT, 3 * MILLISECOND);
+    let evidence = lab.observe(&step, &undo);
+    lab.undo(&undo);
+    let lost = packets.iter().filter(|packet| packet.took.is_none()).count();
+    let (delayed, undelayed): (Vec<Timed>, Vec<Timed>) =
+        packets.into_iter().partition(|packet| packet.took > Some(75 * MILLISECOND));
+    println!("v6: {v6}: {} of {COUNT} delayed", delayed.len());
+    // A packet that is not delayed waits for the sender's timer and its delivery, as one that is waits for the kernel's.
+    let noise: Vec<_> = undelayed.iter().map(|packet| packet.took.map(|took| packet.late + took)).collect();
+    let delays: Vec<_> = delayed.iter().map(|packet| packet.took).collect();
+    let mut wrong = wrong_delays(&sorted(&delays), &sorted(&noise));
+    if lost > 0 {
+        wrong.push(format!("{lost} are lost"));
+    }
+    if !binomial(COUNT, 0.5).contains(&delayed.len()) {
+        wrong.push(format!("{} of {COUNT} are delayed", delayed.len()));
+    }
+    // Neighbour discovery is delayed as well, where all packets may be.
+    let counted = evidence.measures["packets"] as usize;
+    if evidence.effect != Effect::Seen || !(delayed.len()..delayed.len() + 12).contains(&counted) {
+        wrong.push(format!("{evidence:?}, not {}", delayed.len()));
+    }
+    wrong
 }
 
 #[test]
 fn netem_delays_the_share_that_was_asked_for_by_the_time_that_was_asked_for() {
-    const COUNT: usize = 1500;
+    /// Other work on the machine can spoil a measurement; what is wrong by itself is wrong each time.
+    const TRIES: usize = 4;
     let Some(mut lab) = Lab::with(&[Feature::Netem, Feature::PacketClassifier]) else { return };
     for (v6, only) in [(false, vec![]), (true, vec![to_port()])] {
-        let before = sorted(&delays(&Flow::new(&lab, true, v6, PORT), 300, 2 * MILLISECOND));
-        let undisturbed = before[before.len() * 99 / 100];
-        let name = injection();
-        let step = lab.qdisc(slow(0.5), only);
-        let undo = lab.make(&step, &name).unwrap();
-        let all = delays(&Flow::new(&lab, true, v6, PORT), COUNT, 2 * MILLISECOND);
-        assert!(all.iter().all(Option::is_some), "nothing is lost by a delay");
-        let delayed: Vec<f64> = sorted(&all).into_iter().filter(|delay| *delay > 0.060).collect();
-        println!("v6: {v6}: {} of {COUNT} delayed; undisturbed {undisturbed:.4} s", delayed.len());
-        assert!(binomial(COUNT, 0.5).contains(&delayed.len()), "v6: {v6}: {} of {COUNT}", delayed.len());
-        check_delays(&delayed, undisturbed, &format!("v6: {v6}"));
-        let evidence = lab.observe(&step, &undo);
-        assert_eq!(evidence.effect, Effect::Seen);
-        let counted = evidence.measures["packets"] as usize;
-        // Neighbour discovery is delayed as well, where all packets may be.
-        assert!(
-            (delayed.len()..delayed.len() + 12).contains(&counted),
-            "{evidence:?}, not {}",
-            delayed.len()
-        );
-        lab.undo(&undo);
+        let mut tries = Vec::new();
+        while tries.last().is_none_or(|wrong: &Vec<String>| !wrong.is_empty()) {
+            assert!(tries.len() < TRIES, "v6: {v6}: {tries:#?}");
+            tries.push(wrong_delay(&mut lab, v6, only.clone()));
+        }
         let after = sorted(&delays(&Flow::new(&lab, true, v6, PORT), 100, 2 * MILLISECOND));
-        assert!(after[98] < 0.060, "{}", after[98]);
+        // Half of them would come late if it still stood.
+        assert!(after[70] < 0.060, "v6: {v6}: {}", after[70]);
     }
 }
 
@@ -111,7 +142,7 @@ fn netem_leaves_other_packets_alone() {
         assert!(struck.len() == 100 && struck[0] > 0.079);
         for (outgoing, port) in [(true, PORT + 1), (false, PORT)] {
             let other = sorted(&delays(&Flow::new(&lab, outgoing, v6, port), 100, 2 * MILLISECOND));
-            assert!(other.len() == 100 && other[98] < 0.060, "{outgoing} {port} {}", other[98]);
+            assert!(other.len() == 100 && other[70] < 0.060, "{outgoing} {port} {}", other[70]);
         }
     }
     lab.undo(&undo);

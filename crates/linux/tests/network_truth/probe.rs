@@ -93,12 +93,25 @@ pub(crate) fn connect(lab: &Lab, outgoing: bool, v6: bool, port: u16) -> Attempt
     }
 }
 
-/// Each packet's way: when it was sent, and how long it took; none for one that was lost.
+/// One packet's way.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Timed {
+    /// How much too late the sender's timer woke it.
+    pub(crate) late: Duration,
+    /// How long it was on its way; none for one that was lost.
+    pub(crate) took: Option<Duration>,
+}
+
+/// How long each packet takes; none for one that was lost.
 pub(crate) fn delays(flow: &Flow, count: usize, spacing: Duration) -> Vec<Option<Duration>> {
+    timed(flow, count, spacing).into_iter().map(|packet| packet.took).collect()
+}
+
+/// Sends packets at a steady pace and times each.
+pub(crate) fn timed(flow: &Flow, count: usize, spacing: Duration) -> Vec<Timed> {
     let start = Instant::now();
     let receiver = flow.receiver.try_clone().unwrap();
     receiver.set_read_timeout(Some(Duration::from_secs(1))).unwrap();
-    let mut delays = vec![None; count];
     std::thread::scope(|scope| {
         let arrivals = scope.spawn(move || {
             let mut arrivals = Vec::new();
@@ -110,17 +123,20 @@ pub(crate) fn delays(flow: &Flow, count: usize, spacing: Duration) -> Vec<Option
             }
             arrivals
         });
+        let mut packets = Vec::new();
         for number in 0..count {
-            std::thread::sleep((spacing * number as u32).saturating_sub(start.elapsed()));
-            let now = start.elapsed().as_nanos() as u64;
-            let packet = [(number as u64).to_ne_bytes(), now.to_ne_bytes()].concat();
+            let (due, before) = (spacing * number as u32, start.elapsed());
+            std::thread::sleep(due.saturating_sub(before));
+            let now = start.elapsed();
+            let packet = [(number as u64).to_ne_bytes(), (now.as_nanos() as u64).to_ne_bytes()].concat();
             flow.sender.send(&packet).unwrap();
+            packets.push(Timed { late: now.saturating_sub(due.max(before)), took: None });
         }
-        for (number, delay) in arrivals.join().unwrap() {
-            delays[number] = Some(delay);
+        for (number, took) in arrivals.join().unwrap() {
+            packets[number].took = Some(took);
         }
-    });
-    delays
+        packets
+    })
 }
 
 /// The range in which a share of so many independent packets lies in all but one of a million runs: five standard
