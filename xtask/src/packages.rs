@@ -12,6 +12,8 @@ const NEEDED: &[Needed] = &[
     ("ping", "iputils-ping", "measuring delay and loss"),
     ("iperf3", "iperf3", "measuring bandwidth"),
     ("python3", "python3", "victims that Squall does not know"),
+    ("sudo", "sudo", "hands of root for the brain of a user"),
+    ("useradd", "passwd", "that user"),
     ("prometheus", "prometheus", "a real metric source"),
     ("dockerd", "docker.io", "real containers"),
     ("busybox", "busybox-static", "what runs in containers"),

@@ -34,7 +34,7 @@ fn second_kernel(skips: &mut Skips) -> Outcome {
     };
     let binaries = test_binaries("squall-linux")?;
     for binary in binaries {
-        let words = ["--test-threads=1", "--show-output", "netem"];
+        let words = ["--test-threads=1", "--show-output", "netem", "a_rate_is_kept"];
         let arguments: Vec<String> = std::iter::once(binary).chain(words.map(str::to_owned)).collect();
         let title = "kernel tests in a kernel with netem";
         skips.run_elsewhere(title, &mut lab::command(&script, &arguments)?)?;

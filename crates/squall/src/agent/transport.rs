@@ -7,7 +7,7 @@ use squall_model::protocol::{Answer, Call, Request, Response};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::Stdio;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
@@ -54,15 +54,16 @@ impl Links for ChildAgents {
     fn connect(&self) -> Pending<'static, Result<Arc<dyn AgentLink>, String>> {
         let mut command = self.command();
         let last = Arc::clone(&self.last);
+        let through_sudo = self.through_sudo;
         Box::pin(async move {
             let mut last = last.lock().await;
             end(&mut last).await?;
-            let mut child = command.spawn().map_err(|error| format!("could not start an agent: {error}"))?;
+            let mut child = command.spawn().map_err(|error| could_not_start(&error, through_sudo))?;
             let (Some(stdin), Some(stdout)) = (child.stdin.take(), child.stdout.take()) else {
                 return Err("could not start an agent: it has no stream".to_owned());
             };
             *last = Some(child);
-            let link: Arc<dyn AgentLink> = Arc::new(ChildLink::new(stdin, stdout));
+            let link: Arc<dyn AgentLink> = Arc::new(ChildLink::new(stdin, stdout, through_sudo));
             Ok(link)
         })
     }
@@ -84,73 +85,109 @@ async fn end(last: &mut Option<Child>) -> Result<(), String> {
     Ok(())
 }
 
+/// What to do where sudo does not do it.
+const WITHOUT_SUDO: &str = "run all of Squall as root: `sudo squall …`";
+
+fn could_not_start(error: &std::io::Error, through_sudo: bool) -> String {
+    match (error.kind(), through_sudo) {
+        (std::io::ErrorKind::NotFound, true) => {
+            format!(
+                "could not start an agent through `sudo`: there is no sudo here; install it, or {WITHOUT_SUDO}"
+            )
+        }
+        (_, true) => format!("could not start an agent through `sudo`: {error}; {WITHOUT_SUDO}"),
+        (_, false) => format!("could not start an agent: {error}"),
+    }
+}
+
 type Answered = Result<Answer, LinkError>;
 
 /// Calls that wait for their answer; `None` once the stream has ended.
-type Waiting = Arc<Mutex<Option<BTreeMap<u64, oneshot::Sender<Answered>>>>>;
+type Waiting = Mutex<Option<BTreeMap<u64, oneshot::Sender<Answered>>>>;
 
 /// A stream to a child. Two tasks serve it: one writes calls, one reads answers.
 struct ChildLink {
     next: AtomicU64,
     calls: mpsc::UnboundedSender<Request>,
-    waiting: Waiting,
+    desk: Arc<Desk>,
 }
 
-const ENDED: &str = "the agent is gone: its stream ended";
+/// What the two tasks and the callers share.
+struct Desk {
+    waiting: Waiting,
+    through_sudo: bool,
+    /// Whether anything was ever answered.
+    answered: AtomicBool,
+}
 
-fn lost() -> LinkError {
-    LinkError::Lost(ENDED.to_owned())
+impl Desk {
+    fn lost(&self) -> LinkError {
+        let why = if self.through_sudo && !self.answered.load(Ordering::Relaxed) {
+            format!(
+                "`sudo -n` started none, or it ended at once; what was wrong stands above. If sudo wants a password, give \
+                 it one for a while with `sudo -v`, or allow it without one in /etc/sudoers (NOPASSWD), or {WITHOUT_SUDO}"
+            )
+        } else {
+            "the agent is gone: its stream ended".to_owned()
+        };
+        LinkError::Lost(why)
+    }
+
+    /// Gives up on every call that waits, now and later.
+    fn give_up(&self) {
+        let calls = self.waiting.lock().map(|mut waiting| waiting.take()).unwrap_or_default();
+        for (_, caller) in calls.into_iter().flatten() {
+            // A caller that no longer listens has its own reasons.
+            let _ = caller.send(Err(self.lost()));
+        }
+    }
 }
 
 impl ChildLink {
-    fn new(stdin: ChildStdin, stdout: ChildStdout) -> Self {
+    fn new(stdin: ChildStdin, stdout: ChildStdout, through_sudo: bool) -> Self {
         let (calls, queue) = mpsc::unbounded_channel();
-        let waiting: Waiting = Arc::new(Mutex::new(Some(BTreeMap::new())));
-        tokio::spawn(write_calls(stdin, queue, Arc::clone(&waiting)));
-        tokio::spawn(read_answers(stdout, Arc::clone(&waiting)));
-        Self { next: AtomicU64::new(1), calls, waiting }
+        let waiting = Mutex::new(Some(BTreeMap::new()));
+        let desk = Arc::new(Desk { waiting, through_sudo, answered: AtomicBool::new(false) });
+        tokio::spawn(write_calls(stdin, queue, Arc::clone(&desk)));
+        tokio::spawn(read_answers(stdout, Arc::clone(&desk)));
+        Self { next: AtomicU64::new(1), calls, desk }
     }
 }
 
-/// Gives up on every call that waits, now and later.
-fn give_up(waiting: &Waiting) {
-    let calls = waiting.lock().map(|mut waiting| waiting.take()).unwrap_or_default();
-    for (_, caller) in calls.into_iter().flatten() {
-        // A caller that no longer listens has its own reasons.
-        let _ = caller.send(Err(lost()));
-    }
-}
-
-async fn write_calls(mut stdin: ChildStdin, mut queue: mpsc::UnboundedReceiver<Request>, waiting: Waiting) {
+async fn write_calls(mut stdin: ChildStdin, mut queue: mpsc::UnboundedReceiver<Request>, desk: Arc<Desk>) {
     while let Some(request) = queue.recv().await {
         if frames::send(&mut stdin, &request).await.is_err() {
-            give_up(&waiting);
+            desk.give_up();
             return;
         }
     }
     // The last handle is gone: dropping the stream tells the agent to undo everything and end.
 }
 
-async fn read_answers(mut stdout: ChildStdout, waiting: Waiting) {
+async fn read_answers(mut stdout: ChildStdout, desk: Arc<Desk>) {
     while let Ok(response) = frames::receive::<Response>(&mut stdout).await {
-        let caller = waiting.lock().ok().and_then(|mut calls| calls.as_mut()?.remove(&response.number));
+        desk.answered.store(true, Ordering::Relaxed);
+        let caller = desk.waiting.lock().ok().and_then(|mut calls| calls.as_mut()?.remove(&response.number));
         if let Some(caller) = caller {
             let _ = caller.send(response.answer.map_err(LinkError::Refused));
         }
     }
-    give_up(&waiting);
+    desk.give_up();
 }
 
 impl AgentLink for ChildLink {
     fn call(&self, call: Call) -> Pending<'static, Answered> {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         let (caller, answer) = oneshot::channel();
-        let waits = match self.waiting.lock() {
+        let waits = match self.desk.waiting.lock() {
             Ok(mut waiting) => waiting.as_mut().map(|calls| calls.insert(number, caller)).is_some(),
             Err(_) => false,
         };
         let sent = waits && self.calls.send(Request { number, call }).is_ok();
-        Box::pin(async move { if sent { answer.await.unwrap_or_else(|_| Err(lost())) } else { Err(lost()) } })
+        let desk = Arc::clone(&self.desk);
+        Box::pin(async move {
+            if sent { answer.await.unwrap_or_else(|_| Err(desk.lost())) } else { Err(desk.lost()) }
+        })
     }
 }
 
