@@ -596,6 +596,22 @@ fn many_mistakes_are_told_at_once_in_the_order_of_the_file() {
 }
 
 #[test]
+fn a_target_cannot_hold_a_secret() {
+    let overrides = Overrides {
+        environment: [("TOKEN".to_owned(), "hunter2".to_owned())].into_iter().collect(),
+        ..Overrides::default()
+    };
+    let text = format!(
+        "{HEAD}variables: {{token: {{env: TOKEN, secret: true}}}}\nmethod:\n  - fault: process.pause\n    target: {{process: {{cmdline: \"--token ${{token}}\"}}}}\n"
+    );
+    let errors = read::experiment(&source("x.yaml", &text), &Small, &overrides).unwrap_err();
+    let told = format!("{errors:?}");
+    assert!(told.contains("a target cannot hold a secret") && !told.contains("hunter2"), "{told}");
+    let open = text.replace(", secret: true", "");
+    assert!(read::experiment(&source("x.yaml", &open), &Small, &overrides).is_ok());
+}
+
+#[test]
 fn secrets_are_kept_out_of_names_and_mistakes() {
     let overrides = Overrides {
         variables: Vec::new(),

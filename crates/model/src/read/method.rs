@@ -382,6 +382,17 @@ impl Reader<'_> {
             );
             return None;
         }
+        if let Some(secret) = secret_within(self, node) {
+            self.error(
+                ReadError::at(
+                    secret.place,
+                    "a target cannot hold a secret: plans, undo logs and reports name it",
+                )
+                .label("holds a secret")
+                .help("name the target by something else, or declare the variable without `secret: true`"),
+            );
+            return None;
+        }
         let target: Option<Target> = self.value(&Node { content: Content::Map(kinds), place: node.place });
         let target = target.filter(|target| self.target_makes_sense(target, node));
         let optional = optional.and_then(|node| self.value(node)).unwrap_or(false);
@@ -716,5 +727,14 @@ impl fmt::Display for Quantity {
             Unit::Rate => write!(formatter, "{}", Rate { bits_per_second: self.number as u64 }),
             Unit::Frequency => write!(formatter, "{}", Frequency { per_second: self.number }),
         }
+    }
+}
+
+/// The first text in a tree that holds a secret.
+fn secret_within<'n>(reader: &Reader<'_>, node: &'n Node) -> Option<&'n Node> {
+    match &node.content {
+        Content::List(items) => items.iter().find_map(|item| secret_within(reader, item)),
+        Content::Map(entries) => entries.iter().find_map(|(_, item)| secret_within(reader, item)),
+        _ => reader.holds_a_secret(node).then_some(node),
     }
 }

@@ -26,6 +26,13 @@ impl Measured {
 }
 
 impl Reader<'_> {
+    /// Whether what stands in a text came from a secret variable; what the file itself says is known to its readers.
+    pub(super) fn holds_a_secret(&self, node: &Node) -> bool {
+        let Content::Text(text) = &node.content else { return false };
+        let written = self.text.get(node.place.start..node.place.end).unwrap_or_default();
+        !written.contains(text) && self.secrets.iter().any(|secret| text.contains(secret))
+    }
+
     /// A condition; mistakes point at the characters that they are about.
     pub(super) fn condition(&mut self, node: &Node) -> Option<Condition> {
         let Content::Text(text) = &node.content else {
@@ -38,7 +45,7 @@ impl Reader<'_> {
         };
         let is_verbatim =
             self.text.get(node.place.start..node.place.end).is_some_and(|slice| slice.contains(text));
-        if !is_verbatim && self.secrets.iter().any(|secret| text.contains(secret)) {
+        if self.holds_a_secret(node) {
             let error =
                 ReadError::at(node.place, "a condition is shown to everyone, and this one holds a secret")
                     .label("holds a secret")
