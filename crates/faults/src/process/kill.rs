@@ -141,7 +141,7 @@ mod tests {
             "{signal: INT, every: 10s, grace: 2s}",
             &on_process("payment"),
             &[
-                "run a worker that sends SIGINT to name payment every 10s, and SIGKILL 2s later to what still runs",
+                "run a worker that sends SIGINT to process name payment every 10s, and SIGKILL 2s later to what still runs",
             ],
         );
     }
