@@ -266,7 +266,8 @@ fn a_spike_is_there_at_once_and_gone_after() {
     let mut scene = Scene::new(spike(size));
     scene.apply().unwrap();
     let pid = scene.pids()[0];
-    wait_until("the spike is held", || scene.observe().effect == Effect::Seen);
+    wait_until("the spike is held", || scene.observe().measures["held_bytes"] as u64 >= size);
+    assert_eq!(scene.observe().effect, Effect::Seen);
     assert!(memory::resident(pid).unwrap() >= size);
     assert!(memory::resident(pid).unwrap() < size + (32 << 20));
     let score = std::fs::read_to_string(format!("/proc/{pid}/oom_score_adj")).unwrap();
