@@ -1,0 +1,136 @@
+//! Reading what the monkey is told: Squall's own files, and those that other monkeys are told by. One file a dialect.
+//!
+//! | file | is told by |
+//! |---|---|
+//! | `kind: Monkey` of `squall.dev/v1` | Squall |
+//! | a `ConfigMap` around one of the others | Kubernetes |
+//! | `chaosmonkey:` with schedule, accounts and kill | the YAML that goes with a Spinnaker set-up |
+//! | TOML with a table `chaosmonkey` | Netflix's Chaos Monkey 2 |
+
+mod document;
+mod netflix;
+mod squall;
+
+use super::config::{Config, Kill};
+use squall_model::node::{Content, Node};
+use squall_model::read::{self, Format, ReadError, Source};
+
+/// Mistakes in a file, or in a file within it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mistakes {
+    /// The file.
+    pub source: Source,
+    /// The mistakes.
+    pub errors: Vec<ReadError>,
+}
+
+impl Mistakes {
+    /// With the lines that they are about.
+    pub fn render(&self, colour: bool) -> String {
+        read::render(&self.source, &self.errors, colour)
+    }
+}
+
+/// Reads a file of any dialect.
+///
+/// # Errors
+/// What is wrong with it, and where.
+pub fn read(source: &Source) -> Result<Config, Mistakes> {
+    let wrong = |error: ReadError| Mistakes { source: source.clone(), errors: vec![error] };
+    let root = read::parse(source).map_err(wrong)?;
+    let text = |name: &str| match root.get(name).map(|node| &node.content) {
+        Some(Content::Text(text)) => text.as_str(),
+        _ => "",
+    };
+    match (text("apiVersion"), text("kind")) {
+        (_, "ConfigMap") => within(source, &root),
+        ("squall.dev/v1", "Monkey") => squall::read(&root).map_err(wrong),
+        ("", "") if root.get("chaosmonkey").is_some() => match Format::of(source) {
+            Format::Toml => netflix::read(&root).map_err(wrong),
+            Format::Yaml | Format::Json => document::read(&root).map_err(wrong),
+        },
+        _ => Err(wrong(
+            ReadError::at(root.place, "this is no file that tells a monkey what to do").help(
+                "a file of Squall's own begins with `apiVersion: squall.dev/v1` and `kind: Monkey`; a ConfigMap around \
+                 `chaosmonkey:` and the TOML of Netflix's Chaos Monkey are read too",
+            ),
+        )),
+    }
+}
+
+/// The one file in a `ConfigMap`'s `data` that tells a monkey.
+fn within(source: &Source, root: &Node) -> Result<Config, Mistakes> {
+    let wrong = |error: ReadError| Mistakes { source: source.clone(), errors: vec![error] };
+    let Some(Content::Map(data)) = root.get("data").map(|node| &node.content) else {
+        return Err(wrong(ReadError::at(root.place, "this ConfigMap has no `data`")));
+    };
+    let telling = data.iter().filter_map(|(key, node)| match &node.content {
+        Content::Text(text) if text.contains("chaosmonkey") || text.contains("kind: Monkey") => {
+            let name = format!("{}: data.{}", source.name, key.name);
+            // The format is told by the key's ending where it has one, else by what it looks like.
+            Some((key, Source { name, text: text.clone() }))
+        }
+        _ => None,
+    });
+    let found: Vec<_> = telling.collect();
+    match found.as_slice() {
+        [(_, inner)] => {
+            let mut config = read(inner)?;
+            if let Some(Content::Text(name)) =
+                root.get("metadata").and_then(|metadata| metadata.get("name")).map(|node| &node.content)
+                && inner.text.contains("chaosmonkey")
+            {
+                config.name.clone_from(name);
+            }
+            Ok(config)
+        }
+        [] => Err(wrong(ReadError::at(
+            root.place,
+            "nothing in this ConfigMap's `data` tells a monkey what to do",
+        ))),
+        [_, (key, _), ..] => Err(wrong(
+            ReadError::at(key.place, "this ConfigMap holds more than one file for a monkey")
+                .label("a second one"),
+        )),
+    }
+}
+
+/// Checks numbers that only make sense together.
+fn check(kill: &Kill, node: &Node) -> Result<(), ReadError> {
+    let wrong = |message: String| Err(ReadError::at(node.place, message));
+    if let Some(probability) = kill.probability.filter(|share| !(0.0..=1.0).contains(share)) {
+        return wrong(format!("a probability lies between 0 and 1 (0% and 100%), not {probability}"));
+    }
+    let Some(mean) = kill.mean_days else {
+        return match kill.probability {
+            Some(_) => Ok(()),
+            None => wrong("neither a mean time between kills nor a probability is given".to_owned()),
+        };
+    };
+    if !mean.is_finite() || mean < 1.0 {
+        return wrong(format!("the mean time between kills is at least 1 day, not {mean}"));
+    }
+    if mean < f64::from(kill.min_days) {
+        return wrong(format!(
+            "the mean time between kills ({mean} days) cannot be less than the least time ({} days)",
+            kill.min_days
+        ));
+    }
+    Ok(())
+}
+
+/// What is said where a probability and a mean contradict each other.
+fn note_contradiction(kill: &Kill, notes: &mut Vec<String>) {
+    let by_mean = Kill { probability: None, ..kill.clone() };
+    let (Some(probability), Some(mean)) = (kill.probability, kill.mean_days) else { return };
+    let (by_mean, both) = (super::Chance::of(&by_mean), super::Chance::of(kill));
+    if (by_mean.a_day - probability).abs() > 1e-9 {
+        notes.push(format!(
+            "a mean of {mean} work days means a chance of {:.1}% a day, and the file also gives a probability of {:.1}%: the \
+             smaller of both counts, which makes a mean of {:.1} work days",
+            by_mean.a_day * 100.0,
+            probability * 100.0,
+            both.mean()
+        ));
+    }
+}
