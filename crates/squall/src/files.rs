@@ -175,16 +175,24 @@ pub(crate) fn find(paths: &[PathBuf]) -> Result<Vec<PathBuf>, Failure> {
 
 /// Reads one experiment; the error is ready to be shown, pointing at the places in the file.
 pub(crate) fn read(file: &Path, overrides: &Overrides, colour: bool) -> Result<Experiment, Failure> {
-    let source = source(file)?;
-    let checked = read::experiment(&source, &Registry, overrides).and_then(|experiment| {
+    check(&source(file)?, overrides, colour)
+}
+
+/// Reads an experiment that was made and not written by hand; `name` says where it comes from.
+pub(crate) fn of_text(name: &str, text: String, overrides: &Overrides) -> Result<Experiment, Failure> {
+    check(&Source { name: name.to_owned(), text }, overrides, false)
+}
+
+fn check(source: &Source, overrides: &Overrides, colour: bool) -> Result<Experiment, Failure> {
+    let checked = read::experiment(source, &Registry, overrides).and_then(|experiment| {
         // What the load generator asks of a whole entry (rate, timeout and window) only it knows.
         let wrong: Vec<_> =
             experiment.loads.iter().filter_map(|load| squall_probes::load_plan(load).err()).collect();
         if wrong.is_empty() { Ok(experiment) } else { Err(wrong) }
     });
     checked.map_err(|errors| {
-        let rendered = read::render(&source, &errors, colour);
-        Failure::invalid(format!("{} is not valid\n{}", file.display(), rendered.trim_end()))
+        let rendered = read::render(source, &errors, colour);
+        Failure::invalid(format!("{} is not valid\n{}", source.name, rendered.trim_end()))
     })
 }
 

@@ -13,6 +13,7 @@ mod files;
 mod instruments;
 mod load;
 mod manual;
+mod monkey;
 mod out;
 mod registry;
 mod state;

@@ -99,6 +99,13 @@ pub fn command_line(pid: u32) -> io::Result<Vec<String>> {
     Ok(if words.is_empty() { Vec::new() } else { words.split('\0').map(str::to_owned).collect() })
 }
 
+/// The environment that the process was started with, as `NAME=VALUE`; takes its user or root.
+pub fn environment(pid: u32) -> io::Result<Vec<String>> {
+    let bytes = std::fs::read(format!("/proc/{pid}/environ"))?;
+    let entries = bytes.split(|byte| *byte == 0).filter(|entry| !entry.is_empty());
+    Ok(entries.map(|entry| String::from_utf8_lossy(entry).into_owned()).collect())
+}
+
 /// The program that the process runs. The path ends in ` (deleted)` where the file is gone.
 pub fn executable(pid: u32) -> io::Result<PathBuf> {
     std::fs::read_link(format!("/proc/{pid}/exe"))

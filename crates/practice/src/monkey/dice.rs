@@ -31,14 +31,34 @@ impl Dice {
 
     /// Uniform in `[0, 1)`, for a day by its number and a question.
     pub(super) fn roll(self, day: u64, question: Question) -> f64 {
-        let number = mix(self.0 ^ mix(day.wrapping_mul(4) + question as u64));
-        (number >> 11) as f64 / (1_u64 << 53) as f64
+        self.answer(Asked::of(day, question))
     }
 
     /// One of `count`, for a day and a question; 0 where there is none.
     pub(super) fn pick(self, day: u64, question: Question, count: usize) -> usize {
-        let at = (self.roll(day, question) * count as f64) as usize;
+        self.choose(Asked::of(day, question), count)
+    }
+
+    /// The same as [`Self::roll`], for what was asked before of other dice.
+    pub(super) fn answer(self, asked: Asked) -> f64 {
+        (mix(self.0 ^ asked.0) >> 11) as f64 / (1_u64 << 53) as f64
+    }
+
+    /// The same as [`Self::pick`].
+    pub(super) fn choose(self, asked: Asked, count: usize) -> usize {
+        let at = (self.answer(asked) * count as f64) as usize;
         at.min(count.saturating_sub(1))
+    }
+}
+
+/// A question about a day, to be asked of many dice.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Asked(u64);
+
+impl Asked {
+    /// This question about a day, by its number.
+    pub(super) fn of(day: u64, question: Question) -> Self {
+        Self(mix(day.wrapping_mul(4) + question as u64))
     }
 }
 

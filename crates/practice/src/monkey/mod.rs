@@ -19,7 +19,10 @@ mod strike;
 mod tests;
 
 pub use chance::Chance;
-pub use config::{Account, Config, Grouping, Inventory, Kill, Scope, Trial};
+pub use config::{
+    Account, Config, DockerInventory, Grouping, Inventory, Kill, ProcessInventory, Scope, ServiceInventory,
+    Trial,
+};
 pub use group::{Eligibility, Group, Instance};
 pub use plan::{Choice, DayPlan, History, LeftOut, Outcome};
 pub use read::{Mistakes, read};

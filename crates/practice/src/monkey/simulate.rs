@@ -3,9 +3,11 @@
 
 use super::chance::Chance;
 use super::config::Config;
-use super::dice::{Dice, Question, number_of};
+use super::dice::{Asked, Dice, Question, number_of};
+use crate::calendar::Calendar;
 use jiff::civil::Date;
 use serde::Serialize;
+use std::ops::Range;
 
 /// Gaps this long and longer are counted together.
 const LONGEST_GAP: usize = 256;
@@ -59,69 +61,125 @@ pub struct Tally {
 
 /// A day on which the monkey can strike.
 struct StrikingDay {
-    number: u64,
+    whether: Asked,
+    when: Asked,
+    whom: Asked,
     openings: usize,
-    /// Strikes at each opening.
-    strikes: Vec<u64>,
+    /// Where its openings stand among those of all days.
+    first: usize,
+}
+
+/// What some of the groups came to.
+struct Part {
+    strikes: u64,
+    rolls: u64,
+    gaps: Vec<u64>,
+    groups_never_struck: u64,
+    instances_struck: u64,
+    most_in_a_group_on_a_day: u64,
+    /// By day and opening.
+    at: Vec<u32>,
 }
 
 /// Lets a monkey loose on groups that are all alike.
 pub fn simulate(config: &Config, simulation: Simulation) -> Tally {
     let chance = Chance::of(&config.kill);
-    let openings = |date: Date| config.calendar.openings(&config.cron, date).len();
-    let dates = crate::calendar::Calendar::days_from(simulation.from).take(simulation.days);
-    let mut days: Vec<StrikingDay> = dates
-        .map(|date| (date, openings(date)))
-        .filter(|(_, openings)| *openings > 0)
-        .map(|(date, openings)| StrikingDay { number: number_of(date), openings, strikes: vec![0; openings] })
-        .collect();
-    let group_size = simulation.group_size.max(1);
-    let groups = simulation.instances.div_ceil(group_size);
-    // A gap is counted if even one as long as this would end within the time.
+    let days = striking_days(config, simulation);
+    let groups = simulation.instances.div_ceil(simulation.group_size.max(1));
     let horizon = horizon(chance, days.len());
-    let mut tally = Tally {
+    // Groups do not hang on each other, so they are shared out among the processors.
+    let share =
+        groups.div_ceil(std::thread::available_parallelism().map_or(1, |count| count.get() as u64)).max(1);
+    let parts: Vec<Part> = std::thread::scope(|scope| {
+        let starts = (0..groups).step_by(share as usize);
+        let spawned: Vec<_> = starts
+            .map(|from| {
+                let (days, to) = (&days, groups.min(from + share));
+                scope.spawn(move || some_groups(simulation, chance, days, horizon, from..to))
+            })
+            .collect();
+        spawned.into_iter().filter_map(|part| part.join().ok()).collect()
+    });
+    let sum = |number: fn(&Part) -> u64| parts.iter().map(number).sum::<u64>();
+    let strikes = sum(|part| part.strikes);
+    let gaps = (0..=horizon).map(|gap| parts.iter().map(|part| part.gaps[gap]).sum()).collect();
+    let at = |index: usize| parts.iter().map(|part| u64::from(part.at[index])).sum::<u64>();
+    let of_day = |day: &StrikingDay| (day.first..day.first + day.openings).map(at);
+    let widest = days.iter().map(|day| day.openings).max().unwrap_or(0);
+    let by_opening =
+        (0..widest).map(|opening| days.iter().filter_map(|day| of_day(day).nth(opening)).sum()).collect();
+    Tally {
         groups,
         striking_days: days.len(),
         chance: chance.a_day,
-        strikes: 0,
+        strikes,
         mean_gap_expected: chance.mean(),
-        mean_gap: 0.0,
+        mean_gap: f64::from(chance.minimum) - 1.0 + sum(|part| part.rolls) as f64 / strikes as f64,
+        gaps,
+        groups_never_struck: sum(|part| part.groups_never_struck),
+        instances_struck: sum(|part| part.instances_struck),
+        most_on_a_day: days.iter().map(|day| of_day(day).sum()).max().unwrap_or(0),
+        most_at_once: days.iter().flat_map(of_day).max().unwrap_or(0),
+        by_opening,
+        most_in_a_group_on_a_day: parts.iter().map(|part| part.most_in_a_group_on_a_day).max().unwrap_or(0),
+    }
+}
+
+fn striking_days(config: &Config, simulation: Simulation) -> Vec<StrikingDay> {
+    let dates = Calendar::days_from(simulation.from).take(simulation.days);
+    let mut first = 0;
+    dates
+        .map(|date| (number_of(date), config.calendar.openings(&config.cron, date).len()))
+        .filter(|(_, openings)| *openings > 0)
+        .map(|(day, openings)| {
+            first += openings;
+            let [whether, when, whom] =
+                [Question::Whether, Question::When, Question::Whom].map(|question| Asked::of(day, question));
+            StrikingDay { whether, when, whom, openings, first: first - openings }
+        })
+        .collect()
+}
+
+fn some_groups(
+    simulation: Simulation,
+    chance: Chance,
+    days: &[StrikingDay],
+    horizon: usize,
+    groups: Range<u64>,
+) -> Part {
+    let group_size = simulation.group_size.max(1);
+    let openings = days.last().map_or(0, |day| day.first + day.openings);
+    let mut part = Part {
+        strikes: 0,
+        rolls: 0,
         gaps: vec![0; horizon + 1],
         groups_never_struck: 0,
         instances_struck: 0,
-        most_on_a_day: 0,
-        most_at_once: 0,
-        by_opening: Vec::new(),
         most_in_a_group_on_a_day: 0,
+        at: vec![0; openings],
     };
     let mut struck = vec![0_u64; (group_size as usize).div_ceil(64)];
-    let mut rolls = 0_u64;
-    for group in 0..groups {
+    let mut strikes = Vec::new();
+    for group in groups {
         let members = group_size.min(simulation.instances - group * group_size);
         let dice = Dice::numbered(simulation.seed, group);
-        let strikes = one_group(dice, chance, &mut days, members, &mut struck, &mut rolls);
-        tally.instances_struck += struck.iter().map(|word| u64::from(word.count_ones())).sum::<u64>();
-        struck.fill(0);
-        tally.strikes += strikes.len() as u64;
-        tally.groups_never_struck += u64::from(strikes.is_empty());
-        for pair in strikes.windows(2) {
-            let at_once = u64::from(pair[0] == pair[1]) + 1;
-            tally.most_in_a_group_on_a_day = tally.most_in_a_group_on_a_day.max(at_once);
+        one_group(dice, chance, days, &mut strikes, &mut part);
+        for index in &strikes {
+            let victim = dice.choose(days[*index].whom, members as usize);
+            struck[victim / 64] |= 1 << (victim % 64);
         }
-        tally.most_in_a_group_on_a_day = tally.most_in_a_group_on_a_day.max(u64::from(!strikes.is_empty()));
-        let early = strikes.iter().enumerate().take_while(|(_, at)| **at + horizon < days.len());
-        for (index, at) in early {
-            let gap = strikes.get(index + 1).map_or(horizon, |next| (next - at).min(horizon));
-            tally.gaps[gap] += 1;
+        part.instances_struck += struck.iter().map(|word| u64::from(word.count_ones())).sum::<u64>();
+        struck.fill(0);
+        part.strikes += strikes.len() as u64;
+        part.groups_never_struck += u64::from(strikes.is_empty());
+        let on_one_day = strikes.chunk_by(|a, b| a == b).map(|same| same.len() as u64).max().unwrap_or(0);
+        part.most_in_a_group_on_a_day = part.most_in_a_group_on_a_day.max(on_one_day);
+        for (number, at) in strikes.iter().enumerate().take_while(|(_, at)| **at + horizon < days.len()) {
+            let gap = strikes.get(number + 1).map_or(horizon, |next| (next - at).min(horizon));
+            part.gaps[gap] += 1;
         }
     }
-    tally.mean_gap = f64::from(chance.minimum) - 1.0 + rolls as f64 / tally.strikes as f64;
-    tally.most_on_a_day = days.iter().map(|day| day.strikes.iter().sum()).max().unwrap_or(0);
-    tally.most_at_once = days.iter().flat_map(|day| day.strikes.iter().copied()).max().unwrap_or(0);
-    let widest = days.iter().map(|day| day.openings).max().unwrap_or(0);
-    let at = |opening: usize| days.iter().filter_map(|day| day.strikes.get(opening)).sum();
-    tally.by_opening = (0..widest).map(at).collect();
-    tally
+    part
 }
 
 /// How long a gap must be able to be: nearly none is longer, and at least the first half of the time is counted.
@@ -133,22 +191,13 @@ fn horizon(chance: Chance, days: usize) -> usize {
 }
 
 /// The striking days, by their index, on which a group is struck.
-fn one_group(
-    dice: Dice,
-    chance: Chance,
-    days: &mut [StrikingDay],
-    members: u64,
-    struck: &mut [u64],
-    rolls: &mut u64,
-) -> Vec<usize> {
-    let mut strikes = Vec::new();
+fn one_group(dice: Dice, chance: Chance, days: &[StrikingDay], strikes: &mut Vec<usize>, part: &mut Part) {
+    strikes.clear();
     let mut index = 0;
-    while let Some(day) = days.get_mut(index) {
-        *rolls += 1;
-        if dice.roll(day.number, Question::Whether) < chance.a_day {
-            day.strikes[dice.pick(day.number, Question::When, day.openings)] += 1;
-            let victim = dice.pick(day.number, Question::Whom, members as usize);
-            struck[victim / 64] |= 1 << (victim % 64);
+    while let Some(day) = days.get(index) {
+        part.rolls += 1;
+        if dice.answer(day.whether) < chance.a_day {
+            part.at[day.first + dice.choose(day.when, day.openings)] += 1;
             strikes.push(index);
             // Left alone until the minimum has passed.
             index += chance.minimum as usize;
@@ -156,5 +205,4 @@ fn one_group(
             index += 1;
         }
     }
-    strikes
 }

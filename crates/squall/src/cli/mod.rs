@@ -7,6 +7,7 @@ mod gameday;
 mod halt;
 mod init;
 mod leftovers;
+mod monkey;
 mod plan;
 mod probes;
 mod prompt;
@@ -66,6 +67,8 @@ verbs! {
     Validate => validate::Options,
     /// Game days: a plan in Markdown, carried out with people and measurements, to its report
     Gameday => gameday::Options,
+    /// Chaos Monkey: ends instances that opted in, by chance, a day planned ahead
+    Monkey => monkey::Options,
     /// Makes a report again from a run's journal
     Report => report::Options,
     /// Lists the faults, or explains one

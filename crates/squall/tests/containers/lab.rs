@@ -16,7 +16,7 @@ const IMAGE: &str = "sqt-busybox";
 /// A daemon that runs.
 pub(crate) struct Lab {
     folder: tempfile::TempDir,
-    daemon: Child,
+    daemon: Option<Child>,
 }
 
 impl Lab {
@@ -44,16 +44,21 @@ impl Lab {
             .process_group(0)
             .spawn()
             .map_err(|error| format!("could not start dockerd: {error}; install docker.io"))?;
-        let mut lab = Self { folder, daemon };
+        let mut lab = Self { folder, daemon: Some(daemon) };
         lab.wait_for_daemon()?;
         lab.import(busybox)?;
         Ok(lab)
     }
 
+    /// Folders alone, for what needs no containers.
+    pub(crate) fn without_daemon() -> Self {
+        Self { folder: tempfile::tempdir().unwrap(), daemon: None }
+    }
+
     fn wait_for_daemon(&mut self) -> Result<(), String> {
         let deadline = Instant::now() + Duration::from_mins(1);
         while self.ask("GET", "/_ping", "text/plain", &[]).is_err() {
-            if let Ok(Some(status)) = self.daemon.try_wait() {
+            if let Some(Ok(Some(status))) = self.daemon.as_mut().map(Child::try_wait) {
                 let log = std::fs::read_to_string(self.folder.path().join("log")).unwrap_or_default();
                 return Err(format!(
                     "dockerd does not run here ({status}): {}",
@@ -164,20 +169,21 @@ impl Lab {
 
 impl Drop for Lab {
     fn drop(&mut self) {
+        let Some(mut process) = self.daemon.take() else { return };
         // Containers first: those of a daemon that is gone would live on.
         let listed = self.ask("GET", "/containers/json?all=1", "application/json", &[]).unwrap_or_default();
         for container in serde_json::from_str::<Vec<Json>>(&listed).unwrap_or_default() {
             let id = container["Id"].as_str().unwrap_or_default();
             let _ = self.ask("DELETE", &format!("/containers/{id}?force=1"), "application/json", &[]);
         }
-        let daemon = rustix::process::Pid::from_child(&self.daemon);
+        let daemon = rustix::process::Pid::from_child(&process);
         let _ = rustix::process::kill_process(daemon, rustix::process::Signal::TERM);
         let deadline = Instant::now() + Duration::from_secs(20);
-        while matches!(self.daemon.try_wait(), Ok(None)) && Instant::now() < deadline {
+        while matches!(process.try_wait(), Ok(None)) && Instant::now() < deadline {
             std::thread::sleep(Duration::from_millis(50));
         }
         let _ = rustix::process::kill_process_group(daemon, rustix::process::Signal::KILL);
-        let _ = self.daemon.wait();
+        let _ = process.wait();
     }
 }
 

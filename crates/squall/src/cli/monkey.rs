@@ -1,0 +1,441 @@
+//! `squall monkey plan|run|explain|simulate`: instances ended by chance, a day planned ahead, by rules that are explained.
+
+use crate::carry::AgentOptions;
+use crate::exit::{Failure, Outcome};
+use crate::monkey::{self, Clock, Done, Entry, Event, Printer, Records, Seen, Until, Work};
+use crate::out;
+use crate::state::State;
+use clap::{Args, Subcommand};
+use jiff::Timestamp;
+use jiff::civil::Date;
+use serde_json::json;
+use squall_model::verdict::Verdict;
+use squall_practice::calendar::{Calendar, Day};
+use squall_practice::monkey::{Config, DayPlan, Outcome as Fate, Simulation, Tally, simulate};
+use std::collections::BTreeMap;
+use std::io::IsTerminal as _;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+#[derive(Debug, Args)]
+#[command(arg_required_else_help = true)]
+pub(crate) struct Options {
+    #[command(subcommand)]
+    deed: Deed,
+}
+
+#[derive(Debug, Subcommand)]
+enum Deed {
+    /// Shows what is decided for the days to come; touches nothing
+    Plan(PlanOptions),
+    /// Carries the days out: ends instances where the file says so and is not leashed
+    Run(RunOptions),
+    /// Tells for a day why each group is struck or spared, why instances are left out, and what was done
+    Explain(ExplainOptions),
+    /// Lets the monkey loose on as many instances as wanted, on paper, and shows what its numbers come to
+    Simulate(SimulateOptions),
+}
+
+#[derive(Debug, Args)]
+struct Told {
+    /// What the monkey is told: a file of `kind: Monkey`, a `ConfigMap` around `chaosmonkey:`, or `chaosmonkey.toml`
+    #[arg(long, value_name = "FILE")]
+    config: PathBuf,
+    /// What all choices follow from; the file's seed, else one that is this host's own
+    #[arg(long)]
+    seed: Option<u64>,
+    /// Begins with this time in place of the host's, such as 2026-11-30T09:59:00Z, and goes on from there
+    #[arg(long, value_name = "TIME", hide = true)]
+    now: Option<Timestamp>,
+}
+
+#[derive(Debug, Args)]
+struct PlanOptions {
+    #[command(flatten)]
+    told: Told,
+    /// How many days to look ahead
+    #[arg(long, default_value_t = 7, value_parser = clap::value_parser!(u16).range(1..=3660))]
+    days: u16,
+    /// The first day; today where none is given
+    #[arg(long, value_name = "DATE")]
+    from: Option<Date>,
+    /// As JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Args)]
+struct RunOptions {
+    #[command(flatten)]
+    told: Told,
+    /// Takes the leash off though the file does not
+    #[arg(long)]
+    unleash: bool,
+    /// Ends when all that was planned for today is through
+    #[arg(long)]
+    once: bool,
+    /// Ends at this time
+    #[arg(long, value_name = "TIME", conflicts_with = "once")]
+    until: Option<Timestamp>,
+    #[command(flatten)]
+    agent: AgentOptions,
+}
+
+#[derive(Debug, Args)]
+struct ExplainOptions {
+    #[command(flatten)]
+    told: Told,
+    /// The day; today where none is given
+    #[arg(long, value_name = "DATE")]
+    date: Option<Date>,
+    /// Only groups and instances whose name holds this
+    name: Option<String>,
+    /// As JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Args)]
+struct SimulateOptions {
+    #[command(flatten)]
+    told: Told,
+    /// How many instances
+    #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u64).range(1..=100_000_000))]
+    instances: u64,
+    /// How many of them make a group
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
+    group_size: u64,
+    /// How many days
+    #[arg(long, default_value_t = 365, value_parser = clap::value_parser!(u16).range(1..=3660))]
+    days: u16,
+    /// The first day; today where none is given
+    #[arg(long, value_name = "DATE")]
+    from: Option<Date>,
+    /// As JSON
+    #[arg(long)]
+    json: bool,
+}
+
+impl Options {
+    pub(crate) fn run(self) -> Outcome {
+        match self.deed {
+            Deed::Plan(options) => options.run(),
+            Deed::Run(options) => options.run(),
+            Deed::Explain(options) => options.run(),
+            Deed::Simulate(options) => options.run(),
+        }
+    }
+}
+
+impl Told {
+    fn config(&self) -> Result<Config, Failure> {
+        monkey::config(&self.config, out::colour(false) && std::io::stderr().is_terminal())
+    }
+
+    fn clock(&self) -> Clock {
+        self.now.map_or_else(Clock::default, Clock::showing)
+    }
+}
+
+/// The plan of a day as it was written, or as it would be.
+fn written_or_made(records: &Records, made: DayPlan) -> DayPlan {
+    records.plan(made.date).unwrap_or(made)
+}
+
+impl PlanOptions {
+    fn run(self) -> Outcome {
+        let config = self.told.config()?;
+        let seed = monkey::seed(&config, self.told.seed);
+        let from = self.from.unwrap_or_else(|| config.calendar.date(self.told.clock().now()));
+        let records = Records::of(&State::locate(), &config.name);
+        let seen = monkey::look(&config);
+        let history = records.history(config.is_dry());
+        let days = Calendar::days_from(from).take(self.days.into());
+        let plans = DayPlan::ahead(&config, seed, days, &seen.instances, &history);
+        // Days of the week that are never worked say nothing.
+        let plans: Vec<DayPlan> = plans
+            .into_iter()
+            .filter(|plan| config.calendar.day(plan.date) != Day::Free)
+            .map(|plan| written_or_made(&records, plan))
+            .collect();
+        if self.json {
+            out::say_json(&json!({
+                "monkey": config.name, "enabled": config.enabled && config.kill.enabled, "leashed": config.leashed,
+                "cron": config.cron, "calendar": config.calendar, "accounts": config.accounts, "kill": config.kill,
+                "chance": config.chance_of("").a_day, "mean_days": config.chance_of("").mean(), "notes": config.notes,
+                "unknown": seen.unknown, "instances": seen.instances.len(), "seed": seed, "days": plans,
+            }));
+        } else {
+            out::say(describe(&config, &seen, seed, &plans, self.days));
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+fn describe(config: &Config, seen: &Seen, seed: u64, plans: &[DayPlan], days: u16) -> String {
+    let mut lines = vec![format!("monkey {}: {}", config.name, mood(config)), String::new()];
+    let mut row = |name: &str, text: String| lines.push(format!("  {name:10} {text}"));
+    let calendar = &config.calendar;
+    row(
+        "strikes",
+        format!("{} ({}), on work days ({})", config.cron, calendar.time_zone, calendar.work_days),
+    );
+    let chance = config.chance_of("");
+    row(
+        "chance",
+        format!(
+            "{} a work day for each group: one strike in {:.1} work days on average, {} at least",
+            percent(chance.a_day),
+            chance.mean(),
+            chance.minimum
+        ),
+    );
+    for account in &config.accounts {
+        let owner = account.owner.as_ref().map(|owner| format!(", owned by {owner}")).unwrap_or_default();
+        let (name, region, stack, detail) = (&account.name, &account.region, &account.stack, &account.detail);
+        row("account", format!("{name}: region {region}, stack {stack}, detail {detail}{owner}"));
+    }
+    for freeze in &calendar.freeze {
+        row("freeze", freeze.to_string());
+    }
+    config.notes.iter().for_each(|note| row("note", note.clone()));
+    seen.unknown.iter().for_each(|why| row("unknown", why.clone()));
+    let groups = plans.iter().map(|plan| plan.choices.len()).max().unwrap_or(0);
+    let opted_in = seen.instances.iter().filter(|instance| instance.opted_in).count();
+    row(
+        "instances",
+        format!("{} seen, {opted_in} opted in, in {groups} groups that may be struck", seen.instances.len()),
+    );
+    lines.push(format!("\nthe next {days} days, without those that are never worked (seed {seed}):"));
+    plans.iter().for_each(|plan| lines.extend(day(plan)));
+    lines.push("\nnothing was touched; `squall monkey explain` tells why each is so".to_owned());
+    lines.join("\n")
+}
+
+fn mood(config: &Config) -> &'static str {
+    if !config.enabled || !config.kill.enabled {
+        "not enabled, it ends nothing"
+    } else if config.leashed {
+        "leashed, it only tells what it would do"
+    } else {
+        "free"
+    }
+}
+
+fn percent(share: f64) -> String {
+    format!("{:.1}%", share * 100.0)
+}
+
+/// A day's lines.
+fn day(plan: &DayPlan) -> Vec<String> {
+    let time = |local: &str| local.get(11..16).unwrap_or(local).to_owned();
+    let head = format!("  {} {}", plan.date, plan.date.strftime("%a"));
+    let Some((first, last)) = &plan.window else {
+        let why = if plan.day == "a work day" { "closed: nothing fires or all is frozen" } else { &plan.day };
+        return vec![format!("{head}  {why}")];
+    };
+    let span = if plan.openings == 1 {
+        format!("at {}", time(first))
+    } else {
+        format!("{} to {}, {} instants", time(first), time(last), plan.openings)
+    };
+    let strikes = plan.strikes();
+    let spared = plan.choices.len() - strikes.len();
+    let sum = match (strikes.len(), spared) {
+        (0, 0) => "no group to strike".to_owned(),
+        (0, spared) => format!("all {spared} groups are spared"),
+        (1, spared) => format!("1 strike, {spared} groups are spared"),
+        (strikes, spared) => format!("{strikes} strikes, {spared} groups are spared"),
+    };
+    let mut lines = vec![format!("{head}  {span}: {sum}")];
+    lines.extend(strikes.into_iter().map(|(_, choice)| {
+        let at = match &choice.outcome {
+            Fate::Strike { local, .. } => time(local),
+            _ => String::new(),
+        };
+        let owner = choice.owner.as_ref().map(|owner| format!(", {owner} is told")).unwrap_or_default();
+        format!("      {at}  {}: one of {}{owner}", choice.group, choice.instances)
+    }));
+    lines
+}
+
+impl RunOptions {
+    fn run(self) -> Outcome {
+        let config = self.told.config()?;
+        let state = State::locate();
+        let in_folder = |error: std::io::Error| {
+            let folder = state.folder().display();
+            Failure::invalid(format!(
+                "could not use the state folder {folder}: {error}; set SQUALL_STATE to another"
+            ))
+        };
+        state.prepare().map_err(in_folder)?;
+        let records = Records::of(&state, &config.name);
+        let Some(_lock) = records.lock().map_err(in_folder)? else {
+            return Err(Failure::invalid(format!(
+                "a monkey {} is at work already (it holds {}/lock); two of one name would strike twice",
+                config.name,
+                records.folder().display()
+            )));
+        };
+        let dry = !config.enabled || !config.kill.enabled || (config.leashed && !self.unleash);
+        let mood = if dry { mood(&config) } else { "free" };
+        out::warn(format!(
+            "monkey {}: {mood}; plans and log are in {}",
+            config.name,
+            records.folder().display()
+        ));
+        config.notes.iter().for_each(|note| out::warn(format!("monkey: note: {note}")));
+        let until = match (self.once, self.until) {
+            (true, _) => Until::DayIsDone,
+            (false, Some(time)) => Until::Time(time),
+            (false, None) => Until::Stopped,
+        };
+        let work = Work {
+            seed: monkey::seed(&config, self.told.seed),
+            config: &config,
+            file: self.told.config.clone(),
+            dry,
+            state: &state,
+            records: &records,
+            clock: self.told.clock(),
+            agent: self.agent,
+            heralds: vec![Box::new(Printer)],
+        };
+        match work.carry_on(until)? {
+            Done::AsAsked(worst) => {
+                Ok(worst.map_or(ExitCode::SUCCESS, |verdict| ExitCode::from(verdict.exit_code())))
+            }
+            Done::Stopped => {
+                out::warn(format!("monkey {}: stopped", config.name));
+                Ok(ExitCode::SUCCESS)
+            }
+            Done::Halted => {
+                let file = state.halt_file();
+                out::warn(format!("monkey {}: halted: {} is there", config.name, file.display()));
+                Ok(ExitCode::from(Verdict::Aborted.exit_code()))
+            }
+        }
+    }
+}
+
+impl ExplainOptions {
+    fn run(self) -> Outcome {
+        let config = self.told.config()?;
+        let seed = monkey::seed(&config, self.told.seed);
+        let date = self.date.unwrap_or_else(|| config.calendar.date(self.told.clock().now()));
+        let records = Records::of(&State::locate(), &config.name);
+        let seen = monkey::look(&config);
+        let was_written = records.plan(date).is_some();
+        let made = DayPlan::make(&config, seed, date, &seen.instances, &records.history(config.is_dry()));
+        let mut plan = written_or_made(&records, made);
+        let mut done: Vec<Entry> = records.log().into_iter().filter(|entry| entry.date == date).collect();
+        if let Some(name) = &self.name {
+            plan.choices.retain(|choice| choice.group.to_string().contains(name.as_str()));
+            plan.left_out.retain(|left| left.instance.contains(name.as_str()));
+            done.retain(|entry| entry.group.as_ref().is_some_and(|group| group.contains(name.as_str())));
+        }
+        if self.json {
+            out::say_json(&json!({"monkey": config.name, "written": was_written, "plan": plan, "done": done,
+                "unknown": seen.unknown}));
+            return Ok(ExitCode::SUCCESS);
+        }
+        let origin = if was_written { "as it was written down" } else { "as it would be written down now" };
+        out::say(format!(
+            "monkey {}: {}, {}, {origin} (seed {})\n",
+            config.name, plan.date, plan.day, plan.seed
+        ));
+        let rows = plan.choices.iter().map(|choice| (choice.group.to_string(), choice.explain()));
+        let left_out =
+            plan.left_out.iter().map(|left| (left.instance.clone(), format!("left out: {}", left.why)));
+        let rows: Vec<_> = rows.chain(left_out).collect();
+        out::say(if rows.is_empty() { "  no group and no instance".to_owned() } else { out::columns(&rows) });
+        seen.unknown.iter().for_each(|why| out::say(format!("  unknown: {why}")));
+        if !done.is_empty() {
+            out::say("\nwhat was done:");
+            let zone = &config.calendar.time_zone;
+            let row = |entry: &Entry| (zone.at(entry.at).strftime("%H:%M:%S").to_string(), words(entry));
+            out::say(out::columns(&done.iter().map(row).collect::<Vec<_>>()));
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+fn words(entry: &Entry) -> String {
+    let group = entry.group.as_ref().map(|group| format!("{group}: ")).unwrap_or_default();
+    let what = match &entry.event {
+        Event::Planned { strikes } => format!("planned, {strikes} strikes"),
+        Event::Told { owner, words } => {
+            format!("told {}: {words}", owner.as_deref().unwrap_or("nobody in particular"))
+        }
+        Event::Striking { instance, .. } => format!("about to end {instance}"),
+        Event::Struck { instance, verdict, reason, .. } => format!("{instance}: {verdict}, {reason}"),
+        Event::Leashed { instance } => format!("leashed, would have ended {instance}"),
+        Event::Spared { why } => format!("spared: {why}"),
+    };
+    format!("{group}{what}")
+}
+
+impl SimulateOptions {
+    fn run(self) -> Outcome {
+        let config = self.told.config()?;
+        let simulation = Simulation {
+            instances: self.instances,
+            group_size: self.group_size,
+            from: self.from.unwrap_or_else(|| config.calendar.date(self.told.clock().now())),
+            days: self.days.into(),
+            seed: monkey::seed(&config, self.told.seed),
+        };
+        let tally = simulate(&config, simulation);
+        if self.json {
+            out::say_json(&tally);
+        } else {
+            out::say(describe_tally(&config, simulation, &tally));
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+fn describe_tally(config: &Config, simulation: Simulation, tally: &Tally) -> String {
+    let chance = config.chance_of("");
+    let rows: BTreeMap<usize, u64> =
+        tally.gaps.iter().copied().enumerate().filter(|(_, count)| *count > 0).collect();
+    let counted: u64 = tally.gaps.iter().sum();
+    let mut lines = vec![
+        format!(
+            "{} instances in {} groups, {} days from {} on, of which {} can be struck on (seed {})",
+            simulation.instances,
+            tally.groups,
+            simulation.days,
+            simulation.from,
+            tally.striking_days,
+            simulation.seed
+        ),
+        String::new(),
+        format!(
+            "  strikes       {} in all, at most {} on one day and {} at one instant",
+            tally.strikes, tally.most_on_a_day, tally.most_at_once
+        ),
+        format!(
+            "  mean          {:.3} work days from one strike at a group to the next; the mathematics says {:.3}",
+            tally.mean_gap, tally.mean_gap_expected
+        ),
+        format!("  in one group  at most {} on one day", tally.most_in_a_group_on_a_day),
+        format!(
+            "  never struck  {} groups; {} instances were struck at least once",
+            tally.groups_never_struck, tally.instances_struck
+        ),
+        "\n  work days to the next   seen     expected".to_owned(),
+    ];
+    for (days, count) in rows.iter().take(15) {
+        let expected = chance.of_gap(*days as u32) * counted as f64;
+        lines.push(format!("  {days:>21}   {count:<8} {expected:.1}"));
+    }
+    let (more, rest): (usize, u64) =
+        rows.iter().skip(15).fold((0, 0), |(more, rest), (_, count)| (more + 1, rest + count));
+    if more > 0 {
+        lines.push(format!("  {:>21}   {rest}", "longer"));
+    }
+    lines.push("\nnothing was touched".to_owned());
+    lines.join("\n")
+}

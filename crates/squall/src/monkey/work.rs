@@ -1,0 +1,323 @@
+//! Carrying days out: plan, wait, tell, strike, tell, write down.
+
+use super::{Clock, Entry, Event, Herald, News, Records, Seen, look, overrides};
+use crate::carry::{self, AgentOptions, Order, View};
+use crate::exit::Failure;
+use crate::files;
+use crate::state::State;
+use jiff::civil::Date;
+use jiff::{SignedDuration, Timestamp};
+use squall_model::verdict::Verdict;
+use squall_practice::monkey::{Choice, Config, DayPlan, Victim, experiment, victim};
+use std::io;
+use std::path::PathBuf;
+use std::time::Duration;
+use tokio::runtime::Runtime;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+/// How long after its time a strike is still made; what is later was missed.
+const TOO_LATE: SignedDuration = SignedDuration::from_secs(60);
+/// How often the clock, the `halt` file and the day are looked at.
+const LOOKS: Duration = Duration::from_millis(500);
+/// How often a day that could not be planned, or is to be planned next, is tried again.
+const LOOKS_AGAIN: SignedDuration = SignedDuration::from_secs(60);
+/// When the next day is planned, at the latest: so long before it begins.
+const AHEAD: SignedDuration = SignedDuration::from_hours(24);
+
+/// How long the monkey works.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Until {
+    /// Until it is stopped.
+    Stopped,
+    /// Until all of today's strikes are through.
+    DayIsDone,
+    /// Until then.
+    Time(Timestamp),
+}
+
+/// How it ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Done {
+    /// As it was asked to; with the worst verdict of its strikes, if there were any.
+    AsAsked(Option<Verdict>),
+    /// By a signal.
+    Stopped,
+    /// By the `halt` file, or an experiment was halted.
+    Halted,
+}
+
+/// A monkey at work.
+pub(crate) struct Work<'w> {
+    pub(crate) config: &'w Config,
+    pub(crate) file: PathBuf,
+    pub(crate) seed: u64,
+    /// Whether it only tells what it would do.
+    pub(crate) dry: bool,
+    pub(crate) state: &'w State,
+    pub(crate) records: &'w Records,
+    pub(crate) clock: Clock,
+    pub(crate) agent: AgentOptions,
+    pub(crate) heralds: Vec<Box<dyn Herald>>,
+}
+
+/// Waits, and hears signals also while nobody waits.
+struct Patience {
+    runtime: Runtime,
+    signals: Vec<Signal>,
+}
+
+impl Patience {
+    fn new() -> io::Result<Self> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let inside = runtime.enter();
+        let kinds = [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()];
+        let signals = kinds.into_iter().map(signal).collect::<io::Result<_>>()?;
+        drop(inside);
+        Ok(Self { runtime, signals })
+    }
+
+    /// Waits for a while; whether a signal came.
+    fn wait(&mut self, at_most: Duration) -> bool {
+        let [first, second, third] = self.signals.as_mut_slice() else { return false };
+        self.runtime.block_on(async {
+            tokio::select! {
+                biased;
+                _ = first.recv() => true,
+                _ = second.recv() => true,
+                _ = third.recv() => true,
+                () = tokio::time::sleep(at_most) => false,
+            }
+        })
+    }
+}
+
+/// One thing to be done on a day.
+#[derive(Debug, Clone)]
+struct Task {
+    at: Timestamp,
+    choice: Choice,
+    strike: bool,
+}
+
+impl Work<'_> {
+    /// Works until it is time to end.
+    pub(crate) fn carry_on(&self, until: Until) -> Result<Done, Failure> {
+        let mut patience = Patience::new()?;
+        let mut worst = None;
+        let mut date = self.today();
+        let mut tasks = self.begin_day(date)?;
+        let mut looked = self.clock.now();
+        loop {
+            if self.state.halt_file().exists() {
+                return Ok(Done::Halted);
+            }
+            let now = self.clock.now();
+            match until {
+                Until::Time(end) if now >= end => return Ok(Done::AsAsked(worst)),
+                Until::DayIsDone if tasks.is_empty() || self.today() > date => {
+                    return Ok(Done::AsAsked(worst));
+                }
+                _ => {}
+            }
+            if self.today() > date {
+                date = self.today();
+                tasks = self.begin_day(date)?;
+            } else if now.duration_since(looked) > LOOKS_AGAIN {
+                looked = now;
+                // Not everything could be looked at when the day was planned: now, maybe.
+                if self.records.plan(date).is_none() {
+                    tasks = self.begin_day(date)?;
+                }
+                self.plan_ahead(date, now)?;
+            }
+            if tasks.first().is_some_and(|task| task.at <= now) {
+                worst = worst.max(self.attend_to(date, &tasks.remove(0))?);
+                continue;
+            }
+            let next = tasks.first().map_or(LOOKS, |task| {
+                Duration::try_from(task.at.duration_since(now)).unwrap_or_default().min(LOOKS)
+            });
+            if patience.wait(next) {
+                return Ok(Done::Stopped);
+            }
+        }
+    }
+
+    fn today(&self) -> Date {
+        self.config.calendar.date(self.clock.now())
+    }
+
+    /// Plans a day unless it is planned, and lists what is to be done on it.
+    fn begin_day(&self, date: Date) -> Result<Vec<Task>, Failure> {
+        let plan = self.plan(date)?;
+        self.plan_ahead(date, self.clock.now())?;
+        let before = SignedDuration::try_from(self.config.told_before.0).unwrap_or_default();
+        let mut tasks = Vec::new();
+        for (at, choice) in plan.strikes() {
+            let early = at.saturating_sub(before).unwrap_or(at);
+            tasks.push(Task { at: early, choice: choice.clone(), strike: false });
+            tasks.push(Task { at, choice: choice.clone(), strike: true });
+        }
+        // Telling comes first where both are at the same time: the order of a stable sort.
+        tasks.sort_by_key(|task| task.at);
+        let now = self.clock.now();
+        let (missed, open): (Vec<Task>, Vec<Task>) =
+            tasks.into_iter().partition(|task| now.duration_since(task.at) > TOO_LATE);
+        for task in missed.into_iter().filter(|task| task.strike && !self.is_settled(date, &task.choice)) {
+            self.spare(date, &task.choice, "its time passed while nobody was at work".to_owned())?;
+        }
+        Ok(open)
+    }
+
+    /// The plan of a day: as it was written, or written now.
+    fn plan(&self, date: Date) -> Result<DayPlan, Failure> {
+        if let Some(plan) = self.records.plan(date) {
+            return Ok(plan);
+        }
+        let seen = look(self.config);
+        for why in &seen.unknown {
+            self.note_once(date, Event::Spared { why: why.clone() })?;
+        }
+        let history = self.records.history(self.dry);
+        let plan = DayPlan::make(self.config, self.seed, date, &seen.instances, &history);
+        // A place that could not be looked at may be seen later; what is written down is not made again.
+        if seen.unknown.is_empty() {
+            self.records.write_plan(&plan).map_err(|error| self.unwritten(&error))?;
+            self.note(date, None, Event::Planned { strikes: plan.strikes().len() })?;
+        }
+        Ok(plan)
+    }
+
+    /// Plans the next day on which it may strike, when that is a day away.
+    fn plan_ahead(&self, today: Date, now: Timestamp) -> Result<(), Failure> {
+        let Some(next) = self.config.calendar.next_work_day(today) else { return Ok(()) };
+        let begins = self.config.calendar.time_zone.start_of(next);
+        if begins.duration_since(now) <= AHEAD && self.records.plan(next).is_none() {
+            self.plan(next)?;
+        }
+        Ok(())
+    }
+
+    /// Tells or strikes; the verdict where something was carried out.
+    fn attend_to(&self, date: Date, task: &Task) -> Result<Option<Verdict>, Failure> {
+        if self.is_settled(date, &task.choice) {
+            return Ok(None);
+        }
+        if task.strike {
+            return self.strike(date, &task.choice);
+        }
+        let instances = task.choice.instances;
+        let words = format!("{}one of {instances} instances is to be ended today", self.would());
+        self.tell(date, &task.choice, words)?;
+        Ok(None)
+    }
+
+    fn would(&self) -> &'static str {
+        if self.dry { "(leashed: it will not be) " } else { "" }
+    }
+
+    /// Whether a group's turn of a day is over: it was struck, or it was decided that it is not.
+    fn is_settled(&self, date: Date, choice: &Choice) -> bool {
+        let key = Some(choice.group.key());
+        self.records.log().iter().any(|entry| {
+            entry.date == date && entry.group == key && !matches!(entry.event, Event::Told { .. })
+        })
+    }
+
+    fn strike(&self, date: Date, choice: &Choice) -> Result<Option<Verdict>, Failure> {
+        let now = self.clock.now();
+        let Seen { instances, unknown } = look(self.config);
+        let chosen = match victim(self.config, self.seed, &choice.group, &instances, now) {
+            Ok(chosen) => chosen,
+            Err(spared) => {
+                let why: Vec<String> = std::iter::once(spared.to_string()).chain(unknown).collect();
+                self.spare(date, choice, why.join("; "))?;
+                return Ok(None);
+            }
+        };
+        let name = chosen.instance.name.clone();
+        if self.dry {
+            self.note(date, Some(choice), Event::Leashed { instance: name.clone() })?;
+            self.tell(date, choice, format!("leashed: {name} would have been ended now"))?;
+            return Ok(None);
+        }
+        self.tell(date, choice, format!("{name} is ended now, one of {} instances", chosen.of))?;
+        let striking = Event::Striking { instance: name.clone(), id: chosen.instance.id.clone() };
+        self.note(date, Some(choice), striking)?;
+        let carried = self.carry_out(choice, &chosen);
+        let (verdict, reason) = match carried {
+            Ok(carried) => (carried.verdict, carried.reason),
+            Err(failure) => (Verdict::Invalid, failure.to_string()),
+        };
+        let touched = !matches!(verdict, Verdict::Invalid | Verdict::NotSteady);
+        let struck = Event::Struck {
+            instance: name.clone(),
+            verdict: verdict.to_string(),
+            reason: reason.clone(),
+            touched,
+        };
+        self.note(date, Some(choice), struck)?;
+        let words = match verdict {
+            Verdict::Passed => format!("{name} was ended, and the others did without it"),
+            Verdict::NotSteady => format!("{name} is spared: there may be an outage ({reason})"),
+            Verdict::Invalid => format!("{name} is spared: {reason}"),
+            other => format!("{name}: {other}: {reason}"),
+        };
+        self.tell(date, choice, words)?;
+        Ok(Some(verdict).filter(|_| touched))
+    }
+
+    fn carry_out(&self, choice: &Choice, chosen: &Victim<'_>) -> Result<carry::Carried, Failure> {
+        let name = format!("{}: {}", self.file.display(), choice.group);
+        let text = experiment(self.config, &choice.group, chosen).to_string();
+        let order = Order {
+            file: self.file.clone(),
+            experiment: files::of_text(&name, text, &overrides()?)?,
+            options: Vec::new(),
+            seed: self.seed,
+            agent: self.agent.clone(),
+            journal: None,
+            approver: None,
+            view: View::Quiet,
+        };
+        carry::out(self.state, order)
+    }
+
+    fn spare(&self, date: Date, choice: &Choice, why: String) -> Result<(), Failure> {
+        self.note(date, Some(choice), Event::Spared { why: why.clone() })?;
+        self.tell(date, choice, format!("spared: {why}"))
+    }
+
+    fn tell(&self, date: Date, choice: &Choice, words: String) -> Result<(), Failure> {
+        let owner = choice.owner.clone();
+        let news = News { owner: owner.clone(), group: choice.group.to_string(), words: words.clone() };
+        self.heralds.iter().for_each(|herald| herald.tell(&news));
+        self.note(date, Some(choice), Event::Told { owner, words })
+    }
+
+    fn note(&self, date: Date, choice: Option<&Choice>, event: Event) -> Result<(), Failure> {
+        let group = choice.map(|choice| choice.group.key());
+        let entry = Entry { at: self.clock.now(), date, group, event };
+        self.records.add(&entry).map_err(|error| self.unwritten(&error))
+    }
+
+    /// The same about a day, unless the log ends with it.
+    fn note_once(&self, date: Date, event: Event) -> Result<(), Failure> {
+        let last = self.records.log().pop();
+        if last.is_some_and(|last| (last.date, last.group, &last.event) == (date, None, &event)) {
+            return Ok(());
+        }
+        if let Event::Spared { why } = &event {
+            crate::out::warn(format!("monkey: {why}"));
+        }
+        self.note(date, None, event)
+    }
+
+    /// What cannot be written down is not done.
+    fn unwritten(&self, error: &io::Error) -> Failure {
+        Failure::failed(format!(
+            "could not write to {}: {error}; the monkey strikes nothing that it cannot write down",
+            self.records.folder().display()
+        ))
+    }
+}
