@@ -147,7 +147,7 @@ impl PlanOptions {
         let config = self.told.config()?;
         let seed = monkey::seed(&config, self.told.seed);
         let from = self.from.unwrap_or_else(|| config.calendar.date(self.told.clock().now()));
-        let records = Records::of(&State::locate(), &config.name);
+        let records = Records::of(&State::locate()?, &config.name);
         let seen = monkey::look(&config);
         let history = records.history(config.is_dry());
         let days = Calendar::days_from(from).take(self.days.into());
@@ -262,7 +262,7 @@ fn day(plan: &DayPlan) -> Vec<String> {
 impl RunOptions {
     fn run(self) -> Outcome {
         let config = self.told.config()?;
-        let state = State::locate();
+        let state = State::locate()?;
         let in_folder = |error: std::io::Error| {
             let folder = state.folder().display();
             Failure::invalid(format!(
@@ -324,7 +324,7 @@ impl ExplainOptions {
         let config = self.told.config()?;
         let seed = monkey::seed(&config, self.told.seed);
         let date = self.date.unwrap_or_else(|| config.calendar.date(self.told.clock().now()));
-        let records = Records::of(&State::locate(), &config.name);
+        let records = Records::of(&State::locate()?, &config.name);
         let seen = monkey::look(&config);
         let was_written = records.plan(date).is_some();
         let made = DayPlan::make(&config, seed, date, &seen.instances, &records.history(config.is_dry()));
