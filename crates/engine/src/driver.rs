@@ -221,9 +221,10 @@ impl Driver {
         // Without secrets before they are cut: half a secret is not known for one.
         let told = |error: String| words::shortened(&self.scribe.hide(&error), LONGEST_ERROR);
         let errors = errors.into_iter().map(|(name, error)| (name, told(error))).collect();
+        let troubles = self.loads.iter_mut().map(|load| load.trouble().map(told)).collect();
         let loads = self.loads.iter_mut().map(|load| load.window()).collect();
         let late = due.elapsed().as_secs_f64();
-        self.take(Input::Second(Sample { loads, metrics, errors, late }));
+        self.take(Input::Second(Sample { loads, metrics, errors, troubles, late }));
     }
 
     fn perform(&mut self, now: f64, output: Output) {

@@ -23,6 +23,7 @@ mod sim;
 pub mod suite;
 #[cfg(test)]
 mod testing;
+mod troubles;
 mod verdict;
 mod words;
 

@@ -27,6 +27,9 @@ pub trait RunningLoad: Send {
     /// without gaps, each once all of its requests have ended. `origin` is the second zero of their times.
     fn slices(&mut self, origin: Instant) -> Vec<Slice>;
 
+    /// Why the last request of that window that failed did, in words; none where all went well.
+    fn trouble(&mut self) -> Option<String>;
+
     /// Sends no more. Slices that are still open become final as they are.
     fn stop(&mut self);
 }

@@ -24,6 +24,8 @@ pub struct Sample {
     pub metrics: BTreeMap<String, f64>,
     /// Why metrics are absent, by name.
     pub errors: BTreeMap<String, String>,
+    /// Why the last request of each load's window that failed did.
+    pub troubles: Vec<Option<String>>,
     /// How long after its due time the sample was taken, in seconds.
     pub late: f64,
 }

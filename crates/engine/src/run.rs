@@ -35,6 +35,7 @@ use crate::load::{self, Slice};
 use crate::method::{self, Method, plan_request};
 use crate::record::Record;
 use crate::restore::Restoring;
+use crate::troubles::Troubles;
 use crate::verdict::Findings;
 use squall_model::event::{AbortCause, Event, Phase};
 use squall_model::experiment::Experiment;
@@ -194,6 +195,7 @@ pub struct Run {
     latest: Sample,
     samples: u64,
     measuring: bool,
+    troubles: Troubles,
 
     planned: Vec<PlannedInjection>,
     /// How many injections of each entry somebody has said yes to; none where nobody was asked.
@@ -238,6 +240,7 @@ impl Run {
             latest: Sample::default(),
             samples: 0,
             measuring: false,
+            troubles: Troubles::default(),
             planned: Vec::new(),
             agreed: None,
             method: Method::new(&experiment, &[]),
@@ -323,6 +326,9 @@ impl Run {
             self.journal(Event::Metrics { phase: self.phase, values, errors: sample.errors.clone() });
         }
         self.record.sampled(self.now, &sample);
+        let under_fault = self.stage == Stage::Method;
+        let new = self.troubles.take(&self.record.loads, &sample.troubles, under_fault);
+        self.journal_all(new.into_iter().map(|message| Event::Note { message }).collect());
         self.samples += 1;
         self.latest = sample;
         match self.stage {

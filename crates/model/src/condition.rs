@@ -99,6 +99,8 @@ enum Expression {
     Compare {
         name: String,
         test: Test,
+        /// Whether the number has a unit.
+        has_unit: bool,
     },
     Not(Box<Expression>),
     All(Vec<Expression>),
@@ -109,6 +111,21 @@ enum Expression {
         seconds: f64,
         clock: usize,
     },
+}
+
+/// What a name is compared with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Against {
+    /// A number without a unit.
+    Number,
+    /// A number with a unit.
+    Quantity,
+    /// A text.
+    Text,
+    /// `true` or `false`.
+    YesOrNo,
+    /// A regular expression.
+    Pattern,
 }
 
 /// What a value is held against.
@@ -165,12 +182,28 @@ impl Condition {
     /// The names that it speaks of, each once, in the order of the text.
     pub fn names(&self) -> Vec<String> {
         let mut names = Vec::new();
-        self.expression.visit(&mut |name, _| {
+        self.expression.visit(&mut |name, _, _| {
             if !names.iter().any(|known| known == name) {
                 names.push(name.to_owned());
             }
         });
         names
+    }
+
+    /// What each name is compared with, in the order of the text.
+    pub fn comparisons(&self) -> Vec<(String, Against)> {
+        let mut comparisons = Vec::new();
+        self.expression.visit(&mut |name, test, has_unit| {
+            let against = match test {
+                Test::Pattern(_) => Against::Pattern,
+                Test::Against(_, Value::Number(_)) if has_unit => Against::Quantity,
+                Test::Against(_, Value::Number(_)) => Against::Number,
+                Test::Against(_, Value::Text(_)) => Against::Text,
+                Test::Against(_, Value::Bool(_)) => Against::YesOrNo,
+            };
+            comparisons.push((name.to_owned(), against));
+        });
+        comparisons
     }
 
     /// The numeric thresholds (`<`, `<=`, `>`, `>=`) that it speaks of, save under `not`.
@@ -275,9 +308,9 @@ impl Truth {
 }
 
 impl Expression {
-    fn visit(&self, see: &mut dyn FnMut(&str, &Test)) {
+    fn visit(&self, see: &mut dyn FnMut(&str, &Test, bool)) {
         match self {
-            Self::Compare { name, test } => see(name, test),
+            Self::Compare { name, test, has_unit } => see(name, test, *has_unit),
             Self::Not(inner) | Self::Lasting { inner, .. } => inner.visit(see),
             Self::All(parts) | Self::Any(parts) => parts.iter().for_each(|part| part.visit(see)),
         }
@@ -294,7 +327,7 @@ impl Expression {
 
     fn collect_bounds(&self, bounds: &mut Vec<Bound>) {
         match self {
-            Self::Compare { name, test: Test::Against(comparison, Value::Number(value)) } => {
+            Self::Compare { name, test: Test::Against(comparison, Value::Number(value)), .. } => {
                 if comparison.is_order() {
                     bounds.push(Bound { name: name.clone(), comparison: *comparison, value: *value });
                 }
@@ -308,7 +341,7 @@ impl Expression {
 
     fn judge(&self, state: &mut ConditionState, now: f64, reading: &Reading) -> Truth {
         match self {
-            Self::Compare { name, test } => match reading.get(name) {
+            Self::Compare { name, test, .. } => match reading.get(name) {
                 Some(Value::Number(number)) if number.is_nan() => {
                     Truth::Unknown { missing: vec![name.clone()] }
                 }

@@ -32,6 +32,15 @@ pub trait Observe: Send + Sync {
     }
 }
 
+/// What may be compared with a value of an answer, where not everything makes sense.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ValueKind {
+    /// A number without a unit, such as a status code.
+    Number,
+    /// `true` or `false`.
+    YesOrNo,
+}
+
 /// A kind of probe or metric source.
 pub trait Probe: Observe + Sized + 'static {
     /// Its name in experiment files: `http`, `prometheus`.
@@ -43,6 +52,8 @@ pub trait Probe: Observe + Sized + 'static {
     /// The names of the values it reads, each with what it means and its unit; for the catalog and for checking
     /// conditions. A name that ends in `.*` stands for any name that begins so.
     const VALUES: &'static [(&'static str, &'static str)];
+    /// Of which kind some of these values are; of the others nothing is known.
+    const KINDS: &'static [(&'static str, ValueKind)] = &[];
     /// What the condition is where the experiment gives none: such as `status < 400`.
     const DEFAULT_EXPECTATION: Option<&'static str>;
     /// Its parameters. Must refuse unknown fields.
@@ -62,6 +73,8 @@ pub trait AnyProbe: Sync + Send {
     fn example(&self) -> &'static str;
     /// See [`Probe::VALUES`].
     fn values(&self) -> &'static [(&'static str, &'static str)];
+    /// See [`Probe::KINDS`].
+    fn kinds(&self) -> &'static [(&'static str, ValueKind)];
     /// See [`Probe::DEFAULT_EXPECTATION`].
     fn default_expectation(&self) -> Option<&'static str>;
     /// JSON Schema of the parameters.
@@ -90,6 +103,9 @@ impl<P: Probe> AnyProbe for Of<P> {
     }
     fn values(&self) -> &'static [(&'static str, &'static str)] {
         P::VALUES
+    }
+    fn kinds(&self) -> &'static [(&'static str, ValueKind)] {
+        P::KINDS
     }
     fn default_expectation(&self) -> Option<&'static str> {
         P::DEFAULT_EXPECTATION

@@ -9,6 +9,9 @@ use crate::protocol::Restored;
 use crate::undo::{Difference, Evidence, Reverted};
 use crate::value::{Reading, Value};
 
+/// Secrets of fewer characters are hidden only where they stand alone.
+const SHORTEST_WITHIN_WORDS: usize = 4;
+
 /// What stands in place of a secret.
 pub const HIDDEN: &str = "[hidden]";
 
@@ -35,8 +38,11 @@ impl Redactor {
 
     /// A text without secrets. Where two overlap, both are hidden whole.
     pub fn text(&self, text: &str) -> String {
-        let mut found: Vec<(usize, usize)> =
-            self.forms.iter().flat_map(|form| occurrences(text, form)).collect();
+        let mut found: Vec<(usize, usize)> = self
+            .forms
+            .iter()
+            .flat_map(|form| occurrences(text, form).filter(|at| is_told(text, form, *at)))
+            .collect();
         found.sort_unstable();
         let mut told = String::with_capacity(text.len());
         let mut at = 0;
@@ -191,6 +197,14 @@ fn is_without_texts(change: &MetricChange) {
 }
 
 /// Where a form stands in a text, also where it overlaps itself.
+/// Whether a secret is told at a place. A very short one is in many words by chance, which say nothing of it and are of
+/// no use without their letters: it is hidden where it stands alone.
+fn is_told(text: &str, form: &str, (start, end): (usize, usize)) -> bool {
+    let stands_alone =
+        || !text[..start].ends_with(char::is_alphanumeric) && !text[end..].starts_with(char::is_alphanumeric);
+    form.chars().count() >= SHORTEST_WITHIN_WORDS || stands_alone()
+}
+
 fn occurrences<'t>(text: &'t str, form: &'t str) -> impl Iterator<Item = (usize, usize)> + 't {
     let step = form.chars().next().map_or(1, char::len_utf8);
     let mut from = 0;
@@ -219,13 +233,15 @@ mod tests {
 
     #[test]
     fn secrets_are_hidden_in_every_form_and_where_they_overlap() {
-        let redactor = redactor(&["pass\"wörd", "", "pass", "aba", "hid"]);
+        let redactor = redactor(&["pass\"wörd", "", "pass", "abcab", "hide", "x"]);
         for (text, told) in [
             ("a pass here", "a [hidden] here"),
             ("pass\"wörd", "[hidden]"),
             (r#"{"key": "pass\"wörd"}"#, r#"{"key": "[hidden]"}"#),
-            ("xababay, aba", "x[hidden]y, [hidden]"),
-            ("passhid", "[hidden][hidden]"),
+            ("zabcabcaby, abcab", "z[hidden]y, [hidden]"),
+            ("passhide", "[hidden][hidden]"),
+            // A very short one where it stands alone.
+            ("x fixes ?key=x&y", "[hidden] fixes ?key=[hidden]&y"),
             ("", ""),
         ] {
             assert_eq!(redactor.text(text), told);

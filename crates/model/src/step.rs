@@ -561,7 +561,11 @@ impl fmt::Display for Step {
                         String::new()
                     };
                     let way = if rule.direction == Direction::In { "incoming" } else { "outgoing" };
-                    format!("{verb} {share}{way} {}", rule.filter)
+                    if rule.filter == PacketFilter::default() {
+                        format!("{verb} {share}all {way} packets")
+                    } else {
+                        format!("{verb} {share}{way} {}", rule.filter)
+                    }
                 });
                 formatter.write_str(&rules.collect::<Vec<_>>().join("; "))
             }

@@ -36,7 +36,7 @@ fn plain(number: f64) -> String {
 
 /// Writes what every quantity shares: text in, text out, and a schema that says so.
 macro_rules! textual {
-    ($name:ident, $pattern:literal, $description:literal) => {
+    ($name:ident, $pattern:literal, $description:literal $(, $numbers:tt)?) => {
         impl Serialize for $name {
             fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
                 // The short form where it says all, the long one where it would lose something.
@@ -56,14 +56,25 @@ macro_rules! textual {
             }
             fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
                 // A `${variable}` may stand wherever a quantity does.
-                schemars::json_schema!({
-                    "type": ["string", "number"],
+                let text = schemars::json_schema!({
+                    "type": "string",
                     "pattern": concat!("^(", $pattern, r"|.*\$\{.+\}.*)$"),
                     "description": $description
-                })
+                });
+                $(let text = or_number(text, &serde_json::json!($numbers));)?
+                text
             }
         }
     };
+}
+
+/// The schema of a quantity that may also be a number without a unit, within limits.
+fn or_number(mut text: schemars::Schema, limits: &serde_json::Value) -> schemars::Schema {
+    text.insert("type".to_owned(), serde_json::json!(["string", "number"]));
+    for (word, limit) in limits.as_object().into_iter().flatten() {
+        text.insert(word.clone(), limit.clone());
+    }
+    text
 }
 
 /// Accepts text, and numbers by their text, so that each quantity's own parser decides whether a unit is needed.
@@ -227,7 +238,7 @@ impl fmt::Display for Share {
         write!(formatter, "{}%", plain(self.0 * 100.0))
     }
 }
-textual!(Share, r"[0-9.]+ ?%|[01](\.[0-9]+)?", "A share of a whole: 5% or 0.05");
+textual!(Share, r"[0-9.]+ ?%|[01](\.[0-9]+)?", "A share of a whole: 5% or 0.05", {"minimum": 0, "maximum": 1});
 
 /// An amount of bytes: `64KiB`, `512MiB`, `10MB`, `1GiB`, `100B`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]

@@ -507,6 +507,26 @@ fn every_kind_of_mistake_is_told_at_its_place() {
             "statu: the probe `http` does not answer with `statu` (not in its answer); did you mean `status`?",
         ),
         (
+            format!("{HEAD}{PAUSE}steady_state: [{{http: {{url: 'http://x'}}, expect: status == ok}}]\n"),
+            "status: `status` is a number without a unit, and is compared with something else",
+        ),
+        (
+            format!("{HEAD}{PAUSE}steady_state: [{{http: {{url: 'http://x'}}, expect: status < 5%}}]\n"),
+            "status: `status` is a number without a unit",
+        ),
+        (
+            format!("{HEAD}{PAUSE}steady_state: [{{http: {{url: 'http://x'}}, expect: latency == ok}}]\n"),
+            "`latency` is a number with a unit",
+        ),
+        (
+            format!("{HEAD}{PAUSE}window: 10s\n"),
+            "window: `window` stands here for nothing (not here); it belongs in a load",
+        ),
+        (
+            format!("{HEAD}{PAUSE}metrics: {{q: {{prometheus: {{url: x, query: y}}, fresh_for: 1s}}}}\n"),
+            "`fresh_for` lies between 2s and 1h",
+        ),
+        (
             format!("{HEAD}{PAUSE}steady_state: [{{http: {{url: 'http://x'}}, expect: error_rate < 1%}}]\n"),
             "metrics are judged in an entry of their own",
         ),
@@ -791,4 +811,11 @@ fn the_schema_knows_the_catalog_and_refers_only_to_what_is_there() {
     assert!(references > 10);
     assert_eq!(definitions["fault.network.latency"]["required"], serde_json::json!(["delay"]));
     assert_eq!(schema["properties"]["method"]["items"]["oneOf"].as_array().unwrap().len(), 3);
+    // What needs a unit is no bare number, and a share no number above one.
+    assert_eq!(definitions["Duration"]["type"], "string");
+    let rate = &schema["properties"]["load"]["additionalProperties"]["properties"]["rate"];
+    assert_eq!(rate["type"], "string", "{rate}");
+    let process = &definitions["target"]["properties"]["process"];
+    assert_eq!(process["minProperties"], 1, "{process}");
+    assert_eq!(process["properties"]["name"]["minLength"], 1, "{process}");
 }

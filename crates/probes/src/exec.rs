@@ -8,7 +8,7 @@ use crate::timeout::Timeout;
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
 use schemars::JsonSchema;
 use serde::Deserialize;
-use squall_model::probe::{Observe, Pending, Probe, ProbeError};
+use squall_model::probe::{Observe, Pending, Probe, ProbeError, ValueKind};
 use squall_model::units::Duration;
 use squall_model::value::{Reading, Value};
 use std::collections::BTreeMap;
@@ -287,6 +287,7 @@ impl Probe for Exec {
         ("value", "the number that it printed; absent where it printed anything else"),
         ("latency", "seconds that it took"),
     ];
+    const KINDS: &'static [(&'static str, ValueKind)] = &[("exit_code", ValueKind::Number)];
     const DEFAULT_EXPECTATION: Option<&'static str> = Some("exit_code == 0");
     type Parameters = Parameters;
 

@@ -6,7 +6,7 @@ use hyper::header;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use squall_http::{Authorities, Headers, HttpClient, Request, Response, Url, Verb};
-use squall_model::probe::{Observe, Pending, Probe, ProbeError};
+use squall_model::probe::{Observe, Pending, Probe, ProbeError, ValueKind};
 use squall_model::units::Duration;
 use squall_model::value::{Reading, Value};
 use std::path::PathBuf;
@@ -68,6 +68,7 @@ impl Probe for Http {
         ("json", "a JSON body that is a single value"),
         ("header.*", "a header of the answer, its name in lower case: `header.content-type`"),
     ];
+    const KINDS: &'static [(&'static str, ValueKind)] = &[("status", ValueKind::Number)];
     const DEFAULT_EXPECTATION: Option<&'static str> = Some("status < 400");
     type Parameters = Parameters;
 

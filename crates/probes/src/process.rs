@@ -2,7 +2,7 @@
 //!
 //! Source: `/proc` of this host, see proc(5).
 
-use squall_model::probe::{Observe, Pending, Probe, ProbeError};
+use squall_model::probe::{Observe, Pending, Probe, ProbeError, ValueKind};
 use squall_model::target::ProcessSelector;
 use squall_model::value::{Reading, Value};
 use std::collections::BTreeSet;
@@ -29,6 +29,8 @@ impl Probe for Process {
         ),
         ("memory", "bytes of memory that they hold together, shared pages counted for each (RSS)"),
     ];
+    const KINDS: &'static [(&'static str, ValueKind)] =
+        &[("running", ValueKind::YesOrNo), ("count", ValueKind::Number)];
     const DEFAULT_EXPECTATION: Option<&'static str> = Some("running == true");
     type Parameters = ProcessSelector;
 

@@ -4,7 +4,7 @@ use crate::timeout::Timeout;
 use rustix::io::Errno;
 use schemars::JsonSchema;
 use serde::Deserialize;
-use squall_model::probe::{Observe, Pending, Probe, ProbeError};
+use squall_model::probe::{Observe, Pending, Probe, ProbeError, ValueKind};
 use squall_model::units::Duration;
 use squall_model::value::{Reading, Value};
 use std::fmt;
@@ -88,6 +88,7 @@ impl Probe for Tcp {
         ("answer", "what the peer said, at most 64 KiB, with `expect`"),
         ("cause", "why it is not open; absent where it is"),
     ];
+    const KINDS: &'static [(&'static str, ValueKind)] = &[("open", ValueKind::YesOrNo)];
     const DEFAULT_EXPECTATION: Option<&'static str> = Some("open == true");
     type Parameters = Parameters;
 

@@ -28,7 +28,7 @@ const FURTHEST_LIMIT: f64 = 2.5;
 
 /// A window of faults is named where it takes at least so many percent of the width.
 const NARROWEST_NAMED: f64 = 20.0;
-/// Names are cut to so many characters, and those of checks to twice as many.
+/// Names are cut to so many characters, and those of checks to half as many more: what fits on a telephone.
 const LONGEST_NAME: usize = 32;
 
 /// How much of a chart is drawn.
@@ -452,7 +452,7 @@ pub(crate) fn lane(svg: &mut String, name: &str, windows: &[(f64, f64)], time: T
     let needed = short.len() as f64 * 2.9;
     let (class, x, dx, anchor) = if end - start >= needed && windows.len() == 1 {
         ("active-name", start, 6, "start")
-    } else if start > 50.0 {
+    } else if start > 100.0 - end {
         ("beside-name", start, -6, "end")
     } else {
         ("beside-name", end, 6, "start")
@@ -502,7 +502,7 @@ fn check_row(svg: &mut String, row: &CheckRow, time: Time, y: f64) {
         svg,
         r#"<text class="check-name" x="0" y="{}">{}</text>"#,
         y + 12.0,
-        escape(&cut(&row.name, 2 * LONGEST_NAME))
+        escape(&cut(&row.name, LONGEST_NAME * 3 / 2))
     );
     time.rectangle(svg, "asked", row.asked, (y + 18.0, 6.0));
     for unknown in [false, true] {

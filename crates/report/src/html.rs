@@ -27,6 +27,10 @@ const KEY_CHANGES: usize = 3;
 const TRAILING: &str = "Conditions on metrics are counted here once a second over a sliding window, which trails the \
                         traffic by seconds. Hypothesis and recovery are judged on the traffic itself.";
 
+/// What is said of figures that are not those of the graphs.
+const WHOLE: &str = "These figures are of all that was measured in the whole time. The graphs show a sliding window, which \
+                     holds the time before as well, so that after a short fault they differ.";
+
 /// The report of one run.
 pub fn page(story: &Story) -> String {
     let header = &story.header;
@@ -457,6 +461,7 @@ fn comparisons(page: &mut String, story: &Story) {
         comparison_table(page, &rest);
         page.push_str("</details>\n");
     }
+    let _ = writeln!(page, "<p class=\"remark\">{WHOLE}</p>");
     page.push_str("</section>\n");
 }
 

@@ -84,7 +84,9 @@ impl Lines {
             }
             Event::UndoStarted { injections, why } => {
                 let names: Vec<String> = injections.iter().map(|id| self.name(id)).collect();
-                ("undo", format!("putting back ({why}): {}", names.join(", ")))
+                let what =
+                    if names.is_empty() { "nothing is left to be".to_owned() } else { names.join(", ") };
+                ("undo", format!("putting back ({why}): {what}"))
             }
             Event::Restored { restored, .. } => ("restored", self.restored(&restored.injection)?),
             Event::Recovered { .. } => ("recovery", words::recovery(&self.story)?.1),

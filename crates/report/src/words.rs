@@ -206,6 +206,9 @@ pub fn put_back(story: &Story) -> (Tone, String) {
     let missing = story.never_put_back().len();
     let things = if all + missing == 1 { "injection" } else { "injections" };
     match (all + missing, clean) {
+        (0, _) if story.ending.is_none() => {
+            (Tone::Warning, "not known: the journal ends before the run did".to_owned())
+        }
         (0, _) => (Tone::Neutral, "nothing was touched".to_owned()),
         (total, clean) if total == clean => {
             (Tone::Good, format!("{clean} of {total} {things} put back, and looked at again"))

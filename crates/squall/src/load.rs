@@ -32,6 +32,10 @@ impl RunningLoad for Running {
         load::METRICS.iter().filter_map(|(name, of)| Some(((*name).to_owned(), of(&reading)?))).collect()
     }
 
+    fn trouble(&mut self) -> Option<String> {
+        self.0.reading().trouble()
+    }
+
     fn slices(&mut self, origin: Instant) -> Vec<Slice> {
         self.0.take_slices().iter().map(|slice| translated(slice, origin)).collect()
     }

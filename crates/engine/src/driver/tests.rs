@@ -176,6 +176,9 @@ impl RunningLoad for Running {
     fn window(&mut self) -> LoadMetrics {
         BTreeMap::from([("error_rate".to_owned(), 0.0)])
     }
+    fn trouble(&mut self) -> Option<String> {
+        self.0.live.load(Ordering::SeqCst).then(|| "connection refused".to_owned())
+    }
     fn slices(&mut self, _: std::time::Instant) -> Vec<Slice> {
         self.1 += 1.0;
         let start = self.1 - 1.0;
@@ -338,6 +341,8 @@ async fn a_run_from_plan_to_verdict() {
     assert!(journal.windows(2).all(|pair| pair[0].elapsed <= pair[1].elapsed));
     let metrics = journal.iter().filter(|entry| matches!(entry.event, Event::Metrics { .. })).count();
     assert!(metrics >= 14, "{metrics}");
+    let trouble = Event::Note { message: "requests of the load `shop` failed: connection refused".into() };
+    assert_eq!(journal.iter().filter(|entry| entry.event == trouble).count(), 1, "told once");
 }
 
 #[tokio::test(start_paused = true)]

@@ -186,7 +186,10 @@ impl Run {
         }
         let shortcomings = hypothesis::shortcomings(&checks);
         self.findings.held.splice(0..0, checks.iter().map(|check| format!("{} held", check.check)));
-        self.findings.failed.extend(shortcomings);
+        if !shortcomings.is_empty() {
+            self.findings.failed.extend(shortcomings);
+            self.findings.failed.extend(self.troubles.under_fault());
+        }
         self.journal(Event::Judged { checks });
     }
 

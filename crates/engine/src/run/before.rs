@@ -129,6 +129,7 @@ impl Run {
                 let names = unreadable.iter().map(|name| words::unread(name, &self.latest.errors));
                 reasons.push(format!("the guard: {}", names.collect::<Vec<_>>().join(", ")));
             }
+            reasons.extend(self.troubles.now());
             if reasons.is_empty() {
                 reasons.push("the steady state did not hold for two seconds in a row".to_owned());
             }

@@ -295,7 +295,9 @@ impl JsonSchema for Hosts {
         "Hosts".into()
     }
     fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
-        schemars::json_schema!({ "type": ["string", "array"], "items": { "type": "string" } })
+        schemars::json_schema!({
+            "type": ["string", "array"], "minLength": 1, "minItems": 1, "items": { "type": "string", "minLength": 1 }
+        })
     }
 }
 
@@ -306,6 +308,7 @@ impl JsonSchema for PortList {
     fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
         schemars::json_schema!({
             "type": ["integer", "string", "array"],
+            "minimum": 1, "minLength": 1, "minItems": 1,
             "items": { "type": ["integer", "string"] }
         })
     }

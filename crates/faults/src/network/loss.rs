@@ -126,7 +126,7 @@ mod tests {
             &netns(),
             &[
                 "on eth0 (netns shop), all packets: drop 50% of packets",
-                "on eth0 (netns shop): drop 50% of incoming all packets",
+                "on eth0 (netns shop): drop 50% of all incoming packets",
             ],
         );
     }

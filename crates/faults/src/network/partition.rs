@@ -146,7 +146,7 @@ mod tests {
         golden::<Partition>(
             "{}",
             &netns(),
-            &["on eth0 (netns shop): drop incoming all packets; drop outgoing all packets"],
+            &["on eth0 (netns shop): drop all incoming packets; drop all outgoing packets"],
         );
     }
 

@@ -280,7 +280,7 @@ fn evidence(step: &PacketFilterStep, counters: &[RuleCounter]) -> Evidence {
     let evidence = if counters.is_empty() {
         Evidence::not_seen(format!("the table {} is not there", step.table))
     } else if out + into == 0 {
-        Evidence::not_seen(format!("no packet {verb} yet"))
+        Evidence::not_seen(format!("no packet {verb} so far"))
     } else {
         Evidence::seen(format!(
             "{} packets {verb} ({out} outgoing, {into} incoming, {})",

@@ -186,7 +186,9 @@ impl<'t> Parser<'t> {
         } else {
             Test::Against(comparison, self.value(start, name, comparison)?)
         };
-        Ok(Expression::Compare { name: name.to_owned(), test })
+        let has_unit = matches!(&test, Test::Against(_, Value::Number(_)))
+            && self.text[..self.at].ends_with(|c: char| c.is_alphabetic() || c == '%');
+        Ok(Expression::Compare { name: name.to_owned(), test, has_unit })
     }
 
     fn name(&mut self) -> Result<(usize, &'t str), ConditionError> {
@@ -323,6 +325,10 @@ impl<'t> Parser<'t> {
         comparison: Comparison,
         value: Value,
     ) -> Result<Value, ConditionError> {
+        if known_dimension(name).is_some() {
+            let message = format!("`{name}` is a number with a unit, and {value} is none");
+            return Err(self.wrong(start, message));
+        }
         if comparison.is_order() {
             let message = format!(
                 "`{name}` can only be more or less than a number, and {value} is none; use `==`, `!=` or `=~`"

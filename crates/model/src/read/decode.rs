@@ -4,7 +4,7 @@
 //! Types that buffer what they read (`flatten`, `untagged`, internally tagged enums) lose the places inside; their
 //! mistakes point at the whole value.
 
-use super::{ReadError, nearest};
+use super::{ReadError, nearest, scalar};
 use crate::node::{Content, Key, Node, Place};
 use serde::de::value::StrDeserializer;
 use serde::de::{
@@ -165,6 +165,24 @@ impl<'n> Tree<'n> {
     }
 }
 
+/// Where a number or a yes or no is wanted, a text that reads as one is one: what is secret is always a text.
+macro_rules! as_scalar {
+    ($($method:ident)*) => {
+        $(fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Mistake> {
+            let read = match &self.0.content {
+                Content::Text(text) => scalar::resolve(text).ok(),
+                _ => None,
+            };
+            match read {
+                Some(content @ (Content::Integer(_) | Content::Float(_) | Content::Bool(_))) => {
+                    Tree(&Node { content, place: self.0.place }).deserialize_any(visitor)
+                }
+                _ => self.deserialize_any(visitor),
+            }
+        })*
+    };
+}
+
 impl<'de> Deserializer<'de> for Tree<'_> {
     type Error = Mistake;
 
@@ -271,8 +289,14 @@ impl<'de> Deserializer<'de> for Tree<'_> {
         self.deserialize_map(visitor)
     }
 
+    as_scalar! {
+        deserialize_bool deserialize_i8 deserialize_i16 deserialize_i32 deserialize_i64 deserialize_i128
+        deserialize_u8 deserialize_u16 deserialize_u32 deserialize_u64 deserialize_u128
+        deserialize_f32 deserialize_f64
+    }
+
     forward_to_deserialize_any! {
-        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char bytes byte_buf unit unit_struct seq tuple
+        char bytes byte_buf unit unit_struct seq tuple
         tuple_struct identifier ignored_any
     }
 }
@@ -419,6 +443,13 @@ mod tests {
         assert!(matches!(parameters.target, Some(Target::Process(selector)) if selector.pid == Some(7)));
         assert_eq!(parameters.anything, serde_json::json!([1, {"x": -2.5}, null]));
         assert_eq!((parameters.port, parameters.name.as_deref()), (Some(80), Some("x")));
+    }
+
+    #[test]
+    fn a_text_that_reads_as_a_number_is_one_where_a_number_is_wanted() {
+        let text = "{delay: 1s, port: '80', name: '80'}";
+        let parameters: Parameters = decode(&yaml::parse(text).unwrap()).unwrap();
+        assert_eq!((parameters.port, parameters.name.as_deref()), (Some(80), Some("80")));
     }
 
     #[test]

@@ -24,6 +24,18 @@ pub(super) const KIND: &str = "Experiment";
 /// When a request of a load counts as unanswered, where the file does not say.
 const DEFAULT_TIMEOUT: Duration = Duration::seconds(5);
 
+/// Keys that are no experiment's own, though they look like it, and where they belong.
+const ELSEWHERE: [(&str, &str); 8] = [
+    ("window", "it belongs in a load: `load: {NAME: {http: {url: …}, rate: 50/s, window: 10s}}`"),
+    ("rate", "it belongs in a load: `load: {NAME: {http: {url: …}, rate: 50/s}}`"),
+    ("timeout", "it belongs in a load, or in a probe: `- http: {url: …, timeout: 2s}`"),
+    ("fresh_for", "it belongs in a metric: `metrics: {NAME: {exec: {…}, fresh_for: 10s}}`"),
+    ("within", "it belongs in `recovery: {within: 30s}`"),
+    ("abort_if", "it belongs in `guard: [{abort_if: …}]`"),
+    ("fault", "it belongs in an entry of `method`"),
+    ("target", "it belongs in an entry of `method`"),
+];
+
 /// How many loads an experiment may have.
 const MAX_LOADS: usize = 100;
 /// How many metrics an experiment may have beside those of loads.
@@ -162,6 +174,17 @@ impl Reader<'_> {
         };
         let recovery_within =
             fields.get("recovery").and_then(|node| self.recovery(node)).unwrap_or(DEFAULT_RECOVERY);
+        for (key, owner) in ELSEWHERE {
+            if root.get(key).is_some() {
+                let place = fields.key_place(key);
+                self.error(
+                    ReadError::at(place, format!("`{key}` stands here for nothing"))
+                        .label("not here")
+                        .help(owner),
+                );
+                fields.get(key);
+            }
+        }
         fields.finish(self);
         let mut experiment = Experiment {
             name: name?,
@@ -415,7 +438,7 @@ impl Reader<'_> {
         let probe = self.catalog.probe(&kind.name)?;
         let built = probe.build(parameters).map_err(|error| self.error(error));
         let condition = match (expect, probe.default_expectation()) {
-            (Some(node), _) => self.answer_condition(node, &kind.name, probe.values()),
+            (Some(node), _) => self.answer_condition(node, probe),
             (None, Some(default)) => Condition::parse(default)
                 .map_err(|error| self.error(ReadError::at(kind.place, error.message)))
                 .ok(),

@@ -2,8 +2,9 @@
 
 use super::fields::Reader;
 use super::{ReadError, nearest, within};
-use crate::condition::Condition;
+use crate::condition::{Against, Condition};
 use crate::node::{Content, Node, Place};
+use crate::probe::{AnyProbe, ValueKind};
 use crate::quantity::load_metrics;
 
 /// The metrics that an experiment measures, by which its conditions can speak.
@@ -98,14 +99,30 @@ impl Reader<'_> {
         Some(condition)
     }
 
+    /// Notes what a value of a probe's answer cannot be compared with. Returns the probe's name.
+    fn kinds_fit(&mut self, node: &Node, probe: &dyn AnyProbe, condition: &Condition) -> &'static str {
+        for (name, against) in condition.comparisons() {
+            let kind = probe.kinds().iter().find(|(known, _)| *known == name).map(|(_, kind)| *kind);
+            let wanted = match (kind, against) {
+                (Some(ValueKind::Number), Against::Quantity | Against::Text | Against::YesOrNo) => {
+                    "a number without a unit"
+                }
+                (Some(ValueKind::YesOrNo), Against::Number | Against::Quantity | Against::Text) => {
+                    "`true` or `false`"
+                }
+                _ => continue,
+            };
+            let place = within(self.text, node.place, &name);
+            let message = format!("`{name}` is {wanted}, and is compared with something else");
+            self.error(ReadError::at(place, message).label(format!("is {wanted}")));
+        }
+        probe.name()
+    }
+
     /// A condition over the answer of a probe.
-    pub(super) fn answer_condition(
-        &mut self,
-        node: &Node,
-        probe: &str,
-        values: &[(&'static str, &'static str)],
-    ) -> Option<Condition> {
+    pub(super) fn answer_condition(&mut self, node: &Node, probe: &dyn AnyProbe) -> Option<Condition> {
         let condition = self.condition(node)?;
+        let (values, probe) = (probe.values(), self.kinds_fit(node, probe, &condition));
         let is_known = |name: &str| {
             values.iter().any(|(value, _)| match value.strip_suffix(".*") {
                 // `json.*` covers `json.a` and `json[0]`, and `json` where the whole is one value.

@@ -326,8 +326,8 @@ fn value() -> Json {
 }
 
 fn target(definitions: &mut Definitions) -> Json {
-    let process = definitions.add("target", &schema_for!(ProcessSelector));
-    let container = definitions.add("target", &schema_for!(ContainerSelector));
+    let process = named(definitions.add("target", &schema_for!(ProcessSelector)));
+    let container = named(definitions.add("target", &schema_for!(ContainerSelector)));
     json!({
         "type": "object",
         "description": "What is struck. One key says the kind.",
@@ -338,14 +338,26 @@ fn target(definitions: &mut Definitions) -> Json {
             "container": described(&container, "Containers of Docker, or of what speaks its API."),
             "service": {"description": "Units of the service manager, by name: payment.service, payment@*.",
                 "type": "string"},
-            "interface": {"description": "A network interface of this host, by name.", "type": "string"},
-            "netns": {"description": "A named network namespace (as `ip netns list` shows them).", "type": "string"},
+            "interface": {"description": "A network interface of this host, by name.", "type": "string", "minLength": 1},
+            "netns": {"description": "A named network namespace (as `ip netns list` shows them).", "type": "string",
+                "minLength": 1},
             "host": {"description": "This host as a whole.", "const": true},
             "mode": mode(definitions),
             "value": value(),
             "optional": {"description": "Whether an empty match is no error.", "type": "boolean"}
         }
     })
+}
+
+/// A selector that names something, and nothing by an empty text.
+fn named(mut selector: Json) -> Json {
+    selector["minProperties"] = 1.into();
+    for property in selector["properties"].as_object_mut().into_iter().flat_map(|map| map.values_mut()) {
+        if property["type"].to_string().contains("string") {
+            property["minLength"] = 1.into();
+        }
+    }
+    selector
 }
 
 /// A probe, a condition, or both.
@@ -360,8 +372,10 @@ fn check(catalog: &dyn Catalog, definitions: &mut Definitions) -> Json {
         }
     }
     properties.insert("expect".to_owned(), reference("condition"));
-    properties
-        .insert("name".to_owned(), json!({"description": "A short name for people.", "type": "string"}));
+    properties.insert(
+        "name".to_owned(),
+        json!({"description": "A short name for people.", "type": "string", "minLength": 1}),
+    );
     json!({
         "type": "object",
         "description": "What is expected of a probe's answer, or of metrics.",

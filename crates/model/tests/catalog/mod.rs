@@ -7,7 +7,7 @@ use squall_model::catalog::{AnyLoad, Catalog};
 use squall_model::facts::{Facts, Feature, Privilege, Scope};
 use squall_model::fault::{self, AnyFault, Fault, PlanError};
 use squall_model::node::Node;
-use squall_model::probe::{self, AnyProbe, Observe, Pending, Probe, ProbeError};
+use squall_model::probe::{self, AnyProbe, Observe, Pending, Probe, ProbeError, ValueKind};
 use squall_model::read::{self, ReadError};
 use squall_model::step::Step;
 use squall_model::units::{Duration, Share, Size};
@@ -169,6 +169,7 @@ impl Probe for Http {
     const EXAMPLE: &'static str = "";
     const VALUES: &'static [(&'static str, &'static str)] =
         &[("status", "a number"), ("latency", "a duration"), ("body", "a text"), ("json.*", "anything")];
+    const KINDS: &'static [(&'static str, ValueKind)] = &[("status", ValueKind::Number)];
     const DEFAULT_EXPECTATION: Option<&'static str> = Some("status < 400");
     type Parameters = HttpParameters;
 

@@ -145,6 +145,17 @@ impl Reading {
         }
     }
 
+    /// Why requests of the window failed, in words: the last error, else the kinds of answers that were none.
+    pub fn trouble(&self) -> Option<String> {
+        let Counts { server_error, unexpected, unsent, .. } = self.counts;
+        let answers = |count: u64, which: &str| (count > 0).then(|| format!("an answer had {which}"));
+        self.last_error
+            .clone()
+            .or_else(|| answers(server_error, "a status of 500 or above"))
+            .or_else(|| answers(unexpected, "a status that is not expected"))
+            .or_else(|| (unsent > 0).then(|| "no connection was free within the timeout".to_owned()))
+    }
+
     /// A metric by its name in experiment files, such as `latency_p99`; the outer `None` means there is no such one.
     pub fn metric(&self, name: &str) -> Option<Option<f64>> {
         METRICS.iter().find(|(known, _)| *known == name).map(|(_, read)| read(self))

@@ -83,7 +83,12 @@ fn answer(
     write!(stdout, "{question} [{suggestion}]: ")?;
     stdout.flush()?;
     let mut line = String::new();
-    input.read_line(&mut line)?;
+    if input.read_line(&mut line)? == 0 {
+        return Err(Failure::invalid(
+            "the input ended before every question was answered, so nothing was written; answer them, or give --url, \
+             --process and --fault",
+        ));
+    }
     let typed = line.trim();
     Ok(if typed.is_empty() { suggestion.to_owned() } else { typed.to_owned() })
 }
@@ -160,5 +165,7 @@ mod tests {
         assert_eq!(answer(None, typed, "What", "postgres").unwrap(), "postgres");
         assert_eq!(answer(None, typed, "What", "postgres").unwrap(), "nginx");
         assert_eq!(answer(Some("given".into()), typed, "What", "postgres").unwrap(), "given");
+        let error = answer(None, typed, "What", "postgres").unwrap_err();
+        assert!(error.to_string().contains("nothing was written"), "{error}");
     }
 }
