@@ -16,6 +16,7 @@ mod manual;
 mod monkey;
 mod out;
 mod registry;
+mod shop_networks;
 mod state;
 mod undo_logs;
 
@@ -29,6 +30,7 @@ const ROLES: &[Role] = &[
     ("warden", agent::warden::main),
     ("worker", squall_workers::main),
     ("shop", demo::processes::main),
+    ("shop-keeper", demo::keeper::main),
 ];
 
 fn main() -> ExitCode {

@@ -2,6 +2,7 @@
 
 use crate::exit::{Failure, Outcome};
 use crate::out;
+use crate::shop_networks;
 use crate::state::State;
 use crate::undo_logs::{self, Held};
 use clap::Args;
@@ -44,6 +45,7 @@ impl Options {
                 remedy: "squall recover".to_owned(),
             });
         }
+        found.extend(shop_networks::leftovers());
         if self.json {
             out::say_json(&found);
         } else if found.is_empty() {

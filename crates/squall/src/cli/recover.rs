@@ -3,6 +3,7 @@
 use crate::crash_point;
 use crate::exit::{Failure, Outcome};
 use crate::out;
+use crate::shop_networks;
 use crate::state::State;
 use clap::Args;
 use jiff::Timestamp;
@@ -22,7 +23,8 @@ pub(crate) struct Options {
 
 impl Options {
     pub(crate) fn run(self) -> Outcome {
-        let restored = recover(&State::locate()?)?;
+        let mut restored = recover(&State::locate()?)?;
+        restored.extend(shop_networks::recover());
         if self.json {
             out::say_json(&restored);
         } else if restored.is_empty() {

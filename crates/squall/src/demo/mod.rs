@@ -1,5 +1,6 @@
 //! `squall demo`: the whole job on a small shop: a weakness found, put back, proven, fixed, and shown to be fixed.
 
+pub(crate) mod keeper;
 mod network;
 pub(crate) mod processes;
 pub(crate) mod shop;

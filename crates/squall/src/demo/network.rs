@@ -1,72 +1,70 @@
 //! The network of the demo shop for root: a network namespace for each service, all on one switch.
 //!
 //! ```text
-//!  this host ─ squall-shop ┐
-//!                          switch (in squall-shop-switch)
-//!  gateway ─ eth0 ─────────┤
-//!  payment, ledger, cache ─┘
+//!  this host ─ squall-shop-92 ┐
+//!                             switch (in squall-shop-92-switch)
+//!  gateway ─ eth0 ────────────┤
+//!  payment, ledger, cache ────┘
 //! ```
 //!
 //! The switch is in a namespace of its own, where no firewall of the host interferes. Addresses are of 198.18.0.0/15,
-//! which RFC 2544 sets aside for tests, so that nothing real is hidden. When the namespaces go, all of it goes.
+//! which RFC 2544 sets aside for tests, so that nothing real is hidden. When the namespaces go, all of it goes; a keeper
+//! takes them away when the demo was killed (see [`super::keeper`]).
 
+use super::keeper::Keeper;
 use super::shop::{Layout, Service};
+use crate::shop_networks::{self, NUMBERS, Number};
 use squall_linux::sys::link;
 use squall_linux::sys::namespace::{self, Namespace};
 use squall_linux::sys::netlink::Error;
-use squall_linux::sys::{process, route};
+use squall_linux::sys::route;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
 /// The port of each service at its own address.
 const PORT: u16 = 8080;
-/// The host's end of its cable, and the first part of the names of the namespaces.
-const NAME: &str = "squall-shop";
+/// Where the switch is, beside the services.
+const SWITCH: &str = "switch";
 
 /// A network that is there until it is dropped.
 #[derive(Debug)]
 pub(crate) struct ShopNetwork {
-    subnet: u8,
+    number: Number,
+    keeper: Option<Keeper>,
     keep: bool,
 }
 
-fn switch() -> String {
-    format!("{NAME}-switch")
-}
-
-/// Name of the namespace of a service.
-pub(crate) fn namespace_name(service: Service) -> String {
-    format!("{NAME}-{service}")
-}
-
-fn names() -> impl Iterator<Item = String> {
-    Service::ALL.into_iter().map(namespace_name).chain([switch()])
-}
-
 impl ShopNetwork {
-    /// Makes the network. What a demo that was killed left behind is taken away first.
+    /// Makes the network. What demos that were killed left behind is taken away first. With `keep` it stays.
     ///
     /// # Errors
-    /// Where another demo lives in these namespaces, or the privilege is missing; nothing is left then.
-    pub(crate) fn create() -> Result<Self, String> {
-        if let Some(name) = names().find(|name| is_inhabited(name)) {
-            return Err(format!("another demo lives in the network namespace {name}; end it first"));
+    /// Where the privilege or a free number is missing; nothing is left then.
+    pub(crate) fn create(keep: bool) -> Result<Self, String> {
+        let folder =
+            |error: std::io::Error| format!("could not use the folder of network namespaces: {error}");
+        let lock = shop_networks::lock().map_err(folder)?;
+        for (_, removed) in shop_networks::remove_abandoned(&lock).map_err(folder)? {
+            removed?;
         }
-        remove_all().map_err(|error| error.to_string())?;
-        let subnet = free_subnet().map_err(|error| error.to_string())?;
-        let network = Self { subnet, keep: false };
+        let number = free_number()?;
         // From here on an error drops the network, which takes away what was made.
+        let mut network = Self { number, keeper: None, keep: false };
         network.build().map_err(|error| error.to_string())?;
+        let keeper = Keeper::start(number, &number.namespace(SWITCH), keep);
+        network.keeper = Some(keeper.map_err(|error| error.to_string())?);
+        network.keep = keep;
         Ok(network)
     }
 
     fn build(&self) -> Result<(), Error> {
-        names().try_for_each(|name| link::create_namespace(&name))?;
-        inside(&switch(), || link::add_switch("switch").and_then(|()| link::set_up("switch")))?;
+        let switch = self.number.namespace(SWITCH);
+        let services = Service::ALL.into_iter().map(|service| self.namespace(service));
+        services.chain([switch.clone()]).try_for_each(|name| link::create_namespace(&name))?;
+        inside(&switch, || link::add_switch("switch").and_then(|()| link::set_up("switch")))?;
         for service in Service::ALL {
-            let name = namespace_name(service);
+            let name = self.namespace(service);
             let port = service.name();
-            inside(&switch(), || {
+            inside(&switch, || {
                 link::add_cable(port, "eth0", &link::namespace_path(&name))?;
                 link::plug(port, "switch")?;
                 link::set_up(port)
@@ -76,14 +74,15 @@ impl ShopNetwork {
                 link::set_up("eth0")
             })?;
         }
-        link::add_cable(NAME, "host", &link::namespace_path(&switch()))?;
-        inside(&switch(), || link::plug("host", "switch").and_then(|()| link::set_up("host")))?;
-        link::add_address(NAME, self.at(1), 24)?;
-        link::set_up(NAME)
+        let cable = self.number.to_string();
+        link::add_cable(&cable, "host", &link::namespace_path(&switch))?;
+        inside(&switch, || link::plug("host", "switch").and_then(|()| link::set_up("host")))?;
+        link::add_address(&cable, self.at(1), 24)?;
+        link::set_up(&cable)
     }
 
     fn at(&self, last: u8) -> IpAddr {
-        IpAddr::V4(Ipv4Addr::new(198, 18, self.subnet, last))
+        IpAddr::V4(Ipv4Addr::new(198, 18, self.number.0, last))
     }
 
     fn address(&self, service: Service) -> SocketAddr {
@@ -97,56 +96,59 @@ impl ShopNetwork {
             .map_err(|error| error.to_string())
     }
 
-    /// Leaves the network there when this value is dropped.
-    pub(crate) fn keep(&mut self) {
-        self.keep = true;
+    fn remove_if_abandoned(&self) -> Result<(), String> {
+        let _lock = shop_networks::lock().map_err(|error| error.to_string())?;
+        if self.number.is_inhabited() { Ok(()) } else { self.number.remove() }
+    }
+
+    /// Name of the namespace of a service.
+    pub(crate) fn namespace(&self, service: Service) -> String {
+        self.number.namespace(service.name())
+    }
+
+    /// The file of a service's namespace.
+    pub(crate) fn namespace_file(&self, service: Service) -> PathBuf {
+        link::namespace_path(&self.namespace(service))
     }
 }
 
 impl Drop for ShopNetwork {
     fn drop(&mut self) {
-        if !self.keep
-            && let Err(error) = remove_all()
-        {
+        let removed = match &mut self.keeper {
+            Some(keeper) if self.keep => return keeper.dismiss(),
+            Some(keeper) => {
+                if keeper.take_away() {
+                    return;
+                }
+                // The keeper was killed, and another demo may have taken the network away since, and its number.
+                self.remove_if_abandoned()
+            }
+            // It was never finished, and whoever makes it holds the lock.
+            None => self.number.remove(),
+        };
+        if let Err(error) = removed {
             crate::out::warn(format!("squall demo: {error}"));
         }
     }
-}
-
-/// The file of a service's namespace.
-pub(crate) fn namespace_file(service: Service) -> PathBuf {
-    link::namespace_path(&namespace_name(service))
 }
 
 fn inside(name: &str, deed: impl FnOnce() -> Result<(), Error> + Send) -> Result<(), Error> {
     Namespace::open(link::namespace_path(name))?.run(deed)?
 }
 
-fn remove_all() -> Result<(), Error> {
-    link::delete(NAME)?;
-    names().try_for_each(|name| link::delete_namespace(&name))
-}
-
-/// Whether a process lives in a named namespace.
-fn is_inhabited(name: &str) -> bool {
-    let Ok(namespace) = Namespace::open(link::namespace_path(name)) else { return false };
-    let lives_there = |pid: &u32| Namespace::of_process(*pid).is_ok_and(|other| other.id() == namespace.id());
-    let is_own = Namespace::own().is_ok_and(|own| own.id() == namespace.id());
-    // A file without a namespace on it looks like our own.
-    !is_own && process::all().unwrap_or_default().iter().any(lives_there)
-}
-
-/// The third part of a test network that this host does not use yet.
-fn free_subnet() -> Result<u8, Error> {
-    let used = route::addresses()?;
-    let is_free = |subnet: &u8| {
-        let taken = |address: &route::LinkAddress| match address.address {
-            IpAddr::V4(v4) => v4.octets()[..3] == [198, 18, *subnet],
+/// A number that no other demo has, and whose test network this host does not use.
+fn free_number() -> Result<Number, String> {
+    let used = route::addresses().map_err(|error| error.to_string())?;
+    let taken = shop_networks::all().map_err(|error| error.to_string())?;
+    let is_free = |number: &u8| {
+        let in_it = |address: &route::LinkAddress| match address.address {
+            IpAddr::V4(v4) => v4.octets()[..3] == [198, 18, *number],
             IpAddr::V6(_) => false,
         };
-        !used.iter().any(taken)
+        !taken.contains(&Number(*number)) && !used.iter().any(in_it)
     };
-    Ok((92..=200).find(is_free).unwrap_or(92))
+    let free = NUMBERS.into_iter().find(is_free).map(Number);
+    free.ok_or_else(|| "all test networks of 198.18.0.0/16 are in use; end a demo first".to_owned())
 }
 
 /// Whether this process may make the network: tried in a namespace that is gone at once.

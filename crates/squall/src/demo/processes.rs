@@ -1,6 +1,6 @@
 //! The demo shop as real processes of this same binary, joined by real TCP.
 
-use super::network::{self, ShopNetwork};
+use super::network::ShopNetwork;
 use super::shop::{self, Config, Layout, Service};
 use squall_linux::sys::namespace;
 use squall_linux::sys::pidfd::Pidfd;
@@ -29,10 +29,7 @@ impl Shop {
     /// Starts the shop: in network namespaces where `with_network`, else on ports of the loopback address. With
     /// `keep` it outlives this process.
     pub(crate) fn start(fixed: bool, with_network: bool, keep: bool) -> Result<Self, String> {
-        let mut network = if with_network { Some(ShopNetwork::create()?) } else { None };
-        if let (Some(network), true) = (&mut network, keep) {
-            network.keep();
-        }
+        let network = if with_network { Some(ShopNetwork::create(keep)?) } else { None };
         let layout = match &network {
             Some(network) => network.layout()?,
             None => Layout::loopback().map_err(|error| error.to_string())?,
@@ -62,7 +59,8 @@ impl Shop {
     fn spawn(&self, service: Service, config: &Config) -> std::io::Result<Child> {
         let mut command = Command::new(std::env::current_exe()?);
         command.args(["shop", service.name(), &config.to_json().map_err(std::io::Error::other)?]);
-        command.arg(if self.network.is_some() { network::namespace_file(service) } else { "-".into() });
+        let place = self.network.as_ref().map(|network| network.namespace_file(service));
+        command.arg(place.unwrap_or_else(|| "-".into()));
         // Its input ends when this process does, however it ends, and the service with it.
         command.stdin(if self.keep { Stdio::null() } else { Stdio::piped() });
         command.arg(if self.keep { "keep" } else { "follow" });
@@ -81,7 +79,7 @@ impl Shop {
 
     /// Name of the network namespace of a service, where it has one.
     pub(crate) fn namespace(&self, service: Service) -> Option<String> {
-        self.network.as_ref().map(|_| network::namespace_name(service))
+        self.network.as_ref().map(|network| network.namespace(service))
     }
 
     fn end(&mut self) {
