@@ -81,7 +81,7 @@ pub fn experiment(config: &Config, group: &Group, victim: &Victim<'_>) -> Json {
         "name": format!("monkey {}: {}", config.name, group),
         "hypothesis": format!("{group} does without {}, one of its {} instances", victim.instance.name, victim.of),
         "tags": ["monkey"],
-        "blast_radius": {"services": [group.app]},
+        "blast_radius": {"services": [group.app], "targets": 1},
         "baseline": 0,
         "method": [{
             "fault": "process.kill",

@@ -364,7 +364,7 @@ impl ExplainOptions {
 fn words(entry: &Entry) -> String {
     let group = entry.group.as_ref().map(|group| format!("{group}: ")).unwrap_or_default();
     let what = match &entry.event {
-        Event::Planned { strikes } => format!("planned, {strikes} strikes"),
+        Event::Planned { strikes } => format!("planned; strikes: {strikes}"),
         Event::Told { owner, words } => {
             format!("told {}: {words}", owner.as_deref().unwrap_or("nobody in particular"))
         }

@@ -154,11 +154,13 @@ impl Work<'_> {
         let before = SignedDuration::try_from(self.config.told_before.0).unwrap_or_default();
         let mut tasks = Vec::new();
         for (at, choice) in plan.strikes() {
-            let early = at.saturating_sub(before).unwrap_or(at);
-            tasks.push(Task { at: early, choice: choice.clone(), strike: false });
+            // Right before the strike its owner is told in any case.
+            if before > SignedDuration::ZERO {
+                let early = at.saturating_sub(before).unwrap_or(at);
+                tasks.push(Task { at: early, choice: choice.clone(), strike: false });
+            }
             tasks.push(Task { at, choice: choice.clone(), strike: true });
         }
-        // Telling comes first where both are at the same time: the order of a stable sort.
         tasks.sort_by_key(|task| task.at);
         let now = self.clock.now();
         let (missed, open): (Vec<Task>, Vec<Task>) =

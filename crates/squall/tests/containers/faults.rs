@@ -2,7 +2,7 @@
 
 use crate::lab::{Lab, wait_until};
 use serde_json::Value as Json;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// A network namespace with a cable into a container; both go when the test ends.
@@ -88,12 +88,10 @@ fn faults_strike_containers_and_only_those_named() {
     let mut pausing =
         lab.squall(&["run", "--yes", "--json", &paused]).stdout(std::process::Stdio::null()).spawn().unwrap();
     wait_until("all of the container stands still", || {
-        let frozen = |file: &str| {
+        let frozen = |file: &PathBuf| {
             std::fs::read_to_string(file).is_ok_and(|text| text.trim() == "FROZEN" || text.trim() == "1")
         };
-        let files = ["freezer/docker/ID/freezer.state", "docker/ID/cgroup.freeze"];
-        files.iter().any(|file| frozen(&format!("/sys/fs/cgroup/{}", file.replace("ID", &web))))
-            || states(&web).iter().all(|state| *state == 'T')
+        lab.freezers(&web).iter().any(frozen) || states(&web).iter().all(|state| *state == 'T')
     });
     assert!(states(&other).contains(&'S'));
     assert!(pausing.wait().unwrap().success());

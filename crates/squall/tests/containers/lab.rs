@@ -17,6 +17,8 @@ const IMAGE: &str = "sqt-busybox";
 pub(crate) struct Lab {
     folder: tempfile::TempDir,
     daemon: Option<Child>,
+    /// The control group that all containers are in.
+    group: String,
 }
 
 impl Lab {
@@ -32,19 +34,21 @@ impl Lab {
         let at = |name: &str| folder.path().join(name).display().to_string();
         std::fs::write(folder.path().join("daemon.json"), "{}").map_err(|error| error.to_string())?;
         let log = File::create(folder.path().join("log")).map_err(|error| error.to_string())?;
+        let name = folder.path().file_name().unwrap_or_default().to_string_lossy();
+        let group = format!("sqt-{}", name.trim_start_matches('.'));
         let daemon = Command::new("dockerd")
             .args(["--data-root", &at("data"), "--exec-root", &at("exec"), "--pidfile", &at("pid")])
             .args(["--host", &format!("unix://{}", at("docker.sock")), "--config-file", &at("daemon.json")])
             // Nothing of this host is touched: no bridge, no packet filter.
             .args(["--bridge=none", "--iptables=false", "--ip6tables=false"])
-            .args(["--exec-opt", "native.cgroupdriver=cgroupfs"])
+            .args(["--exec-opt", "native.cgroupdriver=cgroupfs", "--cgroup-parent", &format!("/{group}")])
             .stdin(Stdio::null())
             .stdout(log.try_clone().map_err(|error| error.to_string())?)
             .stderr(log)
             .process_group(0)
             .spawn()
             .map_err(|error| format!("could not start dockerd: {error}; install docker.io"))?;
-        let mut lab = Self { folder, daemon: Some(daemon) };
+        let mut lab = Self { folder, daemon: Some(daemon), group };
         lab.wait_for_daemon()?;
         lab.import(busybox)?;
         Ok(lab)
@@ -52,7 +56,7 @@ impl Lab {
 
     /// Folders alone, for what needs no containers.
     pub(crate) fn without_daemon() -> Self {
-        Self { folder: tempfile::tempdir().unwrap(), daemon: None }
+        Self { folder: tempfile::tempdir().unwrap(), daemon: None, group: String::new() }
     }
 
     fn wait_for_daemon(&mut self) -> Result<(), String> {
@@ -121,6 +125,13 @@ impl Lab {
         self.state(id)["Running"] == true
     }
 
+    /// Files that say whether a container is frozen, whichever there is.
+    pub(crate) fn freezers(&self, id: &str) -> [PathBuf; 2] {
+        let group = Path::new(&self.group).join(id);
+        let root = Path::new("/sys/fs/cgroup");
+        [root.join("freezer").join(&group).join("freezer.state"), root.join(&group).join("cgroup.freeze")]
+    }
+
     /// The number of a container's main process.
     pub(crate) fn pid(&self, id: &str) -> u32 {
         self.state(id)["Pid"].as_u64().unwrap() as u32
@@ -184,6 +195,11 @@ impl Drop for Lab {
         }
         let _ = rustix::process::kill_process_group(daemon, rustix::process::Signal::KILL);
         let _ = process.wait();
+        for tree in std::fs::read_dir("/sys/fs/cgroup").into_iter().flatten().flatten() {
+            // Where it is in none of the trees, or a tree is the whole, there is nothing to remove.
+            let _ = std::fs::remove_dir(tree.path().join(&self.group));
+        }
+        let _ = std::fs::remove_dir(Path::new("/sys/fs/cgroup").join(&self.group));
     }
 }
 

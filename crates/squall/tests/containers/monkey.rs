@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
 const HEAD: &str = "apiVersion: squall.dev/v1\nkind: Monkey\nleashed: false\nseed: 5\n\
-    schedule: {cron: '0 * 9-14 * * MON-FRI', time_zone: Europe/Berlin}\n\
+    schedule: {cron: '0 * 9-14 * * MON-FRI', time_zone: Europe/Berlin, told_before: 2s}\n\
     accounts: [{name: production, region: eu, owner: team@shop.example}]\n";
 /// Monday.
 const DAY: &str = "2026-11-30";
@@ -192,6 +192,9 @@ fn processes_that_opted_in_are_ended_and_others_are_not() {
     assert!(output.status.success(), "{}", errors(&output));
     assert_eq!(in_it.iter_mut().filter_map(|sleeper| sleeper.runs().then_some(())).count(), 2);
     assert!(out_of_it.iter_mut().all(Sleeper::runs));
+    let told = monkey.events("told");
+    let told_at: Timestamp = told[0]["at"].as_str().unwrap().parse().unwrap();
+    assert!(told_at < at && told[0]["words"].as_str().unwrap().contains("is to be ended today"), "{told:?}");
     // The next work day the floor holds.
     let tomorrow = lab.path("state/monkey/processes/plan-2026-12-01.json");
     let plan: Json = serde_json::from_slice(&std::fs::read(tomorrow).unwrap()).unwrap();
