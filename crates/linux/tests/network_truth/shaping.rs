@@ -65,13 +65,21 @@ fn mean_and_error(samples: &[f64]) -> (f64, f64) {
     (mean, (variance / count).sqrt())
 }
 
-/// The measured rate is the one asked for: within 3 %, plus what chance may add at five standard errors.
+/// The measured rate is the one asked for: within 3 %, plus what chance may add at five standard errors. Other work on
+/// the machine can keep sender and receiver below it for a while, never above it.
 fn check(flow: &Flow, rate: f64, case: &str) {
-    let (mean, error) = mean_and_error(&windows(flow, 12, Duration::from_millis(250)));
-    println!("{case}: {:.3} ± {:.3} Mbit/s (one standard error)", mean / 1e6, error / 1e6);
-    assert!((mean - rate).abs() <= 0.03 * rate + 5.0 * error, "{case}: {mean} ± {error} instead of {rate}");
-    // However much chance may add, it must be a limit.
-    assert!((0.8 * rate..1.1 * rate).contains(&mean), "{case}: {mean} instead of {rate}");
+    const TRIES: usize = 4;
+    for tries in 1.. {
+        let (mean, error) = mean_and_error(&windows(flow, 12, Duration::from_millis(250)));
+        println!("{case}: {:.3} ± {:.3} Mbit/s (one standard error)", mean / 1e6, error / 1e6);
+        let room = 0.03 * rate + 5.0 * error;
+        // However much chance may add, it must be a limit.
+        assert!(mean - rate <= room && mean < 1.1 * rate, "{case}: {mean} ± {error} instead of {rate}");
+        if rate - mean <= room && mean > 0.8 * rate {
+            return;
+        }
+        assert!(tries < TRIES, "{case}: {mean} ± {error} instead of {rate}");
+    }
 }
 
 #[test]
