@@ -389,7 +389,7 @@ impl<M: Machine, D: Disk> Hands<M, D> {
                     claims.extend(opened.claims.iter().cloned());
                     alive.insert(name);
                 }
-                None if contents.owed.is_empty() => {}
+                None if contents.owed.is_empty() && contents.foreign.is_none() => {}
                 None => found.push(owed_by_the_dead(name, &contents)),
             }
         }
@@ -436,6 +436,10 @@ impl<M: Machine, D: Disk> Hands<M, D> {
         // What a log holds that has lost its head is not known, and unknown is unsafe.
         let headless =
             |(_, contents): &&(String, Contents)| contents.opened.is_none() && !contents.owed.is_empty();
+        let foreign = others.iter().find_map(|(name, contents)| Some((name, contents.foreign.as_ref()?)));
+        if let Some((name, why)) = foreign {
+            return Some(format!("what undo log {name} holds is not known: {why}"));
+        }
         if let Some((name, _)) = others.iter().find(headless) {
             return Some(format!(
                 "undo log {name} is damaged, so that what it holds is not known; put it back with `squall recover`"
@@ -473,8 +477,9 @@ fn held_by_the_lost(name: String, opened: &Opened) -> Leftover {
 /// A log as something that is left: nobody alive stands for it.
 fn owed_by_the_dead(name: String, contents: &Contents) -> Leftover {
     let undos = contents.owed.iter().map(|(_, undo)| undo.to_string()).collect::<Vec<_>>().join("; ");
+    let still = contents.foreign.clone().unwrap_or_else(|| format!("it is still to: {undos}"));
     Leftover {
-        what: format!("undo log {name}, whose owner is gone and which is still to: {undos}"),
+        what: format!("undo log {name}, whose owner is gone; {still}"),
         injection: Some(name),
         claim: None,
         digest: None,

@@ -1,6 +1,6 @@
 //! The journal on its way to disk and back: one JSON object a line, readable even where it is torn.
 
-use squall_model::event::{Entry, Event};
+use squall_model::event::{self, Entry, Event};
 use std::fs::File;
 use std::io::{self, Write};
 
@@ -54,6 +54,23 @@ pub struct Journal {
     pub damaged_lines: usize,
     /// How many lines are events that this version does not know.
     pub unknown_events: usize,
+}
+
+impl Journal {
+    /// What its reader should know of it, in words: that a newer Squall wrote it, or that lines are missing.
+    pub fn notes(&self) -> Vec<String> {
+        let newer = self.entries.iter().find_map(|entry| match &entry.event {
+            Event::RunStarted { version, squall, .. } if *version > event::VERSION => Some(format!(
+                "it was written by squall {squall} in version {version} of the vocabulary, and this squall knows version \
+                 {}: what is told is what is known of it; use that squall or a newer one for the rest",
+                event::VERSION
+            )),
+            _ => None,
+        });
+        let lines = |count: usize, why: &str| (count > 0).then(|| format!("lines that {why}: {count}"));
+        let unknown = lines(self.unknown_events, "tell of something that this squall does not know");
+        newer.into_iter().chain(unknown).chain(lines(self.damaged_lines, "could not be read")).collect()
+    }
 }
 
 /// Reads a journal as far as it can be read.
@@ -122,5 +139,18 @@ mod tests {
         );
         let journal = read(&bytes);
         assert_eq!((journal.entries.len(), journal.damaged_lines, journal.unknown_events), (3, 2, 1));
+        let notes = journal.notes().join("\n");
+        assert!(notes.contains("does not know: 1") && notes.contains("could not be read: 2"), "{notes}");
+    }
+
+    #[test]
+    fn a_newer_journal_is_read_as_far_as_it_is_known_and_says_so() {
+        let head =
+            r#"{"at":"2026-01-02T03:04:05Z","elapsed":0,"event":"run_started","run":"r","squall":"9.0.0""#;
+        let bytes = |version| format!("{head},\"version\":{version},\"of_later\":[1]}}\n");
+        assert_eq!(read(bytes(event::VERSION).as_bytes()).notes(), [""; 0]);
+        let journal = read(bytes(event::VERSION + 1).as_bytes());
+        assert_eq!(journal.entries.len(), 1);
+        assert!(journal.notes()[0].contains("squall 9.0.0"), "{:?}", journal.notes());
     }
 }

@@ -1,7 +1,9 @@
 //! The journal's vocabulary: what happened in a run, in order, one JSON object a line.
 //!
-//! Everything shown afterwards is a function of these events alone. Events may gain fields; a reader ignores fields
-//! that it does not know and takes absent ones as empty.
+//! Everything shown afterwards is a function of these events alone, also of those that an earlier Squall wrote: events
+//! may gain fields; a reader ignores fields that it does not know and takes absent ones as empty. So a field is never
+//! given another meaning, and one without an empty value (a phase, a verdict) is there from the first. What no reader of
+//! this version could understand gets another [`VERSION`].
 
 use crate::condition::{Bound, Truth};
 use crate::plan::PlannedInjection;
@@ -13,6 +15,9 @@ use crate::verdict::Verdict;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+
+/// Version of the journal's vocabulary, as this code writes it.
+pub const VERSION: u32 = 1;
 
 /// One line of the journal.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -72,18 +77,25 @@ pub enum AbortCause {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct MetricChange {
     /// The metric.
+    #[serde(default)]
     pub metric: String,
     /// Before the fault, in base units.
+    #[serde(default)]
     pub baseline: Option<f64>,
     /// While the fault was active.
+    #[serde(default)]
     pub during: Option<f64>,
     /// `during - baseline`.
+    #[serde(default)]
     pub difference: Option<f64>,
     /// Bounds of the difference that hold it with 95 % confidence.
+    #[serde(default)]
     pub interval: Option<(f64, f64)>,
     /// Whether the interval excludes zero: a difference was seen.
+    #[serde(default)]
     pub seen: bool,
     /// How the interval was computed: `bootstrap`, `Newcombe`, `Welch`.
+    #[serde(default)]
     pub method: String,
 }
 
@@ -91,14 +103,18 @@ pub struct MetricChange {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct CheckResult {
     /// Name of the check.
+    #[serde(default)]
     pub check: String,
     /// The condition, as written.
+    #[serde(default)]
     pub expect: String,
     /// Whether it held.
     pub truth: Truth,
     /// How often it was asked, and how often it held.
+    #[serde(default)]
     pub asked: u64,
     /// See `asked`.
+    #[serde(default)]
     pub held: u64,
     /// Words about the worst answer.
     #[serde(default)]
@@ -145,40 +161,56 @@ pub enum Event {
     /// The first event.
     RunStarted {
         /// Version of the journal's vocabulary.
+        #[serde(default)]
         version: u32,
         /// Unique name of the run.
+        #[serde(default)]
         run: String,
         /// Name of the experiment.
+        #[serde(default)]
         experiment: String,
         /// Its hypothesis.
+        #[serde(default)]
         hypothesis: String,
         /// Its tags.
+        #[serde(default)]
         tags: Vec<String>,
         /// The file.
+        #[serde(default)]
         file: String,
         /// Options of the command that carried it out, beside the file and the seed, so that it can be given again.
         /// Secrets are left out of them.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         options: Vec<String>,
         /// Makes the run's choices repeatable.
+        #[serde(default)]
         seed: u64,
         /// Version of Squall.
+        #[serde(default)]
         squall: String,
         /// Name of the host.
+        #[serde(default)]
         host: String,
         /// Services of the blast radius.
+        #[serde(default)]
         services: Vec<String>,
         /// Conditions that are judged: name of the check or `guard`, and the text.
+        #[serde(default)]
         conditions: Vec<(String, String)>,
         /// Thresholds to draw beside metrics, from the steady state and hypothesis.
+        #[serde(default)]
         objectives: Vec<Bound>,
         /// Thresholds of the guard.
+        #[serde(default)]
         limits: Vec<Bound>,
         /// How long the method lasts if nothing ends it, in seconds.
+        #[serde(default)]
         method_seconds: f64,
         /// How long the baseline lasts, in seconds.
+        #[serde(default)]
         baseline_seconds: f64,
         /// How soon the steady state must be back, in seconds.
+        #[serde(default)]
         recovery_seconds: f64,
     },
     /// A part of the run begins.
@@ -189,8 +221,10 @@ pub enum Event {
     /// The plan, before anything is touched.
     Planned {
         /// What will be done, and how it will be undone.
+        #[serde(default)]
         injections: Vec<Planned>,
         /// What the user should know.
+        #[serde(default)]
         notes: Vec<String>,
     },
     /// Somebody was asked about the plan and said yes.
@@ -212,10 +246,13 @@ pub enum Event {
     /// before: a service that was killed has a new process. Where nothing differs, the earlier plan stands.
     Replanned {
         /// Planned injections that will not be made.
+        #[serde(default)]
         replaced: Vec<String>,
         /// What will be done in their place, and how it will be undone.
+        #[serde(default)]
         injections: Vec<Planned>,
         /// What the user should know.
+        #[serde(default)]
         notes: Vec<String>,
     },
     /// A check was asked.
@@ -223,17 +260,21 @@ pub enum Event {
         /// The part of the run.
         phase: Phase,
         /// Name of the check.
+        #[serde(default)]
         check: String,
         /// The condition, as written.
+        #[serde(default)]
         expect: String,
         /// Whether it held.
         truth: Truth,
         /// What was read, shortened.
+        #[serde(default)]
         reading: Reading,
         /// Why nothing was read, if so.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         error: Option<String>,
         /// How long the question took, in seconds.
+        #[serde(default)]
         seconds: f64,
     },
     /// All metrics of a second. A metric that could not be read is absent.
@@ -241,6 +282,7 @@ pub enum Event {
         /// The part of the run.
         phase: Phase,
         /// By name, in base units.
+        #[serde(default)]
         values: BTreeMap<String, f64>,
         /// Why metrics are absent, by name.
         #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
@@ -249,10 +291,13 @@ pub enum Event {
     /// An injection is about to be made.
     InjectStarted {
         /// Which.
+        #[serde(default)]
         injection: String,
         /// Name of the fault.
+        #[serde(default)]
         fault: String,
         /// What is struck.
+        #[serde(default)]
         target: String,
         /// What stage of a ramp or repetition it is.
         #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -261,33 +306,43 @@ pub enum Event {
     /// An injection is active.
     Injected {
         /// Which.
+        #[serde(default)]
         injection: String,
         /// First evidence of each step.
+        #[serde(default)]
         evidence: Vec<Evidence>,
         /// How long it took to make, in seconds.
+        #[serde(default)]
         seconds: f64,
     },
     /// An injection could not be made.
     InjectFailed {
         /// Which; empty where it is about several.
+        #[serde(default)]
         injection: String,
         /// What was tried and what came back.
+        #[serde(default)]
         message: String,
     },
     /// Evidence of a live injection, while it lasts and at its end.
     Evidence {
         /// Which.
+        #[serde(default)]
         injection: String,
         /// Of each step.
+        #[serde(default)]
         evidence: Vec<Evidence>,
     },
     /// The guard looked. Written when something changes and at least every ten seconds.
     Guard {
         /// Ticks so far.
+        #[serde(default)]
         ticks: u64,
         /// Each condition with whether it held.
+        #[serde(default)]
         conditions: Vec<(String, Truth)>,
         /// How long the slowest look took so far, in seconds.
+        #[serde(default)]
         slowest_seconds: f64,
     },
     /// The run is ended early.
@@ -295,13 +350,16 @@ pub enum Event {
         /// Why.
         cause: AbortCause,
         /// In words.
+        #[serde(default)]
         reason: String,
     },
     /// Putting back begins.
     UndoStarted {
         /// Which injections.
+        #[serde(default)]
         injections: Vec<String>,
         /// Why: `over`, `aborted`, `failed`.
+        #[serde(default)]
         why: String,
     },
     /// An injection was put back, with what was looked at; or was not.
@@ -310,30 +368,37 @@ pub enum Event {
         #[serde(flatten)]
         restored: Restored,
         /// What could not be put back, in words; empty is good.
+        #[serde(default)]
         residue: Vec<String>,
         /// How long the call took, in seconds.
+        #[serde(default)]
         seconds: f64,
     },
     /// The steady state is back, or did not come back in time.
     Recovered {
         /// Seconds from the end of the undo until the steady state held; none where it did not.
+        #[serde(default)]
         seconds: Option<f64>,
         /// How long was waited at most.
+        #[serde(default)]
         within: f64,
     },
     /// Metrics under the fault compared with the baseline.
     Compared {
         /// Each metric.
+        #[serde(default)]
         comparisons: Vec<MetricChange>,
     },
     /// How the hypothesis fared.
     Judged {
         /// Each of its checks.
+        #[serde(default)]
         checks: Vec<CheckResult>,
     },
     /// Something worth knowing that is no verdict, such as that the load generator fell behind.
     Note {
         /// In words.
+        #[serde(default)]
         message: String,
     },
     /// The last event.
@@ -341,10 +406,12 @@ pub enum Event {
         /// The verdict.
         verdict: Verdict,
         /// Why, in words; the first is the most important.
+        #[serde(default)]
         reasons: Vec<String>,
         /// The exit code.
         exit_code: u8,
         /// How long the run took, in seconds.
+        #[serde(default)]
         seconds: f64,
     },
 }

@@ -137,14 +137,19 @@ impl From<MachineError> for CallError {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Restored {
     /// The injection.
+    #[serde(default)]
     pub injection: String,
     /// Name of its fault.
+    #[serde(default)]
     pub fault: String,
     /// What was struck.
+    #[serde(default)]
     pub target: String,
     /// Each step, in the order in which it was put back.
+    #[serde(default)]
     pub steps: Vec<Reverted>,
     /// Errors that kept a step from being put back; each is residue.
+    #[serde(default)]
     pub errors: Vec<String>,
 }
 

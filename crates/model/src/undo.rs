@@ -155,6 +155,7 @@ pub struct Evidence {
     /// Whether an effect shows.
     pub effect: Effect,
     /// One line for people: `412 packets delayed`.
+    #[serde(default)]
     pub summary: String,
     /// The same as numbers, in base units.
     #[serde(default)]

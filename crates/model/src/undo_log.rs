@@ -2,7 +2,8 @@
 //!
 //! A line is `CRC JSON\n`: the CRC-32 (IEEE 802.3) of the JSON text as eight hexadecimal digits, a space, the record,
 //! a newline. A line whose CRC does not match is a record that never was; lines after it still count. The first
-//! record says which version of the format follows. The file is removed when everything in it is put back and seen
+//! record says which version of the format follows. A log of a newer version, or with a whole record that is not known
+//! here, is not put back in parts or by guess: whoever wrote it does that. The file is removed when everything in it is put back and seen
 //! to be, so a file that exists is a promise that is still owed.
 //!
 //! Only the line that tells how to undo a step is waited for. The rest tells what was done, outlasts the death of its
@@ -217,6 +218,8 @@ pub struct Contents {
     pub opened: Option<Opened>,
     /// Steps that may have been applied and are not known to be put back, in the order of application.
     pub owed: Vec<(usize, Undo)>,
+    /// Why only another Squall can put it back, if so; nothing is owed then as far as is known here.
+    pub foreign: Option<String>,
     /// Lines before the last that cannot be read: damage, since only a last line can be torn by a crash.
     pub damaged_lines: usize,
 }
@@ -227,24 +230,49 @@ pub fn read(bytes: &[u8]) -> Contents {
     let mut lines = bytes.split(|byte| *byte == b'\n').peekable();
     while let Some(line) = lines.next() {
         let is_last = lines.peek().is_none();
-        match decode(line) {
+        let Some(json) = checked(line) else {
+            contents.damaged_lines += usize::from(!is_last);
+            continue;
+        };
+        if let Some(why) = foreign(json) {
+            contents.foreign.get_or_insert(why);
+        }
+        match serde_json::from_str(json).ok() {
             Some(Record::Opened(opened)) => contents.opened = Some(opened),
             Some(Record::Intend { index, undo }) => {
                 contents.owed.retain(|(known, _)| *known != index);
                 contents.owed.push((index, undo));
             }
-            // What drifted is still owed: recovery tries again.
-            Some(Record::Applied { .. } | Record::Reverted { outcome: Reverted::Drifted(_), .. }) => {}
+            // What drifted is still owed: recovery tries again. What is not known is foreign.
+            Some(Record::Applied { .. } | Record::Reverted { outcome: Reverted::Drifted(_), .. }) | None => {}
             Some(Record::Reverted { index, .. }) => contents.owed.retain(|(known, _)| *known != index),
-            None if !is_last => contents.damaged_lines += 1,
-            None => {}
         }
+    }
+    if contents.foreign.is_some() {
+        contents.owed.clear();
     }
     contents
 }
 
-fn decode(line: &[u8]) -> Option<Record> {
-    serde_json::from_str(checked(line)?).ok()
+/// Why a whole record can only be understood by another Squall, if so.
+fn foreign(json: &str) -> Option<String> {
+    /// What every version says.
+    #[derive(Deserialize)]
+    struct Head {
+        #[serde(default)]
+        record: String,
+        #[serde(default)]
+        version: u32,
+    }
+    let what = match serde_json::from_str::<Head>(json) {
+        Ok(head) if head.record == "opened" && head.version > VERSION => {
+            format!("is of version {} of the format, and this squall knows version {VERSION}", head.version)
+        }
+        _ if serde_json::from_str::<Record>(json).is_ok() => return None,
+        Ok(head) => format!("has a record {:?} that this squall does not know", head.record),
+        Err(_) => "has a record that this squall does not know".to_owned(),
+    };
+    Some(format!("it {what}: `squall recover` of the squall that wrote it, or of a newer one, puts it back"))
 }
 
 /// Whether a line, without its newline, is as it was written: its checksum is right.

@@ -110,7 +110,8 @@ pub(crate) fn own(state: &State) -> std::io::Result<Vec<(String, Vec<u8>)>> {
 }
 
 fn describe(injection: String, contents: &undo_log::Contents) -> Held {
-    let owed = contents.owed.iter().rev().map(|(_, undo)| undo.to_string()).collect();
+    let owed = contents.owed.iter().rev().map(|(_, undo)| undo.to_string());
+    let owed = owed.chain(contents.foreign.clone()).collect();
     match &contents.opened {
         Some(opened) => Held {
             injection,

@@ -28,7 +28,9 @@ struct Orphan {
     at: Option<Timestamp>,
     /// Whether the line that tells what it holds could be read.
     is_named: bool,
-    /// What is lost to damage, in words; none where nothing is.
+    /// Whether only another Squall can put it back.
+    is_foreign: bool,
+    /// What is lost to damage, or to another version, in words; none where nothing is.
     loss: Option<String>,
 }
 
@@ -242,15 +244,17 @@ impl<M: Machine, D: Disk> Hands<M, D> {
 impl Orphan {
     fn may_have_made(&self, leftover: &Leftover) -> bool {
         let claims = self.is_named.then_some(self.promise.claims.as_slice());
-        leftover.may_be_of(&self.promise.injection, claims)
+        !self.is_foreign && leftover.may_be_of(&self.promise.injection, claims)
     }
 }
 
 fn orphan(name: &str, bytes: &[u8]) -> Orphan {
-    let Contents { opened, owed, damaged_lines } = undo_log::read(bytes);
+    let Contents { opened, owed, foreign, damaged_lines } = undo_log::read(bytes);
     let lost = if damaged_lines == 0 { 0 } else { lost_intents(bytes) };
     let claims = opened.as_ref().map(|opened| opened.claims.clone()).unwrap_or_default();
-    let loss = (lost > 0).then(|| {
+    let is_foreign = foreign.is_some();
+    let foreign = foreign.map(|why| format!("undo log {name} was not touched: {why}"));
+    let damage = (lost > 0).then(|| {
         let look = if claims.is_empty() {
             String::new()
         } else {
@@ -262,6 +266,7 @@ fn orphan(name: &str, bytes: &[u8]) -> Orphan {
              back only if it could be found by its mark;{look} when all is well, remove the file"
         )
     });
+    let loss = foreign.or(damage);
     let is_named = opened.is_some();
     let at = opened.as_ref().and_then(|opened| opened.at.parse().ok());
     let (fault, target) = match opened {
@@ -272,7 +277,7 @@ fn orphan(name: &str, bytes: &[u8]) -> Orphan {
     let log = Notes { log: UndoLog::resume(name), name: name.to_owned(), torn };
     let promise =
         Promise { injection: name.to_owned(), fault, target, claims, log, owed, active: Vec::new() };
-    Orphan { promise, at, is_named, loss }
+    Orphan { promise, at, is_named, is_foreign, loss }
 }
 
 /// The report about a log of which the next look tells whether it is still owed.

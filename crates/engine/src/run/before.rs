@@ -7,13 +7,10 @@ use crate::load;
 use crate::method::{self, Method};
 use crate::words;
 use squall_model::condition::{Bound, Condition};
-use squall_model::event::{Event, Phase, Planned};
+use squall_model::event::{self, Event, Phase, Planned};
 use squall_model::experiment::Check;
 use squall_model::protocol::{Answer, CallError, CallErrorKind};
 use std::collections::BTreeMap;
-
-/// Version of the journal's vocabulary.
-const JOURNAL_VERSION: u32 = 1;
 
 /// How much longer than the longest window of a load, and than any `for`, metrics may take to hold before, in seconds.
 const SETTLES: f64 = 5.0;
@@ -172,7 +169,7 @@ impl Run {
         let objectives =
             experiment.steady_state.iter().chain(&experiment.hypothesis_holds).filter(on_metrics);
         Event::RunStarted {
-            version: JOURNAL_VERSION,
+            version: event::VERSION,
             run: self.identity.run.clone(),
             experiment: experiment.name.clone(),
             hypothesis: experiment.hypothesis.clone(),

@@ -76,6 +76,28 @@ fn what_carries_a_mark_is_found_behind_a_log_that_was_cut_anywhere() {
 }
 
 #[test]
+fn a_log_of_a_newer_squall_is_told_and_left_alone_until_it_is_put_back_by_that() {
+    for which in SAMPLES {
+        let (world, name) = orphaned(which);
+        let before = world.lock().host.look();
+        let original = world.lock().logs[&name].bytes.clone();
+        damage(&world, &name, |bytes| {
+            let json = br#"{"record":"of_later","index":9}"#;
+            bytes.extend_from_slice(format!("{:08x} ", crc32fast::hash(json)).as_bytes());
+            bytes.extend_from_slice(json);
+            bytes.push(b'\n');
+        });
+        let told = recover(&world, "an older squall");
+        assert_eq!(told.len(), 1);
+        assert!(told[0].errors[0].contains("was not touched"), "{told:?}");
+        assert_eq!((world.lock().host.look(), told[0].steps.len()), (before, 0));
+        damage(&world, &name, |bytes| *bytes = original);
+        recover(&world, "the squall that wrote it");
+        assert!(world.lock().differences().is_empty() && world.lock().logs.is_empty());
+    }
+}
+
+#[test]
 fn a_log_without_a_change_is_removed_without_a_word() {
     for bytes in [&b""[..], b"torn", b"\n", b"00000000 {\"record\":\"ope\n"] {
         let (world, name) = orphaned(0);

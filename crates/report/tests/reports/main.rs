@@ -5,6 +5,7 @@
 mod documents;
 mod live;
 mod pages;
+mod replay;
 mod support;
 mod texts;
 

@@ -55,15 +55,15 @@ fn entries(journal: &Path) -> Result<Vec<squall_model::event::Entry>, Failure> {
             runs.display()
         ))
     })?;
-    let squall_engine::journal::Journal { entries, damaged_lines, .. } = squall_engine::journal::read(&bytes);
-    if entries.is_empty() {
+    let journal = squall_engine::journal::read(&bytes);
+    if journal.entries.is_empty() {
         return Err(Failure::invalid(format!(
             "{} is not a journal of Squall: no line of it is an event",
             path.display()
         )));
     }
-    if damaged_lines > 0 {
-        out::warn(format!("squall: {damaged_lines} lines of {} could not be read", path.display()));
+    for note in journal.notes() {
+        out::warn(format!("squall: {}: {note}", path.display()));
     }
-    Ok(entries)
+    Ok(journal.entries)
 }
