@@ -212,8 +212,8 @@ fn failed_over(known: &Known, measures: &Measures, within: f64) -> Judged {
         Err(lasted) => {
             let lasted = span(lasted);
             let why = format!(
-                "not steady again while the failure lasted, which was {lasted} only: nobody knows of {limit}; let it \
-                 last longer"
+                "the failure lasted {lasted} only, and the steady state was not back by then; whether it comes back \
+                 within {limit} is not known: let it last longer"
             );
             (Outcome::Unknown, why)
         }

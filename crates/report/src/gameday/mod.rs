@@ -347,7 +347,7 @@ impl Chronicle {
             .extend(of(Outcome::NotMet).map(|one| (Tone::Bad, format!("{}: {}", one.criterion, one.why))));
         findings.extend(
             of(Outcome::Unknown)
-                .map(|one| (Tone::Warning, format!("{}: nobody knows: {}", one.criterion, one.why))),
+                .map(|one| (Tone::Warning, format!("{}: unknown: {}", one.criterion, one.why))),
         );
         if let (Some((None, _, within)), false) =
             (self.recovered, self.is_rehearsal() || self.steady.is_empty())

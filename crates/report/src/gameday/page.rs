@@ -98,11 +98,8 @@ fn banner(page: &mut String, chronicle: &Chronicle) {
         escape(reasons.first().map_or(meaning, String::as_str))
     );
     if reasons.len() > 1 {
-        page.push_str("<ul>\n");
-        for reason in &reasons[1..] {
-            let _ = writeln!(page, "<li>{}</li>", escape(reason));
-        }
-        page.push_str("</ul>\n");
+        let more = reasons.len() - 1;
+        let _ = writeln!(page, "<p class=\"meaning\">and {more} more, see the findings</p>");
     }
     if !reasons.is_empty() {
         let _ = writeln!(page, "<p class=\"meaning\">{meaning}</p>");
@@ -145,7 +142,7 @@ fn keys(page: &mut String, chronicle: &Chronicle) {
         let lost: f64 = timeline::lost(chronicle).iter().map(|(from, to)| to - from).sum();
         if !chronicle.steady.is_empty() {
             let (class, value) = if lost > 0.0 { ("", span(lost)) } else { ("quiet", "never".to_owned()) };
-            key(page, "Steady state lost", class, &value, "all day");
+            key(page, "Steady state lost", class, &value, "in total");
         }
         if !chronicle.faults.is_empty() {
             let clean = chronicle
