@@ -43,7 +43,7 @@ const NAMES: [(Kind, &[&str]); 8] = [
 const TITLES: [&str; 3] = ["game day", "gameday", "chaos day"];
 
 /// Words that tell a phase, the most telling first.
-const PHASE_WORDS: [(Phase, &[&str]); 5] = [
+const PHASE_WORDS: [(Phase, &[&str]); 6] = [
     (
         Phase::Analyse,
         &[
@@ -61,11 +61,12 @@ const PHASE_WORDS: [(Phase, &[&str]); 5] = [
             "report",
         ],
     ),
+    (Phase::Recover, &["recovery", "recover", "recovered"]),
     (
         Phase::Verify,
         &["pre-checks", "pre-check", "prechecks", "precheck", "baseline", "verify", "steady", "kick-off"],
     ),
-    (Phase::Recover, &["recovery", "recover", "restore", "rollback", "roll", "failback", "fail-back", "put"]),
+    (Phase::Recover, &["restore", "rollback", "roll", "failback", "fail-back", "put"]),
     (
         Phase::Inject,
         &["inject", "injection", "failure", "fail", "fault", "break", "kill", "attack", "trigger", "start"],
@@ -575,5 +576,39 @@ mod tests {
         let plan = read(SEED).unwrap().resolve(&measures).unwrap();
         assert_eq!(plan.criteria[0].means, Means::Machine(Test::Failover { within: 120.0 }));
         assert!(matches!(plan.criteria[2].means, Means::People { .. }));
+    }
+
+    #[test]
+    fn whatever_stands_in_a_plan_does_no_harm() {
+        let odd = [
+            "\u{130}",
+            "é",
+            "**",
+            "`",
+            "[",
+            "](",
+            "|",
+            "\n\n",
+            "\t",
+            "```squall\n",
+            "1%",
+            "25:",
+            "- ",
+            "#",
+            "\u{202e}",
+        ];
+        for (at, _) in SEED.char_indices().step_by(17) {
+            for odd in odd {
+                let text = format!("{}{odd}{}", &SEED[..at], &SEED[at..]);
+                match read(&text) {
+                    Ok(draft) => drop(draft.resolve(&Measures::default())),
+                    Err(errors) => {
+                        assert!(
+                            errors.iter().all(|error| text.get(error.place.start..error.place.end).is_some())
+                        );
+                    }
+                }
+            }
+        }
     }
 }

@@ -446,3 +446,142 @@ pub(crate) fn kind_of(note: NoteKind) -> Kind {
         NoteKind::Decision => Kind::Decision,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::paint::Colour;
+    use squall_model::condition::Truth;
+    use squall_model::gameday::{Criterion, LinkedExperiment, Participant};
+
+    const EVIL: &str = "<script>alert(1)</script> | *x* \u{1b}[2J";
+
+    /// A day with something of everything, all texts of which want to be markup.
+    fn day() -> Vec<Entry> {
+        let criterion = |means| Criterion { text: EVIL.into(), of_hypothesis: false, means };
+        let people = Means::People { why: EVIL.into(), remedy: EVIL.into() };
+        let plan = Plan {
+            title: EVIL.into(),
+            objective: EVIL.into(),
+            hypothesis: EVIL.into(),
+            participants: vec![Participant { role: EVIL.into(), name: EVIL.into() }],
+            turns: Phase::ALL.map(|phase| (phase, EVIL.to_owned())).to_vec(),
+            decides: EVIL.into(),
+            criteria: vec![criterion(people), criterion(Means::Machine(Test::Services))],
+            rollback: vec![EVIL.into()],
+            experiments: vec![LinkedExperiment {
+                file: EVIL.into(),
+                name: EVIL.into(),
+                variables: Vec::new(),
+            }],
+            ..Plan::default()
+        };
+        let setting = Setting {
+            file: EVIL.into(),
+            with: String::new(),
+            rehearsal: false,
+            observe: 10.0,
+            baseline: 1.0,
+            recovery: 10.0,
+            objectives: Vec::new(),
+            limits: Vec::new(),
+            squall: "0".into(),
+            host: EVIL.into(),
+        };
+        let judgement =
+            |outcome| Judgement { criterion: EVIL.into(), outcome, why: EVIL.into(), by_people: false };
+        let events = vec![
+            Event::SessionStarted {
+                version: 1,
+                session: EVIL.into(),
+                plan: Box::new(plan),
+                setting: Box::new(setting),
+            },
+            Event::PhaseStarted { phase: Phase::Verify },
+            Event::Service { name: EVIL.into(), health: Truth::Fails, found: EVIL.into() },
+            Event::Alerts { firing: vec![EVIL.into()], error: None },
+            Event::Metrics {
+                values: BTreeMap::from([(EVIL.to_owned(), 1.0), ("error_rate".to_owned(), 0.2)]),
+                errors: BTreeMap::new(),
+                traffic: BTreeMap::new(),
+            },
+            Event::PhaseStarted { phase: Phase::Inject },
+            Event::RunStarted { experiment: 0, rehearsed: false },
+            Event::FaultActive {
+                experiment: Some(0),
+                injection: "1:a".into(),
+                fault: EVIL.into(),
+                target: EVIL.into(),
+            },
+            Event::Steady { holds: false, since: 3.0, failing: vec![EVIL.into()] },
+            Event::Noted { kind: NoteKind::Decision, text: EVIL.into() },
+            Event::FollowUp(FollowUp { what: EVIL.into(), owner: EVIL.into(), due: EVIL.into() }),
+            Event::FaultOver { injection: "1:a".into(), residue: vec![EVIL.into()] },
+            Event::RunEnded {
+                experiment: 0,
+                run: EVIL.into(),
+                verdict: Verdict::Residue,
+                reasons: vec![EVIL.into()],
+            },
+            Event::Recovered { seconds: None, failover: None, within: 10.0, by_people: false },
+            Event::Held { question: EVIL.into(), who: EVIL.into() },
+            Event::Judged { judgements: vec![judgement(Outcome::NotMet), judgement(Outcome::Unknown)] },
+            Event::Ended {
+                verdict: Verdict::Residue,
+                reasons: vec![EVIL.into()],
+                exit_code: 6,
+                seconds: 16.0,
+            },
+        ];
+        let entry = |(index, event)| Entry {
+            at: Timestamp::from_second(1_700_000_000 + index as i64).unwrap(),
+            elapsed: index as f64,
+            event,
+        };
+        events.into_iter().enumerate().map(entry).collect()
+    }
+
+    #[test]
+    fn what_a_journal_holds_is_text_and_nothing_else() {
+        let entries = day();
+        // Wherever the journal ends, everything can be told of it.
+        for end in 0..=entries.len() {
+            let chronicle = Chronicle::of(&entries[..end]);
+            let page = html(&chronicle);
+            assert!(!page.contains("<script") && !page.contains('\u{1b}'), "after {end} events");
+            // Code is shown as it is.
+            let text = markdown(&chronicle).replace("\\<", "");
+            let text: String = text.split('`').step_by(2).collect();
+            assert!(!text.contains("<script") && !text.contains('\u{1b}'), "after {end} events");
+            assert!(!csv(&chronicle).contains('\u{1b}'));
+        }
+        let page = html(&Chronicle::of(&entries));
+        assert!(page.contains("&lt;script&gt;alert(1)") && page.contains("Residue left"));
+    }
+
+    #[test]
+    fn the_screen_fits_whatever_happens() {
+        let entries = day();
+        let prompt = screen::Prompt { label: "note".into(), typed: "a".repeat(300) };
+        for end in 0..=entries.len() {
+            let chronicle = Chronicle::of(&entries[..end]);
+            for size in [(80, 24), (40, 12), (200, 60)] {
+                for prompt in [None, Some(&prompt)] {
+                    let lines = screen::draw(&chronicle, end as f64, "12:00:00", prompt, size);
+                    assert_eq!(lines.len(), size.1, "{size:?} after {end} events");
+                    assert!(lines.iter().all(|line| line.width() <= size.0), "{size:?} after {end} events");
+                    assert!(lines.iter().all(|line| !line.text(Colour::Off).contains('\u{1b}')));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_gap_in_the_log_is_no_gap_in_the_story() {
+        let chronicle = Chronicle::of(&day());
+        assert_eq!(chronicle.phase().unwrap().0, Phase::Inject);
+        assert_eq!(chronicle.residue(), [EVIL]);
+        assert_eq!(timeline::lost(&chronicle), [(3.0, 16.0)]);
+        assert_eq!(chronicle.findings()[0].0, Tone::Bad);
+    }
+}

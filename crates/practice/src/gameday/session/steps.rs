@@ -134,9 +134,8 @@ impl Session {
     fn not_steady(&mut self, now: f64) -> Stepped {
         let failing = self.watch.failing();
         let first = failing.first().cloned().unwrap_or_else(|| "nothing could be read".to_owned());
-        let mut reasons = vec![format!("the steady state does not hold: {first}")];
+        let mut reasons = vec![format!("the steady state does not hold, and nothing was touched: {first}")];
         reasons.extend(failing.into_iter().skip(1));
-        reasons.push("nothing was touched".to_owned());
         self.end(now, Verdict::NotSteady, reasons)
     }
 

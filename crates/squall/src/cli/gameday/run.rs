@@ -258,6 +258,8 @@ impl Options {
         let (sender, told) = mpsc::channel();
         let name = day.name.clone();
         let journal = day.state.gamedays().join(format!("{name}.jsonl"));
+        // A session that was killed left its note behind; looking takes away the notes of those who are gone.
+        let _ = day.state.live_runs();
         let _announcement = day.state.announce(&LiveRun {
             run: name.clone(),
             experiment: format!("game day: {}", day.session.plan().title),
@@ -295,7 +297,8 @@ impl Options {
         }
         reports.write(&day.chronicle);
         if day.chronicle.verdict().is_none() {
-            out::say(format!("the session can go on: squall gameday run --resume {name}"));
+            let same = " (with the same --var and --with options)";
+            out::say(format!("the session can go on: squall gameday run --resume {name}{same}"));
         }
         Ok(ExitCode::from(verdict.exit_code()))
     }

@@ -1,0 +1,99 @@
+//! Plans written and understood, without a shop.
+
+use crate::lab::{Desk, PLAN};
+
+#[test]
+fn a_new_plan_is_a_valid_one() {
+    let desk = Desk::new();
+    let (code, said) = desk.squall(&["gameday", "new", "--yes"]);
+    assert_eq!(code, 0, "{said}");
+    assert_eq!(desk.squall(&["gameday", "check", "gameday.md"]).0, 0);
+    let (code, said) = desk.squall(&["gameday", "new", "--yes"]);
+    assert_eq!(code, 2, "a plan was written over: {said}");
+
+    let given = [
+        "gameday",
+        "new",
+        "mine.md",
+        "--title",
+        "Cache failure",
+        "--participant",
+        "Scribe: Bo Li",
+        "--criterion",
+        "Error rate stays below 2%",
+        "--rollback",
+        "Restart the cache",
+        "--url",
+        "http://127.0.0.1:1/",
+        "--start",
+        "14:00",
+    ];
+    let (code, said) = desk.squall(&given);
+    assert_eq!(code, 0, "{said}");
+    let (code, said) = desk.squall(&["gameday", "check", "mine.md"]);
+    assert_eq!(code, 0, "{said}");
+    for words in [
+        "Cache failure",
+        "Bo Li",
+        "14:15",
+        "error_rate < 2%",
+        "1. Restart the cache",
+        "2 of 2 criteria",
+        "Recover   Verify recovery",
+    ] {
+        assert!(said.contains(words), "{words}\n{said}");
+    }
+}
+
+#[test]
+fn a_plan_as_it_is_says_what_would_make_machines_check_it() {
+    let desk = Desk::new();
+    desk.write("plan.md", PLAN);
+    let (code, said) = desk.squall(&["gameday", "check", "plan.md"]);
+    assert_eq!(code, 0, "{said}");
+    for words in [
+        "Incident Commander",
+        "2 minutes",
+        "1%",
+        "alerts",
+        "1. Restore database from backup",
+        "steady_state: [",
+        "data: {",
+    ] {
+        assert!(said.contains(words), "{words}\n{said}");
+    }
+    let (code, said) = desk.squall(&["gameday", "check", "plan.md", "--json"]);
+    assert_eq!(code, 0, "{said}");
+    let json: serde_json::Value = serde_json::from_str(&said).unwrap();
+    assert_eq!(json["plan"]["participants"][1]["name"], "Jane Smith");
+    assert_eq!(json["plan"]["timeline"][1]["phase"], "inject");
+    assert_eq!(json["checks"][0]["machine"], false);
+    // People would make the failure, and nobody is asked.
+    let (code, said) = desk.squall(&["gameday", "run", "plan.md", "--yes"]);
+    assert_eq!(code, 2, "{said}");
+}
+
+#[test]
+fn mistakes_point_at_line_and_column() {
+    let desk = Desk::new();
+    let plan = |from: &str, to: &str| desk.write("plan.md", &PLAN.replacen(from, to, 1));
+    plan("10:30", "10:75");
+    let (code, said) = desk.squall(&["gameday", "check", "plan.md"]);
+    assert_eq!(code, 2, "{said}");
+    assert!(said.contains("plan.md:17:3") && said.contains("10:75 is no time of day"), "{said}");
+    plan("## Success Criteria", "## Succes Criteria");
+    let (_, said) = desk.squall(&["gameday", "check", "plan.md"]);
+    assert!(said.contains("plan.md:20:4") && said.contains("did you mean `Success Criteria`"), "{said}");
+
+    let block = "\n\n```squall\nload: {shop: {http: {url: \"http://127.0.0.1:1/\"}, rate: 50}}\nexperiments: [gone.yaml]\n```\n";
+    desk.write("plan.md", &(PLAN.to_owned() + block));
+    let (_, said) = desk.squall(&["gameday", "check", "plan.md"]);
+    assert!(said.contains("plan.md:33:57") && said.contains("is not a frequency"), "{said}");
+    desk.write("plan.md", &(PLAN.to_owned() + &block.replace("rate: 50", "rate: 50/s")));
+    let (_, said) = desk.squall(&["gameday", "check", "plan.md"]);
+    assert!(said.contains("plan.md:34:15") && said.contains("there is no file gone.yaml"), "{said}");
+    desk.write("plan.squall.yaml", "criteria: {\"No date loss\": {failover: 2m}}\n");
+    desk.write("plan.md", PLAN);
+    let (_, said) = desk.squall(&["gameday", "check", "plan.md"]);
+    assert!(said.contains("plan.squall.yaml:1:12") && said.contains("the plan has no criterion"), "{said}");
+}
