@@ -250,7 +250,10 @@ impl Folder {
         let path = self.file(name)?;
         let refused = |error: io::Error| failed("take over", &path, &error);
         let held = || LogError::Held { name: name.to_owned() };
-        let file = match trust::open(&path, OFlags::RDWR | OFlags::APPEND) {
+        // A log that can no longer be written still tells what is to be put back, and its lock is as good.
+        let file =
+            trust::open(&path, OFlags::RDWR | OFlags::APPEND).or_else(|_| trust::open(&path, OFlags::RDONLY));
+        let file = match file {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(held()),
             file => file.map_err(refused)?,
         };
@@ -403,24 +406,25 @@ impl Disk for MirroredFolder {
         Ok(names.into_iter().collect())
     }
 
-    /// A file that is gone was settled by somebody else where its own last words say so; else it is made anew.
+    /// A file that is gone was settled by somebody else where its own last words say so; else it is made anew. A disk
+    /// that fails does not keep what was heard from being put back.
     fn take_over(&mut self, name: &str) -> Result<Found, LogError> {
         let missing = self.folder.file(name).is_ok_and(|path| !path.exists());
         let Some(heard) = self.heard.get_mut(name) else { return self.folder.take_over(name) };
-        if !missing {
-            self.folder.take_over(name)?;
-            // From here on the folder keeps it open.
-            heard.file = None;
-            return Ok(Found::File);
-        }
-        let lines = heard.with(&heard.in_file());
-        if undo_log::read(&lines).owed.is_empty() {
-            self.heard.remove(name);
-            return Err(LogError::Held { name: name.to_owned() });
-        }
-        self.folder.create(name)?;
-        self.folder.append(name, &lines)?;
-        Ok(Found::Memory)
+        let taken = if missing {
+            let lines = heard.with(&heard.in_file());
+            if undo_log::read(&lines).owed.is_empty() {
+                self.heard.remove(name);
+                return Err(LogError::Held { name: name.to_owned() });
+            }
+            self.folder.create(name).and_then(|()| self.folder.append(name, &lines)).map(|()| Found::Memory)
+        } else {
+            self.folder.take_over(name).inspect(|_| {
+                // From here on the folder keeps it open.
+                heard.file = None;
+            })
+        };
+        if matches!(taken, Err(LogError::Disk { .. })) { Ok(Found::Memory) } else { taken }
     }
 }
 
@@ -730,6 +734,20 @@ mod tests {
         assert!(path.exists());
         let (_state, _path, mut mirrored) = self::mirrored();
         assert_eq!(mirrored.take_over("a-1"), Ok(Found::File));
+    }
+
+    #[test]
+    fn what_was_heard_needs_no_disk() {
+        let (_state, path, mut mirrored) = mirrored();
+        std::fs::remove_dir_all(path.parent().unwrap()).unwrap();
+        assert_eq!(mirrored.list().unwrap(), ["a-1"]);
+        mirrored.take_over("a-1").unwrap();
+        assert_eq!(contents(&mut mirrored, "a-1").owed, [(0, undo())]);
+        let mut log = UndoLog::resume("a-1");
+        log.reverted(&mut mirrored, 0, &Reverted::Undone { looked_at: "x".into() }).unwrap_err();
+        assert_eq!(contents(&mut mirrored, "a-1").owed, [], "it is not put back twice");
+        log.close(&mut mirrored).unwrap();
+        assert!(mirrored.is_settled());
     }
 
     #[test]

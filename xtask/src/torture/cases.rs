@@ -109,6 +109,12 @@ pub(super) const KINDS: &[Kind] = &[
     kind(("closed-output", "nobody reads standard output any more"), (6, 1), Needs::Nothing, closed_output),
     kind(("full-disk", "the disk under the undo log is full"), (12, 2), Needs::Isolation, full_disk),
     kind(
+        ("lost-disk", "the folder of undo logs is removed or read-only, then SIGKILL of brain and agent"),
+        (12, 2),
+        Needs::Isolation,
+        lost_disk,
+    ),
+    kind(
         ("damaged-log", "the undo log is overwritten, cut or removed, then SIGKILL of the agent"),
         (18, 2),
         Needs::Nothing,
@@ -500,6 +506,33 @@ fn damage(trial: &mut Trial) -> Result<Damage, String> {
         }
     }
     Ok(kind)
+}
+
+/// What the warden heard is enough, where there is no disk any more.
+fn lost_disk(trial: &mut Trial) -> Outcome {
+    let live = trial.arena.state().join("live");
+    let place = live.to_string_lossy().into_owned();
+    let is_removed = trial.turn(2) == 0;
+    trial.say(if is_removed { "removed" } else { "read-only" });
+    let faults = trial.choose();
+    let run = trial.start_active(&faults, LASTING)?;
+    trial.injections = run.count("injected");
+    if is_removed {
+        fs::remove_dir_all(&live).map_err(|error| format!("{place}: {error}"))?;
+    } else {
+        tool("mount", &["--bind", &place, &place])?;
+        tool("mount", &["-o", "remount,bind,ro", &place])?;
+    }
+    let blow = trial.strike(&["run", "agent"], Signal::KILL);
+    let gone = trial.wait_for(blow, "the warden to end", |trial| Ok(trial.owners().is_empty()));
+    if !is_removed {
+        tool("umount", &[&place])?;
+        // What could not be removed describes what is as it was.
+        let logs = fs::read_dir(&live).map_err(|error| format!("{place}: {error}"))?;
+        logs.flatten().try_for_each(|log| fs::remove_file(log.path())).map_err(|error| error.to_string())?;
+    }
+    gone?;
+    trial.clean(blow)
 }
 
 /// What the warden heard is enough.
