@@ -385,16 +385,17 @@ pub enum Work {
         /// Growth stops too when less than this is available, whoever takes it.
         leave_free: Size,
     },
-    /// Sends a signal to whatever matches, again and again, so that what is restarted is struck too.
+    /// Sends a signal to one process again and again, and once it is gone to one that matches and was started since, so
+    /// that what is restarted is struck too. Whatever else matches is spared.
     SignalEvery {
-        /// Whom: processes, containers or services.
+        /// Whom first.
+        process: ProcessRef,
+        /// Whom after it: processes, containers or services.
         target: Target,
         /// What.
         signal: Signal,
         /// How often.
         every: Duration,
-        /// How many of those that match at most each time.
-        at_most: usize,
         /// How long one that was struck may take to end before it is killed; none means that it is left alone.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         grace: Option<Duration>,
@@ -586,10 +587,14 @@ impl fmt::Display for Step {
                     Work::Memory { rate: Some(rate), limit, .. } => {
                         write!(formatter, "run a worker whose memory grows by {rate}/s up to {limit}")?;
                     }
-                    Work::SignalEvery { target, signal, every, grace, .. } => {
-                        write!(formatter, "run a worker that sends {signal} to {target} every {every}")?;
+                    Work::SignalEvery { process, target, signal, every, grace } => {
+                        write!(
+                            formatter,
+                            "run a worker that sends {signal} every {every} to {process}, and once it is gone to what is \
+                             started of {target}"
+                        )?;
                         if let Some(grace) = grace {
-                            write!(formatter, ", and SIGKILL {grace} later to what still runs")?;
+                            write!(formatter, "; and SIGKILL {grace} later to what still runs")?;
                         }
                     }
                     Work::SignalThenKill { process, signal, grace } => {

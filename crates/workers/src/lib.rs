@@ -83,9 +83,9 @@ fn begin(job: &str) -> Result<Box<dyn Going>, Refusal> {
         Work::Memory { rate, limit, leave_free } => {
             boxed(memory::start(memory::Growth { rate, limit, leave_free }))
         }
-        Work::SignalEvery { target, signal, every, at_most, grace } => {
+        Work::SignalEvery { process, target, signal, every, grace } => {
             let blow = strike::Blow { signal, grace };
-            boxed(signal_every::start(signal_every::Strikes { target, blow, every, at_most }))
+            boxed(signal_every::start(signal_every::Strikes { process, target, blow, every }))
         }
         Work::SignalThenKill { process, signal, grace } => {
             boxed(signal_then_kill::start(process, strike::Blow { signal, grace: Some(grace) }))

@@ -1,10 +1,13 @@
-//! Sends a signal to what a target matches, again and again, so that what is restarted is struck too.
+//! Sends a signal to one process again and again, and once it is gone to one that its target matches and that was started
+//! since, so that what is restarted is struck too.
 //!
-//! Each time it is looked for anew. What must never be struck, or is protected, is passed over each time.
+//! Each time it is looked for anew. What must never be struck, or is protected, is passed over each time; and so is what
+//! ran already when this began: the plan has chosen one, and spared the others.
 
 use crate::Going;
 use crate::strike::{Blow, Struck, finish};
 use squall_linux::facts::signalled;
+use squall_linux::sys::process;
 use squall_model::facts::ProcessFacts;
 use squall_model::machine::MachineError;
 use squall_model::step::ProcessRef;
@@ -18,14 +21,14 @@ use std::time::Instant;
 /// Whom to strike, with what, how often.
 #[derive(Debug, Clone)]
 pub(crate) struct Strikes {
-    /// Whom.
+    /// Whom first.
+    pub(crate) process: ProcessRef,
+    /// Whom after it.
     pub(crate) target: Target,
     /// With what.
     pub(crate) blow: Blow,
     /// How often.
     pub(crate) every: Duration,
-    /// How many of those that match at most each time.
-    pub(crate) at_most: usize,
 }
 
 /// What was done so far.
@@ -50,7 +53,8 @@ pub(crate) fn start(strikes: Strikes) -> io::Result<Striker> {
     let tally = Arc::new(Mutex::new(Tally::default()));
     let told = Arc::clone(&tally);
     let todo = strikes.clone();
-    std::thread::Builder::new().name("signals".to_owned()).spawn(move || strike_on(&todo, &told))?;
+    let since = process::own()?.start_time;
+    std::thread::Builder::new().name("signals".to_owned()).spawn(move || strike_on(&todo, since, &told))?;
     Ok(Striker { strikes, tally })
 }
 
@@ -70,28 +74,24 @@ impl Going for Striker {
     }
 }
 
-fn strike_on(strikes: &Strikes, tally: &Mutex<Tally>) {
+fn strike_on(strikes: &Strikes, since: u64, tally: &Mutex<Tally>) {
     loop {
         let began = Instant::now();
-        let struck = round(strikes);
+        let struck = round(strikes, since);
         {
             let mut tally = tally.lock().unwrap_or_else(PoisonError::into_inner);
             tally.in_vain = struck.as_ref().err().map(ToString::to_string);
             if let Ok(struck) = &struck {
-                tally.sent += struck.len() as u64;
-                tally.last = struck.last().map(|struck| struck.process.clone());
+                tally.sent += 1;
+                tally.last = Some(struck.process.clone());
             }
         }
         if let (Some(grace), Ok(struck)) = (strikes.blow.grace, struck) {
-            // The deadline is one for all: they were struck together.
-            let deadline = began + grace.0;
-            for struck in struck {
-                let outcome = finish(&struck, deadline);
-                let mut tally = tally.lock().unwrap_or_else(PoisonError::into_inner);
-                match outcome {
-                    Ok(was_killed) => tally.killed += u64::from(was_killed),
-                    Err(error) => tally.in_vain = Some(error.to_string()),
-                }
+            let outcome = finish(&struck, began + grace.0);
+            let mut tally = tally.lock().unwrap_or_else(PoisonError::into_inner);
+            match outcome {
+                Ok(was_killed) => tally.killed += u64::from(was_killed),
+                Err(error) => tally.in_vain = Some(error.to_string()),
             }
         }
         std::thread::sleep(strikes.every.0.saturating_sub(began.elapsed()));
@@ -99,31 +99,28 @@ fn strike_on(strikes: &Strikes, tally: &Mutex<Tally>) {
 }
 
 /// One round: look, choose, strike. An error where nothing was struck.
-fn round(strikes: &Strikes) -> Result<Vec<Struck>, MachineError> {
-    let free = signalled(&strikes.target)?;
-    let mut struck = Vec::new();
-    for process in choose(free, strikes.at_most) {
-        // One that ended meanwhile was not struck by us.
-        struck.extend(strikes.blow.strike(process.process)?);
-    }
-    if struck.is_empty() {
-        let message = format!("nothing matched {}", strikes.target);
-        return Err(MachineError::NotFound { message });
-    }
-    Ok(struck)
+fn round(strikes: &Strikes, since: u64) -> Result<Struck, MachineError> {
+    let chosen = choose(signalled(&strikes.target)?, &strikes.process, since);
+    // One that ended meanwhile was not struck by us.
+    let struck = chosen.map(|process| strikes.blow.strike(process)).transpose()?.flatten();
+    struck.ok_or_else(|| MachineError::NotFound {
+        message: format!("{} is gone, and no {} was started since", strikes.process, strikes.target),
+    })
 }
 
-/// Some of the processes, by chance: the first of a pool shall not be the only one that is ever struck.
-fn choose(mut found: Vec<ProcessFacts>, at_most: usize) -> Vec<ProcessFacts> {
-    while found.len() > at_most {
-        let mut bytes = [0; 8];
-        // Without chance the first ones are struck; that is no reason to strike none.
-        let dice = match rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty()) {
-            Ok(_) => usize::from_ne_bytes(bytes),
-            Err(_) => found.len() - 1,
-        };
-        let spared = dice % found.len();
-        found.remove(spared);
+/// The first while it lives, or else, by chance, one of those that were started since.
+fn choose(found: Vec<ProcessFacts>, first: &ProcessRef, since: u64) -> Option<ProcessRef> {
+    let is_first = |process: &ProcessRef| (process.pid, process.start_time) == (first.pid, first.start_time);
+    let mut found: Vec<ProcessRef> = found.into_iter().map(|facts| facts.process).collect();
+    if let Some(position) = found.iter().position(is_first) {
+        return Some(found.swap_remove(position));
     }
-    found
+    found.retain(|process| process.start_time > since);
+    let mut bytes = [0; 8];
+    // Without chance the first is struck; that is no reason to strike none.
+    let dice = match rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty()) {
+        Ok(_) => usize::from_ne_bytes(bytes),
+        Err(_) => 0,
+    };
+    (!found.is_empty()).then(|| found.swap_remove(dice % found.len()))
 }

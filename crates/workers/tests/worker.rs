@@ -316,6 +316,7 @@ fn what_is_restarted_is_struck_again() {
     wait_until("the victim runs", || sleeper().is_some());
     let first = sleeper().unwrap();
     let mut scene = Scene::new(Work::SignalEvery {
+        process: first.clone(),
         target: Target::Process(ProcessSelector {
             name: Some("sleep".into()),
             cmdline: Some(format!("sleep {name}")),
@@ -323,7 +324,6 @@ fn what_is_restarted_is_struck_again() {
         }),
         signal: Signal::Kill,
         every: Duration(seconds(0.2)),
-        at_most: 1,
         grace: None,
     });
     scene.apply().unwrap();
@@ -396,10 +396,10 @@ fn what_is_struck_every_so_often_is_killed_after_its_grace_too() {
     let (_victim, process) = on_term("");
     let selector = ProcessSelector { pid: Some(process.pid), ..Default::default() };
     let mut scene = Scene::new(Work::SignalEvery {
+        process,
         target: Target::Process(selector),
         signal: Signal::Term,
         every: Duration(seconds(0.5)),
-        at_most: 1,
         grace: Some(Duration(seconds(0.3))),
     });
     scene.apply().unwrap();
@@ -408,14 +408,43 @@ fn what_is_struck_every_so_often_is_killed_after_its_grace_too() {
 }
 
 #[test]
+fn what_the_plan_spared_is_never_struck_and_what_is_started_since_is() {
+    let seconds_of_sleep = format!("86400.{}", std::process::id());
+    let start = || Victim::start(Command::new("sleep").arg(&seconds_of_sleep));
+    let victims = [start(), start(), start()];
+    let references = victims.each_ref().map(|victim| process::reference(victim.0.id()).unwrap());
+    let living = || references.each_ref().map(process::is_alive);
+    let mut scene = Scene::new(Work::SignalEvery {
+        process: references[1].clone(),
+        target: Target::Process(ProcessSelector {
+            name: Some("sleep".into()),
+            cmdline: Some(format!("sleep {seconds_of_sleep}")),
+            ..Default::default()
+        }),
+        signal: Signal::Kill,
+        every: Duration(seconds(0.1)),
+        grace: None,
+    });
+    scene.apply().unwrap();
+    wait_until("the chosen one is gone, and no other is found", || {
+        scene.observe().summary.contains("no process") && scene.observe().measures["signals_sent"] >= 1.0
+    });
+    assert_eq!(living(), [true, false, true]);
+    let fourth = start();
+    let fourth = process::reference(fourth.0.id()).unwrap();
+    wait_until("the one that was started since is struck", || !process::is_alive(&fourth));
+    assert_eq!(living(), [true, false, true]);
+}
+
+#[test]
 fn squall_is_never_struck() {
     let own = ProcessSelector { pid: Some(std::process::id()), ..Default::default() };
     let every = Duration(seconds(0.1));
     let work = Work::SignalEvery {
+        process: process::own().unwrap(),
         target: Target::Process(own),
         signal: Signal::Kill,
         every,
-        at_most: 1,
         grace: None,
     };
     // The plan refuses it, and a worker that is started all the same does too.

@@ -22,8 +22,9 @@ pub(crate) struct Parameters {
     /// The signal: KILL, TERM, INT, QUIT, ABRT, HUP, USR1 or USR2. Without it KILL, or TERM where there is a `grace`.
     #[serde(default)]
     signal: Option<Signal>,
-    /// How often to strike again, so that what is restarted is struck too; at least 100ms. Each time the target is
-    /// looked for anew and one that matches is struck. Without it the signal is sent once.
+    /// How often to strike again, so that what is restarted is struck too; at least 100ms. Once the
+    /// process that was chosen is gone, one that matches the target and was started since is struck; what else matches
+    /// is spared. Without it the signal is sent once.
     #[serde(default)]
     every: Option<Duration>,
     /// How long the process may take to end by itself after the signal; if it still runs then, it is killed. At most
@@ -93,7 +94,7 @@ impl Fault for Kill {
                 )));
             }
             (Some(every), grace) => {
-                Work::SignalEvery { target: facts.target.clone(), signal, every, at_most: 1, grace }
+                Work::SignalEvery { process, target: facts.target.clone(), signal, every, grace }
             }
         };
         let mark = WorkerStep::mark_of(&facts.injection);
@@ -117,7 +118,9 @@ mod tests {
         golden::<Kill>(
             "{every: 5s}",
             &on_container(),
-            &["run a worker that sends SIGKILL to container name web every 5s"],
+            &[
+                "run a worker that sends SIGKILL every 5s to web (pid 812), and once it is gone to what is started of container name web",
+            ],
         );
     }
 
@@ -126,7 +129,9 @@ mod tests {
         golden::<Kill>(
             "{signal: TERM, every: 5s}",
             &on_process("payment"),
-            &["run a worker that sends SIGTERM to process name payment every 5s"],
+            &[
+                "run a worker that sends SIGTERM every 5s to payment (pid 812), and once it is gone to what is started of process name payment",
+            ],
         );
     }
 
@@ -141,7 +146,7 @@ mod tests {
             "{signal: INT, every: 10s, grace: 2s}",
             &on_process("payment"),
             &[
-                "run a worker that sends SIGINT to process name payment every 10s, and SIGKILL 2s later to what still runs",
+                "run a worker that sends SIGINT every 10s to payment (pid 812), and once it is gone to what is started of process name payment; and SIGKILL 2s later to what still runs",
             ],
         );
     }
