@@ -166,6 +166,7 @@ fn hands_of_root_are_had_by_sudo_and_let_go_whoever_dies() {
         let said = text(&refused).split_whitespace().collect::<Vec<_>>().join(" ");
         assert_eq!(refused.status.code(), Some(2), "{said}");
         assert!(said.contains("NOPASSWD") && said.contains("sudo squall"), "{said}");
+        assert!(said.contains("it says: sudo: "), "the verdict and the journal know the cause: {said}");
         assert_ne!(state_of(pid), 'T');
     }
 

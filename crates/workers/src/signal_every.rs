@@ -68,7 +68,8 @@ impl Going for Striker {
         let killed = grace
             .map(|grace| format!("; {} still ran {grace} later and were killed", tally.killed))
             .unwrap_or_default();
-        let says = format!("{signal} was sent {} times{last}{killed}{vain}", tally.sent);
+        let often = if tally.sent == 1 { "once".to_owned() } else { format!("{} times", tally.sent) };
+        let says = format!("{signal} was sent {often}{last}{killed}{vain}");
         let evidence = if tally.sent > 0 { Evidence::seen(says) } else { Evidence::not_seen(says) };
         evidence.with("signals_sent", tally.sent as f64).with("killed_after_grace", tally.killed as f64)
     }

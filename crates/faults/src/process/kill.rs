@@ -8,6 +8,7 @@ use squall_model::fault::{Fault, PlanError};
 use squall_model::step::{Signal, SignalStep, Step, Work, WorkerStep};
 use squall_model::target::Target;
 use squall_model::units::Duration;
+use std::borrow::Cow;
 
 /// Strikes more often than this would keep a core busy with looking for processes.
 const SHORTEST_PERIOD: Duration = Duration::milliseconds(100);
@@ -21,7 +22,7 @@ pub(crate) struct Kill;
 pub(crate) struct Parameters {
     /// The signal: KILL, TERM, INT, QUIT, ABRT, HUP, USR1 or USR2. Without it KILL, or TERM where there is a `grace`.
     #[serde(default)]
-    signal: Option<Signal>,
+    signal: Option<Ending>,
     /// How often to strike again, so that what is restarted is struck too; at least 100ms. Once the
     /// process that was chosen is gone, one that matches the target and was started since is struck; what else matches
     /// is spared. Without it the signal is sent once.
@@ -34,9 +35,56 @@ pub(crate) struct Parameters {
     grace: Option<Duration>,
 }
 
+/// A signal that can end a process.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(try_from = "String")]
+struct Ending(Signal);
+
+impl Ending {
+    const ALL: [Signal; 8] = [
+        Signal::Kill,
+        Signal::Term,
+        Signal::Int,
+        Signal::Quit,
+        Signal::Abrt,
+        Signal::Hup,
+        Signal::Usr1,
+        Signal::Usr2,
+    ];
+
+    fn names() -> Vec<String> {
+        Self::ALL.iter().map(|signal| signal.to_string().trim_start_matches("SIG").to_owned()).collect()
+    }
+}
+
+impl TryFrom<String> for Ending {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        let names = Self::names();
+        match names.iter().position(|name| *name == text) {
+            Some(position) => Ok(Self(Self::ALL[position])),
+            None if matches!(text.as_str(), "STOP" | "CONT") => Err(format!(
+                "SIG{text} does not end a process; to stop one for a time, use the fault process.pause"
+            )),
+            None => Err(format!("{text:?} is no signal that ends a process; known: {}", names.join(", "))),
+        }
+    }
+}
+
+impl JsonSchema for Ending {
+    fn schema_name() -> Cow<'static, str> {
+        "EndingSignal".into()
+    }
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({ "type": "string", "enum": Self::names() })
+    }
+}
+
 impl Parameters {
     fn signal(&self) -> Signal {
-        self.signal.unwrap_or(if self.grace.is_some() { Signal::Term } else { Signal::Kill })
+        let otherwise = if self.grace.is_some() { Signal::Term } else { Signal::Kill };
+        self.signal.map_or(otherwise, |Ending(signal)| signal)
     }
 }
 
@@ -58,11 +106,6 @@ impl Fault for Kill {
     fn check(parameters: &Parameters) -> Result<(), PlanError> {
         let wrong = |message: String| Err(PlanError::Parameters(message));
         let signal = parameters.signal();
-        if matches!(signal, Signal::Stop | Signal::Cont) {
-            return wrong(format!(
-                "{signal} does not end a process; to stop one for a time, use the fault process.pause"
-            ));
-        }
         if let Some(every) = parameters.every.filter(|every| *every < SHORTEST_PERIOD) {
             return wrong(format!(
                 "every: {every} is too often; at least {SHORTEST_PERIOD} must lie between two signals"
@@ -157,7 +200,10 @@ mod tests {
         for (with, says) in [
             ("{signal: STOP}", "process.pause"),
             ("{every: 1ms}", "at least 100ms"),
-            ("{signal: SIGKILL}", "KILL"),
+            (
+                "{signal: SIGKILL}",
+                "no signal that ends a process; known: KILL, TERM, INT, QUIT, ABRT, HUP, USR1, USR2",
+            ),
             ("{signal: KILL, grace: 1s}", "no time of grace"),
             ("{every: 1s, grace: 2s}", "longer than every"),
             ("{signals: KILL}", "unknown key `signals`"),

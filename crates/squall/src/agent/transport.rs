@@ -118,13 +118,18 @@ struct Desk {
     through_sudo: bool,
     /// Whether anything was ever answered.
     answered: AtomicBool,
+    /// What sudo says where it starts nothing.
+    refusal: Mutex<Option<String>>,
 }
 
 impl Desk {
     fn lost(&self) -> LinkError {
-        let why = if self.through_sudo && !self.answered.load(Ordering::Relaxed) {
+        let why = if self.is_unheard() {
+            let refusal = self.refusal.lock().ok().and_then(|refusal| refusal.clone());
+            let said =
+                refusal.map_or("what was wrong stands above".to_owned(), |said| format!("it says: {said}"));
             format!(
-                "`sudo -n` started none, or it ended at once; what was wrong stands above. If sudo wants a password, give \
+                "`sudo -n` started none, or it ended at once; {said}. If sudo wants a password, give \
                  it one for a while with `sudo -v`, or allow it without one in /etc/sudoers (NOPASSWD), or {WITHOUT_SUDO}"
             )
         } else {
@@ -133,8 +138,19 @@ impl Desk {
         LinkError::Lost(why)
     }
 
+    /// Whether sudo was to start an agent of which nothing was heard.
+    fn is_unheard(&self) -> bool {
+        self.through_sudo && !self.answered.load(Ordering::Relaxed)
+    }
+
     /// Gives up on every call that waits, now and later.
-    fn give_up(&self) {
+    async fn give_up(&self) {
+        if self.is_unheard() {
+            let said = refusal_of_sudo().await;
+            if let Ok(mut refusal) = self.refusal.lock() {
+                *refusal = said;
+            }
+        }
         let calls = self.waiting.lock().map(|mut waiting| waiting.take()).unwrap_or_default();
         for (_, caller) in calls.into_iter().flatten() {
             // A caller that no longer listens has its own reasons.
@@ -147,7 +163,8 @@ impl ChildLink {
     fn new(stdin: ChildStdin, stdout: ChildStdout, through_sudo: bool) -> Self {
         let (calls, queue) = mpsc::unbounded_channel();
         let waiting = Mutex::new(Some(BTreeMap::new()));
-        let desk = Arc::new(Desk { waiting, through_sudo, answered: AtomicBool::new(false) });
+        let (answered, refusal) = (AtomicBool::new(false), Mutex::new(None));
+        let desk = Arc::new(Desk { waiting, through_sudo, answered, refusal });
         tokio::spawn(write_calls(stdin, queue, Arc::clone(&desk)));
         tokio::spawn(read_answers(stdout, Arc::clone(&desk)));
         Self { next: AtomicU64::new(1), calls, desk }
@@ -157,7 +174,7 @@ impl ChildLink {
 async fn write_calls(mut stdin: ChildStdin, mut queue: mpsc::UnboundedReceiver<Request>, desk: Arc<Desk>) {
     while let Some(request) = queue.recv().await {
         if frames::send(&mut stdin, &request).await.is_err() {
-            desk.give_up();
+            desk.give_up().await;
             return;
         }
     }
@@ -172,7 +189,18 @@ async fn read_answers(mut stdout: ChildStdout, desk: Arc<Desk>) {
             let _ = caller.send(response.answer.map_err(LinkError::Refused));
         }
     }
-    desk.give_up();
+    desk.give_up().await;
+}
+
+/// What sudo says when it is asked once more, for something harmless: what it said of the agent went to the terminal,
+/// where the journal and a verdict cannot quote it. None where it has nothing against it.
+async fn refusal_of_sudo() -> Option<String> {
+    let mut sudo = Command::new("sudo");
+    sudo.arg("-n").arg("--").arg(std::env::current_exe().ok()?).arg("--version");
+    sudo.stdin(Stdio::null()).kill_on_drop(true);
+    let output = timeout(ENDS_WITHIN, sudo.output()).await.ok()?.ok()?;
+    let said = String::from_utf8_lossy(&output.stderr).split_whitespace().collect::<Vec<_>>().join(" ");
+    (!output.status.success() && !said.is_empty()).then_some(said)
 }
 
 impl AgentLink for ChildLink {
