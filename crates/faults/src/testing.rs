@@ -21,6 +21,7 @@ pub(crate) fn host() -> HostFacts {
         memory_available: Size(6 << 30),
         privileges: BTreeSet::new(),
         features: BTreeSet::from([Feature::CgroupV2]),
+        unknown: BTreeSet::new(),
     }
 }
 

@@ -95,23 +95,50 @@ impl Feature {
         }
     }
 
-    /// How to get it where it is missing.
-    pub fn remedy(self) -> &'static str {
+    /// How to get it where a kernel of this release lacks it.
+    pub fn remedy(self, kernel: &str) -> String {
+        let since = |major, minor, built: &str| {
+            if release(kernel) < (major, minor) {
+                format!("Linux {major}.{minor} or later, {built}")
+            } else {
+                format!("a kernel {built}")
+            }
+        };
         match self {
             Self::Netem => {
                 "install the kernel's full set of modules (Debian: linux-image-amd64 in place of the -cloud kernel; \
                  Ubuntu: linux-modules-extra-$(uname -r); Fedora: kernel-modules-extra) and `sudo modprobe sch_netem`"
+                    .to_owned()
             }
-            Self::Tbf => "`sudo modprobe sch_tbf` (CONFIG_NET_SCH_TBF)",
+            Self::Tbf => "`sudo modprobe sch_tbf` (CONFIG_NET_SCH_TBF)".to_owned(),
             Self::PacketClassifier => {
                 "`sudo modprobe -a sch_prio cls_bpf` (CONFIG_NET_SCH_PRIO, CONFIG_NET_CLS_BPF), or strike all packets \
                  of an interface"
+                    .to_owned()
             }
-            Self::PacketFilter => "Linux 5.12 or later and `sudo modprobe nf_tables` (CONFIG_NF_TABLES_INET)",
-            Self::SilentEgress => "Linux 5.16 or later (CONFIG_NETFILTER_EGRESS)",
-            Self::CgroupV2 => "mount cgroup2 on /sys/fs/cgroup, with the controllers cpu and memory",
-            Self::CgroupV1 => "mount the cgroup controllers cpu and memory; version 2 will do as well",
+            Self::PacketFilter => format!(
+                "`sudo modprobe nf_tables`; where that does not help, {}",
+                since(5, 12, "built with CONFIG_NF_TABLES_INET")
+            ),
+            Self::SilentEgress => {
+                since(5, 16, "built with CONFIG_NF_TABLES_NETDEV and CONFIG_NETFILTER_EGRESS")
+            }
+            Self::CgroupV2 => {
+                "mount cgroup2 on /sys/fs/cgroup, with the controllers cpu and memory".to_owned()
+            }
+            Self::CgroupV1 => {
+                "mount the cgroup controllers cpu and memory; version 2 will do as well".to_owned()
+            }
         }
+    }
+}
+
+/// The first two numbers of a kernel's release; nothing is earlier than what cannot be read.
+fn release(kernel: &str) -> (u32, u32) {
+    let mut numbers = kernel.split(|letter: char| !letter.is_ascii_digit()).map(str::parse::<u32>);
+    match (numbers.next(), numbers.next()) {
+        (Some(Ok(major)), Some(Ok(minor))) => (major, minor),
+        _ => (0, 0),
     }
 }
 
@@ -132,6 +159,9 @@ pub struct HostFacts {
     pub privileges: BTreeSet<Privilege>,
     /// What the kernel can do.
     pub features: BTreeSet<Feature>,
+    /// What could not be tried out, for want of a privilege, and so is not known.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub unknown: BTreeSet<Feature>,
 }
 
 /// One process.
@@ -275,7 +305,13 @@ impl HostFacts {
 
     /// That the kernel lacks a feature, and how to get it: the end of an error.
     pub fn lacks(&self, feature: Feature) -> String {
-        format!("this kernel ({}) lacks {}; to get it: {}", self.kernel, feature.purpose(), feature.remedy())
+        let (kernel, purpose) = (&self.kernel, feature.purpose());
+        if self.unknown.contains(&feature) {
+            return format!(
+                "without CAP_SYS_ADMIN and CAP_NET_ADMIN it cannot be told whether this kernel ({kernel}) has {purpose}"
+            );
+        }
+        format!("this kernel ({kernel}) lacks {purpose}; to get it: {}", feature.remedy(kernel))
     }
 }
 
@@ -285,5 +321,20 @@ pub fn single_directions(direction: Direction) -> &'static [Direction] {
         Direction::In => &[Direction::In],
         Direction::Out => &[Direction::Out],
         Direction::Both => &[Direction::In, Direction::Out],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_remedy_asks_for_a_later_kernel_only_where_this_one_is_too_old() {
+        assert!(Feature::PacketFilter.remedy("5.10.0-8-amd64").contains("Linux 5.12 or later"));
+        let newer = Feature::PacketFilter.remedy("6.1.176");
+        assert!(!newer.contains("Linux 5") && newer.contains("CONFIG_NF_TABLES_INET"), "{newer}");
+        assert!(Feature::SilentEgress.remedy("5.15").contains("Linux 5.16 or later"));
+        assert!(!Feature::SilentEgress.remedy("5.16.1+").contains("later"));
+        assert_eq!([release("6.18.44-fc"), release("odd")], [(6, 18), (0, 0)]);
     }
 }

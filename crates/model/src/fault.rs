@@ -43,6 +43,8 @@ pub trait Fault: 'static {
     const PRIVILEGES: &'static [Privilege];
     /// What the kernel must have; what only some parameters need is checked in `plan`.
     const FEATURES: &'static [Feature];
+    /// Of these features one will do; nothing where there is no such choice.
+    const ONE_OF: &'static [Feature] = &[];
     /// Its parameters: `with:` in an experiment. Must refuse unknown fields.
     type Parameters: DeserializeOwned + JsonSchema;
 
@@ -79,6 +81,8 @@ pub trait AnyFault: Sync + Send {
     fn privileges(&self) -> &'static [Privilege];
     /// See [`Fault::FEATURES`].
     fn features(&self) -> &'static [Feature];
+    /// See [`Fault::ONE_OF`].
+    fn one_of(&self) -> &'static [Feature];
     /// JSON Schema of the parameters.
     fn schema(&self) -> Schema;
     /// Checks the parameters as they stand in a file; errors point at the place.
@@ -125,6 +129,9 @@ impl<F: Fault> AnyFault for Of<F> {
     }
     fn features(&self) -> &'static [Feature] {
         F::FEATURES
+    }
+    fn one_of(&self) -> &'static [Feature] {
+        F::ONE_OF
     }
     fn schema(&self) -> Schema {
         schemars::schema_for!(F::Parameters)

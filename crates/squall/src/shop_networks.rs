@@ -44,7 +44,9 @@ impl Number {
     /// Names of its namespaces that are there.
     fn namespaces(self) -> io::Result<Vec<String>> {
         let of_it = format!("{self}-");
-        Ok(names()?.into_iter().filter(|name| name.starts_with(&of_it)).collect())
+        let mut of_it: Vec<String> = names()?.into_iter().filter(|name| name.starts_with(&of_it)).collect();
+        of_it.sort();
+        Ok(of_it)
     }
 
     /// Whether a process other than this one lives in it, or may: only root can look at processes of others.

@@ -81,6 +81,7 @@ impl Machine for ModelMachine {
             memory_available: Size(3 << 30),
             privileges: BTreeSet::from([Privilege::NetAdmin, Privilege::Kill]),
             features: BTreeSet::from([Feature::Netem, Feature::PacketFilter]),
+            unknown: BTreeSet::new(),
         })
     }
 

@@ -53,7 +53,7 @@ impl Fault for Latency {
 ";
     const SCOPE: Scope = Scope::Network;
     const PRIVILEGES: &'static [Privilege] = PRIVILEGES;
-    const FEATURES: &'static [Feature] = &[];
+    const FEATURES: &'static [Feature] = &[Feature::Netem];
     type Parameters = Parameters;
 
     fn host_names(parameters: &Parameters) -> Vec<String> {

@@ -42,6 +42,7 @@ impl Fault for Loss {
     const SCOPE: Scope = Scope::Network;
     const PRIVILEGES: &'static [Privilege] = PRIVILEGES;
     const FEATURES: &'static [Feature] = &[];
+    const ONE_OF: &'static [Feature] = &[Feature::Netem, Feature::PacketFilter];
     type Parameters = Parameters;
 
     fn host_names(parameters: &Parameters) -> Vec<String> {

@@ -17,6 +17,7 @@ use std::net::{IpAddr, ToSocketAddrs};
 /// Looks at the host.
 pub fn host() -> Result<HostFacts, MachineError> {
     let (total, available) = host_memory()?;
+    let network = network::features();
     Ok(HostFacts {
         boot_id: crate::sys::process::boot_id().to_owned(),
         kernel: rustix::system::uname().release().to_string_lossy().into_owned(),
@@ -24,7 +25,8 @@ pub fn host() -> Result<HostFacts, MachineError> {
         memory_total: Size(total),
         memory_available: Size(available),
         privileges: privileges()?,
-        features: features(),
+        features: features(&network),
+        unknown: network.unknown,
     })
 }
 
@@ -116,13 +118,13 @@ fn privileges() -> Result<BTreeSet<Privilege>, MachineError> {
 }
 
 /// What the kernel can do.
-fn features() -> BTreeSet<Feature> {
+fn features(network: &network::Features) -> BTreeSet<Feature> {
     let trees = cgroup::trees().unwrap_or_default();
     let own = std::process::id();
     let group = |controller| cgroup::of_process(own, controller, &trees).ok().flatten();
     let versions =
         [Controller::Cpu, Controller::Memory].map(|controller| group(controller).map(|group| group.version));
-    let mut features = network::features();
+    let mut features = network.known.clone();
     if versions == [Some(Version::V1); 2] {
         features.insert(Feature::CgroupV1);
     }

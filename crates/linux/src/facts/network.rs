@@ -5,10 +5,12 @@ use super::group;
 use crate::network::{self, Place};
 use crate::step::qdisc::root_facts;
 use crate::sys::namespace::Namespace;
+use crate::sys::netlink::Error;
 use crate::sys::nftables::{self, Chain, FIRST, Hook, OwnedTables, Table};
 use crate::sys::qdisc::TrafficControl;
 use crate::sys::socket_diag::{TcpSocket, TcpState, tcp_sockets};
 use crate::sys::{namespace, process, qdisc, route};
+use rustix::io::Errno;
 use squall_model::facts::{Feature, GroupFacts, LinkFacts, NetworkFacts, ProcessFacts, Subject};
 use squall_model::machine::MachineError;
 use squall_model::step::{Denial, LinkRef, NamespaceRef, PacketFilter, Ports, Prefix, Protocol};
@@ -19,24 +21,47 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::OnceLock;
 
-/// What the kernel can do to packets. Tried out once, in network namespaces made for that; none without the privilege to
-/// make one.
-pub(crate) fn features() -> BTreeSet<Feature> {
-    static FEATURES: OnceLock<BTreeSet<Feature>> = OnceLock::new();
-    FEATURES.get_or_init(|| of_traffic_control().into_iter().chain(of_packet_filter()).collect()).clone()
+/// What the kernel can do to packets.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Features {
+    /// What it can do.
+    pub(crate) known: BTreeSet<Feature>,
+    /// What could not be tried out.
+    pub(crate) unknown: BTreeSet<Feature>,
 }
 
-fn of_traffic_control() -> Vec<Feature> {
-    let Ok(features) = qdisc::features() else { return Vec::new() };
+/// Tried out once, in network namespaces made for that; nothing is known without the privilege to make one.
+pub(crate) fn features() -> Features {
+    static FEATURES: OnceLock<Features> = OnceLock::new();
+    let try_all = || {
+        let mut features = Features::default();
+        features.add(of_traffic_control(), &[Feature::Netem, Feature::Tbf, Feature::PacketClassifier]);
+        features.add(of_packet_filter(), &[Feature::PacketFilter, Feature::SilentEgress]);
+        features
+    };
+    FEATURES.get_or_init(try_all).clone()
+}
+
+impl Features {
+    fn add(&mut self, tried: Result<Vec<Feature>, Error>, all: &[Feature]) {
+        match tried {
+            Ok(known) => self.known.extend(known),
+            Err(_) => self.unknown.extend(all),
+        }
+    }
+}
+
+fn of_traffic_control() -> Result<Vec<Feature>, Error> {
+    let features = qdisc::features()?;
     let all = [
         (features.netem, Feature::Netem),
         (features.tbf, Feature::Tbf),
         (features.for_some(), Feature::PacketClassifier),
     ];
-    all.into_iter().filter(|(has, _)| *has).map(|(_, feature)| feature).collect()
+    Ok(all.into_iter().filter(|(has, _)| *has).map(|(_, feature)| feature).collect())
 }
 
-fn of_packet_filter() -> Vec<Feature> {
+fn of_packet_filter() -> Result<Vec<Feature>, Error> {
     let has = |hook: Hook| {
         let mut chain = Chain::new("probe", hook.clone(), FIRST);
         chain.deny(None, &PacketFilter::default(), 1.0, Denial::Drop, "");
@@ -44,20 +69,19 @@ fn of_packet_filter() -> Vec<Feature> {
         let table = Table { family: hook.family(), name: "probe".to_owned(), comment, chains: vec![chain] };
         let tables = [table];
         // A table without an owner goes with the namespace.
-        OwnedTables::create(&tables)
+        let made = OwnedTables::create(&tables)
             .map(|made| drop(made.release()))
-            .or_else(|_| nftables::create(&tables))
-            .is_ok()
+            .or_else(|_| nftables::create(&tables));
+        match made {
+            Err(error) if matches!(error.errno(), Some(Errno::PERM | Errno::ACCESS)) => Err(error),
+            made => Ok(made.is_ok()),
+        }
     };
-    let probed = namespace::run_in_fresh(|| {
-        let egress = has(Hook::Egress("lo".to_owned()));
-        (egress || has(Hook::Input), egress)
-    });
-    match probed {
-        Ok((true, true)) => vec![Feature::PacketFilter, Feature::SilentEgress],
-        Ok((true, false)) => vec![Feature::PacketFilter],
-        _ => Vec::new(),
-    }
+    namespace::run_in_fresh(|| {
+        let egress = has(Hook::Egress("lo".to_owned()))?;
+        let all = [(egress || has(Hook::Input)?, Feature::PacketFilter), (egress, Feature::SilentEgress)];
+        Ok(all.into_iter().filter(|(has, _)| *has).map(|(_, feature)| feature).collect())
+    })?
 }
 
 /// Finds the network namespaces that a target means. Empty where nothing matches.

@@ -56,7 +56,7 @@ fn needs(fault: &dyn AnyFault) -> Vec<&'static str> {
 fn as_json(fault: &dyn AnyFault) -> Json {
     json!({
         "name": fault.name(), "summary": fault.summary(), "scope": fault.scope(), "needs": needs(fault),
-        "features": fault.features(), "parameters": fault.schema(), "example": fault.example(),
+        "features": fault.features(), "one_of": fault.one_of(), "parameters": fault.schema(), "example": fault.example(),
     })
 }
 
