@@ -149,9 +149,9 @@ fn a_transfer_over_tcp_gets_what_the_rate_leaves_it() {
                 let undo = lab.make(&step, &injection()).unwrap();
                 let got = tcp_rate(&lab, v6);
                 println!("{case}: {:.2} Mbit/s of content", got / 1e6);
-                // Of 1514 bytes on the wire at most 1460 are content; below that, it is the processor's or the
-                // protocol's doing.
-                assert!((0.6 * rate..=0.99 * rate).contains(&got), "{case}: {got}");
+                // Of 1514 bytes on the wire at most 1460 are content, and what one read brings may have come before the
+                // time began; below that, it is the processor's or the protocol's doing.
+                assert!((0.6 * rate..=1.05 * rate).contains(&got), "{case}: {got}");
                 lab.undo(&undo);
             }
         }
