@@ -328,7 +328,8 @@ impl Drop for Victims {
 
 /// Runs at a terminal, waits for the question, does something, and answers.
 fn at_a_terminal(desk: &Desk, file: &str, meanwhile: impl FnOnce(), answer: &str) -> Told {
-    let squall = format!("{} run {file} --no-color", env!("CARGO_BIN_EXE_squall"));
+    // Without `exec`, a shell that stays in between would answer Ctrl-C with an exit code of its own.
+    let squall = format!("exec {} run {file} --no-color", env!("CARGO_BIN_EXE_squall"));
     let mut command = Command::new("script");
     command.args(["--quiet", "--return", "--command", &squall, "/dev/null"]);
     command.current_dir(desk.0.path()).env("SQUALL_STATE", desk.path("state")).env("TERM", "dumb");
