@@ -6,7 +6,7 @@ use super::run::Told;
 use crate::exit::Failure;
 use jiff::Zoned;
 use rustix::termios::{OptionalActions, Termios, tcgetattr, tcgetwinsize, tcsetattr};
-use squall_model::gameday::{NoteKind, Outcome};
+use squall_model::gameday::{NoteKind, Outcome, Phase};
 use squall_practice::gameday::{Command, follow_up};
 use squall_report::Colour;
 use squall_report::gameday::Chronicle;
@@ -160,6 +160,9 @@ impl Screen {
             return None;
         }
         let asked = chronicle.asked.is_some();
+        // An observation is ended early by a go as well.
+        let observes = chronicle.phase().is_some_and(|(phase, _)| phase == Phase::Observe);
+        let decides = chronicle.hold.is_some() || observes;
         let ask = |purpose: Purpose, label: &str| {
             let prompt = Prompt { label: label.to_owned(), typed: String::new() };
             Some((purpose, prompt))
@@ -171,8 +174,8 @@ impl Screen {
             'y' if asked => ask(Purpose::Answer(Outcome::Met), "met, because"),
             'x' if asked => ask(Purpose::Answer(Outcome::NotMet), "not met, because"),
             'u' if asked => ask(Purpose::Answer(Outcome::Unknown), "unknown, because"),
-            'g' => ask(Purpose::Go(true), "go, with a remark or none"),
-            'x' => ask(Purpose::Go(false), "no-go, because"),
+            'g' if decides => ask(Purpose::Go(true), "go, with a remark or none"),
+            'x' if decides => ask(Purpose::Go(false), "no-go, because"),
             'q' => {
                 ask(Purpose::Leave, "leave? everything is put back, and the session can go on later (y/n)")
             }
