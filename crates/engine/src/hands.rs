@@ -206,6 +206,7 @@ impl<M: Machine, D: Disk> Hands<M, D> {
             at: (self.wall_clock)().to_string(),
             lease: self.lease,
             claims: planned.claims.clone(),
+            by_hand: planned.steps.iter().filter_map(Step::by_hand).collect(),
         };
         (self.hook)(Point::BeforeCreate);
         let log = UndoLog::open(&mut self.disk, opened)
@@ -233,6 +234,9 @@ impl<M: Machine, D: Disk> Hands<M, D> {
             (self.hook)(Point::BeforeApply);
             let applied = self.machine.apply(logged);
             (self.hook)(Point::AfterApply);
+            // Names and numbers only: the words about a step are for those who know its secrets.
+            let (injection, kind) = (promise.injection.as_str(), step.kind());
+            tracing::info!(injection, step = index, kind, applied = applied.is_ok(), "step");
             applied?;
             (self.hook)(Point::BeforeApplied);
             promise.log.write(&mut self.disk, |log, disk| log.applied(disk, index))?;
@@ -317,6 +321,9 @@ impl<M: Machine, D: Disk> Hands<M, D> {
         (self.hook)(Point::BeforeRevert);
         let outcome = self.revert_with_patience(undo);
         (self.hook)(Point::AfterRevert);
+        let (injection, kind) = (restored.injection.as_str(), undo.kind());
+        let fate = outcome.as_ref().map_or("failed", Reverted::name);
+        tracing::info!(injection, step = index, kind, outcome = fate, "undo");
         match outcome {
             Ok(outcome) => {
                 (self.hook)(Point::BeforeReverted);

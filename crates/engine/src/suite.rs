@@ -302,8 +302,8 @@ pub struct MemoryDisk {
 }
 
 impl Disk for MemoryDisk {
-    fn create(&mut self, name: &str) -> Result<(), LogError> {
-        self.files.insert(name.to_owned(), Vec::new());
+    fn create(&mut self, name: &str, first: &[u8]) -> Result<(), LogError> {
+        self.files.insert(name.to_owned(), first.to_vec());
         Ok(())
     }
     fn append(&mut self, name: &str, bytes: &[u8]) -> Result<(), LogError> {

@@ -9,12 +9,13 @@
 
 use crate::sys::process;
 use crate::trust;
-use rustix::fs::{FlockOperation, Mode, OFlags, fchmod, flock, fstat, ftruncate};
+use rustix::fs::{AtFlags, CWD, FlockOperation, Mode, OFlags, fchmod, flock, fstat, ftruncate, linkat};
 use rustix::io::Errno;
 use squall_model::undo_log::{self, Disk, Found, LogError};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{self, Write};
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -75,8 +76,6 @@ struct Held {
     length: u64,
     /// Whether bytes stand after the last whole line that could not be taken away.
     torn: bool,
-    /// Whether its name outlasts a power cut.
-    named: bool,
 }
 
 /// The folder of undo logs.
@@ -128,15 +127,14 @@ impl Folder {
         }
         match fstat(&file) {
             Ok(status) if status.st_nlink > 0 => {
-                self.held.insert(name.to_owned(), Held { file, length, torn, named: false });
+                self.held.insert(name.to_owned(), Held { file, length, torn });
                 Ok(())
             }
             _ => Err(held()),
         }
     }
 
-    /// Adds whole lines; with `sync`, they and the file's name are on the disk after. The file is synced before the
-    /// folder: file systems with a journal have then written both, and the second costs next to nothing.
+    /// Adds whole lines; with `sync`, they are on the disk after.
     fn write(&mut self, name: &str, bytes: &[u8], sync: bool) -> Result<(), LogError> {
         let path = self.file(name)?;
         let refused = |error: io::Error| failed("write", &path, &error);
@@ -144,37 +142,82 @@ impl Folder {
             || refused(io::Error::other("its lock is not held here: create it or take it over first"));
         let held = self.held.get_mut(name).ok_or_else(not_ours)?;
         held.append(bytes, sync).map_err(refused)?;
-        if sync && !held.named {
-            File::open(&self.path).and_then(|folder| folder.sync_all()).map_err(refused)?;
-            held.named = true;
-        }
         if let Some(mirror) = &mut self.mirror {
             mirror.appended(name, bytes);
         }
         Ok(())
     }
 
-    fn create_file(&mut self, name: &str) -> Result<(), LogError> {
+    /// Makes a file without a name, fills it, and gives it its name when that is on the disk.
+    fn create_file(&mut self, name: &str, first: &[u8]) -> Result<(), LogError> {
         let path = self.file(name)?;
         let refused = |error: io::Error| failed("create", &path, &error);
-        let flags = OFlags::CREATE | OFlags::EXCL | OFlags::RDWR | OFlags::APPEND | OFlags::CLOEXEC;
-        let file = rustix::fs::open(&path, flags, Mode::RUSR | Mode::WUSR)
-            .map(File::from)
-            .map_err(|errno| refused(errno.into()))?;
+        let unnamed = Unnamed::create(&self.path, name).map_err(refused)?;
         // A umask takes bits away and never adds any; this gives back what one may have taken.
-        fchmod(&file, Mode::RUSR | Mode::WUSR).map_err(|errno| refused(errno.into()))?;
-        let made = self.hold(name, file, 0, false);
-        if matches!(made, Err(LogError::Disk { .. })) {
+        fchmod(&unnamed.file, Mode::RUSR | Mode::WUSR).map_err(|errno| refused(errno.into()))?;
+        flock(&unnamed.file, FlockOperation::NonBlockingLockExclusive)
+            .map_err(|errno| refused(errno.into()))?;
+        (&unnamed.file).write_all(first).and_then(|()| unnamed.file.sync_data()).map_err(refused)?;
+        let file = unnamed.name(&path).map_err(refused)?;
+        let length = first.len() as u64;
+        self.held.insert(name.to_owned(), Held { file, length, torn: false });
+        if let Err(error) = File::open(&self.path).and_then(|folder| folder.sync_all()) {
             self.held.remove(name);
-            let _ = std::fs::remove_file(&path); // It owes nothing yet; should it stay, recovery finds it empty.
+            // Should it stay, recovery finds a log that owes nothing.
+            let _ = std::fs::remove_file(&path);
+            return Err(refused(error));
         }
-        made
+        if let Some(mirror) = &mut self.mirror {
+            mirror.appended(name, first);
+        }
+        Ok(())
+    }
+}
+
+/// A file that is being filled and has no name yet, so that nothing of it is left if we die meanwhile. Some file systems
+/// know no such files: there it has another name, which nobody looks at.
+struct Unnamed {
+    file: File,
+    other_name: Option<PathBuf>,
+}
+
+impl Unnamed {
+    fn create(folder: &Path, name: &str) -> io::Result<Self> {
+        let flags = OFlags::RDWR | OFlags::APPEND | OFlags::CLOEXEC;
+        match rustix::fs::open(folder, flags | OFlags::TMPFILE, Mode::RUSR | Mode::WUSR) {
+            Ok(file) => Ok(Self { file: file.into(), other_name: None }),
+            Err(Errno::OPNOTSUPP | Errno::ISDIR | Errno::INVAL | Errno::NOENT) => {
+                let other_name = folder.join(format!("{name}.new"));
+                let flags = flags | OFlags::CREATE | OFlags::TRUNC | OFlags::NOFOLLOW;
+                let file = rustix::fs::open(&other_name, flags, Mode::RUSR | Mode::WUSR)?;
+                Ok(Self { file: file.into(), other_name: Some(other_name) })
+            }
+            Err(errno) => Err(errno.into()),
+        }
+    }
+
+    /// Gives it its name; an error where that is taken.
+    fn name(self, path: &Path) -> io::Result<File> {
+        let from = match &self.other_name {
+            Some(other_name) => other_name.clone(),
+            None => PathBuf::from(format!("/proc/self/fd/{}", self.file.as_raw_fd())),
+        };
+        linkat(CWD, from, CWD, path, AtFlags::SYMLINK_FOLLOW)?;
+        self.file.try_clone()
+    }
+}
+
+impl Drop for Unnamed {
+    fn drop(&mut self) {
+        if let Some(other_name) = &self.other_name {
+            let _ = std::fs::remove_file(other_name);
+        }
     }
 }
 
 impl Disk for Folder {
-    fn create(&mut self, name: &str) -> Result<(), LogError> {
-        self.create_file(name)
+    fn create(&mut self, name: &str, first: &[u8]) -> Result<(), LogError> {
+        self.create_file(name, first)
     }
 
     fn append(&mut self, name: &str, bytes: &[u8]) -> Result<(), LogError> {
@@ -183,6 +226,10 @@ impl Disk for Folder {
 
     fn note(&mut self, name: &str, bytes: &[u8]) -> Result<(), LogError> {
         self.write(name, bytes, false)
+    }
+
+    fn place(&self, name: &str) -> String {
+        self.path.join(format!("{name}{SUFFIX}")).display().to_string()
     }
 
     fn read(&mut self, name: &str) -> Result<Vec<u8>, LogError> {
@@ -366,8 +413,12 @@ impl MirroredFolder {
 }
 
 impl Disk for MirroredFolder {
-    fn create(&mut self, name: &str) -> Result<(), LogError> {
-        self.folder.create(name)
+    fn create(&mut self, name: &str, first: &[u8]) -> Result<(), LogError> {
+        self.folder.create(name, first)
+    }
+
+    fn place(&self, name: &str) -> String {
+        self.folder.place(name)
     }
 
     fn append(&mut self, name: &str, bytes: &[u8]) -> Result<(), LogError> {
@@ -417,7 +468,7 @@ impl Disk for MirroredFolder {
                 self.heard.remove(name);
                 return Err(LogError::Held { name: name.to_owned() });
             }
-            self.folder.create(name).and_then(|()| self.folder.append(name, &lines)).map(|()| Found::Memory)
+            self.folder.create(name, &lines).map(|()| Found::Memory)
         } else {
             self.folder.take_over(name).inspect(|_| {
                 // From here on the folder keeps it open.
@@ -463,6 +514,7 @@ mod tests {
             at: "2026-01-01T00:00:00Z".into(),
             lease: squall_model::units::Duration::seconds(5),
             claims: Vec::new(),
+            by_hand: Vec::new(),
         }
     }
 
@@ -520,7 +572,7 @@ mod tests {
         let mut other = Folder::open(state.path().join("live")).unwrap();
         assert_eq!(other.take_over("a-1"), Err(LogError::Held { name: "a-1".into() }));
         assert!(matches!(other.append("a-1", b"x\n"), Err(LogError::Disk { .. })));
-        let message = other.create("a-1").unwrap_err().to_string();
+        let message = other.create("a-1", b"").unwrap_err().to_string();
         assert!(message.contains("squall recover"), "{message}");
         drop(folder);
         other.take_over("a-1").unwrap();
@@ -561,6 +613,28 @@ mod tests {
     }
 
     #[test]
+    fn a_log_has_its_first_line_from_its_beginning_on_every_file_system() {
+        let (_state, mut folder) = folder();
+        UndoLog::open(&mut folder, opened("a-1", process::own().unwrap())).unwrap();
+        assert!(!undo_log::is_lost(&folder.read("a-1").unwrap()));
+        let path = folder.path.join("b-2.undo");
+        let other_name = folder.path.join("b-2.new");
+        let mut unnamed = Unnamed::create(&folder.path, "b-2").unwrap();
+        if unnamed.other_name.is_none() {
+            // As where there are no files without a name.
+            unnamed =
+                Unnamed { file: File::create(&other_name).unwrap(), other_name: Some(other_name.clone()) };
+        }
+        unnamed.file.write_all(b"x").unwrap();
+        assert!(other_name.exists() && !path.exists());
+        unnamed.name(&path).unwrap();
+        assert!(!other_name.exists());
+        assert_eq!(std::fs::read(&path).unwrap(), b"x");
+        let again = Unnamed::create(&folder.path, "b-2").unwrap();
+        assert_eq!(again.name(&path).unwrap_err().kind(), io::ErrorKind::AlreadyExists);
+    }
+
+    #[test]
     fn a_torn_last_line_does_not_spoil_the_next() {
         let (_state, mut folder) = folder();
         abandoned(&mut folder, "a-1");
@@ -579,10 +653,10 @@ mod tests {
         for foreign in ["notes.txt", "a b.undo", ".undo", "x.undo~"] {
             std::fs::write(folder.path.join(foreign), "").unwrap();
         }
-        folder.create("a-1").unwrap();
+        folder.create("a-1", b"").unwrap();
         assert_eq!(folder.list().unwrap(), ["a-1"]);
         for name in ["", "../x", "a/b", "a.b", "ü", &"x".repeat(201)] {
-            assert!(matches!(folder.create(name), Err(LogError::Disk { .. })), "{name}");
+            assert!(matches!(folder.create(name, b""), Err(LogError::Disk { .. })), "{name}");
         }
     }
 
@@ -592,7 +666,7 @@ mod tests {
         assert!(message.contains("/proc/sqt/live"), "{message}");
         let (_state, mut folder) = folder();
         std::fs::remove_dir(&folder.path).unwrap();
-        assert!(folder.create("a-1").unwrap_err().to_string().contains("a-1.undo"));
+        assert!(folder.create("a-1", b"").unwrap_err().to_string().contains("a-1.undo"));
         assert!(folder.list().is_err());
     }
 
@@ -652,7 +726,7 @@ mod tests {
         let message = Folder::open(Path::new(&disk).join("live")).err().unwrap().to_string();
         assert!(message.contains("SQUALL_STATE"), "{message}");
         let mut folder = Folder::open(&disk).unwrap();
-        let message = folder.create("a-1").unwrap_err().to_string();
+        let message = folder.create("a-1", b"").unwrap_err().to_string();
         assert!(message.contains("SQUALL_STATE"), "{message}");
     }
 

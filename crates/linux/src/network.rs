@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// The network namespace that we are in ourselves.
-pub(crate) const OWN: &str = "/proc/self/ns/net";
+pub(crate) const OWN: &str = NamespaceRef::OWN;
 
 /// At most so many namespaces are looked into; a host with more is past what one look can serve.
 const MOST_NAMESPACES: usize = 4096;
@@ -30,12 +30,7 @@ pub(crate) struct Place {
 impl Place {
     /// What a person types before a command so that it runs in there; nothing for our own.
     pub(crate) fn prefix(&self) -> String {
-        let path = self.path.to_string_lossy();
-        match path.strip_prefix("/run/netns/").or_else(|| path.strip_prefix("/var/run/netns/")) {
-            _ if path == OWN => String::new(),
-            Some(name) => format!("ip netns exec {name} "),
-            None => format!("nsenter --net={path} "),
-        }
+        NamespaceRef::prefix_of(&self.path.to_string_lossy())
     }
 
     /// The same namespace by a mount, where there is one: a process may end before the namespace does.
@@ -187,11 +182,6 @@ pub(crate) fn words(namespace: &NamespaceRef) -> String {
         "this host" => format!("this host's network namespace (net:[{}])", namespace.inode),
         name => format!("network namespace {name} (net:[{}])", namespace.inode),
     }
-}
-
-/// The command prefix for a person who wants to work in a namespace that a record describes.
-pub(crate) fn prefix(namespace: &NamespaceRef) -> String {
-    Place { inode: namespace.inode, path: PathBuf::from(&namespace.path) }.prefix()
 }
 
 /// Works inside a namespace. What the work opens there stays there.

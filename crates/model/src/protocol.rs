@@ -86,6 +86,24 @@ pub enum Call {
     Bye,
 }
 
+impl Call {
+    /// Its name in frames.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Hello { .. } => "hello",
+            Self::Host => "host",
+            Self::Plan(_) => "plan",
+            Self::Inject { .. } => "inject",
+            Self::Observe => "observe",
+            Self::Undo { .. } => "undo",
+            Self::Renew => "renew",
+            Self::Recover => "recover",
+            Self::Leftovers => "leftovers",
+            Self::Bye => "bye",
+        }
+    }
+}
+
 /// An answer with the number of its call.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Response {

@@ -455,7 +455,47 @@ impl Claim {
     }
 }
 
+impl NamespaceRef {
+    /// The way into the namespace that a program is in.
+    pub const OWN: &'static str = "/proc/self/ns/net";
+
+    /// What a person types before a command so that it runs in there; nothing for a program's own.
+    pub fn prefix(&self) -> String {
+        Self::prefix_of(&self.path)
+    }
+
+    /// The same for the namespace that this path leads to.
+    pub fn prefix_of(path: &str) -> String {
+        match path.strip_prefix("/run/netns/").or_else(|| path.strip_prefix("/var/run/netns/")) {
+            _ if path == Self::OWN => String::new(),
+            Some(name) => format!("ip netns exec {name} "),
+            None => format!("nsenter --net={path} "),
+        }
+    }
+}
+
 impl Step {
+    /// The command that puts it back by hand, as far as it is known before the step is made.
+    pub fn by_hand(&self) -> Option<String> {
+        match self {
+            Self::Qdisc(step) => {
+                Some(format!("{}tc qdisc del dev {} root", step.namespace.prefix(), step.link.name))
+            }
+            Self::PacketFilter(step) => {
+                let (prefix, table) = (step.namespace.prefix(), &step.table);
+                Some(format!(
+                    "{prefix}nft delete table netdev {table}; {prefix}nft delete table inet {table}"
+                ))
+            }
+            Self::Signal(step) => {
+                (step.signal == Signal::Stop).then(|| format!("kill -CONT {}", step.process.pid))
+            }
+            // What stood there before is not known yet.
+            Self::FileValue(_) => None,
+            Self::Worker(step) => Some(format!("pkill -KILL -f {}", step.mark)),
+        }
+    }
+
     /// The name of the kind of step.
     pub fn kind(&self) -> &'static str {
         match self {

@@ -76,6 +76,20 @@ pub enum Undo {
     },
 }
 
+impl Undo {
+    /// The name of its kind.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Qdisc { .. } => "qdisc",
+            Self::PacketFilter { .. } => "packet_filter",
+            Self::Signal { .. } => "signal",
+            Self::FileValue { .. } => "file_value",
+            Self::Worker { .. } => "worker",
+            Self::Nothing { .. } => "nothing",
+        }
+    }
+}
+
 impl fmt::Display for Undo {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -130,6 +144,15 @@ pub enum Reverted {
 }
 
 impl Reverted {
+    /// The outcome in one word.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Undone { .. } => "undone",
+            Self::AlreadyGone { .. } => "already_gone",
+            Self::Drifted(_) => "drifted",
+        }
+    }
+
     /// What was looked at to know.
     pub fn looked_at(&self) -> &str {
         match self {

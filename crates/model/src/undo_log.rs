@@ -41,10 +41,11 @@ pub enum LogError {
 
 /// Where logs are kept. The real one is a folder; the simulator's is a model that loses what was not synced.
 pub trait Disk {
-    /// Makes a new, empty file and holds its lock. An error where the name exists.
-    fn create(&mut self, name: &str) -> Result<(), LogError>;
-    /// Adds bytes at the end and returns once they, all before them and the file's name are on the disk. On an error
-    /// nothing, some or all may be there.
+    /// Makes a new file and holds its lock. It gets its name only when these bytes are on the disk, so a file without
+    /// them was damaged; and once this returns, so is the name. An error where the name exists; nothing is left then.
+    fn create(&mut self, name: &str, first: &[u8]) -> Result<(), LogError>;
+    /// Adds bytes at the end and returns once they and all before them are on the disk. On an error nothing, some or all
+    /// may be there.
     fn append(&mut self, name: &str, bytes: &[u8]) -> Result<(), LogError>;
     /// Adds bytes at the end for whoever reads the file from now on, also after our death; a power cut may take them
     /// back. On an error nothing, some or all may be there.
@@ -58,6 +59,10 @@ pub trait Disk {
     fn list(&mut self) -> Result<Vec<String>, LogError>;
     /// Takes over a file whose holder is gone; [`LogError::Held`] where the holder lives.
     fn take_over(&mut self, name: &str) -> Result<Found, LogError>;
+    /// Where a file is, for people.
+    fn place(&self, name: &str) -> String {
+        name.to_owned()
+    }
 }
 
 /// Where a log that was taken over was found.
@@ -90,6 +95,10 @@ pub struct Opened {
     pub lease: Duration,
     /// What it holds while it lives.
     pub claims: Vec<Claim>,
+    /// Commands that put its steps back by hand, as far as they were known before it began: for whoever finds the rest of
+    /// the log damaged.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub by_hand: Vec<String>,
 }
 
 /// One line of a log.
@@ -147,15 +156,9 @@ impl UndoLog {
     /// Starts a log. Nothing may be captured or applied before this returns.
     pub fn open(disk: &mut impl Disk, opened: Opened) -> Result<Self, LogError> {
         let log = Self { name: opened.injection.clone() };
-        disk.create(&log.name)?;
-        match log.note(disk, &Record::Opened(opened)) {
-            Ok(()) => Ok(log),
-            Err(error) => {
-                // An injection that never began owes nothing; should the removal fail too, recovery finds it empty.
-                let _ = disk.remove(&log.name);
-                Err(error)
-            }
-        }
+        let first = log.line(&Record::Opened(opened))?;
+        disk.create(&log.name, &first)?;
+        Ok(log)
     }
 
     /// Continues a log whose holder is gone.
@@ -273,6 +276,11 @@ fn foreign(json: &str) -> Option<String> {
         Err(_) => "has a record that this squall does not know".to_owned(),
     };
     Some(format!("it {what}: `squall recover` of the squall that wrote it, or of a newer one, puts it back"))
+}
+
+/// Whether not one line of a log can be read. Since a log has its first line from its beginning, that is always damage.
+pub fn is_lost(bytes: &[u8]) -> bool {
+    !bytes.split(|byte| *byte == b'\n').any(is_whole)
 }
 
 /// Whether a line, without its newline, is as it was written: its checksum is right.

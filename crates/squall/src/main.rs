@@ -12,6 +12,7 @@ mod exit;
 mod files;
 mod instruments;
 mod load;
+mod log;
 mod manual;
 mod monkey;
 mod out;

@@ -167,3 +167,23 @@ fn halt_tells_of_a_run_that_does_not_end() {
     desk.squall(&["status"]).is(0, &["run run-1 of shop", "sudo squall status"]);
     desk.squall(&["halt"]).is(6, &["run run-1 of shop", "still goes on", "sudo squall halt"]);
 }
+
+#[test]
+fn a_log_that_was_cut_or_emptied_is_residue_with_a_way_out() {
+    for rest in ["", "1234abcd {\"record\":\"op"] {
+        let desk = Desk::new();
+        desk.squall(&["status"]).is(0, &[]);
+        let live = desk.path("state/live");
+        fs::create_dir_all(&live).unwrap();
+        fs::set_permissions(&live, fs::Permissions::from_mode(0o700)).unwrap();
+        let log = live.join("cut-1.undo");
+        fs::write(&log, rest).unwrap();
+        fs::set_permissions(&log, fs::Permissions::from_mode(0o600)).unwrap();
+        desk.squall(&["leftovers"]).is(1, &["owed: unknown, the log is damaged"]);
+        let remedy = format!("`rm {}`", log.display());
+        for _ in 0..2 {
+            desk.squall(&["recover"]).is(6, &["kill -CONT PID", &remedy]);
+        }
+        assert!(log.exists());
+    }
+}

@@ -120,6 +120,10 @@ struct Replying {
 
 impl Drop for Replying {
     fn drop(&mut self) {
+        let answered = matches!(self.reading, Some(Ok(_)));
+        let (list, index, seconds) =
+            (self.question.list, self.question.index, self.asked.elapsed().as_secs_f64());
+        tracing::debug!(?list, index, answered, seconds, "probe");
         let reading = self.reading.take().unwrap_or_else(|| Err("the probe broke down".to_owned()));
         let seconds = self.asked.elapsed().as_secs_f64();
         self.inbox.send(Input::Replied(self.question, Reply { reading, seconds }));

@@ -48,6 +48,8 @@ impl Scribe {
         (self.watch)(&entry);
         let sent = match journal::line(&entry) {
             Ok(line) => {
+                // As it is written: without secrets.
+                tracing::trace!(entry = %String::from_utf8_lossy(&line).trim_end(), "journal");
                 self.lines.try_send((line, journal::is_a_change(&entry.event))).map_err(|error| match error {
                     mpsc::error::TrySendError::Full(_) => "the disk does not keep up".to_owned(),
                     mpsc::error::TrySendError::Closed(_) => "an earlier line could not be written".to_owned(),

@@ -17,7 +17,7 @@ use jiff::Timestamp;
 use squall_model::machine::{Leftover, Machine};
 use squall_model::protocol::{CallError, Restored};
 use squall_model::step::Claim;
-use squall_model::undo_log::{self, Contents, Disk, Found, LogError, UndoLog};
+use squall_model::undo_log::{self, Contents, Disk, Found, LogError, Opened, UndoLog};
 
 /// What stands for a name that a damaged log does not tell any more.
 const UNKNOWN: &str = "unknown";
@@ -69,7 +69,7 @@ impl<M: Machine, D: Disk> Hands<M, D> {
                 continue;
             }
             match self.take(&name) {
-                Ok(Some(bytes)) => orphans.push(orphan(&name, &bytes)),
+                Ok(Some(bytes)) => orphans.push(orphan(&name, &self.disk.place(&name), &bytes)),
                 Ok(None) => {}
                 Err(error) => told.push(nothing_known(&name, &error)),
             }
@@ -248,25 +248,12 @@ impl Orphan {
     }
 }
 
-fn orphan(name: &str, bytes: &[u8]) -> Orphan {
+fn orphan(name: &str, place: &str, bytes: &[u8]) -> Orphan {
     let Contents { opened, owed, foreign, damaged_lines } = undo_log::read(bytes);
-    let lost = if damaged_lines == 0 { 0 } else { lost_intents(bytes) };
     let claims = opened.as_ref().map(|opened| opened.claims.clone()).unwrap_or_default();
     let is_foreign = foreign.is_some();
     let foreign = foreign.map(|why| format!("undo log {name} was not touched: {why}"));
-    let damage = (lost > 0).then(|| {
-        let look = if claims.is_empty() {
-            String::new()
-        } else {
-            let claims = claims.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
-            format!(" look at {claims};")
-        };
-        format!(
-            "undo log {name} is damaged: {lost} of its lines cannot be read, and a change that they described is put \
-             back only if it could be found by its mark;{look} when all is well, remove the file"
-        )
-    });
-    let loss = foreign.or(damage);
+    let loss = foreign.or_else(|| loss(bytes, damaged_lines, opened.as_ref(), place));
     let is_named = opened.is_some();
     let at = opened.as_ref().and_then(|opened| opened.at.parse().ok());
     let (fault, target) = match opened {
@@ -293,6 +280,32 @@ fn unclear(orphan: &Orphan, holder: &str) -> Restored {
              `squall recover` in a moment"
         )],
     }
+}
+
+/// What a damaged log does not tell any more, in words, with what to do about it; none where nothing is lost.
+fn loss(bytes: &[u8], damaged_lines: usize, opened: Option<&Opened>, place: &str) -> Option<String> {
+    let lost = if damaged_lines == 0 { 0 } else { lost_intents(bytes) };
+    let what = if undo_log::is_lost(bytes) {
+        "not one of its lines can be read".to_owned()
+    } else if lost > 0 {
+        format!("{lost} of its lines cannot be read")
+    } else {
+        return None;
+    };
+    let remedy = match opened {
+        Some(opened) if !opened.by_hand.is_empty() => format!("`{}`", opened.by_hand.join("; ")),
+        Some(opened) if !opened.claims.is_empty() => {
+            let claims = opened.claims.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+            format!("look at {claims}")
+        }
+        _ => "`ps -eo pid,stat,args | awk '$2 ~ /^T/'` shows stopped processes, `kill -CONT PID` continues one, `squall \
+              leftovers` shows marks"
+            .to_owned(),
+    };
+    Some(format!(
+        "undo log {place} is damaged: {what}, and a change that they described is put back only if it could be found by \
+         its mark; to put it back by hand: {remedy}; when all is well, `rm {place}`"
+    ))
 }
 
 /// How many unreadable lines may have been a step's undo: all but torn ones, which never were, and those that are

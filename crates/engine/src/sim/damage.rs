@@ -98,14 +98,42 @@ fn a_log_of_a_newer_squall_is_told_and_left_alone_until_it_is_put_back_by_that()
 }
 
 #[test]
-fn a_log_without_a_change_is_removed_without_a_word() {
-    for bytes in [&b""[..], b"torn", b"\n", b"00000000 {\"record\":\"ope\n"] {
+fn a_log_of_which_nothing_is_left_is_told_until_somebody_removes_it() {
+    for bytes in [&b""[..], b"torn", b"\n", b"00000000 {\"record\":\"ope\n", b"\0\xff garbage"] {
         let (world, name) = orphaned(0);
-        // Its change is put back by hand.
-        let host = world.lock().twin.clone();
-        world.lock().host = host;
         damage(&world, &name, |log| *log = bytes.to_vec());
-        let told: Vec<Restored> = recover(&world, "recovery");
-        assert!(told.is_empty() && world.lock().logs.is_empty(), "{bytes:?}: {told:?}");
+        for _ in 0..2 {
+            let told: Vec<Restored> = recover(&world, "recovery");
+            assert_eq!(told.len(), 1, "{bytes:?}: {told:?}");
+            let residue = told[0].residue().join("; ");
+            assert!(residue.contains("not one of its lines") && residue.contains("`rm "), "{residue}");
+        }
+        assert!(world.lock().logs.contains_key(&name));
     }
+}
+
+#[test]
+fn a_lost_undo_is_told_with_the_command_that_puts_it_back() {
+    let (world, name) = orphaned(SAMPLES[0]);
+    damage(&world, &name, |log| {
+        let first = log.iter().position(|byte| *byte == b'\n').unwrap_or_default();
+        log[first + 20] ^= 1;
+    });
+    let told: Vec<Restored> = recover(&world, "recovery");
+    let residue = told.iter().flat_map(Restored::residue).collect::<Vec<_>>().join("; ");
+    assert!(residue.contains("by hand: `kill -CONT "), "{residue}");
+}
+
+#[test]
+fn a_log_without_a_change_is_removed_without_a_word() {
+    let (world, name) = orphaned(0);
+    // Its change is put back by hand.
+    let host = world.lock().twin.clone();
+    world.lock().host = host;
+    damage(&world, &name, |log| {
+        let first = log.iter().position(|byte| *byte == b'\n').map_or(0, |end| end + 1);
+        log.truncate(first);
+    });
+    let told: Vec<Restored> = recover(&world, "recovery");
+    assert!(told.is_empty() && world.lock().logs.is_empty(), "{told:?}");
 }

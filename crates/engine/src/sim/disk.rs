@@ -22,17 +22,29 @@ fn dead(deed: &'static str, name: &str) -> LogError {
 }
 
 impl Disk for ModelDisk {
-    fn create(&mut self, name: &str) -> Result<(), LogError> {
+    fn create(&mut self, name: &str, first: &[u8]) -> Result<(), LogError> {
         let mut world = self.door.enter().ok_or_else(|| dead("create", name))?;
         if world.logs.contains_key(name) {
             return Err(error("create", name, "it exists"));
         }
-        // A full disk may still take a name, or not.
-        if world.weather.full && world.dice.bool() {
+        if world.weather.full {
             return Err(error("create", name, "no space left on device"));
         }
-        let holder = Some(self.door.pid);
-        world.logs.insert(name.to_owned(), LogFile { holder, folder: self.folder, ..LogFile::default() });
+        let log = LogFile {
+            holder: Some(self.door.pid),
+            folder: self.folder,
+            bytes: first.to_vec(),
+            synced: first.len(),
+        };
+        // If the process dies within the call, the file has its name by then, and what belongs to it, or it has not.
+        if world.dice.bool() {
+            world.logs.insert(name.to_owned(), log);
+            return if world.survives(self.door.pid, "create") { Ok(()) } else { Err(dead("create", name)) };
+        }
+        if !world.survives(self.door.pid, "create") {
+            return Err(dead("create", name));
+        }
+        world.logs.insert(name.to_owned(), log);
         Ok(())
     }
 
@@ -84,10 +96,9 @@ impl Disk for ModelDisk {
     fn take_over(&mut self, name: &str) -> Result<Found, LogError> {
         let is_gone = !self.door.enter().ok_or_else(|| dead("take over", name))?.logs.contains_key(name);
         if is_gone && let Some(bytes) = self.heard.get(name).cloned() {
-            self.create(name)?;
             let trusts =
                 self.door.enter().is_some_and(|world| world.weather.mutant == Some(Mutant::TrustMemory));
-            self.append(name, &if trusts { without_claims(&bytes) } else { bytes })?;
+            self.create(name, &if trusts { without_claims(&bytes) } else { bytes })?;
             return Ok(Found::Memory);
         }
         let mut world = self.door.enter().ok_or_else(|| dead("take over", name))?;

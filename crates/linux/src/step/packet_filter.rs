@@ -125,7 +125,7 @@ impl Tables {
                     looked_at,
                     before: "none".to_owned(),
                     now: format!("{family} {table}"),
-                    remedy: format!("{}nft delete table {family} {table}", network::prefix(namespace)),
+                    remedy: format!("{}nft delete table {family} {table}", namespace.prefix()),
                 }),
             })
         })

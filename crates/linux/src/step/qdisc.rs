@@ -341,7 +341,7 @@ fn judge(record: &Record<'_>, link: &Link, stood: bool, now: Option<&Qdisc>) -> 
     if is_now.as_ref() == record.before {
         return if stood { Reverted::Undone { looked_at } } else { Reverted::AlreadyGone { looked_at } };
     }
-    let prefix = network::prefix(record.namespace);
+    let prefix = record.namespace.prefix();
     let name = &link.name;
     let remedy = match record.before {
         // Somebody else put their own there after ours was gone, or in its place.

@@ -8,7 +8,7 @@ pub(crate) mod transport;
 pub(crate) mod warden;
 
 use crate::state::State;
-use crate::{crash_point, registry};
+use crate::{crash_point, log, registry};
 use jiff::Timestamp;
 use squall_engine::agent::AgentCore;
 use squall_engine::hands::Hands;
@@ -24,19 +24,20 @@ use std::time::{Duration, Instant};
 /// How often the agent looks at its lease and the `halt` file when nobody calls; also how often the warden hears it.
 const TICK: Duration = Duration::from_millis(200);
 
-/// `squall agent [--state FOLDER]`: serves the brain on standard input and output.
+/// `squall agent [--state FOLDER] [--log FILTER]`: serves the brain on standard input and output.
 pub(crate) fn main(arguments: &[String]) -> ExitCode {
-    let state = match arguments {
-        [flag, folder] if flag == "--state" => State::at(folder),
-        _ => match State::locate() {
-            Ok(state) => state,
-            Err(error) => {
-                let _ = writeln!(io::stderr(), "squall agent: {error}");
-                return ExitCode::FAILURE;
-            }
-        },
+    let option = |flag: &str| arguments.iter().skip_while(|word| *word != flag).nth(1);
+    let filter = option("--log").cloned();
+    let filter = filter.or_else(|| log::asked().map(|filter| filter.to_string_lossy().into_owned()));
+    let _log = filter.as_deref().map(log::start_with);
+    let state = match option("--state").map_or_else(State::locate, |folder| Ok(State::at(folder))) {
+        Ok(state) => state,
+        Err(error) => {
+            let _ = writeln!(io::stderr(), "squall agent: {error}");
+            return ExitCode::FAILURE;
+        }
     };
-    match serve(&state) {
+    match serve(&state, filter) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             // The brain may be gone, and the terminal with it.
@@ -46,7 +47,7 @@ pub(crate) fn main(arguments: &[String]) -> ExitCode {
     }
 }
 
-fn serve(state: &State) -> Result<(), String> {
+fn serve(state: &State, log: Option<String>) -> Result<(), String> {
     // Before there are threads and a warden, which inherit it.
     process::take_precedence();
     let in_folder = |error: io::Error| {
@@ -56,7 +57,8 @@ fn serve(state: &State) -> Result<(), String> {
         )
     };
     state.prepare().map_err(in_folder)?;
-    let mut warden = warden::start(state).map_err(|error| format!("could not start the warden: {error}"))?;
+    let mut warden =
+        warden::start(state, log).map_err(|error| format!("could not start the warden: {error}"))?;
     let mut disk = Folder::open(state.undo_logs()).map_err(|error| error.to_string())?;
     disk.set_mirror(Some(warden.mirror()));
     let owner = process::own().map_err(|error| format!("could not identify this process: {error}"))?;
@@ -79,14 +81,20 @@ fn serve(state: &State) -> Result<(), String> {
             agent.next_deadline().map_or(TICK, |at| at.saturating_sub(started.elapsed()).min(TICK));
         match requests.recv_timeout(patience) {
             Ok(request) => {
+                let (number, call) = (request.number, request.call.name());
+                tracing::debug!(number, call, "frame in");
                 let response = agent.handle(started.elapsed(), request);
+                tracing::debug!(number, call, accepted = response.answer.is_ok(), "frame out");
                 if frames::write(&mut io::stdout().lock(), &response).is_err() {
                     break;
                 }
                 agent.answered(started.elapsed());
             }
             Err(RecvTimeoutError::Timeout) => {}
-            Err(RecvTimeoutError::Disconnected) => break,
+            Err(RecvTimeoutError::Disconnected) => {
+                tracing::info!("the stream ended: everything is put back");
+                break;
+            }
         }
     }
     finish(&mut agent)

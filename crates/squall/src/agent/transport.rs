@@ -1,6 +1,7 @@
 //! How the brain reaches its agent on this machine: a child process, its standard input and output the stream.
 
 use super::frames;
+use crate::log;
 use squall_engine::link::{AgentLink, LinkError, Links};
 use squall_model::probe::Pending;
 use squall_model::protocol::{Answer, Call, Request, Response};
@@ -31,6 +32,10 @@ impl ChildAgents {
         let mut arguments = vec!["agent".to_owned()];
         if !through_sudo {
             arguments.extend(["--state".to_owned(), state.folder().to_string_lossy().into_owned()]);
+        }
+        // sudo takes the environment away.
+        if let Some(filter) = log::asked().filter(|_| through_sudo) {
+            arguments.extend(["--log".to_owned(), filter.to_string_lossy().into_owned()]);
         }
         Ok(Self { program: std::env::current_exe()?, arguments, through_sudo, last: Arc::default() })
     }

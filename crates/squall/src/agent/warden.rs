@@ -5,6 +5,7 @@
 //! nothing while it lives. It holds a pidfd of the agent, which cannot be mistaken for a later process. However late it
 //! is, it keeps its hands from what others put back and injected again: see `squall_engine::hands` on recovery.
 
+use crate::log;
 use crate::state::State;
 use crate::{crash_point, undo_logs};
 use jiff::Timestamp;
@@ -37,6 +38,8 @@ const LISTENS_WITHIN: Duration = Duration::from_millis(250);
 /// The agent's end of the pipe, and the process at its other end.
 pub(crate) struct Warden {
     state: State,
+    /// What a warden logs, if anything.
+    log: Option<String>,
     child: Child,
     pulse: Pulse,
     /// Another that is to take its place.
@@ -106,15 +109,16 @@ impl Pulse {
     }
 }
 
-/// Starts a warden and waits until it watches.
-pub(crate) fn start(state: &State) -> io::Result<Warden> {
-    let mut starting = Starting::spawn(state)?;
+/// Starts a warden and waits until it watches. It logs what `log` lets through, if anything.
+pub(crate) fn start(state: &State, log: Option<String>) -> io::Result<Warden> {
+    let mut starting = Starting::spawn(state, log.as_deref())?;
     if !starting.is_ready(STARTS_WITHIN)? {
         let _ = starting.child.kill();
         return Err(io::Error::other(format!("it did not begin to watch within {STARTS_WITHIN:?}")));
     }
     let pulse = Pulse { pipe: Pipe::new(starting.stream), last: Instant::now() };
-    Ok(Warden { state: state.clone(), child: starting.child, pulse, next: None })
+    tracing::info!(pid = starting.child.id(), "a warden watches");
+    Ok(Warden { state: state.clone(), log, child: starting.child, pulse, next: None })
 }
 
 /// A warden that does not watch yet.
@@ -125,18 +129,22 @@ struct Starting {
 }
 
 impl Starting {
-    fn spawn(state: &State) -> io::Result<Self> {
+    fn spawn(state: &State, log: Option<&str>) -> io::Result<Self> {
         let me = process::own().map_err(io::Error::other)?;
         let (ours, theirs) = UnixStream::pair()?;
         // The running program, whatever lies at its path by now.
-        let child = Command::new("/proc/self/exe")
+        let mut command = Command::new("/proc/self/exe");
+        match log {
+            Some(filter) => command.env(log::VARIABLE, filter).stderr(Stdio::inherit()),
+            None => command.env_remove(log::VARIABLE).stderr(Stdio::null()),
+        };
+        let child = command
             .arg0("squall")
             .arg("warden")
             .arg(serde_json::to_string(&me)?)
             .arg(state.folder())
             .stdin(Stdio::from(OwnedFd::from(theirs)))
             .stdout(Stdio::piped())
-            .stderr(Stdio::null())
             .spawn()?;
         // A warden that cannot keep up must never hold up an undo.
         ours.set_write_timeout(Some(LISTENS_WITHIN))?;
@@ -183,9 +191,11 @@ impl Warden {
     fn replace(&mut self) -> io::Result<()> {
         // One that hears nothing any more would take that for the death of its agent.
         let _ = self.child.kill();
-        let mut next = match self.next.take() {
-            Some(next) => next,
-            None => Starting::spawn(&self.state)?,
+        let mut next = if let Some(next) = self.next.take() {
+            next
+        } else {
+            tracing::warn!(pid = self.child.id(), "the warden is gone or deaf: another one is started");
+            Starting::spawn(&self.state, self.log.as_deref())?
         };
         match next.is_ready(Duration::ZERO) {
             Ok(true) => {}
@@ -215,6 +225,7 @@ impl Warden {
 
 /// `squall warden AGENT STATE`: watches the agent on the pipe that is standard input.
 pub(crate) fn main(arguments: &[String]) -> ExitCode {
+    let _log = log::start();
     let [agent, folder] = arguments else { return ExitCode::from(2) };
     let Ok(agent) = serde_json::from_str::<ProcessRef>(agent) else { return ExitCode::from(2) };
     match watch(&agent, &State::at(folder)) {
@@ -242,12 +253,19 @@ fn watch(agent: &ProcessRef, state: &State) -> Result<(), String> {
         let ended = !watched[0].revents().is_empty();
         let open = ear.listen(&pipe);
         if ended {
+            tracing::info!(agent = agent.pid, settled = ear.memory.is_settled(), "the agent ended");
             return recover(ear.memory);
         }
         let hangs = ear.heard.elapsed() > SILENCE && !ear.memory.is_settled();
         // An agent that closed its end is on its way out; the pidfd tells when it is gone.
         let lingers = !open && !pidfd.wait(SILENCE).unwrap_or(false);
         if hangs || lingers {
+            tracing::warn!(
+                agent = agent.pid,
+                hangs,
+                lingers,
+                "the agent does not work any more: it is ended"
+            );
             // It may have ended in this very moment; the next look tells.
             let _ = pidfd.send(Signal::Kill);
         }
@@ -268,7 +286,11 @@ fn recover(memory: MirroredFolder) -> Result<(), String> {
     // What fails now may work in a moment: a process in the middle of an exit, a busy kernel table.
     for pause in [0, 50, 200, 1000] {
         std::thread::sleep(Duration::from_millis(pause));
-        let clean = |restored: Vec<Restored>| restored.iter().all(|one| one.residue().is_empty());
+        let clean = |restored: Vec<Restored>| {
+            let residue: usize = restored.iter().map(|one| one.residue().len()).sum();
+            tracing::info!(injections = restored.len(), residue, "what the agent left is put back");
+            residue == 0
+        };
         if hands.recover().is_ok_and(clean) {
             return Ok(());
         }

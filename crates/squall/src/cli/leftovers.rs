@@ -33,7 +33,11 @@ impl Options {
         };
         let mut found: Vec<Leftover> = marks.into_iter().filter(|mark| !belongs(mark)).collect();
         for orphan in held.iter().filter(|one| !one.alive) {
-            let owed = if orphan.owed.is_empty() { "nothing".to_owned() } else { orphan.owed.join("; ") };
+            let owed = match (&orphan.agent, orphan.owed.as_slice()) {
+                (None, []) => "unknown, the log is damaged".to_owned(),
+                (Some(_), []) => "nothing".to_owned(),
+                (_, owed) => owed.join("; "),
+            };
             found.push(Leftover {
                 what: format!(
                     "undo log of {} ({} on {}), owed: {owed}",

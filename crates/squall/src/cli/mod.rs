@@ -20,6 +20,7 @@ mod validate;
 
 use crate::demo;
 use crate::exit::Outcome;
+use crate::log;
 use crate::out;
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
@@ -32,7 +33,7 @@ use std::process::ExitCode;
     after_help = "Exit codes of `run`: 0 passed, 1 failed, 2 invalid, 3 not steady, 4 aborted, 5 no effect, \
 6 residue; of \
 every verb: 74 the result could not be written.\nState: SQUALL_STATE (default /var/lib/squall as root, else ~/.local/state/squall). \
-Log: SQUALL_LOG=debug."
+Log: SQUALL_LOG=debug, or a filter, to standard error."
 )]
 pub(crate) struct Arguments {
     #[command(subcommand)]
@@ -93,6 +94,7 @@ verbs! {
 
 /// Runs the command line.
 pub(crate) fn main() -> ExitCode {
+    let _log = log::start();
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
         Err(error) => {

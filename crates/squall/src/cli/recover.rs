@@ -54,11 +54,7 @@ pub(crate) fn recover(state: &State) -> Result<Vec<Restored>, Failure> {
 pub(crate) fn describe(restored: &Restored) -> String {
     let looked: Vec<&str> = restored.steps.iter().map(squall_model::undo::Reverted::looked_at).collect();
     let verb = if restored.residue().is_empty() { "put back" } else { "NOT put back" };
-    format!(
-        "{verb}: {} on {} ({}); looked at: {}",
-        restored.fault,
-        restored.target,
-        restored.injection,
-        looked.join("; ")
-    )
+    let looked =
+        if looked.is_empty() { String::new() } else { format!("; looked at: {}", looked.join("; ")) };
+    format!("{verb}: {} on {} ({}){looked}", restored.fault, restored.target, restored.injection)
 }
