@@ -120,10 +120,11 @@ impl<M: Machine, D: Disk> AgentCore<M, D> {
         }
     }
 
-    /// The stream ended: puts everything back. To be repeated while [`owes`](Self::owes), a few times at most.
+    /// The stream ended: puts everything back. To be repeated while [`owes`](Self::owes), a few times at most. Returns all
+    /// that the brain was not told any more.
     pub fn stream_ended(&mut self) -> Vec<Restored> {
-        self.deadlines.clear();
-        self.hands.undo(&[])
+        self.put_all_back();
+        self.untold.clone()
     }
 
     /// Whether the last call was answered.
@@ -179,7 +180,12 @@ impl<M: Machine, D: Disk> AgentCore<M, D> {
     /// Puts everything back without being asked; what cannot be is tried again after the pause.
     fn put_back(&mut self, now: Duration, pause: Duration) -> Vec<Restored> {
         self.again = (now + pause, pause);
-        let restored = self.stream_ended();
+        self.put_all_back()
+    }
+
+    fn put_all_back(&mut self) -> Vec<Restored> {
+        self.deadlines.clear();
+        let restored = self.hands.undo(&[]);
         self.untold.retain(|earlier| restored.iter().all(|later| later.injection != earlier.injection));
         self.untold.extend(restored.iter().cloned());
         restored

@@ -8,6 +8,7 @@ pub mod approval;
 mod checks;
 pub mod crash;
 pub mod driver;
+pub mod epilogue;
 mod guard;
 pub mod hands;
 mod hypothesis;

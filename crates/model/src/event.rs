@@ -71,6 +71,8 @@ pub enum AbortCause {
     BlastRadius,
     /// The journal could not be written.
     Journal,
+    /// The process that carried the run out was killed; whoever put things back wrote the end of the journal.
+    Killed,
 }
 
 /// How a metric under the fault compares with the baseline.

@@ -125,6 +125,7 @@ pub fn cause(cause: AbortCause) -> &'static str {
         AbortCause::LeaseExpired => "an expired lease",
         AbortCause::BlastRadius => "the blast radius",
         AbortCause::Journal => "a journal that could not be written",
+        AbortCause::Killed => "the end of squall's own process",
     }
 }
 

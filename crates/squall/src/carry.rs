@@ -4,10 +4,13 @@
 mod journals;
 mod planning;
 mod screen;
+mod witness;
 
 pub(crate) use planning::plan;
+pub(crate) use witness::Witness;
 
 use crate::agent::transport::ChildAgents;
+use crate::epilogue;
 use crate::exit::Failure;
 use crate::files::{self, VariableOptions};
 use crate::instruments::Toolbox;
@@ -23,7 +26,7 @@ use squall_engine::run::Identity;
 use squall_linux::sys::process;
 use squall_model::event::{AbortCause, Entry, Event};
 use squall_model::experiment::Experiment;
-use squall_model::protocol;
+use squall_model::protocol::{self, Restored};
 use squall_model::units;
 use squall_model::verdict::Verdict;
 use squall_report::Format;
@@ -35,6 +38,7 @@ use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::task::JoinSet;
+use witness::Witnesses;
 
 /// How often the `halt` file is looked for.
 const LOOKS_FOR_HALT: Duration = Duration::from_millis(250);
@@ -82,6 +86,10 @@ pub(crate) struct Order {
     pub(crate) view: View,
     /// Is asked about the plan; nobody is where it is carried out without further ado.
     pub(crate) approver: Option<Box<dyn Approver>>,
+    /// Follow it.
+    pub(crate) witnesses: Vec<Box<dyn Witness>>,
+    /// Each reason that comes here ends the run at once.
+    pub(crate) halts: Option<UnboundedReceiver<String>>,
 }
 
 /// What the user sees while it runs.
@@ -98,14 +106,6 @@ pub(crate) enum View {
     Nothing,
 }
 
-/// Others who follow a run as it happens, and may end it.
-pub(crate) struct Company {
-    /// Is shown every entry.
-    pub(crate) seen: Box<dyn FnMut(&Entry) + Send>,
-    /// Each reason that comes here ends the run at once.
-    pub(crate) halts: UnboundedReceiver<String>,
-}
-
 /// What came of it.
 pub(crate) struct Carried {
     pub(crate) verdict: Verdict,
@@ -119,16 +119,6 @@ pub(crate) struct Carried {
 
 /// Carries an experiment out, from the plan to the verdict.
 pub(crate) fn out(state: &State, order: Order) -> Result<Carried, Failure> {
-    out_in_company(state, order, None)
-}
-
-/// Carries an experiment out while others follow it.
-pub(crate) fn out_in_company(
-    state: &State,
-    order: Order,
-    company: Option<Company>,
-) -> Result<Carried, Failure> {
-    let (mut follower, halts) = company.map(|company| (company.seen, company.halts)).unzip();
     let in_folder = |error: io::Error| {
         Failure::invalid(format!(
             "could not use the state folder {}: {error}; set SQUALL_STATE to another",
@@ -168,6 +158,8 @@ pub(crate) fn out_in_company(
     let screen = Screen::open(order.view, order.approver.is_some());
     let (seen, entries) = mpsc::channel();
     let mut show = screen.watcher();
+    let witnesses = Witnesses::new(order.witnesses);
+    let told = witnesses.clone();
     let (switch, aborts) = driver::abort_switch();
     let environment = Environment {
         identity,
@@ -177,9 +169,7 @@ pub(crate) fn out_in_company(
         watch: Box::new(move |entry: &Entry| {
             // The receivers live as long as the run does.
             let _ = seen.send(entry.clone());
-            if let Some(follower) = &mut follower {
-                follower(entry);
-            }
+            told.see(entry);
             show(entry);
         }),
         approver: order.approver,
@@ -190,7 +180,7 @@ pub(crate) fn out_in_company(
     let outcome = runtime.block_on(async {
         let listening = listen(switch.clone(), Arc::clone(&interrupted));
         let watching = tokio::spawn(watch_for_halt(switch.clone(), state.halt_file()));
-        let obeying = halts.map(|halts| tokio::spawn(obey(switch, halts)));
+        let obeying = order.halts.map(|halts| tokio::spawn(obey(switch, halts)));
         let outcome = driver::drive(Arc::new(order.experiment), environment).await;
         drop(listening);
         watching.abort();
@@ -209,6 +199,8 @@ pub(crate) fn out_in_company(
     if let Some(note) = copy.and_then(Copy::lost) {
         out::warn(format!("squall: {note}; the whole journal is {}", live.journal.display()));
     }
+    witnesses.close();
+    epilogue::write(state, &put_back(&entries));
     let refused = entries.iter().any(|entry| matches!(entry.event, Event::Refused { .. }));
     Ok(Carried {
         verdict: outcome.verdict,
@@ -216,6 +208,15 @@ pub(crate) fn out_in_company(
         interrupted: refused || interrupted.load(Ordering::Relaxed),
         entries,
     })
+}
+
+/// What was put back, also what the agent found of others.
+fn put_back(entries: &[Entry]) -> Vec<Restored> {
+    let told = entries.iter().filter_map(|entry| match &entry.event {
+        Event::Restored { restored, .. } => Some(restored.clone()),
+        _ => None,
+    });
+    told.collect()
 }
 
 /// A seed that a user can type again: exact also where JSON numbers are floating point.
@@ -237,6 +238,8 @@ pub(crate) fn out_of_file(file: &Path, variables: Vec<String>, report: &Path) ->
         journal: None,
         approver: None,
         view: View::Full { colour: out::colour(false) },
+        witnesses: Vec::new(),
+        halts: None,
     };
     let carried = out(&State::locate()?, order)?;
     let format = Format::of_file(report).map_err(Failure::invalid)?;

@@ -8,6 +8,7 @@ mod carry;
 mod cli;
 mod crash_point;
 mod demo;
+mod epilogue;
 mod exit;
 mod files;
 mod instruments;

@@ -4,7 +4,7 @@
 //! live/ID.undo    what an injection still owes, held by its agent
 //! runs/RUN.jsonl  the journal of a run
 //! gamedays/S.jsonl the journal of a game day's session
-//! brains/RUN      a run that is going on: who carries it out
+//! brains/RUN      a run that is going on, or was killed and has no verdict yet: who carries it out
 //! halt            while this file is there, nothing is injected and what is live is put back
 //! ```
 
@@ -106,24 +106,26 @@ impl State {
         Ok(Announcement(path))
     }
 
-    /// The runs that go on, oldest first. Notes of brains that are gone are taken away, and those that others could have
-    /// written are passed over: whoever is named there may be sent a signal.
+    /// The runs that go on, oldest first.
     pub(crate) fn live_runs(&self) -> Vec<LiveRun> {
-        let Ok(entries) = std::fs::read_dir(self.brains()) else { return Vec::new() };
-        let mut runs: Vec<LiveRun> = entries
-            .flatten()
-            .filter_map(|entry| {
-                let live: LiveRun = serde_json::from_slice(&trust::read(&entry.path()).ok()?).ok()?;
-                let alive = process::is_alive(&live.brain);
-                if !alive {
-                    // Nobody reads a dead brain's note; that it cannot be removed changes nothing.
-                    let _ = std::fs::remove_file(entry.path());
-                }
-                alive.then_some(live)
-            })
-            .collect();
+        let mut runs: Vec<LiveRun> = self.notes(true).map(|(_, run)| run).collect();
         runs.sort_by(|a, b| a.started.cmp(&b.started));
         runs
+    }
+
+    /// The runs whose brain is gone and whose journal has no end yet, and their notes.
+    pub(crate) fn dead_runs(&self) -> Vec<(PathBuf, LiveRun)> {
+        self.notes(false).collect()
+    }
+
+    /// Notes of brains that live, or do not. Those that others could have written are passed over: whoever is named there
+    /// may be sent a signal.
+    fn notes(&self, alive: bool) -> impl Iterator<Item = (PathBuf, LiveRun)> {
+        let entries = std::fs::read_dir(self.brains()).into_iter().flatten().flatten();
+        entries.filter_map(move |entry| {
+            let live: LiveRun = serde_json::from_slice(&trust::read(&entry.path()).ok()?).ok()?;
+            (process::is_alive(&live.brain) == alive).then(|| (entry.path(), live))
+        })
     }
 }
 
@@ -133,7 +135,7 @@ pub(crate) struct Announcement(PathBuf);
 
 impl Drop for Announcement {
     fn drop(&mut self) {
-        // A note left behind is recognised by its dead process.
+        // A note left behind is recognised by its dead process, and by the verdict in its journal.
         let _ = std::fs::remove_file(&self.0);
     }
 }

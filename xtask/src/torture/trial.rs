@@ -365,6 +365,24 @@ impl Trial<'_> {
             return Err("victims are still killed after all was clean".to_owned());
         }
         let notes = std::fs::read_dir(self.arena.state().join("brains")).into_iter().flatten().count();
-        if notes > 0 { Err(format!("{notes} notes of runs that are over are left")) } else { Ok(()) }
+        if notes > 0 {
+            return Err(format!("{notes} notes of runs that are over are left"));
+        }
+        self.journals_have_an_end()
+    }
+
+    /// Whoever was killed, each journal ends with a verdict.
+    fn journals_have_an_end(&self) -> Result<(), String> {
+        let folder = self.arena.state().join("runs");
+        for entry in std::fs::read_dir(&folder).into_iter().flatten().flatten() {
+            let text = std::fs::read_to_string(entry.path()).unwrap_or_default();
+            // One that was killed before its first line tells of nothing.
+            if text.contains('\n')
+                && !text.lines().last().is_some_and(|line| line.contains(r#""event":"verdict""#))
+            {
+                return Err(format!("{} has no verdict at its end", entry.path().display()));
+            }
+        }
+        Ok(())
     }
 }

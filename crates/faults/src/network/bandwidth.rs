@@ -2,7 +2,7 @@
 
 use super::PRIVILEGES;
 use super::filter::with_filters;
-use super::place::{qdiscs, refuse_incoming};
+use super::place::{about_loopback, qdiscs, refuse_incoming};
 use squall_model::facts::{Facts, Feature, Privilege, Scope};
 use squall_model::fault::{Fault, PlanError};
 use squall_model::step::{Direction, Shape, Step};
@@ -78,6 +78,10 @@ impl Fault for Bandwidth {
         let rate = parameters.rate;
         let burst = parameters.burst.unwrap_or(Size((rate.bits_per_second / 8 / 250).max(LEAST_BURST)));
         qdiscs(facts, &parameters.filters(), &Shape::Bandwidth { rate, burst, queue: parameters.queue })
+    }
+
+    fn notes(parameters: &Parameters, facts: &Facts) -> Vec<String> {
+        about_loopback(facts, &parameters.filters())
     }
 }
 

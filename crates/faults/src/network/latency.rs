@@ -2,7 +2,7 @@
 
 use super::PRIVILEGES;
 use super::filter::with_filters;
-use super::place::{qdiscs, refuse_incoming, require_netem};
+use super::place::{about_loopback, qdiscs, refuse_incoming, require_netem};
 use squall_model::facts::{Facts, Feature, Privilege, Scope};
 use squall_model::fault::{Fault, PlanError};
 use squall_model::step::{Direction, Distribution, Shape, Step};
@@ -90,6 +90,10 @@ impl Fault for Latency {
             loss_correlation: Share::default(),
         };
         qdiscs(facts, &parameters.filters(), &shape)
+    }
+
+    fn notes(parameters: &Parameters, facts: &Facts) -> Vec<String> {
+        about_loopback(facts, &parameters.filters())
     }
 }
 

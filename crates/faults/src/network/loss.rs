@@ -7,7 +7,7 @@
 use super::PRIVILEGES;
 use super::filter::with_filters;
 use super::partition::{Denying, tables};
-use super::place::{qdiscs, require_netem};
+use super::place::{about_loopback, qdiscs, require_netem};
 use squall_model::facts::{Facts, Feature, Privilege, Scope, single_directions};
 use squall_model::fault::{Fault, PlanError};
 use squall_model::step::{Denial, Direction, Distribution, Shape, Step};
@@ -88,6 +88,10 @@ impl Fault for Loss {
             steps.extend(tables(facts, &filters, &denying)?);
         }
         Ok(steps)
+    }
+
+    fn notes(parameters: &Parameters, facts: &Facts) -> Vec<String> {
+        about_loopback(facts, &parameters.filters())
     }
 }
 

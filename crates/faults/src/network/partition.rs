@@ -2,7 +2,7 @@
 
 use super::PRIVILEGES;
 use super::filter::{Filters, with_filters};
-use super::place::{links, network, spared};
+use super::place::{about_loopback, links, network, spared};
 use squall_model::facts::{Facts, Feature, LinkFacts, Privilege, Scope, single_directions};
 use squall_model::fault::{Fault, PlanError};
 use squall_model::step::{Denial, Direction, PacketFilter, PacketFilterStep, PacketRule, Step};
@@ -58,6 +58,10 @@ impl Fault for Partition {
             denial: parameters.action,
         };
         tables(facts, &parameters.filters(), &denying)
+    }
+
+    fn notes(parameters: &Parameters, facts: &Facts) -> Vec<String> {
+        about_loopback(facts, &parameters.filters())
     }
 }
 
@@ -131,6 +135,8 @@ mod tests {
     use super::*;
     use crate::network::testing::{netns, on, with_features};
     use crate::testing::{example, golden, plan, refusal};
+    use serde_json::{Value, json};
+    use squall_model::fault::{self, AnyFault};
 
     #[test]
     fn the_example_cuts_both_ways() {
@@ -197,6 +203,15 @@ mod tests {
         for (table, _) in tables {
             assert_eq!(PacketFilterStep::injection_of(table), Some("run-1"));
         }
+    }
+
+    #[test]
+    fn all_of_the_hosts_loopback_interface_is_not_struck_without_a_word() {
+        let notes = |with: Value, facts: &Facts| AnyFault::notes(&fault::of::<Partition>(), &with, facts);
+        let lo = on::interface("lo");
+        assert!(notes(json!({}), &lo)[0].contains("lo carries all"), "{:?}", notes(json!({}), &lo));
+        assert!(notes(json!({"port": 5432}), &lo).is_empty());
+        assert!(notes(json!({}), &on::interface("eth0")).is_empty() && notes(json!({}), &netns()).is_empty());
     }
 
     #[test]

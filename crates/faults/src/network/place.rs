@@ -48,6 +48,22 @@ pub(super) fn links<'f>(facts: &'f Facts, filters: &Filters<'_>) -> Result<Vec<&
     Ok(struck)
 }
 
+/// A sentence for the plan where all of the host's loopback interface is struck, which is everybody's.
+pub(super) fn about_loopback(facts: &Facts, filters: &Filters<'_>) -> Vec<String> {
+    let Ok(network) = network(facts) else { return Vec::new() };
+    if !network.is_host || !network.link_named || !filters.are_wide() {
+        return Vec::new();
+    }
+    let sentence = |link: &LinkFacts| {
+        format!(
+            "{} carries all that the programs of {} say to each other, Squall's own probes and loads among them; \
+             `port: …` names what is meant",
+            link.link.name, network.namespace.name
+        )
+    };
+    network.links.iter().filter(|link| link.loopback).map(sentence).collect()
+}
+
 /// Packets that are never touched: those of the connections that the operator works through.
 pub(super) fn spared(facts: &Facts) -> Result<Vec<PacketFilter>, PlanError> {
     Ok(network(facts)?.control_paths.clone())

@@ -8,7 +8,7 @@ pub(crate) mod transport;
 pub(crate) mod warden;
 
 use crate::state::State;
-use crate::{crash_point, log, registry};
+use crate::{crash_point, epilogue, log, registry};
 use jiff::Timestamp;
 use squall_engine::agent::AgentCore;
 use squall_engine::hands::Hands;
@@ -57,6 +57,7 @@ fn serve(state: &State, log: Option<String>) -> Result<(), String> {
         )
     };
     state.prepare().map_err(in_folder)?;
+    let brain = epilogue::parent();
     let mut warden =
         warden::start(state, log).map_err(|error| format!("could not start the warden: {error}"))?;
     let mut disk = Folder::open(state.undo_logs()).map_err(|error| error.to_string())?;
@@ -97,21 +98,26 @@ fn serve(state: &State, log: Option<String>) -> Result<(), String> {
             }
         }
     }
-    finish(&mut agent)
+    let restored = finish(&mut agent);
+    // The brain took its leave, or is gone and cannot write any more. What is still owed is the warden's to tell.
+    if !agent.finished() && !agent.owes() {
+        epilogue::write_after(brain, state, &restored);
+    }
+    let residue: Vec<String> = restored.iter().flat_map(Restored::residue).collect();
+    if agent.owes() { Err(format!("could not put back: {}", residue.join("; "))) } else { Ok(()) }
 }
 
 /// Undoes what is still held. What cannot be put back keeps its log, and the warden tries once more.
-fn finish(agent: &mut AgentCore<LinuxMachine, Folder>) -> Result<(), String> {
+fn finish(agent: &mut AgentCore<LinuxMachine, Folder>) -> Vec<Restored> {
     let mut restored = agent.stream_ended();
     for pause in [20, 100, 500] {
         if !agent.owes() {
-            return Ok(());
+            break;
         }
         std::thread::sleep(Duration::from_millis(pause));
         restored = agent.stream_ended();
     }
-    let residue: Vec<String> = restored.iter().flat_map(Restored::residue).collect();
-    Err(format!("could not put back: {}", residue.join("; ")))
+    restored
 }
 
 /// Reads the stream on a thread of its own, so that a silent brain cannot keep the lease from running out. When the

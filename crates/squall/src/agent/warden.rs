@@ -7,7 +7,7 @@
 
 use crate::log;
 use crate::state::State;
-use crate::{crash_point, undo_logs};
+use crate::{crash_point, epilogue, undo_logs};
 use jiff::Timestamp;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::{AsFd, OwnedFd};
@@ -254,7 +254,7 @@ fn watch(agent: &ProcessRef, state: &State) -> Result<(), String> {
         let open = ear.listen(&pipe);
         if ended {
             tracing::info!(agent = agent.pid, settled = ear.memory.is_settled(), "the agent ended");
-            return recover(ear.memory);
+            return recover(ear.memory, state);
         }
         let hangs = ear.heard.elapsed() > SILENCE && !ear.memory.is_settled();
         // An agent that closed its end is on its way out; the pidfd tells when it is gone.
@@ -278,24 +278,27 @@ fn write_ready() -> io::Result<()> {
     stdout.flush()
 }
 
-/// Puts back what the agent left, from the logs on disk and from memory.
-fn recover(memory: MirroredFolder) -> Result<(), String> {
+/// Puts back what the agent left, from the logs on disk and from memory; then ends the journal of a brain that is gone.
+fn recover(memory: MirroredFolder, state: &State) -> Result<(), String> {
     let owner = process::own().map_err(|error| error.to_string())?;
     let hook = crash_point::hook(crash_point::WARDEN)?;
     let mut hands = Hands::new(LinuxMachine::new(), memory, owner, Timestamp::now).with_hook(hook);
     // What fails now may work in a moment: a process in the middle of an exit, a busy kernel table.
+    let (mut told, mut clean) = (Vec::new(), false);
     for pause in [0, 50, 200, 1000] {
         std::thread::sleep(Duration::from_millis(pause));
-        let clean = |restored: Vec<Restored>| {
-            let residue: usize = restored.iter().map(|one| one.residue().len()).sum();
-            tracing::info!(injections = restored.len(), residue, "what the agent left is put back");
-            residue == 0
-        };
-        if hands.recover().is_ok_and(clean) {
-            return Ok(());
+        let Ok(restored) = hands.recover() else { continue };
+        let residue: usize = restored.iter().map(|one| one.residue().len()).sum();
+        tracing::info!(injections = restored.len(), residue, "what the agent left is put back");
+        told.retain(|earlier: &Restored| restored.iter().all(|later| later.injection != earlier.injection));
+        told.extend(restored);
+        clean = residue == 0;
+        if clean {
+            break;
         }
     }
-    Err("something could not be put back".to_owned())
+    epilogue::write(state, &told);
+    if clean { Ok(()) } else { Err("something could not be put back".to_owned()) }
 }
 
 /// What the agent has said.

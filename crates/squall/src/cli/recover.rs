@@ -1,6 +1,7 @@
 //! `squall recover`: puts back what injections without an owner left.
 
 use crate::crash_point;
+use crate::epilogue;
 use crate::exit::{Failure, Outcome};
 use crate::out;
 use crate::shop_networks;
@@ -47,7 +48,9 @@ pub(crate) fn recover(state: &State) -> Result<Vec<Restored>, Failure> {
     let owner = process::own().map_err(|error| Failure::failed(error.to_string()))?;
     let hook = crash_point::hook(crash_point::RECOVERY).map_err(Failure::invalid)?;
     let mut hands = Hands::new(LinuxMachine::new(), disk, owner, Timestamp::now).with_hook(hook);
-    hands.recover().map_err(|error| Failure::failed(error.to_string()))
+    let restored = hands.recover().map_err(|error| Failure::failed(error.to_string()))?;
+    epilogue::write(state, &restored);
+    Ok(restored)
 }
 
 /// One injection that was put back, in words.

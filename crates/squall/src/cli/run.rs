@@ -204,6 +204,8 @@ impl Options {
             } else {
                 carry::View::Full { colour: out::colour(self.no_color) }
             },
+            witnesses: Vec::new(),
+            halts: None,
         }
     }
 

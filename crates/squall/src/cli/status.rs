@@ -1,5 +1,6 @@
 //! `squall status`: the runs and injections that are alive on this machine, with their leases.
 
+use crate::epilogue;
 use crate::exit::{Failure, Outcome};
 use crate::out;
 use crate::state::{LiveRun, State};
@@ -18,6 +19,7 @@ pub(crate) struct Options {
 impl Options {
     pub(crate) fn run(self) -> Outcome {
         let state = State::locate()?;
+        epilogue::write(&state, &[]);
         let (runs, injections) = (state.live_runs(), undo_logs::all(&state)?);
         let halted = state.halt_file().exists();
         let elsewhere: Vec<(State, Result<Vec<Held>, Failure>)> = undo_logs::elsewhere(&state)

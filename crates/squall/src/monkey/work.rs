@@ -281,6 +281,8 @@ impl Work<'_> {
             journal: None,
             approver: None,
             view: View::Quiet,
+            witnesses: Vec::new(),
+            halts: None,
         };
         carry::out(self.state, order)
     }

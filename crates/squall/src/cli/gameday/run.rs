@@ -7,8 +7,9 @@ use super::notebook::{self, Notebook};
 use super::plan::{self, Loaded};
 use super::report::{self, Reports};
 use super::screen::Screen;
-use crate::carry::{self, AgentOptions, Carried, Company};
+use crate::carry::{self, AgentOptions, Carried};
 use crate::cli::plan as run_plan;
+use crate::epilogue;
 use crate::exit::{Failure, Outcome};
 use crate::files::VariableOptions;
 use crate::out;
@@ -258,8 +259,8 @@ impl Options {
         let (sender, told) = mpsc::channel();
         let name = day.name.clone();
         let journal = day.state.gamedays().join(format!("{name}.jsonl"));
-        // A session that was killed left its note behind; looking takes away the notes of those who are gone.
-        let _ = day.state.live_runs();
+        // A session that was killed left its note behind.
+        epilogue::write(day.state, &[]);
         let _announcement = day.state.announce(&LiveRun {
             run: name.clone(),
             experiment: format!("game day: {}", day.session.plan().title),
@@ -542,11 +543,8 @@ impl Stage<'_> {
         let (halts, obeys) = unbounded_channel();
         self.halts = Some(halts);
         let (sender, teller) = (self.sender.clone(), self.sender.clone());
-        let company = Company {
-            seen: Box::new(move |entry| {
-                let _ = teller.send(Told::Event(experiment, entry.event.clone()));
-            }),
-            halts: obeys,
+        let teller = move |entry: &event::Entry| {
+            let _ = teller.send(Told::Event(experiment, entry.event.clone()));
         };
         let order = carry::Order {
             file,
@@ -558,10 +556,12 @@ impl Stage<'_> {
             view: carry::View::Nothing,
             // Go and no-go were said by people before.
             approver: None,
+            witnesses: vec![Box::new(teller)],
+            halts: Some(obeys),
         };
         let state = self.day.state.clone();
         std::thread::spawn(move || {
-            let carried = carry::out_in_company(&state, order, Some(company));
+            let carried = carry::out(&state, order);
             let _ = sender.send(Told::Ended(experiment, Box::new(carried)));
         });
     }

@@ -1,0 +1,194 @@
+//! A run whose process is killed: what it did is put back, and its journal gets an end from whoever did that.
+
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on fails")]
+
+use serde_json::Value;
+use std::fs::{self, File};
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::{Child, Command, Output, Stdio};
+use std::time::Duration;
+use tempfile::TempDir;
+
+/// A process that is gone with the test.
+struct Ended(Child);
+
+impl Ended {
+    fn pid(&self) -> u32 {
+        self.0.id()
+    }
+
+    fn kill(&mut self) {
+        self.0.kill().unwrap();
+        self.0.wait().unwrap();
+    }
+}
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// A run that pauses a process of the test's own for long.
+struct Run {
+    folder: TempDir,
+    victim: Ended,
+    brain: Ended,
+}
+
+impl Run {
+    /// Started, and waited for until its journal tells of this event.
+    fn until(event: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let victim = Ended(Command::new("sleep").arg("600").spawn().unwrap());
+        let text = format!(
+            "apiVersion: squall.dev/v1\nkind: Experiment\nname: pause\nbaseline: 3s\nsteady_state:\n  \
+             - exec: {{command: [\"true\"]}}\n    expect: exit_code == 0\n\
+             method:\n  - fault: process.pause\n    target: {{process: {{pid: {}}}}}\n    for: 5m\n",
+            victim.pid()
+        );
+        fs::write(folder.path().join("pause.yaml"), text).unwrap();
+        let mut command = squall(&folder, &["run", "pause.yaml", "--yes"]);
+        let brain = Ended(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap());
+        let run = Self { folder, victim, brain };
+        wait_until(|| run.events().iter().any(|one| one["event"] == event));
+        run
+    }
+
+    fn journal(&self) -> Option<PathBuf> {
+        let runs = fs::read_dir(self.folder.path().join("state/runs")).ok()?;
+        runs.flatten().map(|entry| entry.path()).next()
+    }
+
+    fn events(&self) -> Vec<Value> {
+        let text = self.journal().and_then(|path| fs::read_to_string(path).ok()).unwrap_or_default();
+        text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
+    }
+
+    fn squall(&self, arguments: &[&str]) -> Output {
+        squall(&self.folder, arguments).output().unwrap()
+    }
+
+    /// Waits for the end of the journal, and gives all that is told of it.
+    fn ending(&self) -> Value {
+        wait_until(|| self.events().last().is_some_and(|last| last["event"] == "verdict"));
+        self.events().pop().unwrap()
+    }
+
+    fn restored(&self) -> usize {
+        self.events().iter().filter(|event| event["event"] == "restored").count()
+    }
+
+    fn victim_is_stopped(&self) -> bool {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.victim.pid())).unwrap();
+        stat.rsplit(')').next().unwrap().trim_start().starts_with('T')
+    }
+}
+
+fn squall(folder: &TempDir, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_squall"));
+    command.args(arguments).current_dir(folder.path()).stdin(Stdio::null());
+    command.env("SQUALL_STATE", folder.path().join("state")).env_remove("SQUALL_LOG");
+    command
+}
+
+#[track_caller]
+fn wait_until(mut is_so: impl FnMut() -> bool) {
+    for _ in 0..1200 {
+        if is_so() {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    panic!("it did not come to be so within a minute");
+}
+
+/// The child of a process, when it has one.
+fn child(pid: u32) -> u32 {
+    let mut found = None;
+    wait_until(|| {
+        let path = format!("/proc/{pid}/task/{pid}/children");
+        found = fs::read_to_string(path).unwrap().split_whitespace().next().map(|pid| pid.parse().unwrap());
+        found.is_some()
+    });
+    found.unwrap()
+}
+
+fn send(signal: &str, pid: u32) {
+    assert!(Command::new("kill").args(["-s", signal, &pid.to_string()]).status().unwrap().success());
+}
+
+/// The agent is a child of one of the brain's threads.
+fn agent_of(brain: u32) -> u32 {
+    let mut found = None;
+    wait_until(|| {
+        let threads = fs::read_dir(format!("/proc/{brain}/task")).unwrap().flatten();
+        let children = threads.filter_map(|thread| fs::read_to_string(thread.path().join("children")).ok());
+        found =
+            children.flat_map(|text| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>()).next();
+        found.is_some()
+    });
+    found.unwrap().parse().unwrap()
+}
+
+#[test]
+fn the_agent_ends_the_journal_of_a_killed_brain() {
+    let mut run = Run::until("injected");
+    run.brain.kill();
+    let verdict = run.ending();
+    assert_eq!((&verdict["verdict"], &verdict["exit_code"]), (&"aborted".into(), &4.into()), "{verdict}");
+    assert!(!run.victim_is_stopped());
+    assert_eq!(run.restored(), 1, "{:?}", run.events());
+    let name = run.journal().unwrap().file_stem().unwrap().to_str().unwrap().to_owned();
+    let report = run.squall(&["report", &name, "--format", "text"]);
+    let report = String::from_utf8_lossy(&report.stdout).into_owned();
+    assert!(report.contains("ABORTED") && report.contains("ended without a word"), "{report}");
+    // Whoever comes by later adds nothing.
+    let before = run.events();
+    assert!(run.squall(&["recover"]).status.success());
+    assert_eq!(run.events(), before);
+    wait_until(|| fs::read_dir(run.folder.path().join("state/brains")).unwrap().count() == 0);
+}
+
+#[test]
+fn a_brain_that_is_killed_early_has_touched_nothing() {
+    let mut run = Run::until("probe");
+    run.brain.kill();
+    let verdict = run.ending();
+    assert_eq!(
+        (&verdict["verdict"], &verdict["reasons"][1]),
+        (&"aborted".into(), &"nothing was touched".into())
+    );
+}
+
+#[test]
+fn recovery_ends_the_journal_where_all_three_were_killed() {
+    let mut run = Run::until("injected");
+    let agent = agent_of(run.brain.pid());
+    let warden = child(agent);
+    send("STOP", agent);
+    send("STOP", run.brain.pid());
+    send("KILL", warden);
+    send("KILL", agent);
+    run.brain.kill();
+    assert!(run.victim_is_stopped());
+    // The kernel may have torn the last line.
+    File::options().append(true).open(run.journal().unwrap()).unwrap().write_all(b"{\"at\":\"20").unwrap();
+    assert!(run.squall(&["recover"]).status.success());
+    assert!(!run.victim_is_stopped());
+    assert_eq!((run.ending()["verdict"].as_str(), run.restored()), (Some("aborted"), 1));
+}
+
+#[test]
+fn a_warden_ends_the_journal_where_brain_and_agent_were_killed() {
+    let mut run = Run::until("injected");
+    let agent = agent_of(run.brain.pid());
+    send("STOP", agent);
+    run.brain.kill();
+    send("KILL", agent);
+    assert_eq!(run.ending()["verdict"], "aborted");
+    assert_eq!(run.restored(), 1);
+    assert!(!run.victim_is_stopped());
+}
