@@ -13,7 +13,7 @@ const EXPECTED: &[(&str, &str)] = &[
         "the machine's kernel is not the tests' to choose, and kernels for clouds lack netem",
     ),
     (
-        "network.latency: its packets need sch_netem",
+        "network.latency: this kernel has no sch_netem",
         "as above; faults of the network are tortured with the others",
     ),
     ("clock-jump: this machine's clock", "only a machine of one's own can have its clock changed"),
