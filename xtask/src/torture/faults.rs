@@ -86,6 +86,9 @@ impl Fault {
             Struck::Network if self.name == "network.latency" && !has_netem() => {
                 Some("this kernel has no sch_netem; it is tested in a second kernel, see `cargo xtask lab`")
             }
+            Struck::Network if self.name == "network.partition" && !has_packet_filter() => {
+                Some("this kernel has no nf_tables")
+            }
             Struck::Caches if !root => Some("it needs root"),
             _ => None,
         }
@@ -124,6 +127,11 @@ impl Fault {
     pub(super) fn goes_with(&self, other: &Self) -> bool {
         self.struck != other.struck
     }
+}
+
+/// Whether the kernel knows packet-filter tables.
+fn has_packet_filter() -> bool {
+    super::arena::tool("nft", &["list", "tables"]).is_ok()
 }
 
 /// Whether the kernel takes a netem qdisc, tried where it harms nobody.
