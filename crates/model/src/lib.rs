@@ -18,6 +18,7 @@ pub mod protocol;
 pub mod quantity;
 pub mod read;
 pub mod redaction;
+pub mod settings;
 pub mod step;
 pub mod target;
 pub mod undo;

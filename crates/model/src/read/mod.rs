@@ -14,6 +14,7 @@ mod nearest;
 mod render;
 mod scalar;
 mod schema;
+mod settings;
 mod toml;
 mod tree;
 mod variables;
@@ -26,6 +27,7 @@ pub use experiment::experiment;
 pub use gameday::{blanked, gameday};
 pub use render::render;
 pub use schema::schema;
+pub use settings::{is_settings, settings};
 pub use variables::{Overrides, nearest_variable, variable_names, variables};
 
 /// The longest file that is read, in bytes.
