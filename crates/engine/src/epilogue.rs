@@ -8,6 +8,10 @@ use squall_model::verdict::Verdict;
 use jiff::Timestamp;
 use std::collections::BTreeMap;
 
+/// What is put back later than this after the last word, in seconds, is told as if it had been then: the machine was down, or
+/// nobody came by, and the run did not last for days. When it was, `at` tells.
+const STILL_OF_THE_RUN: f64 = 600.0;
+
 /// What is to be added to the journal of a brain that does not live any more; nothing where there is a verdict, or where
 /// it is no run's journal.
 /// `restored` is what has been put back since, of any run. Injections that are neither told there nor in the journal are
@@ -45,7 +49,8 @@ pub fn missing(journal: &[Entry], restored: &[Restored], now: Timestamp) -> Vec<
     let place = if verdict == Verdict::Residue { reasons.len() } else { 0 };
     reasons.insert(place, killed.to_owned());
     events.push(Event::Verdict { verdict, reasons, exit_code: verdict.exit_code(), seconds: last.elapsed });
-    let elapsed = last.elapsed + now.duration_since(last.at).as_secs_f64().max(0.0);
+    let since = now.duration_since(last.at).as_secs_f64();
+    let elapsed = last.elapsed + if (0.0..STILL_OF_THE_RUN).contains(&since) { since } else { 0.0 };
     events.into_iter().map(|event| Entry { at: now, elapsed, event }).collect()
 }
 
@@ -124,6 +129,13 @@ mod tests {
         assert_eq!(names(&added), ["aborted", "restored", "verdict"]);
         ends(&added, Verdict::Aborted, "ended without a word");
         assert!(added.iter().all(|entry| (entry.elapsed - 6.0).abs() < 1e-9));
+    }
+
+    #[test]
+    fn days_in_which_nobody_came_by_are_not_part_of_the_run() {
+        let late = missing(&journal([begun("a")]), &[], "2026-01-04T00:00:00Z".parse().unwrap());
+        assert!((late[0].elapsed - 4.0).abs() < 1e-9, "{late:?}");
+        assert_eq!(late[0].at.to_string(), "2026-01-04T00:00:00Z");
     }
 
     #[test]
