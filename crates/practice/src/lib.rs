@@ -6,3 +6,4 @@
 pub mod calendar;
 pub mod gameday;
 pub mod monkey;
+pub mod slo;

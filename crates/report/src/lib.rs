@@ -6,6 +6,7 @@
 pub mod change;
 mod chart;
 pub mod gameday;
+pub mod grafana;
 pub mod html;
 pub mod json;
 pub mod junit;

@@ -13,37 +13,53 @@ pub(crate) const UNWRITTEN: u8 = 74;
 pub(crate) struct Failure {
     message: String,
     code: u8,
+    /// The file and the line that it is about, where it is about one.
+    place: Option<(String, usize)>,
 }
 
 impl Failure {
+    fn new(message: String, code: u8) -> Self {
+        Self { message, code, place: None }
+    }
+
+    /// The same, about a line of a file.
+    pub(crate) fn at(self, file: impl Into<String>, line: usize) -> Self {
+        Self { place: Some((file.into(), line)), ..self }
+    }
+
+    /// The file and the line that it is about.
+    pub(crate) fn place(&self) -> Option<(&str, usize)> {
+        self.place.as_ref().map(|(file, line)| (file.as_str(), *line))
+    }
+
     /// The command or a file is wrong; nothing was touched.
     pub(crate) fn invalid(message: impl Into<String>) -> Self {
-        Self { message: message.into(), code: Verdict::Invalid.exit_code() }
+        Self::new(message.into(), Verdict::Invalid.exit_code())
     }
 
     /// This host lacks what it takes; nothing was touched.
     pub(crate) fn unsupported(message: impl Into<String>) -> Self {
-        Self { message: message.into(), code: Verdict::NoEffect.exit_code() }
+        Self::new(message.into(), Verdict::NoEffect.exit_code())
     }
 
     /// The `halt` file is there.
     pub(crate) fn halted(message: impl Into<String>) -> Self {
-        Self { message: message.into(), code: Verdict::Aborted.exit_code() }
+        Self::new(message.into(), Verdict::Aborted.exit_code())
     }
 
     /// It could not be done.
     pub(crate) fn failed(message: impl Into<String>) -> Self {
-        Self { message: message.into(), code: Verdict::Failed.exit_code() }
+        Self::new(message.into(), Verdict::Failed.exit_code())
     }
 
     /// It was done, but its result could not be written.
     pub(crate) fn unwritten(message: impl Into<String>) -> Self {
-        Self { message: message.into(), code: UNWRITTEN }
+        Self::new(message.into(), UNWRITTEN)
     }
 
     /// Something is still not as it was.
     pub(crate) fn residue(message: impl Into<String>) -> Self {
-        Self { message: message.into(), code: Verdict::Residue.exit_code() }
+        Self::new(message.into(), Verdict::Residue.exit_code())
     }
 
     pub(crate) fn code(&self) -> ExitCode {

@@ -34,6 +34,12 @@ impl VariableOptions {
         Self { variables, files: Vec::new() }
     }
 
+    /// The same and more, which win.
+    pub(crate) fn with(&self, pairs: &[(String, String)]) -> Self {
+        let more = pairs.iter().map(|(name, value)| format!("{name}={value}"));
+        Self { variables: self.variables.iter().cloned().chain(more).collect(), files: self.files.clone() }
+    }
+
     /// The options that give this experiment file the same variables again: of those given by name only what it uses,
     /// the last word on each, and where the value is secret, `…` for the user to fill in.
     pub(crate) fn again(&self, file: &Path, secrets: &[String]) -> Vec<String> {
@@ -192,7 +198,9 @@ fn check(source: &Source, overrides: &Overrides, colour: bool) -> Result<Experim
     });
     checked.map_err(|errors| {
         let rendered = read::render(source, &errors, colour);
+        let first = errors.first().map_or(0, |error| error.place.start);
         Failure::invalid(format!("{} is not valid\n{}", source.name, rendered.trim_end()))
+            .at(source.name.clone(), read::line_of(&source.text, first))
     })
 }
 

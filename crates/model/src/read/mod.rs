@@ -170,7 +170,7 @@ pub fn parse(source: &Source) -> Result<Node, ReadError> {
 }
 
 /// The line of a byte, counted from 1.
-fn line_of(text: &str, at: usize) -> usize {
+pub fn line_of(text: &str, at: usize) -> usize {
     1 + text.as_bytes().iter().take(at).filter(|byte| **byte == b'\n').count()
 }
 

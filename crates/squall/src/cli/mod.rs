@@ -1,6 +1,8 @@
 //! The command line: one file a verb, one line here each.
 
+mod ci;
 mod completions;
+mod dashboard;
 mod doctor;
 mod faults;
 mod gameday;
@@ -15,6 +17,7 @@ mod recover;
 mod report;
 mod run;
 mod schema;
+mod slo;
 mod status;
 mod validate;
 
@@ -70,6 +73,12 @@ verbs! {
     Gameday => gameday::Options,
     /// Chaos Monkey: ends instances that opted in, by chance, a day planned ahead
     Monkey => monkey::Options,
+    /// Objectives: measures a service, or reads what was measured, and fails a pipeline where one is missed
+    Slo => slo::Options,
+    /// Pipelines: writes a workflow for GitHub or GitLab that breaks a test environment and puts it back
+    Ci => ci::Options,
+    /// Prints a Grafana dashboard over what Squall exports, or rules for Prometheus
+    Dashboard => dashboard::Options,
     /// Makes a report again from a run's journal
     Report => report::Options,
     /// Lists the faults, or explains one

@@ -1,5 +1,8 @@
 //! `squall run PATH...`: carries experiments out.
 
+mod github;
+mod matrix;
+
 use crate::carry::{self, AgentOptions, Carried};
 use crate::cli::plan;
 use crate::cli::prompt::Prompt;
@@ -9,8 +12,11 @@ use crate::out;
 use crate::state::State;
 use clap::Args;
 
+use github::{Annotated, GithubOptions};
+use matrix::MatrixOptions;
 use squall_engine::approval::Approver;
-use squall_model::experiment::Experiment;
+use squall_model::experiment::{Action, Experiment};
+use squall_model::read;
 use squall_model::verdict::Verdict;
 use squall_report::{Format, Story};
 use std::collections::{BTreeMap, BTreeSet};
@@ -25,6 +31,8 @@ pub(crate) struct Options {
     paths: Vec<PathBuf>,
     #[command(flatten)]
     variables: VariableOptions,
+    #[command(flatten)]
+    matrix: MatrixOptions,
     /// Makes the run's choices repeatable
     #[arg(long)]
     seed: Option<u64>,
@@ -57,11 +65,26 @@ pub(crate) struct Options {
     #[arg(long)]
     no_color: bool,
     #[command(flatten)]
+    github: GithubOptions,
+    #[command(flatten)]
     agent: AgentOptions,
 }
 
-/// An experiment and the file that it is from.
-type Read = (PathBuf, Experiment);
+/// An experiment as it was read: from which file, with which variables.
+struct Read {
+    file: PathBuf,
+    variables: VariableOptions,
+    experiment: Experiment,
+}
+
+/// An experiment that was carried out.
+struct Done {
+    file: PathBuf,
+    experiment: String,
+    /// The line of its first fault.
+    line: usize,
+    carried: Carried,
+}
 
 impl Options {
     pub(crate) fn run(self) -> Outcome {
@@ -69,23 +92,23 @@ impl Options {
         let seed = self.seed.unwrap_or_else(carry::random_seed);
         let experiments = self.read_all(&files::find(&self.paths)?)?;
         let experiments = self.of_tags(experiments)?;
-        let files: Vec<PathBuf> = experiments.iter().map(|(file, _)| file.clone()).collect();
+        let files: Vec<PathBuf> = experiments.iter().map(|read| read.file.clone()).collect();
         if self.dry_run {
             return experiments
                 .iter()
-                .try_for_each(|(file, experiment)| plan::show(file, experiment, seed, &self.agent, false))
+                .try_for_each(|read| plan::show(&read.file, &read.experiment, seed, &self.agent, false))
                 .map(|()| ExitCode::SUCCESS);
         }
         let reports = self.reports()?;
         let targets = reports.iter().map(|(_, target)| *target).chain(self.journal.as_deref());
         targets.into_iter().try_for_each(files::writable)?;
-        let mut carried = Vec::new();
-        let ended = self.carry_all_out(&files, experiments, seed, &mut carried);
-        if carried.is_empty() {
+        let mut done = Vec::new();
+        let ended = self.carry_all_out(&files, experiments, seed, &mut done);
+        if done.is_empty() {
             return ended.map(|()| ExitCode::SUCCESS);
         }
         // What was carried out before something went wrong is reported all the same.
-        let concluded = self.conclude(&files, &carried, &reports);
+        let concluded = self.conclude(&files, &done, &reports);
         ended.map(|()| concluded)
     }
 
@@ -105,20 +128,21 @@ impl Options {
         files: &[PathBuf],
         experiments: Vec<Read>,
         seed: u64,
-        carried: &mut Vec<(PathBuf, Carried)>,
+        done: &mut Vec<Done>,
     ) -> Result<(), Failure> {
         let journals = self.journal.as_ref().map(|target| files::apart(target, files));
         // What is secret to one of them is shown by none.
         let secrets: Vec<String> =
-            experiments.iter().flat_map(|(_, experiment)| experiment.secrets.clone()).collect();
-        for (index, (file, experiment)) in experiments.into_iter().enumerate() {
+            experiments.iter().flat_map(|read| read.experiment.secrets.clone()).collect();
+        for (index, Read { file, variables, experiment }) in experiments.into_iter().enumerate() {
             let journal = journals.as_ref().and_then(|targets| targets.get(index)).cloned();
-            let options = self.again(&file, &secrets);
+            let options = self.again(&file, &variables, &secrets);
             let approver = self.approver(&file, &experiment, seed);
+            let (name, line) = (experiment.name.clone(), first_line(&file, &experiment));
             let order = carry::Order { options, approver, ..self.order(&file, experiment, seed, journal) };
-            let one = carry::out(&State::locate()?, order)?;
-            let interrupted = one.interrupted;
-            carried.push((file, one));
+            let carried = carry::out(&State::locate()?, order)?;
+            let interrupted = carried.interrupted;
+            done.push(Done { file, experiment: name, line, carried });
             if interrupted {
                 break;
             }
@@ -126,28 +150,58 @@ impl Options {
         Ok(())
     }
 
-    /// Reads every file before the first is carried out, so that a mistake in the last costs nothing. Tells the
-    /// mistakes of all.
+    /// Reads every file, with each combination of the matrix, before the first is carried out, so that a mistake in the last
+    /// costs nothing. Tells the mistakes of all.
     fn read_all(&self, files: &[PathBuf]) -> Result<Vec<Read>, Failure> {
-        let overrides = self.variables.overrides(files)?;
         let colour = out::colour(self.no_color) && std::io::stderr().is_terminal();
+        let mut combinations = Vec::new();
+        for combination in self.matrix.combinations()? {
+            let variables = self.variables.with(&combination);
+            combinations.push((variables.overrides(files)?, variables, combination));
+        }
         let (mut experiments, mut mistakes) = (Vec::new(), Vec::new());
         for file in files {
-            match files::read(file, &overrides, colour) {
-                Ok(experiment) => experiments.push((file.clone(), experiment)),
-                Err(mistake) => mistakes.push(mistake.to_string()),
+            for (overrides, variables, combination) in &combinations {
+                match files::read(file, overrides, colour) {
+                    Ok(mut experiment) => {
+                        matrix::name_after(&mut experiment, combination);
+                        experiments.push(Read {
+                            file: file.clone(),
+                            variables: variables.clone(),
+                            experiment,
+                        });
+                    }
+                    Err(mistake) => {
+                        mistakes.push(mistake);
+                        // The others are likely to have the same.
+                        break;
+                    }
+                }
             }
         }
-        if mistakes.is_empty() { Ok(experiments) } else { Err(Failure::invalid(mistakes.join("\n\n"))) }
+        if mistakes.is_empty() {
+            return Ok(experiments);
+        }
+        mistakes.iter().for_each(|mistake| self.annotate(mistake));
+        let messages: Vec<String> = mistakes.iter().map(ToString::to_string).collect();
+        Err(Failure::invalid(messages.join("\n\n")))
+    }
+
+    /// Marks a mistake at its place, where it has one.
+    fn annotate(&self, mistake: &Failure) {
+        if let Some((file, line)) = mistake.place() {
+            let message = mistake.to_string();
+            self.github.annotate(&Annotated { file, line, title: "squall: invalid", message: &message });
+        }
     }
 
     /// The experiments that carry one of the tags that were asked for; all where none was. Each then bears the name of
     /// the environment as a tag too.
     fn of_tags(&self, experiments: Vec<Read>) -> Result<Vec<Read>, Failure> {
         let known: BTreeSet<String> =
-            experiments.iter().flat_map(|(_, experiment)| experiment.tags.clone()).collect();
-        let is_meant = |(_, experiment): &Read| {
-            self.tags.is_empty() || self.tags.iter().any(|tag| experiment.tags.contains(tag))
+            experiments.iter().flat_map(|read| read.experiment.tags.clone()).collect();
+        let is_meant = |read: &Read| {
+            self.tags.is_empty() || self.tags.iter().any(|tag| read.experiment.tags.contains(tag))
         };
         let mut meant: Vec<Read> = experiments.into_iter().filter(is_meant).collect();
         if meant.is_empty() {
@@ -162,16 +216,16 @@ impl Options {
                 }
             )));
         }
-        for (_, experiment) in &mut meant {
-            experiment.tags.extend(self.environment.iter().map(|name| format!("environment:{name}")));
+        for read in &mut meant {
+            read.experiment.tags.extend(self.environment.iter().map(|name| format!("environment:{name}")));
         }
         Ok(meant)
     }
 
     /// The options that carry this file out in the same way again.
-    fn again(&self, file: &Path, secrets: &[String]) -> Vec<String> {
+    fn again(&self, file: &Path, variables: &VariableOptions, secrets: &[String]) -> Vec<String> {
         let environment = self.environment.iter().flat_map(|name| ["--environment".to_owned(), name.clone()]);
-        self.variables.again(file, secrets).into_iter().chain(environment).chain(self.agent.again()).collect()
+        variables.again(file, secrets).into_iter().chain(environment).chain(self.agent.again()).collect()
     }
 
     /// At a terminal, the user is shown the plan and asked.
@@ -209,14 +263,15 @@ impl Options {
         }
     }
 
+    /// How a table names one of several: by its file, and in a matrix by its combination too.
+    fn label(&self, one: &Done) -> String {
+        let file = one.file.display();
+        if self.matrix.is_empty() { file.to_string() } else { format!("{file}: {}", one.experiment) }
+    }
+
     /// Writes the reports that were asked for, and ends with the greatest exit code.
-    fn conclude(
-        &self,
-        files: &[PathBuf],
-        carried: &[(PathBuf, Carried)],
-        reports: &[(&'static Format, &Path)],
-    ) -> ExitCode {
-        let stories: Vec<Story> = carried.iter().map(|(_, one)| Story::of(&one.entries)).collect();
+    fn conclude(&self, files: &[PathBuf], done: &[Done], reports: &[(&'static Format, &Path)]) -> ExitCode {
+        let stories: Vec<Story> = done.iter().map(|one| Story::of(&one.carried.entries)).collect();
         for (format, target) in reports {
             if format.tells_several() {
                 write_or_lose(target, &format.tell(&stories));
@@ -229,16 +284,31 @@ impl Options {
         if self.json {
             out::say(squall_report::json::objects(&stories).trim_end());
         } else if files.len() > 1 {
-            let rows: Vec<_> = carried
-                .iter()
-                .map(|(file, one)| (file.display().to_string(), one.verdict.to_string()))
-                .collect();
-            let verdicts: Vec<Verdict> = carried.iter().map(|(_, one)| one.verdict).collect();
+            let rows: Vec<_> =
+                done.iter().map(|one| (self.label(one), one.carried.verdict.to_string())).collect();
+            let verdicts: Vec<Verdict> = done.iter().map(|one| one.carried.verdict).collect();
             out::say(format!("\n{}\n\n{}", out::columns(&rows), tally(files.len(), &verdicts)));
         }
-        let worst = carried.iter().map(|(_, one)| one.verdict).max().unwrap_or(Verdict::Invalid);
+        for one in done {
+            if let Some(title) = github::title(one.carried.verdict, &one.experiment) {
+                let (file, message) = (one.file.display().to_string(), one.carried.reason.as_str());
+                self.github.annotate(&Annotated { file: &file, line: one.line, title: &title, message });
+            }
+        }
+        self.github.summarize(&stories);
+        let worst = done.iter().map(|one| one.carried.verdict).max().unwrap_or(Verdict::Invalid);
         ExitCode::from(worst.exit_code())
     }
+}
+
+/// The line of an experiment's first fault, or its first line.
+fn first_line(file: &Path, experiment: &Experiment) -> usize {
+    let strike = experiment.method.iter().find_map(|action| match action {
+        Action::Strike(strikes) => strikes.first(),
+        Action::Wait(_) => None,
+    });
+    let at = strike.map_or(0, |strike| strike.place.start);
+    files::source(file).map_or(1, |source| read::line_of(&source.text, at))
 }
 
 /// Writes a report of what was carried out. That it could not be written changes no verdict.
