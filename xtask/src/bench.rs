@@ -8,6 +8,7 @@ mod agent;
 mod builds;
 mod experiment;
 mod figures;
+mod history;
 mod load;
 mod memory;
 mod network;
@@ -44,6 +45,7 @@ const BENCHMARKS: &[&Benchmark] = &[
     &abort::BENCHMARK,
     &load::BENCHMARK,
     &memory::BENCHMARK,
+    &history::BENCHMARK,
     &size::BENCHMARK,
     &builds::BENCHMARK,
 ];

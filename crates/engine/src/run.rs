@@ -65,6 +65,12 @@ pub struct Identity {
     pub squall: String,
     /// Name of the host.
     pub host: String,
+    /// The environment that it is carried out in; empty where that was not said.
+    pub environment: String,
+    /// What it is carried out for: `run`, `ci`, `gameday SESSION`, `monkey NAME`.
+    pub origin: String,
+    /// Name of the user who started it.
+    pub by: String,
     /// How long an agent holds injections without hearing from us.
     pub lease: Duration,
 }

@@ -157,6 +157,7 @@ impl From<&PlannedInjection> for Planned {
 }
 
 /// What can happen in a run.
+#[expect(clippy::large_enum_variant, reason = "the first event of a run is large, and there is one of it")]
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub enum Event {
@@ -193,6 +194,15 @@ pub enum Event {
         /// Name of the host.
         #[serde(default)]
         host: String,
+        /// The environment that it was carried out in, as whoever started it says; empty where that was not said.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        environment: String,
+        /// What it was carried out for: `run`, `ci`, `gameday SESSION`, `monkey NAME`.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        origin: String,
+        /// Name of the user who started it.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        by: String,
         /// Services of the blast radius.
         #[serde(default)]
         services: Vec<String>,

@@ -96,18 +96,21 @@ impl Redactor {
                 options,
                 services,
                 conditions,
+                environment,
+                origin,
                 version: _,
                 run: _,
                 seed: _,
                 squall: _,
                 host: _,
+                by: _,
                 objectives: _,
                 limits: _,
                 method_seconds: _,
                 baseline_seconds: _,
                 recovery_seconds: _,
             } => {
-                self.all([experiment, hypothesis, file]);
+                self.all([experiment, hypothesis, file, environment, origin]);
                 self.all(tags.iter_mut().chain(options).chain(services));
                 self.all(conditions.iter_mut().flat_map(|(name, text)| [name, text]));
             }

@@ -24,6 +24,22 @@ pub enum Verdict {
 }
 
 impl Verdict {
+    /// All of them, by exit code.
+    pub const ALL: [Self; 7] = [
+        Self::Passed,
+        Self::Failed,
+        Self::Invalid,
+        Self::NotSteady,
+        Self::Aborted,
+        Self::NoEffect,
+        Self::Residue,
+    ];
+
+    /// The verdict of this name.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|verdict| verdict.name() == name)
+    }
+
     /// The exit code of `squall run` for this verdict.
     pub fn exit_code(self) -> u8 {
         match self {

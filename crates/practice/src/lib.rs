@@ -4,6 +4,8 @@
 //! decision can be tested at any hour of any day.
 
 pub mod calendar;
+pub mod comparison;
 pub mod gameday;
+pub mod maturity;
 pub mod monkey;
 pub mod slo;

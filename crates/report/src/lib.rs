@@ -5,6 +5,7 @@
 
 pub mod change;
 mod chart;
+pub mod csv;
 pub mod gameday;
 pub mod grafana;
 pub mod html;
@@ -13,6 +14,7 @@ pub mod junit;
 pub mod lines;
 pub mod live;
 pub mod markdown;
+pub mod maturity;
 pub mod paint;
 mod sample;
 pub mod story;

@@ -436,6 +436,10 @@ impl Story {
             squall,
             host,
             services,
+            // The environment is among the tags; the rest is for the history.
+            environment: _,
+            origin: _,
+            by: _,
             conditions,
             objectives,
             limits,

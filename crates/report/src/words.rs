@@ -3,6 +3,7 @@
 use crate::story::{Injection, PutBack, Story, Tally};
 use squall_model::condition::{Bound, Comparison, Truth};
 use squall_model::event::{AbortCause, CheckResult, Phase};
+use squall_model::past;
 use squall_model::quantity::{count, span};
 use squall_model::undo::Reverted;
 use squall_model::verdict::Verdict;
@@ -272,19 +273,7 @@ pub fn guard(story: &Story) -> Option<(Tone, String)> {
 /// The command that repeats the run.
 pub fn reproduce(story: &Story) -> String {
     let header = &story.header;
-    let words: Vec<String> =
-        [&header.file].into_iter().chain(&header.options).map(|word| quoted(word)).collect();
-    format!("squall run {} --seed {}", words.join(" "), header.seed)
-}
-
-/// A word for a POSIX shell.
-fn quoted(word: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "_-./,:=@%+".contains(c);
-    if !word.is_empty() && word.chars().all(plain) {
-        word.to_owned()
-    } else {
-        format!("'{}'", word.replace('\'', r"'\''"))
-    }
+    format!("{} --seed {}", past::command(&header.file, &header.options), header.seed)
 }
 
 /// A moment as people read it, in UTC.
@@ -303,12 +292,6 @@ mod tests {
         story.header.options = ["--var", "name=two words", "--sudo"].map(str::to_owned).to_vec();
         story.header.seed = 7;
         assert_eq!(reproduce(&story), "squall run 'my shop.yaml' --var 'name=two words' --sudo --seed 7");
-    }
-
-    #[test]
-    fn file_names_are_quoted_for_the_shell_where_needed() {
-        assert_eq!(quoted("examples/slow-ledger.yaml"), "examples/slow-ledger.yaml");
-        assert_eq!(quoted("it's; rm -rf"), r"'it'\''s; rm -rf'");
     }
 
     #[test]

@@ -3,6 +3,7 @@
 
 mod journals;
 mod planning;
+mod recorder;
 mod screen;
 mod witness;
 
@@ -16,9 +17,11 @@ use crate::files::{self, VariableOptions};
 use crate::instruments::Toolbox;
 use crate::out;
 use crate::state::{LiveRun, State};
+use crate::user;
 use clap::Args;
 use jiff::Timestamp;
 use journals::{Copy, Journals};
+use recorder::Recorder;
 use screen::Screen;
 use squall_engine::approval::Approver;
 use squall_engine::driver::{self, AbortSwitch, Environment};
@@ -81,6 +84,10 @@ pub(crate) struct Order {
     /// Options that carry it out again in the same way, without secrets.
     pub(crate) options: Vec<String>,
     pub(crate) seed: u64,
+    /// The environment that it is carried out in; empty where that was not said.
+    pub(crate) environment: String,
+    /// What it is carried out for: `run`, `ci`, `gameday SESSION`, `monkey NAME`.
+    pub(crate) origin: String,
     pub(crate) agent: AgentOptions,
     pub(crate) journal: Option<PathBuf>,
     pub(crate) view: View,
@@ -153,12 +160,16 @@ pub(crate) fn out(state: &State, order: Order) -> Result<Carried, Failure> {
         seed: order.seed,
         squall: env!("CARGO_PKG_VERSION").to_owned(),
         host: rustix::system::uname().nodename().to_string_lossy().into_owned(),
+        environment: order.environment,
+        origin: order.origin,
+        by: user::name(),
         lease: order.agent.lease,
     };
     let screen = Screen::open(order.view, order.approver.is_some());
     let (seen, entries) = mpsc::channel();
     let mut show = screen.watcher();
-    let witnesses = Witnesses::new(order.witnesses);
+    let recorder: Box<dyn Witness> = Box::new(Recorder::start(state));
+    let witnesses = Witnesses::new(order.witnesses.into_iter().chain([recorder]).collect());
     let told = witnesses.clone();
     let (switch, aborts) = driver::abort_switch();
     let environment = Environment {
@@ -234,6 +245,8 @@ pub(crate) fn out_of_file(file: &Path, variables: Vec<String>, report: &Path) ->
         options: variables.again(file, &experiment.secrets),
         experiment,
         seed: random_seed(),
+        environment: String::new(),
+        origin: "demo".to_owned(),
         agent: AgentOptions::default(),
         journal: None,
         approver: None,

@@ -1,12 +1,14 @@
 //! Journals whose brain was killed get their end: from the agent that puts back what it held, from its warden, and from
 //! whoever comes by later. An undo never waits for it, and nothing is written while the brain lives.
 
+use crate::audit;
 use crate::state::{LiveRun, State};
 use crate::undo_logs;
 use jiff::Timestamp;
 use rustix::fs::{FlockOperation, OFlags, flock};
 use squall_engine::{epilogue, journal};
 use squall_linux::trust;
+use squall_model::event::{Entry, Event};
 use squall_model::protocol::Restored;
 use std::fs::File;
 use std::io::{self, Write};
@@ -52,7 +54,10 @@ fn end(state: &State, note: &Path, run: &LiveRun, restored: &[Restored]) -> io::
         return Ok(());
     }
     match trust::open(&run.journal, OFlags::RDWR | OFlags::APPEND) {
-        Ok(file) => add(file, &run.journal, restored)?,
+        Ok(file) => {
+            let added = add(file, &run.journal, restored)?;
+            tell(state, &run.run, &added);
+        }
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         Err(error) => return Err(error),
     }
@@ -67,7 +72,7 @@ fn is_owed(state: &State, run: &LiveRun, restored: &[Restored]) -> bool {
     held.iter().any(|log| log.run == run.run && (log.alive || !is_told(&log.injection)))
 }
 
-fn add(mut file: File, path: &Path, restored: &[Restored]) -> io::Result<()> {
+fn add(mut file: File, path: &Path, restored: &[Restored]) -> io::Result<Vec<Entry>> {
     let bytes = trust::read(path)?;
     let entries = epilogue::missing(&journal::read(&bytes).entries, restored, Timestamp::now());
     // The last line of the brain may be torn.
@@ -79,5 +84,15 @@ fn add(mut file: File, path: &Path, restored: &[Restored]) -> io::Result<()> {
         file.write_all(&lines)?;
         file.sync_data()?;
     }
-    Ok(())
+    Ok(entries)
+}
+
+/// Tells the audit log how a run ended whose brain could not tell it any more.
+fn tell(state: &State, run: &str, added: &[Entry]) {
+    for entry in added {
+        if let Event::Verdict { verdict, reasons, .. } = &entry.event {
+            let why = reasons.first().map_or("", String::as_str);
+            audit::note(state, "run_ended", run, &[("verdict", verdict.name()), ("why", why)]);
+        }
+    }
 }

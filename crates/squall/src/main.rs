@@ -4,6 +4,7 @@
 //! apart by their first word before anything else happens, so that a warden stays as small as it is.
 
 mod agent;
+mod audit;
 mod carry;
 mod cli;
 mod crash_point;
@@ -11,6 +12,7 @@ mod demo;
 mod epilogue;
 mod exit;
 mod files;
+mod history;
 mod instruments;
 mod load;
 mod log;
@@ -21,6 +23,7 @@ mod registry;
 mod shop_networks;
 mod state;
 mod undo_logs;
+mod user;
 
 use std::process::ExitCode;
 

@@ -4,6 +4,8 @@
 //! live/ID.undo    what an injection still owes, held by its agent
 //! runs/RUN.jsonl  the journal of a run
 //! gamedays/S.jsonl the journal of a game day's session
+//! squall.db       the history: all runs, made from their journals
+//! audit.jsonl     who did what, each line holding the hash of the one before; audit.head, the last of them
 //! brains/RUN      a run that is going on, or was killed and has no verdict yet: who carries it out
 //! halt            while this file is there, nothing is injected and what is live is put back
 //! ```
@@ -13,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use squall_linux::sys::process;
 use squall_linux::trust;
 use squall_model::step::ProcessRef;
+use std::collections::HashSet;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -74,7 +77,13 @@ impl State {
         self.folder.join("live")
     }
     pub(crate) fn journal(&self, run: &str) -> PathBuf {
-        self.folder.join("runs").join(format!("{run}.jsonl"))
+        self.runs().join(format!("{run}.jsonl"))
+    }
+    pub(crate) fn runs(&self) -> PathBuf {
+        self.folder.join("runs")
+    }
+    pub(crate) fn history_file(&self) -> PathBuf {
+        self.folder.join("squall.db")
     }
     pub(crate) fn gamedays(&self) -> PathBuf {
         self.folder.join("gamedays")
@@ -89,8 +98,7 @@ impl State {
     /// Makes the folders, readable by their owner alone: journals and logs tell how a system is built. Refuses folders
     /// that others can write: what stands in them is believed.
     pub(crate) fn prepare(&self) -> io::Result<()> {
-        let folders =
-            [self.folder.clone(), self.undo_logs(), self.folder.join("runs"), self.gamedays(), self.brains()];
+        let folders = [self.folder.clone(), self.undo_logs(), self.runs(), self.gamedays(), self.brains()];
         let made = |folder: &PathBuf| {
             trust::make_folder(folder)
                 .map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", folder.display())))
@@ -116,6 +124,12 @@ impl State {
     /// The runs whose brain is gone and whose journal has no end yet, and their notes.
     pub(crate) fn dead_runs(&self) -> Vec<(PathBuf, LiveRun)> {
         self.notes(false).collect()
+    }
+
+    /// The names of runs and sessions that go on, or whose end is still to be written.
+    pub(crate) fn announced(&self) -> HashSet<String> {
+        let notes = std::fs::read_dir(self.brains()).into_iter().flatten().flatten();
+        notes.map(|note| note.file_name().to_string_lossy().into_owned()).collect()
     }
 
     /// Notes of brains that live, or do not. Those that others could have written are passed over: whoever is named there

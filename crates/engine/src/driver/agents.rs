@@ -274,6 +274,9 @@ mod tests {
             seed: 1,
             squall: String::new(),
             host: String::new(),
+            environment: String::new(),
+            origin: String::new(),
+            by: String::new(),
             lease: Span::seconds(5),
         };
         Agents::new(links, &identity, Instant::now(), Inbox(sender))

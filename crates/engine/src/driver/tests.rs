@@ -263,6 +263,9 @@ fn identity() -> Identity {
         seed: 7,
         squall: "0.0.0".into(),
         host: "here".into(),
+        environment: String::new(),
+        origin: String::new(),
+        by: String::new(),
         lease: units::Duration::seconds(5),
     }
 }

@@ -125,6 +125,9 @@ impl World {
             seed: 7,
             squall: "0.0.0".into(),
             host: "here".into(),
+            environment: String::new(),
+            origin: String::new(),
+            by: String::new(),
             lease: Duration::seconds(5),
         };
         let mut coming = Vec::new();

@@ -139,6 +139,9 @@ impl Theatre {
             seed,
             squall: "0".into(),
             host: "model".into(),
+            environment: String::new(),
+            origin: String::new(),
+            by: String::new(),
             lease: LEASE,
         };
         let mut theatre = Self {

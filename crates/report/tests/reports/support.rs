@@ -40,6 +40,9 @@ impl Journal {
             seed: 42,
             squall: "0.1.0".into(),
             host: "build-7".into(),
+            environment: String::new(),
+            origin: String::new(),
+            by: String::new(),
             services: vec!["payment".into()],
             conditions: vec![
                 (HEALTH.0.into(), HEALTH.1.into()),

@@ -1,5 +1,6 @@
 //! `squall halt [RUN]`: ends all runs (or one) at once and waits until everything is put back.
 
+use crate::audit;
 use crate::cli::recover;
 use crate::exit::{Failure, Outcome};
 use crate::out;
@@ -42,6 +43,8 @@ impl Options {
         let alive = state.live_runs();
         let (going_on, ended): (Vec<_>, Vec<_>) =
             runs.iter().partition(|live| alive.iter().any(|other| other.run == live.run));
+        let on = if runs.is_empty() { "injections without a run".to_owned() } else { names(&runs) };
+        audit::note(&state, "halt", &on, &[("asked_for", self.run.as_deref().unwrap_or("everything"))]);
         for live in ended {
             out::say(format!("halted run {} of {}", live.run, live.experiment));
         }
@@ -95,6 +98,10 @@ impl Options {
             std::thread::sleep(Duration::from_millis(50));
         }
     }
+}
+
+fn names(runs: &[LiveRun]) -> String {
+    runs.iter().map(|live| live.run.as_str()).collect::<Vec<_>>().join(", ")
 }
 
 /// SIGUSR1 is "halt" to a run: it aborts, puts everything back, and says so in its verdict. Tells what went wrong.

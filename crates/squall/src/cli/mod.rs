@@ -1,5 +1,6 @@
 //! The command line: one file a verb, one line here each.
 
+mod audit;
 mod ci;
 mod completions;
 mod dashboard;
@@ -7,8 +8,10 @@ mod doctor;
 mod faults;
 mod gameday;
 mod halt;
+mod history;
 mod init;
 mod leftovers;
+mod maturity;
 mod monkey;
 mod plan;
 mod probes;
@@ -17,8 +20,10 @@ mod recover;
 mod report;
 mod run;
 mod schema;
+mod since;
 mod slo;
 mod status;
+mod suggest;
 mod validate;
 
 use crate::demo;
@@ -81,6 +86,14 @@ verbs! {
     Dashboard => dashboard::Options,
     /// Makes a report again from a run's journal
     Report => report::Options,
+    /// What is kept of runs: lists, shows, compares and exports them
+    History => history::Options,
+    /// Where the team stands on four levels, from evidence in its history, and how resilient each service is
+    Maturity => maturity::Options,
+    /// What to do next, from what the history shows
+    Suggest => suggest::Options,
+    /// Who did what, in a log whose entries hold each other
+    Audit => audit::Options,
     /// Lists the faults, or explains one
     Faults => faults::Options,
     /// Lists the probes, metric sources and loads, or explains one

@@ -250,6 +250,8 @@ impl Options {
             experiment,
             options: Vec::new(),
             seed,
+            environment: self.environment.clone().unwrap_or_default(),
+            origin: origin(),
             agent: self.agent.clone(),
             journal,
             approver: None,
@@ -309,6 +311,13 @@ fn first_line(file: &Path, experiment: &Experiment) -> usize {
     });
     let at = strike.map_or(0, |strike| strike.place.start);
     files::source(file).map_or(1, |source| read::line_of(&source.text, at))
+}
+
+/// What it is carried out for: pipelines set `CI`.
+fn origin() -> String {
+    let is_ci =
+        std::env::var_os("CI").is_some_and(|value| !value.is_empty() && value != "false" && value != "0");
+    if is_ci { "ci" } else { "run" }.to_owned()
 }
 
 /// Writes a report of what was carried out. That it could not be written changes no verdict.

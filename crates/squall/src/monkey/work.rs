@@ -1,6 +1,7 @@
 //! Carrying days out: plan, wait, tell, strike, tell, write down.
 
 use super::{Clock, Entry, Event, Herald, News, Records, Seen, look, overrides};
+use crate::audit;
 use crate::carry::{self, AgentOptions, Order, View};
 use crate::exit::Failure;
 use crate::files;
@@ -259,6 +260,8 @@ impl Work<'_> {
             touched,
         };
         self.note(date, Some(choice), struck)?;
+        let what = if touched { "monkey_killed" } else { "monkey_spared" };
+        self.audit(what, choice, &[("instance", &name), ("verdict", verdict.name()), ("why", &reason)]);
         let words = match verdict {
             Verdict::Passed => format!("{name} was ended, and the others did without it"),
             Verdict::NotSteady => format!("{name} is spared: there may be an outage ({reason})"),
@@ -277,6 +280,8 @@ impl Work<'_> {
             experiment: files::of_text(&name, text, &overrides()?)?,
             options: Vec::new(),
             seed: self.seed,
+            environment: String::new(),
+            origin: format!("monkey {}", self.config.name),
             agent: self.agent.clone(),
             journal: None,
             approver: None,
@@ -289,7 +294,13 @@ impl Work<'_> {
 
     fn spare(&self, date: Date, choice: &Choice, why: String) -> Result<(), Failure> {
         self.note(date, Some(choice), Event::Spared { why: why.clone() })?;
+        self.audit("monkey_spared", choice, &[("why", &why)]);
         self.tell(date, choice, format!("spared: {why}"))
+    }
+
+    fn audit(&self, what: &str, choice: &Choice, details: &[(&str, &str)]) {
+        let monkey = [("monkey", self.config.name.as_str())];
+        audit::note(self.state, what, &choice.group.to_string(), &[&monkey, details].concat());
     }
 
     fn tell(&self, date: Date, choice: &Choice, words: String) -> Result<(), Failure> {

@@ -7,6 +7,7 @@ use super::notebook::{self, Notebook};
 use super::plan::{self, Loaded};
 use super::report::{self, Reports};
 use super::screen::Screen;
+use crate::audit::{self, Clerk};
 use crate::carry::{self, AgentOptions, Carried};
 use crate::cli::plan as run_plan;
 use crate::epilogue;
@@ -277,6 +278,7 @@ impl Options {
             read_lines(sender.clone());
             Face::Lines
         };
+        let clerk = Clerk::start(day.state);
         let mut stage = Stage {
             day,
             measuring,
@@ -286,9 +288,11 @@ impl Options {
             names: BTreeMap::new(),
             written: Ok(()),
             unattended: self.yes,
+            clerk,
         };
         let verdict = stage.play(first, &told);
-        let Stage { day, face, written, .. } = stage;
+        let Stage { day, face, written, clerk, .. } = stage;
+        clerk.close(day.state);
         if let Face::Screen(screen) = face {
             screen.close();
             out::say(report::summary(&day.chronicle));
@@ -417,6 +421,8 @@ struct Stage<'s> {
     /// Whether the whole journal is on disk.
     written: Result<(), String>,
     unattended: bool,
+    /// Tells the audit log.
+    clerk: Clerk,
 }
 
 impl Stage<'_> {
@@ -534,7 +540,31 @@ impl Stage<'_> {
             out::say(self.day.redactor.text(&line));
             let _ = std::io::stdout().flush();
         }
+        self.audit(&entry.event);
         self.day.chronicle.on(&entry);
+    }
+
+    /// Tells the audit log of what people answer for.
+    fn audit(&self, event: &Event) {
+        let hide = |text: &str| self.day.redactor.text(text);
+        let (what, details) = match event {
+            Event::SessionStarted { plan, setting, .. } => {
+                let kind = if setting.rehearsal { "rehearsal" } else { "" };
+                ("gameday_started", [("plan", hide(&plan.title)), ("kind", kind.to_owned())])
+            }
+            Event::Decided { go, remark } => {
+                let decision = if *go { "go" } else { "no-go" };
+                ("gameday_decided", [("decision", decision.to_owned()), ("remark", hide(remark))])
+            }
+            Event::Halted { reason } => ("gameday_halted", [("why", hide(reason)), ("", String::new())]),
+            Event::Ended { verdict, reasons, .. } => {
+                let why = reasons.first().map_or(String::new(), |reason| hide(reason));
+                ("gameday_ended", [("verdict", verdict.name().to_owned()), ("why", why)])
+            }
+            _ => return,
+        };
+        let details = details.each_ref().map(|(name, text)| (*name, text.as_str()));
+        self.clerk.note(audit::now(what, &self.day.name, &details));
     }
 
     /// Carries an experiment out on a thread of its own.
@@ -551,6 +581,8 @@ impl Stage<'_> {
             experiment: known,
             options: Vec::new(),
             seed: self.day.seed,
+            environment: String::new(),
+            origin: format!("gameday {}", self.day.name),
             agent: self.day.agent.clone(),
             journal: None,
             view: carry::View::Nothing,

@@ -1,0 +1,66 @@
+//! Facts for tests.
+
+use jiff::{SignedDuration, Timestamp};
+use squall_model::past::{Brief, Facts, GameDay, Service, Struck, Tally, day_of};
+use squall_model::verdict::Verdict;
+
+pub(super) fn now() -> Timestamp {
+    "2026-06-30T12:00:00Z".parse().unwrap()
+}
+
+pub(super) fn ago(days: i64) -> Timestamp {
+    now().checked_sub(SignedDuration::from_hours(days * 24)).unwrap()
+}
+
+/// A run that was measured and recovered, so many days ago.
+pub(super) fn run(experiment: &str, verdict: Verdict, days: i64) -> Brief {
+    Brief {
+        run: format!("{experiment}-{days}"),
+        experiment: experiment.into(),
+        started: ago(days),
+        verdict: Some(verdict),
+        environment: String::new(),
+        is_telling: true,
+        is_documented: true,
+        is_measured: true,
+        recovery_seconds: Some(1.0),
+        recovery_within: Some(30.0),
+        command: format!("squall run {experiment}.yaml"),
+    }
+}
+
+pub(super) fn tally(days: i64, verdict: Verdict, count: u64) -> Tally {
+    Tally { day: day_of(now()) - days, verdict, count }
+}
+
+pub(super) fn service(name: &str, tallies: Vec<Tally>, faults: &[&str]) -> Service {
+    let struck = faults.iter().map(|fault| Struck { fault: (*fault).to_owned(), count: 1 }).collect();
+    Service { name: name.into(), tallies, struck, last: Some(run(name, Verdict::Passed, 1)) }
+}
+
+/// Facts of a team that does all that there is.
+pub(super) fn exemplary() -> Facts {
+    let experiments: Vec<Vec<Brief>> = ["a", "b", "c"]
+        .into_iter()
+        .map(|name| (0..6).map(|week| run(name, Verdict::Passed, week * 7 + 1)).collect())
+        .collect();
+    let mut recent: Vec<Brief> = experiments.iter().flatten().cloned().collect();
+    recent.sort_by_key(|run| std::cmp::Reverse(run.started));
+    let day = |days| GameDay {
+        session: format!("day-{days}"),
+        started: ago(days),
+        verdict: Some(Verdict::Passed),
+        ..GameDay::default()
+    };
+    Facts {
+        now: now(),
+        runs: recent.len() as u64,
+        unattended: recent[..5].to_vec(),
+        weekly: (0..4).map(|week| Some(run("a", Verdict::Passed, week * 7 + 1))).collect(),
+        production: recent[..3].to_vec(),
+        game_days: vec![day(20), day(110)],
+        services: vec![service("payment", vec![tally(1, Verdict::Passed, 10)], &["network.latency"])],
+        recent,
+        experiments,
+    }
+}
