@@ -15,6 +15,8 @@ const NEEDED: &[Needed] = &[
     ("sudo", "sudo", "hands of root for the brain of a user"),
     ("useradd", "passwd", "that user"),
     ("prometheus", "prometheus", "a real metric source"),
+    ("prometheus-pushgateway", "prometheus-pushgateway", "where metrics are pushed to"),
+    ("prometheus-alertmanager", "prometheus-alertmanager", "where alerts go"),
     ("dockerd", "docker.io", "real containers"),
     ("busybox", "busybox-static", "what runs in containers"),
     ("chromium", "chromium", "looking at reports"),

@@ -15,10 +15,14 @@ const FLOORS: &[(&str, &[&str])] = &[
     ("history", &["model"]),
     ("engine", &["model"]),
     ("practice", &["model"]),
+    ("outbox", &["model", "http"]),
     ("workers", &["model", "linux"]),
     (
         "squall",
-        &["model", "http", "faults", "linux", "probes", "report", "history", "engine", "practice", "workers"],
+        &[
+            "model", "http", "faults", "linux", "probes", "report", "history", "engine", "practice",
+            "outbox", "workers",
+        ],
     ),
 ];
 

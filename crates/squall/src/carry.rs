@@ -169,7 +169,7 @@ pub(crate) fn out(state: &State, order: Order) -> Result<Carried, Failure> {
     let (seen, entries) = mpsc::channel();
     let mut show = screen.watcher();
     let recorder: Box<dyn Witness> = Box::new(Recorder::start(state));
-    let witnesses = Witnesses::new(order.witnesses.into_iter().chain([recorder]).collect());
+    let witnesses = Witnesses::new([recorder].into_iter().chain(order.witnesses).collect());
     let told = witnesses.clone();
     let (switch, aborts) = driver::abort_switch();
     let environment = Environment {
@@ -210,8 +210,9 @@ pub(crate) fn out(state: &State, order: Order) -> Result<Carried, Failure> {
     if let Some(note) = copy.and_then(Copy::lost) {
         out::warn(format!("squall: {note}; the whole journal is {}", live.journal.display()));
     }
-    witnesses.close();
     epilogue::write(state, &put_back(&entries));
+    // Those who tell others may take their time: everything that counts is done.
+    witnesses.close();
     let refused = entries.iter().any(|entry| matches!(entry.event, Event::Refused { .. }));
     Ok(Carried {
         verdict: outcome.verdict,

@@ -2,6 +2,7 @@
 
 use crate::exit::Failure;
 use crate::registry::Registry;
+use crate::settings;
 use clap::Args;
 use squall_model::experiment::Experiment;
 use squall_model::read::{self, Overrides, Source};
@@ -155,6 +156,7 @@ pub(crate) fn find(paths: &[PathBuf]) -> Result<Vec<PathBuf>, Failure> {
         };
         let is_experiment = |path: &PathBuf| {
             path.is_file()
+                && !(path.ends_with(settings::BESIDE) && settings::are_settings(path))
                 && path
                     .extension()
                     .and_then(|ending| ending.to_str())

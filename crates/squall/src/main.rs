@@ -20,8 +20,10 @@ mod manual;
 mod monkey;
 mod out;
 mod registry;
+mod settings;
 mod shop_networks;
 mod state;
+mod telling;
 mod undo_logs;
 mod user;
 

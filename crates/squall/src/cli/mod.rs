@@ -13,6 +13,7 @@ mod init;
 mod leftovers;
 mod maturity;
 mod monkey;
+mod notify;
 mod plan;
 mod probes;
 mod prompt;
@@ -84,6 +85,8 @@ verbs! {
     Ci => ci::Options,
     /// Prints a Grafana dashboard over what Squall exports, or rules for Prometheus
     Dashboard => dashboard::Options,
+    /// Shows that whoever is to be told of runs can be reached
+    Notify => notify::Options,
     /// Makes a report again from a run's journal
     Report => report::Options,
     /// What is kept of runs: lists, shows, compares and exports them

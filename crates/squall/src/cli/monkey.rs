@@ -2,9 +2,11 @@
 
 use crate::carry::AgentOptions;
 use crate::exit::{Failure, Outcome};
-use crate::monkey::{self, Clock, Done, Entry, Event, Printer, Records, Seen, Until, Work};
+use crate::monkey::{self, Clock, Done, Entry, Event, Herald, Printer, Records, Seen, Until, Work};
 use crate::out;
+use crate::settings::SettingsOptions;
 use crate::state::State;
+use crate::telling::{Messenger, TellingOptions};
 use clap::{Args, Subcommand};
 use jiff::Timestamp;
 use jiff::civil::Date;
@@ -77,6 +79,8 @@ struct RunOptions {
     /// Ends at this time
     #[arg(long, value_name = "TIME", conflicts_with = "once")]
     until: Option<Timestamp>,
+    #[command(flatten)]
+    settings: SettingsOptions,
     #[command(flatten)]
     agent: AgentOptions,
 }
@@ -278,6 +282,8 @@ impl RunOptions {
                 records.folder().display()
             )));
         };
+        let outbox = TellingOptions::of_settings(self.settings)
+            .open(std::slice::from_ref(&self.told.config), &state)?;
         let dry = !config.enabled || !config.kill.enabled || (config.leashed && !self.unleash);
         let mood = if dry { mood(&config) } else { "free" };
         out::warn(format!(
@@ -291,6 +297,8 @@ impl RunOptions {
             (false, Some(time)) => Until::Time(time),
             (false, None) => Until::Stopped,
         };
+        let mut heralds: Vec<Box<dyn Herald>> = vec![Box::new(Printer)];
+        heralds.extend(Messenger::of(&outbox).map(|messenger| Box::new(messenger) as _));
         let work = Work {
             seed: monkey::seed(&config, self.told.seed),
             config: &config,
@@ -300,7 +308,8 @@ impl RunOptions {
             records: &records,
             clock: self.told.clock(),
             agent: self.agent,
-            heralds: vec![Box::new(Printer)],
+            heralds,
+            outbox: &outbox,
         };
         match work.carry_on(until)? {
             Done::AsAsked(worst) => {

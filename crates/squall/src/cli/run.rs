@@ -10,6 +10,7 @@ use crate::exit::{Failure, Outcome};
 use crate::files::{self, VariableOptions};
 use crate::out;
 use crate::state::State;
+use crate::telling::{self, TellingOptions};
 use clap::Args;
 
 use github::{Annotated, GithubOptions};
@@ -18,6 +19,7 @@ use squall_engine::approval::Approver;
 use squall_model::experiment::{Action, Experiment};
 use squall_model::read;
 use squall_model::verdict::Verdict;
+use squall_outbox::Outbox;
 use squall_report::{Format, Story};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::IsTerminal;
@@ -67,6 +69,8 @@ pub(crate) struct Options {
     #[command(flatten)]
     github: GithubOptions,
     #[command(flatten)]
+    telling: TellingOptions,
+    #[command(flatten)]
     agent: AgentOptions,
 }
 
@@ -102,8 +106,9 @@ impl Options {
         let reports = self.reports()?;
         let targets = reports.iter().map(|(_, target)| *target).chain(self.journal.as_deref());
         targets.into_iter().try_for_each(files::writable)?;
+        let outbox = self.telling.open(&files, &State::locate()?)?;
         let mut done = Vec::new();
-        let ended = self.carry_all_out(&files, experiments, seed, &mut done);
+        let ended = self.carry_all_out(&outbox, &files, experiments, seed, &mut done);
         if done.is_empty() {
             return ended.map(|()| ExitCode::SUCCESS);
         }
@@ -125,6 +130,7 @@ impl Options {
     /// Carries the experiments out one after another, until the user or a mistake ends it.
     fn carry_all_out(
         &self,
+        outbox: &Outbox,
         files: &[PathBuf],
         experiments: Vec<Read>,
         seed: u64,
@@ -139,7 +145,9 @@ impl Options {
             let options = self.again(&file, &variables, &secrets);
             let approver = self.approver(&file, &experiment, seed);
             let (name, line) = (experiment.name.clone(), first_line(&file, &experiment));
-            let order = carry::Order { options, approver, ..self.order(&file, experiment, seed, journal) };
+            let witnesses = telling::witnesses(outbox);
+            let order =
+                carry::Order { options, approver, witnesses, ..self.order(&file, experiment, seed, journal) };
             let carried = carry::out(&State::locate()?, order)?;
             let interrupted = carried.interrupted;
             done.push(Done { file, experiment: name, line, carried });

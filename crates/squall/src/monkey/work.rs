@@ -6,9 +6,11 @@ use crate::carry::{self, AgentOptions, Order, View};
 use crate::exit::Failure;
 use crate::files;
 use crate::state::State;
+use crate::telling;
 use jiff::civil::Date;
 use jiff::{SignedDuration, Timestamp};
 use squall_model::verdict::Verdict;
+use squall_outbox::Outbox;
 use squall_practice::monkey::{Choice, Config, DayPlan, Victim, experiment, victim};
 use std::io;
 use std::path::PathBuf;
@@ -59,6 +61,8 @@ pub(crate) struct Work<'w> {
     pub(crate) clock: Clock,
     pub(crate) agent: AgentOptions,
     pub(crate) heralds: Vec<Box<dyn Herald>>,
+    /// Tells other systems of the strikes.
+    pub(crate) outbox: &'w Outbox,
 }
 
 /// Waits, and hears signals also while nobody waits.
@@ -286,7 +290,7 @@ impl Work<'_> {
             journal: None,
             approver: None,
             view: View::Quiet,
-            witnesses: Vec::new(),
+            witnesses: telling::witnesses(self.outbox),
             halts: None,
         };
         carry::out(self.state, order)

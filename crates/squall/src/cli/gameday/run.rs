@@ -15,6 +15,7 @@ use crate::exit::{Failure, Outcome};
 use crate::files::VariableOptions;
 use crate::out;
 use crate::state::{LiveRun, State};
+use crate::telling::{self, TellingOptions};
 use clap::Args;
 use jiff::Timestamp;
 use squall_linux::sys::process;
@@ -25,6 +26,7 @@ use squall_model::gameday::{Entry, Event, Means, Measures, Plan, Setting, Test};
 use squall_model::redaction::Redactor;
 use squall_model::units::Duration;
 use squall_model::verdict::Verdict;
+use squall_outbox::Outbox;
 use squall_practice::gameday::{Command, Input, Options as Attendance, Output, Session};
 use squall_report::gameday::{Chronicle, line};
 use std::collections::BTreeMap;
@@ -87,6 +89,8 @@ pub(crate) struct Options {
     #[arg(long)]
     no_color: bool,
     #[command(flatten)]
+    telling: TellingOptions,
+    #[command(flatten)]
     agent: AgentOptions,
 }
 
@@ -141,6 +145,7 @@ impl Options {
         let now = Timestamp::now();
         let name = format!("{}-{:04x}", now.strftime("%Y%m%d-%H%M%S"), fastrand::u16(..));
         let setting = self.setting(file, &loaded);
+        let outbox = self.telling.open(std::slice::from_ref(file), state)?;
         let seed = carry::random_seed();
         self.ask_first(&loaded, seed)?;
         let path = state.gamedays().join(format!("{name}.jsonl"));
@@ -159,6 +164,7 @@ impl Options {
             seed,
             agent: self.agent.clone(),
             redactor: redactor(&loaded),
+            outbox,
         };
         let first = Input::Start(Box::new(setting), name);
         self.carry_out(day, &loaded.measures, first, reports)
@@ -207,6 +213,7 @@ impl Options {
             seed: carry::random_seed(),
             agent: self.agent.clone(),
             redactor: redactor(&loaded),
+            outbox: self.telling.open(&[file], state)?,
         };
         self.carry_out(day, &loaded.measures, Input::Resume, reports)
     }
@@ -400,6 +407,8 @@ struct Day<'s> {
     seed: u64,
     agent: AgentOptions,
     redactor: Redactor,
+    /// Tells other systems of the experiments.
+    outbox: Outbox,
 }
 
 /// What people see.
@@ -576,6 +585,8 @@ impl Stage<'_> {
         let teller = move |entry: &event::Entry| {
             let _ = teller.send(Told::Event(experiment, entry.event.clone()));
         };
+        let mut witnesses = telling::witnesses(&self.day.outbox);
+        witnesses.push(Box::new(teller));
         let order = carry::Order {
             file,
             experiment: known,
@@ -588,7 +599,7 @@ impl Stage<'_> {
             view: carry::View::Nothing,
             // Go and no-go were said by people before.
             approver: None,
-            witnesses: vec![Box::new(teller)],
+            witnesses,
             halts: Some(obeys),
         };
         let state = self.day.state.clone();

@@ -1,0 +1,170 @@
+//! What runs tell other systems, as options and settings ask for it: the outbox as a witness of runs, and as a herald of
+//! the monkey.
+
+use crate::carry::Witness;
+use crate::exit::Failure;
+use crate::monkey::{Herald, News};
+use crate::out;
+use crate::settings::SettingsOptions;
+use crate::state::State;
+use clap::Args;
+use jiff::Timestamp;
+use squall_model::event::Entry;
+use squall_model::settings::{Call, Settings};
+use squall_outbox::{Answers, Follower, Message, Outbox, Surroundings, asked_for};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+/// Where metrics and traces go. What is given here stands in place of the settings' own.
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct TellingOptions {
+    #[command(flatten)]
+    settings: SettingsOptions,
+    /// Serves metrics there, at /metrics, while the command lasts; a port alone is on loopback
+    #[arg(long, value_name = "ADDRESS")]
+    metrics_listen: Option<String>,
+    /// Sends metrics to a Prometheus Pushgateway
+    #[arg(long, value_name = "URL")]
+    metrics_push: Option<String>,
+    /// Writes metrics to a file for the node exporter's text file collector
+    #[arg(long, value_name = "FILE.prom")]
+    metrics_file: Option<PathBuf>,
+    /// Sends a trace of each run, and metrics, to an OpenTelemetry collector by OTLP over HTTP
+    #[arg(long, value_name = "URL")]
+    otlp: Option<String>,
+}
+
+impl TellingOptions {
+    /// The same with settings alone.
+    pub(crate) fn of_settings(settings: SettingsOptions) -> Self {
+        Self { settings, ..Self::default() }
+    }
+
+    /// Everything that is told while these files are carried out.
+    ///
+    /// # Errors
+    /// Settings or options are wrong, or an address cannot be listened on; nothing was touched.
+    pub(crate) fn open(&self, files: &[PathBuf], state: &State) -> Result<Outbox, Failure> {
+        let mut outbox = Outbox::default();
+        let asked = self.asked()?;
+        if let Some(mut found) = self.settings.find(files, state)? {
+            found.settings.metrics.retain(|call| asked.metrics.iter().all(|asked| asked.kind != call.kind));
+            let added = outbox.add(&found.settings, &surroundings(found.folder.clone()));
+            added.map_err(|errors| found.wrong(&errors))?;
+        }
+        outbox.add(&asked, &surroundings(PathBuf::new())).map_err(|errors| {
+            let words: Vec<String> = errors.iter().map(ToString::to_string).collect();
+            Failure::invalid(format!("--metrics-… or --otlp: {}; nothing was touched", words.join("; ")))
+        })?;
+        if outbox.is_empty() {
+            return Ok(outbox);
+        }
+        outbox.keep(&state.folder().join("metrics.json"));
+        let addresses = outbox.listen().map_err(Failure::invalid)?;
+        addresses
+            .iter()
+            .for_each(|address| out::warn(format!("squall: metrics are at http://{address}/metrics")));
+        Ok(outbox)
+    }
+
+    /// What the options ask for, as settings.
+    fn asked(&self) -> Result<Settings, Failure> {
+        let file = self.metrics_file.as_deref().map(std::path::absolute).transpose()?;
+        let file = file.map(|file| file.display().to_string());
+        let options = [
+            ("listen", &self.metrics_listen),
+            ("push", &self.metrics_push),
+            ("file", &file),
+            ("otlp", &self.otlp),
+        ];
+        let metrics: Vec<Call> = options
+            .into_iter()
+            .filter_map(|(kind, text)| text.as_ref().map(|text| asked_for(kind, text)))
+            .collect();
+        Ok(Settings { metrics, ..Settings::default() })
+    }
+}
+
+fn surroundings(folder: PathBuf) -> Surroundings {
+    let text = |(name, value): (std::ffi::OsString, std::ffi::OsString)| {
+        Some((name.into_string().ok()?, value.into_string().ok()?))
+    };
+    let environment: BTreeMap<String, String> = std::env::vars_os().filter_map(text).collect();
+    Surroundings::new(environment, folder, host())
+}
+
+/// The name of this host.
+pub(crate) fn host() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
+}
+
+/// Those who follow the next run; nobody where nothing is to be told.
+pub(crate) fn witnesses(outbox: &Outbox) -> Vec<Box<dyn Witness>> {
+    let telling: Option<Box<dyn Witness>> = follower(outbox).map(|follower| Box::new(Telling(follower)) as _);
+    telling.into_iter().collect()
+}
+
+fn follower(outbox: &Outbox) -> Option<Follower> {
+    if outbox.is_empty() {
+        return None;
+    }
+    // That nobody can be told is no reason not to put things to the test.
+    let told = outbox.follow();
+    told.map_err(|error| out::warn(format!("squall: nobody is told of this run: {error}"))).ok()
+}
+
+/// Passes on what happens in a run.
+struct Telling(Follower);
+
+impl Witness for Telling {
+    fn see(&mut self, entry: &Entry) {
+        self.0.see(entry);
+    }
+
+    fn close(&mut self) {
+        self.0.close().iter().for_each(|note| out::warn(format!("squall: {note}")));
+    }
+}
+
+/// Tells owners what the monkey does.
+pub(crate) struct Messenger(Mutex<Follower>);
+
+impl Messenger {
+    /// One that tells those whom the settings name; none where they name nobody.
+    pub(crate) fn of(outbox: &Outbox) -> Option<Self> {
+        follower(outbox).map(|follower| Self(Mutex::new(follower)))
+    }
+}
+
+impl Herald for Messenger {
+    fn tell(&self, News { owner, group, words }: &News) {
+        let message = Message::news(owner.clone(), group, words, &host(), Timestamp::now());
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).tell(message);
+    }
+}
+
+impl Drop for Messenger {
+    fn drop(&mut self) {
+        let notes = self.0.lock().unwrap_or_else(PoisonError::into_inner).close();
+        notes.iter().for_each(|note| out::warn(format!("monkey: {note}")));
+    }
+}
+
+/// Tells everybody whom the settings beside this place name that they can be reached; what came of it, by name.
+pub(crate) fn test(settings: SettingsOptions, place: &Path) -> Result<Answers, Failure> {
+    let state = State::locate()?;
+    let Some(found) = settings.find(&[place.join("experiment")], &state)? else {
+        return Err(Failure::invalid(format!(
+            "there are no settings: neither squall.yaml here nor settings.yaml in {}; name them with --settings",
+            state.folder().display()
+        )));
+    };
+    let only_people = Settings { notify: found.settings.notify.clone(), ..Settings::default() };
+    let mut outbox = Outbox::default();
+    outbox.add(&only_people, &surroundings(found.folder.clone())).map_err(|errors| found.wrong(&errors))?;
+    if outbox.is_empty() {
+        return Err(Failure::invalid(format!("{} names nobody under `notify`", found.source.name)));
+    }
+    Ok(outbox.tell(&Message::test(&host(), Timestamp::now())))
+}
