@@ -48,6 +48,7 @@ pub(crate) fn plan_request_for(
         entries: strikes(experiment).enumerate().filter(|(number, _)| wanted(*number)).map(entry).collect(),
         seed,
         targets_limit: experiment.blast_radius.targets,
+        spared: experiment.blast_radius.spared.clone(),
     }
 }
 

@@ -9,7 +9,6 @@ pub mod docker;
 pub mod facts;
 mod leftovers;
 pub mod machine;
-mod mounts;
 mod network;
 pub mod step;
 pub mod sys;

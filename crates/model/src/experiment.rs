@@ -2,7 +2,7 @@
 
 use crate::condition::Condition;
 use crate::node::Node;
-use crate::target::{Limit, Selection};
+use crate::target::{Limit, Selection, Target};
 use crate::units::{Duration, Frequency};
 
 /// How long a fault lasts where the file does not say.
@@ -106,6 +106,8 @@ pub struct BlastRadius {
     pub targets: Option<Limit>,
     /// At most this long with any fault active, over the whole run.
     pub duration: Option<Duration>,
+    /// What must not be struck, in whatever way it is named: what the settings protect.
+    pub spared: Vec<Target>,
 }
 
 /// One entry of the method.

@@ -11,7 +11,6 @@ pub mod facts;
 pub mod fault;
 pub mod gameday;
 pub mod machine;
-pub mod magnitude;
 pub mod maturity;
 pub mod node;
 pub mod past;

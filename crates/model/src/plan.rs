@@ -1,7 +1,7 @@
 //! A plan: what would be touched, where, and how it would be undone. Making one touches nothing.
 
 use crate::step::{Claim, Step};
-use crate::target::{Limit, Selection};
+use crate::target::{Limit, Selection, Target};
 use crate::units::Duration;
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
@@ -30,6 +30,9 @@ pub struct PlanRequest {
     pub seed: u64,
     /// At most so many of the targets that match an entry may be struck, from the blast radius.
     pub targets_limit: Option<Limit>,
+    /// What must not be struck, in whatever way it is named.
+    #[serde(default)]
+    pub spared: Vec<Target>,
     /// Groups of entries that are active at the same time and must not conflict.
     pub together: Vec<Vec<usize>>,
 }

@@ -1,4 +1,5 @@
-//! What is set once for all experiments of a place: where metrics go, who is told, and where faults are marked.
+//! What is set once for all experiments of a place: where metrics go, who is told, where faults are marked, and
+//! what is allowed where.
 //!
 //! What can be named there (`push`, `slack`) is known to whoever sends: the reader is given their tables.
 
@@ -20,6 +21,10 @@ pub struct Settings {
     pub notify: Vec<Notify>,
     /// Where faults are marked, such as on the dashboards of Grafana.
     pub marks: Vec<Call>,
+    /// What is allowed in which environment, for whoever judges it.
+    pub environments: Option<Node>,
+    /// What is never struck, likewise.
+    pub protected: Option<Node>,
 }
 
 /// One thing that settings name, with its parameters as they stand there.

@@ -50,6 +50,8 @@ fn settings_are_read() {
     let hook: Hook = read::decode(&settings.notify[0].call.parameters).unwrap();
     assert_eq!(hook.url, Secret::Environment("SLACK".to_owned()));
     assert_eq!(good(""), Settings::default());
+    let rules = good("environments: {dev: {}}\nprotected: []\n");
+    assert!(rules.environments.is_some() && rules.protected.is_some());
 }
 
 #[test]

@@ -8,4 +8,5 @@ pub mod comparison;
 pub mod gameday;
 pub mod maturity;
 pub mod monkey;
+pub mod policy;
 pub mod slo;

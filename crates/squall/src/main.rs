@@ -19,6 +19,7 @@ mod log;
 mod manual;
 mod monkey;
 mod out;
+mod policy;
 mod registry;
 mod settings;
 mod shop_networks;

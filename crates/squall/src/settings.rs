@@ -20,10 +20,10 @@ const IN_STATE: &str = "settings.yaml";
 /// Where settings are.
 #[derive(Debug, Clone, Default, Args)]
 pub(crate) struct SettingsOptions {
-    /// Settings: where metrics go and who is told; else squall.yaml beside the experiment, else settings.yaml in the
+    /// Settings: what is allowed where, where metrics go, who is told; else squall.yaml beside the experiment, else settings.yaml in the
     /// state folder
-    #[arg(long, value_name = "FILE")]
-    settings: Option<PathBuf>,
+    #[arg(long = "settings", value_name = "FILE")]
+    file: Option<PathBuf>,
 }
 
 /// Settings that were found.
@@ -41,7 +41,7 @@ impl SettingsOptions {
     /// # Errors
     /// They are wrong, or several would apply.
     pub(crate) fn find(&self, files: &[PathBuf], state: &State) -> Result<Option<Found>, Failure> {
-        if let Some(file) = &self.settings {
+        if let Some(file) = &self.file {
             return read(file).map(Some);
         }
         let folder = |file: &PathBuf| match file.parent() {

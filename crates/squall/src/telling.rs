@@ -36,6 +36,11 @@ pub(crate) struct TellingOptions {
 }
 
 impl TellingOptions {
+    /// Which settings count.
+    pub(crate) fn settings(&self) -> &SettingsOptions {
+        &self.settings
+    }
+
     /// The same with settings alone.
     pub(crate) fn of_settings(settings: SettingsOptions) -> Self {
         Self { settings, ..Self::default() }

@@ -1,9 +1,9 @@
 //! Planning: from what an experiment names to injections that name each step and its undo. Touches nothing.
 
 use super::{Hands, invalid};
-use squall_model::facts::{Facts, HostFacts, Privilege, Subject};
+use squall_model::facts::{Facts, HostFacts, LinkFacts, Privilege, Scope, Subject};
 use squall_model::fault::{AnyFault, PlanError};
-use squall_model::machine::{Machine, subject_name};
+use squall_model::machine::{Machine, MachineError, subject_name};
 use squall_model::plan::{Plan, PlanEntry, PlanRequest, PlannedInjection};
 use squall_model::protocol::{CallError, CallErrorKind};
 use squall_model::step::{Claim, Step};
@@ -50,8 +50,7 @@ impl<M: Machine, D: Disk> Hands<M, D> {
         check_privileges(fault, host)?;
         check_features(fault, host)?;
         let mut dice = Dice::new(request.seed.wrapping_add(entry.entry as u64));
-        let subjects =
-            self.choose(fault, &entry.selection, request.targets_limit, &mut dice, &mut plan.notes)?;
+        let subjects = self.choose(fault, &entry.selection, request, &mut dice, &mut plan.notes)?;
         let names = fault.host_names(&entry.with).map_err(refused)?;
         let addresses = if names.is_empty() { BTreeMap::new() } else { self.machine.addresses(&names)? };
         for subject in subjects {
@@ -77,7 +76,7 @@ impl<M: Machine, D: Disk> Hands<M, D> {
         &mut self,
         fault: &dyn AnyFault,
         selection: &Selection,
-        limit: Option<Limit>,
+        request: &PlanRequest,
         dice: &mut Dice,
         notes: &mut Vec<String>,
     ) -> Result<Vec<Subject>, CallError> {
@@ -93,6 +92,7 @@ impl<M: Machine, D: Disk> Hands<M, D> {
                 fault.name()
             )));
         }
+        self.refuse_spared(fault.scope(), &found, &selection.target, &request.spared)?;
         let found = spare_protected(found, &selection.target, notes)?;
         let matching = found.len();
         if let (Mode::Fixed, Some(wanted)) = (selection.mode, selection.value)
@@ -102,8 +102,55 @@ impl<M: Machine, D: Disk> Hands<M, D> {
             note(notes, format!("`value: {wanted}` is more than match {target}: all {matching} are struck"));
         }
         let chosen = selection.choose(found, &mut || dice.roll());
-        check_limit(matching, chosen.len(), limit, &selection.target)?;
+        check_limit(matching, chosen.len(), request.targets_limit, &selection.target)?;
         Ok(chosen)
+    }
+
+    /// Refuses what the user's settings protect, also where it is named in another way. A fault on a network strikes the
+    /// processes that its target names, though others live in the same network.
+    fn refuse_spared(
+        &mut self,
+        scope: Scope,
+        found: &[Subject],
+        target: &Target,
+        spared: &[Target],
+    ) -> Result<(), CallError> {
+        let struck = if spared.is_empty() { BTreeSet::new() } else { self.members(target)? };
+        for one in spared {
+            let is_link = scope == Scope::Network && matches!(one, Target::Interface(_) | Target::Netns(_));
+            let strikes = one == target
+                || !struck.is_disjoint(&self.members(one)?)
+                || (is_link
+                    && self.resolve_if_there(scope, one)?.iter().any(|link| shares_a_link(found, link)));
+            if strikes {
+                return Err(invalid(format!(
+                    "{target} would strike {one}, which the settings protect; choose a target that does not match it"
+                )));
+            }
+        }
+        Ok(())
+    }
+
+    /// The processes that a target names; none where it names something else.
+    fn members(&mut self, target: &Target) -> Result<BTreeSet<(u32, u64)>, CallError> {
+        if !matches!(target, Target::Process(_) | Target::Container(_) | Target::Service(_)) {
+            return Ok(BTreeSet::new());
+        }
+        let subjects = self.resolve_if_there(Scope::Process, target)?;
+        let processes = subjects.into_iter().flat_map(|subject| match subject {
+            Subject::Process(process) => vec![process],
+            Subject::Group(group) => group.processes,
+            Subject::Network(_) | Subject::Resource { .. } => Vec::new(),
+        });
+        Ok(processes.map(|facts| (facts.process.pid, facts.process.start_time)).collect())
+    }
+
+    /// What is not there cannot be struck.
+    fn resolve_if_there(&mut self, scope: Scope, target: &Target) -> Result<Vec<Subject>, CallError> {
+        match self.machine.resolve(scope, target) {
+            Err(MachineError::NotFound { .. }) => Ok(Vec::new()),
+            other => Ok(other?),
+        }
     }
 
     /// A planned injection, with each undo in words as a dry capture gives it.
@@ -233,6 +280,16 @@ fn check_features(fault: &dyn AnyFault, host: &HostFacts) -> Result<(), CallErro
             Err(unsupported(format!("could not make {}: {}", fault.name(), host.lacks(*feature))))
         }
     }
+}
+
+/// Whether a network is the same as one of these, with an interface in common.
+fn shares_a_link(found: &[Subject], other: &Subject) -> bool {
+    let Subject::Network(other) = other else { return false };
+    found.iter().any(|subject| {
+        let Subject::Network(network) = subject else { return false };
+        let same = |link: &LinkFacts| other.links.iter().any(|known| known.link.index == link.link.index);
+        network.namespace.inode == other.namespace.inode && network.links.iter().any(same)
+    })
 }
 
 /// Leaves out what is protected, unless it was named by its number.

@@ -113,6 +113,22 @@ fn the_protected_are_spared_unless_named_by_number() {
 }
 
 #[test]
+fn what_the_settings_protect_is_not_struck_however_it_is_named() {
+    let sparing = |fault, target, spared: &Target| PlanRequest {
+        spared: vec![spared.clone()],
+        ..one(fault, target, Json::Null)
+    };
+    let by_number = Target::Process(ProcessSelector { pid: Some(1), ..ProcessSelector::default() });
+    refused(sparing("sim.pause", by_number, &named("init")), &["process name init", "settings protect"]);
+    refused(sparing("sim.load", Target::Host(true), &Target::Host(true)), &["settings protect"]);
+    let shop = Target::Netns("shop".into());
+    refused(sparing("sim.queue", shop.clone(), &shop), &["settings protect"]);
+    for free in [named("init"), named("nobody"), shop] {
+        assert!(try_plan(sparing("sim.pause", named("postgres"), &free)).is_ok(), "{free}");
+    }
+}
+
+#[test]
 fn the_blast_radius_is_a_hard_limit() {
     let limited = |limit: Limit, mode: Mode, value: Option<f64>| {
         let mut request = one("sim.pause", named("postgres"), Json::Null);

@@ -19,7 +19,13 @@ pub(super) fn request(entries: Vec<(&str, Target, Json)>, seed: u64) -> PlanRequ
         selection: all_of(target),
         lasts: Duration::seconds(10),
     });
-    PlanRequest { entries: entries.collect(), seed, targets_limit: None, together: Vec::new() }
+    PlanRequest {
+        entries: entries.collect(),
+        seed,
+        targets_limit: None,
+        spared: Vec::new(),
+        together: Vec::new(),
+    }
 }
 
 /// One whole life of an agent: plan, inject, look, undo. Ends early where the agent dies.

@@ -8,6 +8,9 @@
 //!   - slack: {url: {env: SLACK_URL}}
 //!     on: [abort, residue]
 //! grafana: {url: "http://127.0.0.1:3000", token: {file: /run/secrets/grafana}}
+//! environments:
+//!   production: {targets: 1, magnitude: {delay: 200ms}, hours: "MON-FRI 09:00-17:00 Europe/Berlin"}
+//! protected: [{process: {name: sshd}}]
 //! ```
 
 use super::experiment::API_VERSION;
@@ -73,8 +76,10 @@ impl Reader<'_> {
             fields.get("metrics").map_or_else(Vec::new, |node| self.calls(node, &kinds.metrics, "`metrics`"));
         let notify = fields.get("notify").map_or_else(Vec::new, |node| self.notify(node, &kinds.notify));
         let marks = self.known(&mut fields, &kinds.marks);
+        let (environments, protected) =
+            (fields.get("environments").cloned(), fields.get("protected").cloned());
         fields.finish(self);
-        Some(Settings { metrics, notify, marks })
+        Some(Settings { metrics, notify, marks, environments, protected })
     }
 
     /// A map whose every key names a kind.

@@ -26,9 +26,10 @@ enum When {
 #[serde(deny_unknown_fields)]
 struct Written {
     from: Option<String>,
+    #[serde(alias = "to")]
     until: Option<String>,
     weekly: Option<Hours>,
-    #[serde(default)]
+    #[serde(default, alias = "why")]
     reason: String,
 }
 

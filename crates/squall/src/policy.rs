@@ -1,0 +1,171 @@
+//! What the settings allow where: the judge of `practice`, joined to settings, the history and a look at what there is.
+
+use crate::carry::{self, AgentOptions};
+use crate::exit::Failure;
+use crate::settings::{Found, SettingsOptions};
+use crate::state::State;
+use jiff::Timestamp;
+use squall_history::History;
+use squall_model::experiment::Experiment;
+use squall_model::read::{self, ReadError, Source};
+use squall_model::redaction::Redactor;
+use squall_practice::policy::{self, Denial, Policy, Record, Request};
+use std::path::{Path, PathBuf};
+
+/// The rules of a settings file.
+pub(crate) struct Rules {
+    source: Source,
+    policy: Policy,
+    state: State,
+}
+
+/// How and when an experiment is to be carried out.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Circumstances<'c> {
+    /// Where; nowhere in particular where it is not said.
+    pub(crate) environment: Option<&'c str>,
+    pub(crate) at: Timestamp,
+    /// Whether a person will be asked, or has said yes.
+    pub(crate) approved: bool,
+    /// With which of the targets, and by whom they are looked at.
+    pub(crate) seed: u64,
+    pub(crate) agent: &'c AgentOptions,
+}
+
+impl Rules {
+    /// The rules for these files; none where no settings have any.
+    ///
+    /// # Errors
+    /// They are wrong.
+    pub(crate) fn find(
+        settings: &SettingsOptions,
+        files: &[PathBuf],
+        state: &State,
+    ) -> Result<Option<Self>, Failure> {
+        let Some(found) = settings.find(files, state)? else { return Ok(None) };
+        let (environments, protected) =
+            (found.settings.environments.as_ref(), found.settings.protected.as_ref());
+        if environments.is_none() && protected.is_none() {
+            return Ok(None);
+        }
+        let policy = policy::read(environments, protected).map_err(|error| found.wrong(&[error]))?;
+        let Found { source, .. } = found;
+        Ok(Some(Self { source, policy, state: state.clone() }))
+    }
+
+    /// Whether a person must say yes.
+    pub(crate) fn need_approval(&self, environment: Option<&str>) -> bool {
+        let rules = environment.and_then(|name| self.policy.environments.get(name));
+        rules.is_some_and(|rules| rules.approval.is_some())
+    }
+
+    /// Lets an experiment pass, narrowed to what is allowed; or says what denies it. Touches nothing.
+    pub(crate) fn admit(
+        &self,
+        file: &Path,
+        experiment: &mut Experiment,
+        circumstances: Circumstances<'_>,
+    ) -> Result<(), Failure> {
+        self.judge(file, experiment, circumstances)?;
+        self.constrain(circumstances.environment, experiment);
+        Ok(())
+    }
+
+    /// Says what denies an experiment.
+    fn judge(
+        &self,
+        file: &Path,
+        experiment: &Experiment,
+        circumstances: Circumstances<'_>,
+    ) -> Result<(), Failure> {
+        let mut denials = match circumstances.environment {
+            // Settings that only protect know no environments; there it is a name as any.
+            Some(environment) if !self.policy.environments.is_empty() => {
+                let Circumstances { at, approved, .. } = circumstances;
+                let request = Request { experiment, environment, at, record: self, approved };
+                policy::judge(&self.policy, &request)
+                    .map_err(|why| Failure::invalid(format!("{why} ({})", self.source.name)))?
+            }
+            _ => Vec::new(),
+        };
+        if denials.is_empty() {
+            denials.extend(self.look(experiment, circumstances));
+        }
+        if denials.is_empty() {
+            Ok(())
+        } else {
+            Err(self.denied(file, circumstances.environment, experiment, &denials))
+        }
+    }
+
+    /// What only a look at the targets tells: how many there are, and whether one of them is protected. Where the
+    /// experiment could not be planned without the rules either, they deny nothing; the run says what is wrong.
+    fn look(&self, experiment: &Experiment, circumstances: Circumstances<'_>) -> Option<Denial> {
+        let planned = |experiment: &Experiment| {
+            let redactor = Redactor::new(&experiment.secrets);
+            carry::plan(experiment, circumstances.seed, circumstances.agent, &redactor)
+        };
+        let mut narrowed = experiment.clone();
+        self.constrain(circumstances.environment, &mut narrowed);
+        let refused = planned(&narrowed).err()?;
+        planned(experiment).ok()?;
+        let mut unprotected = narrowed;
+        unprotected.blast_radius.spared.clear();
+        match (planned(&unprotected), circumstances.environment) {
+            (Err(refused), Some(environment)) => {
+                policy::judge_targets(&self.policy, environment, &refused.to_string())
+            }
+            _ => policy::judge_protected(&self.policy, &refused.to_string()),
+        }
+    }
+
+    fn constrain(&self, environment: Option<&str>, experiment: &mut Experiment) {
+        policy::constrain(&self.policy, environment.unwrap_or_default(), experiment);
+    }
+
+    /// The denials, each at its rule.
+    fn denied(
+        &self,
+        file: &Path,
+        environment: Option<&str>,
+        experiment: &Experiment,
+        denials: &[Denial],
+    ) -> Failure {
+        let redactor = Redactor::new(&experiment.secrets);
+        let errors: Vec<ReadError> = denials
+            .iter()
+            .map(|denial| {
+                ReadError::at(denial.place, redactor.text(&denial.why))
+                    .label(denial.rule.clone())
+                    .help(format!("allowed is {}", denial.allowed))
+            })
+            .collect();
+        let rendered = read::render(&self.source, &errors, false);
+        let place = environment.map_or_else(String::new, |name| format!(" in {name}"));
+        let line = read::line_of(&self.source.text, denials.first().map_or(0, |denial| denial.place.start));
+        Failure::invalid(format!(
+            "{} ({}) is denied{place}; nothing was touched\n{}",
+            experiment.name,
+            file.display(),
+            rendered.trim_end()
+        ))
+        .at(self.source.name.clone(), line)
+    }
+}
+
+impl Record for Rules {
+    fn last_passed(
+        &self,
+        experiment: &str,
+        environment: &str,
+    ) -> Result<Option<(String, Timestamp)>, String> {
+        let file = self.state.history_file();
+        if !file.exists() {
+            return Ok(None);
+        }
+        // As it is: a run mends no history.
+        History::open(&file)
+            .and_then(|history| history.last_passed(experiment, environment))
+            .map_err(|error| error.to_string())
+    }
+}
