@@ -4,6 +4,7 @@
 //! It asks nobody and changes nothing: what it may know is in the facts, what it wants done is in the steps.
 
 mod cpu;
+mod disk;
 mod memory;
 mod network;
 mod process;
@@ -25,6 +26,7 @@ pub static ALL: &[&dyn AnyFault] = &[
     &of::<memory::leak::Leak>(),
     &of::<memory::spike::Spike>(),
     &of::<memory::drop_caches::DropCaches>(),
+    &of::<disk::fill::Fill>(),
 ];
 
 #[cfg(test)]

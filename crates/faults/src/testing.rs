@@ -1,12 +1,12 @@
 //! Facts and checks that the tests of all faults share.
 
 use squall_model::facts::{
-    Facts, Feature, Freezer, GroupFacts, HostFacts, MemoryLimit, ProcessFacts, Subject,
+    Facts, Feature, Freezer, GroupFacts, HostFacts, MemoryLimit, PathFacts, ProcessFacts, Subject,
 };
 use squall_model::fault::{AnyFault, Fault, of};
 use squall_model::node::{Content, Node};
 use squall_model::read::{Source, parse};
-use squall_model::step::{ProcessRef, Step};
+use squall_model::step::{DirectoryRef, ProcessRef, Step};
 use squall_model::target::{ContainerSelector, ProcessSelector, Target};
 use squall_model::units::Size;
 use std::collections::{BTreeMap, BTreeSet};
@@ -75,6 +75,27 @@ pub(crate) fn on_container() -> Facts {
 /// The host as a whole.
 pub(crate) fn on_host() -> Facts {
     facts(Target::Host(true), Subject::Resource { processes: Vec::new() })
+}
+
+/// A directory on a file system of 10 GiB, of which 8 GiB are available.
+pub(crate) fn on_path(path: &str, mounted_on: &str) -> Facts {
+    let directory = DirectoryRef {
+        path: path.into(),
+        device: 7,
+        inode: 2,
+        boot_id: "boot".into(),
+        mounted_on: mounted_on.into(),
+        in_memory: false,
+    };
+    let found = PathFacts {
+        directory,
+        file_system: "ext4".into(),
+        size: Size(10 << 30),
+        available: Size(8 << 30),
+        is_root: mounted_on == "/",
+        holds_state: false,
+    };
+    facts(Target::Path(path.into()), Subject::Path(found))
 }
 
 /// A process with control groups.

@@ -9,6 +9,7 @@ pub mod docker;
 pub mod facts;
 mod leftovers;
 pub mod machine;
+mod mounts;
 mod network;
 pub mod step;
 pub mod sys;

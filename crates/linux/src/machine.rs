@@ -1,6 +1,7 @@
 //! The real machine: the door through which the engine looks at a Linux host and changes it.
 
 use crate::step::file_value::Writes;
+use crate::step::fill;
 use crate::step::packet_filter::Tables;
 use crate::step::worker::Workers;
 use crate::step::{self, Look};
@@ -22,6 +23,8 @@ pub struct LinuxMachine {
     pub(crate) workers: Workers,
     pub(crate) writes: Writes,
     pub(crate) tables: Tables,
+    /// Where Squall keeps what it must be able to write at all times.
+    state: Option<PathBuf>,
 }
 
 impl LinuxMachine {
@@ -32,7 +35,18 @@ impl LinuxMachine {
 
     /// This host, with another program that takes `worker MARK`.
     pub fn with_worker_program(program: impl Into<PathBuf>) -> Self {
-        Self { workers: Workers::new(program.into()), writes: Writes::default(), tables: Tables::default() }
+        Self {
+            workers: Workers::new(program.into()),
+            writes: Writes::default(),
+            tables: Tables::default(),
+            state: None,
+        }
+    }
+
+    /// The same, with the folder of the undo logs: the file system that it is on is never filled to its end.
+    #[must_use]
+    pub fn keeping(self, state: impl Into<PathBuf>) -> Self {
+        Self { state: Some(state.into()), ..self }
     }
 }
 
@@ -48,7 +62,11 @@ impl Machine for LinuxMachine {
     }
 
     fn resolve(&mut self, scope: Scope, target: &Target) -> Result<Vec<Subject>, MachineError> {
-        facts::resolve(scope, target)
+        let mut found = facts::resolve(scope, target)?;
+        if let Some(state) = &self.state {
+            facts::mark_state(&mut found, state);
+        }
+        Ok(found)
     }
 
     fn addresses(&mut self, names: &[String]) -> Result<BTreeMap<String, Vec<IpAddr>>, MachineError> {
@@ -84,11 +102,15 @@ impl Machine for LinuxMachine {
 
     fn leftovers(&mut self) -> Result<Vec<Leftover>, MachineError> {
         let workers = self.workers.leftovers().into_iter().map(|(_, leftover)| leftover);
-        Ok(workers.chain(leftovers::network()).collect())
+        let files = fill::leftovers().into_iter().map(|(_, leftover)| leftover);
+        Ok(workers.chain(leftovers::network()).chain(files).collect())
     }
 
     fn remove(&mut self, leftover: &Leftover) -> Result<Reverted, MachineError> {
         if let Some(outcome) = self.workers.remove(leftover)? {
+            return Ok(outcome);
+        }
+        if let Some(outcome) = fill::remove(leftover)? {
             return Ok(outcome);
         }
         match leftovers::remove(&mut self.tables, leftover)? {

@@ -1,11 +1,15 @@
 //! The laws of every machine, kept by the real one for each kind of step that needs no worker.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by it")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by it")]
 
 use squall_engine::suite::{self, Sample, Trial};
 use squall_linux::LinuxMachine;
 use squall_linux::sys::process;
-use squall_model::step::{FileValueStep, Signal, SignalStep, Step};
+use squall_model::facts::{Scope, Subject};
+use squall_model::machine::Machine;
+use squall_model::step::{FileValueStep, FillStep, FillUntil, Signal, SignalStep, Step};
+use squall_model::target::Target;
+use squall_model::units::Size;
 use std::cell::RefCell;
 use std::process::{Child, Command, Stdio};
 use std::rc::Rc;
@@ -93,12 +97,56 @@ fn file_value() -> Trial {
     }
 }
 
+/// A file system that is filled a little. What is not in the top folder of a mount has no mark that is found.
+fn fill(machine: &mut LinuxMachine) -> Trial {
+    let folder = Rc::new(tempfile::tempdir().unwrap());
+    let data = folder.path().join("data");
+    std::fs::create_dir(&data).unwrap();
+    std::fs::write(data.join("orders"), "17").unwrap();
+    let target = Target::Path(data.to_str().unwrap().to_owned());
+    let Subject::Path(path) = machine.resolve(Scope::Path, &target).unwrap().remove(0) else {
+        panic!("no path")
+    };
+    let injection = injection();
+    let name = FillStep::name_of(&injection);
+    let file = data.join(&name);
+    let step = FillStep {
+        directory: path.directory,
+        name,
+        until: FillUntil::By(Size(1 << 20)),
+        leave_free: Size(0),
+    };
+    let renewed = data.clone();
+    Trial {
+        step: Step::Fill(step),
+        injection,
+        look: Box::new(move || {
+            let entries = std::fs::read_dir(folder.path().join("data")).unwrap().flatten();
+            let mut names: Vec<_> =
+                entries.map(|entry| (entry.file_name(), entry.metadata().unwrap().len())).collect();
+            names.sort();
+            format!("{names:?}")
+        }),
+        reversible: true,
+        marked: false,
+        destroy: Some(Box::new(move || {
+            std::fs::remove_dir_all(&renewed).unwrap();
+            std::fs::create_dir(&renewed).unwrap();
+        })),
+        meddle: Some(Box::new(move || {
+            let _ = std::fs::remove_file(&file);
+            std::fs::write(&file, "theirs").unwrap();
+        })),
+    }
+}
+
 #[test]
-fn signals_and_values_keep_the_laws() {
+fn steps_without_workers_keep_the_laws() {
     let mut samples = [
         Sample { name: "pause", prepare: Box::new(|_: &mut LinuxMachine| signal(Signal::Stop, true)) },
         Sample { name: "kill", prepare: Box::new(|_| signal(Signal::Kill, false)) },
         Sample { name: "file value", prepare: Box::new(|_| file_value()) },
+        Sample { name: "fill", prepare: Box::new(fill) },
     ];
     let broken = suite::check(&mut LinuxMachine::new(), &mut samples);
     assert!(broken.is_empty(), "{}", suite::describe(&broken));

@@ -1,6 +1,6 @@
 //! Facts: what a planner may know about the host and the target. Gathered by the machine, read by pure functions.
 
-use crate::step::{Direction, LinkRef, NamespaceRef, PacketFilter, ProcessRef};
+use crate::step::{Direction, DirectoryRef, LinkRef, NamespaceRef, PacketFilter, ProcessRef};
 use crate::target::Target;
 use crate::units::Size;
 use serde::{Deserialize, Serialize};
@@ -17,6 +17,8 @@ pub enum Scope {
     Network,
     /// The host, or the control groups of processes, containers or services.
     Resource,
+    /// A directory and its file system.
+    Path,
 }
 
 /// A privilege that a fault may need, named as in `capabilities(7)` without `CAP_`, in lower case.
@@ -265,6 +267,23 @@ pub struct Freezer {
     pub frozen: String,
 }
 
+/// A directory and the file system that it is on. Sizes are those that `df` shows.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PathFacts {
+    /// Which.
+    pub directory: DirectoryRef,
+    /// The kind of its file system: `ext4`, `tmpfs`.
+    pub file_system: String,
+    /// What is used and available together.
+    pub size: Size,
+    /// What can still be written by others than root.
+    pub available: Size,
+    /// Whether it is the machine's own root file system.
+    pub is_root: bool,
+    /// Whether Squall keeps its undo logs and journals there.
+    pub holds_state: bool,
+}
+
 /// The thing that one injection acts on.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "subject", rename_all = "snake_case")]
@@ -280,6 +299,8 @@ pub enum Subject {
         /// The processes named; empty for the host.
         processes: Vec<ProcessFacts>,
     },
+    /// A directory.
+    Path(PathFacts),
 }
 
 /// All that a planner gets to see.

@@ -11,6 +11,7 @@ pub mod facts;
 pub mod fault;
 pub mod gameday;
 pub mod machine;
+pub mod magnitude;
 pub mod maturity;
 pub mod node;
 pub mod past;

@@ -131,6 +131,7 @@ pub fn subject_name(facts: &Facts) -> String {
         Subject::Process(process) => process.process.to_string(),
         Subject::Group(group) => group.name.clone(),
         Subject::Network(network) => network.namespace.name.clone(),
+        Subject::Path(path) => path.directory.path.clone(),
         Subject::Resource { processes } if processes.is_empty() => "this host".to_owned(),
         Subject::Resource { processes } => {
             processes.iter().map(|process| process.process.to_string()).collect::<Vec<_>>().join(", ")

@@ -53,6 +53,24 @@ pub struct LinkRef {
     pub name: String,
 }
 
+/// A directory and the file system that it is on, told from a later one at the same path.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct DirectoryRef {
+    /// Absolute path without links.
+    pub path: String,
+    /// Number of its file system (`st_dev`), which counts within one boot only.
+    pub device: u64,
+    /// Its inode.
+    pub inode: u64,
+    /// The boot that the device's number belongs to.
+    pub boot_id: String,
+    /// Where the file system is mounted.
+    pub mounted_on: String,
+    /// Whether the file system lies in memory, so that what is on it goes with the mount.
+    #[serde(default)]
+    pub in_memory: bool,
+}
+
 /// Addresses with a common prefix: `10.0.0.0/24`, `fd00::/64`; a single address has the full length.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Prefix {
@@ -341,6 +359,64 @@ pub struct FileValueStep {
     pub restore: bool,
 }
 
+/// How far a file system is filled. Space is counted as `df` counts it: what is kept for root alone does not count.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FillUntil {
+    /// Until this share of it is used, by whomever.
+    Used(Share),
+    /// By so many bytes.
+    By(Size),
+    /// Until only `leave_free` is free.
+    LeftFree,
+}
+
+/// A file of our own that takes up the space of a file system.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct FillStep {
+    /// The directory that gets the file.
+    pub directory: DirectoryRef,
+    /// The file's name; begins with `.squall-` and ends with `.fill`.
+    pub name: String,
+    /// How far.
+    pub until: FillUntil,
+    /// How much stays free, whatever else is asked for.
+    pub leave_free: Size,
+}
+
+impl FillStep {
+    /// What the name of every such file begins with.
+    pub const NAME_PREFIX: &'static str = ".squall-";
+    /// And what it ends with.
+    pub const NAME_SUFFIX: &'static str = ".fill";
+
+    /// The name of an injection's file.
+    pub fn name_of(injection: &str) -> String {
+        format!("{}{injection}{}", Self::NAME_PREFIX, Self::NAME_SUFFIX)
+    }
+
+    /// The injection that such a file belongs to; none for a file of somebody else's.
+    pub fn injection_of(name: &str) -> Option<&str> {
+        name.strip_prefix(Self::NAME_PREFIX)?.strip_suffix(Self::NAME_SUFFIX).filter(|id| !id.is_empty())
+    }
+
+    /// How many bytes are still to be taken of a file system with so much used and available together, and so much
+    /// available; less than none where others have taken too much already.
+    pub fn missing(&self, size: Size, available: Size) -> i64 {
+        let available_after = match self.until {
+            FillUntil::Used(share) => (size.0 as f64 * (1.0 - share.fraction())).round() as i64,
+            FillUntil::By(size) => available.0 as i64 - size.0 as i64,
+            FillUntil::LeftFree => self.leave_free.0 as i64,
+        };
+        available.0 as i64 - available_after
+    }
+
+    /// What such a file begins with.
+    pub fn mark_of(name: &str) -> String {
+        format!("squall disk.fill {}\n", Self::injection_of(name).unwrap_or_default())
+    }
+}
+
 /// A worker process of our own that must keep running while the fault is active, such as a stressor.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct WorkerStep {
@@ -425,6 +501,8 @@ pub enum Step {
     FileValue(FileValueStep),
     /// A worker of our own runs.
     Worker(WorkerStep),
+    /// A file system is filled.
+    Fill(FillStep),
 }
 
 /// Numbers in order as people write them: `0-3, 8`.
@@ -452,6 +530,28 @@ impl Claim {
     /// That of a qdisc on an interface of a network namespace.
     pub fn root_qdisc(namespace: u64, link: &str) -> Self {
         Self(format!("the root qdisc of {link} in network namespace {namespace}"))
+    }
+
+    /// That of the space on a file system.
+    pub fn free_space(device: u64) -> Self {
+        Self(format!("the free space of the file system on device {device:#x}"))
+    }
+}
+
+impl DirectoryRef {
+    /// The path of a file in it.
+    pub fn file(&self, name: &str) -> String {
+        format!("{}/{name}", self.path.trim_end_matches('/'))
+    }
+
+    /// The command that removes a file.
+    pub fn removal_of(path: &str) -> String {
+        format!("rm '{}'", path.replace('\'', r"'\''"))
+    }
+
+    /// The command that removes a file in it.
+    pub fn removal(&self, name: &str) -> String {
+        Self::removal_of(&self.file(name))
     }
 }
 
@@ -493,6 +593,7 @@ impl Step {
             // What stood there before is not known yet.
             Self::FileValue(_) => None,
             Self::Worker(step) => Some(format!("pkill -KILL -f {}", step.mark)),
+            Self::Fill(step) => Some(step.directory.removal(&step.name)),
         }
     }
 
@@ -504,6 +605,7 @@ impl Step {
             Self::Signal(_) => "signal",
             Self::FileValue(_) => "file_value",
             Self::Worker(_) => "worker",
+            Self::Fill(_) => "fill",
         }
     }
 
@@ -513,6 +615,7 @@ impl Step {
             Self::Qdisc(step) => Some(Claim::root_qdisc(step.namespace.inode, &step.link.name)),
             Self::Signal(step) => Some(Claim(format!("the run state of process {}", step.process.pid))),
             Self::FileValue(step) if step.restore => Some(Claim(format!("the file {}", step.path))),
+            Self::Fill(step) => Some(Claim::free_space(step.directory.device)),
             // A table of our own name and a worker of our own stand beside others without touching them.
             Self::PacketFilter(_) | Self::Worker(_) | Self::FileValue(_) => None,
         }
@@ -612,6 +715,15 @@ impl fmt::Display for Step {
             }
             Self::Signal(step) => write!(formatter, "send {} to {}", step.signal, step.process),
             Self::FileValue(step) => write!(formatter, "write {:?} to {}", step.value, step.path),
+            Self::Fill(step) => {
+                write!(formatter, "fill the file system on {} ", step.directory.mounted_on)?;
+                match step.until {
+                    FillUntil::Used(share) => write!(formatter, "until {share} of it is used"),
+                    FillUntil::By(size) => write!(formatter, "by {size}"),
+                    FillUntil::LeftFree => write!(formatter, "until {} is free", step.leave_free),
+                }?;
+                write!(formatter, ", with the file {}", step.directory.file(&step.name))
+            }
             Self::Worker(step) => {
                 match &step.work {
                     Work::CpuLoad { percent, cores, processors } => {

@@ -19,6 +19,8 @@ pub enum Target {
     Container(ContainerSelector),
     /// Units of the service manager, by name: `payment.service`, `payment@*`.
     Service(String),
+    /// A directory, by its absolute path, with the file system that it is on.
+    Path(String),
     /// This host as a whole; always `true`.
     Host(bool),
 }
@@ -109,6 +111,7 @@ impl fmt::Display for Target {
             Self::Netns(name) => write!(formatter, "network namespace {name}"),
             Self::Container(selector) => write!(formatter, "container {selector}"),
             Self::Service(name) => write!(formatter, "service {name}"),
+            Self::Path(path) => write!(formatter, "path {path}"),
             Self::Host(_) => formatter.write_str("this host"),
         }
     }

@@ -3,7 +3,8 @@
 //! The undo law: a revert tolerates that its step never ran, ran in part or ran twice, that the target is gone, and
 //! that the revert itself runs again. A record carries the identity of what it may touch, so it cannot hit another.
 
-use crate::step::{LinkRef, NamespaceRef, ProcessRef, Signal};
+use crate::step::{DirectoryRef, LinkRef, NamespaceRef, ProcessRef, Signal};
+use crate::units::Size;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -69,6 +70,17 @@ pub enum Undo {
         /// The boot that it lives in.
         boot_id: String,
     },
+    /// Remove our file, and nothing but it.
+    Fill {
+        /// The directory that it is in.
+        directory: DirectoryRef,
+        /// Its name.
+        name: String,
+        /// The number of the user whose file it is.
+        owner: u32,
+        /// What was free before, to be compared by people: others write there too.
+        available: Size,
+    },
     /// The step cannot be taken back and leaves nothing to take back, such as a kill.
     Nothing {
         /// Why there is nothing to do.
@@ -85,6 +97,7 @@ impl Undo {
             Self::Signal { .. } => "signal",
             Self::FileValue { .. } => "file_value",
             Self::Worker { .. } => "worker",
+            Self::Fill { .. } => "fill",
             Self::Nothing { .. } => "nothing",
         }
     }
@@ -107,6 +120,7 @@ impl fmt::Display for Undo {
             Self::Signal { process, signal } => write!(formatter, "send {signal} to {process}"),
             Self::FileValue { path, before, .. } => write!(formatter, "write {before:?} back to {path}"),
             Self::Worker { mark, .. } => write!(formatter, "end worker {mark}"),
+            Self::Fill { directory, name, .. } => write!(formatter, "remove {}", directory.file(name)),
             Self::Nothing { why } => formatter.write_str(why),
         }
     }

@@ -165,12 +165,16 @@ fn details(run: &Run) -> Vec<(&'static str, String)> {
         };
         ("fault", format!("{} on {} ({state})", injection.fault, injection.target))
     });
-    let mut details = vec![("hypothesis", run.hypothesis.clone()), ("services", run.services.join(", "))];
+    let mut details = vec![
+        ("hypothesis", run.hypothesis.clone()),
+        ("services", run.services.join(", ")),
+        ("environment", run.environment.clone()),
+    ];
     details.extend(faults);
     details.extend(run.residue.iter().take(10).map(|left| ("residue", left.clone())));
     let reasons = run.verdict.iter().flat_map(|(_, reasons)| reasons.iter().take(5));
     details.extend(reasons.map(|reason| ("reason", reason.clone())));
-    details.extend([("file", run.file.clone()), ("run", run.name.clone())]);
+    details.extend([("file", run.file.clone()), ("started by", run.by.clone()), ("run", run.name.clone())]);
     details.retain(|(_, text)| !text.is_empty());
     details
 }
@@ -180,6 +184,8 @@ fn details(run: &Run) -> Vec<(&'static str, String)> {
 pub(crate) struct Occasions {
     wanted: Vec<Occasion>,
     began: bool,
+    /// Somebody was asked about the plan and said no: that is nothing to tell.
+    refused: bool,
     /// When each was told last, in seconds of the run.
     told: BTreeMap<Occasion, f64>,
 }
@@ -187,7 +193,7 @@ pub(crate) struct Occasions {
 impl Occasions {
     /// For one who wants to be told of these.
     pub(crate) fn new(wanted: Vec<Occasion>) -> Self {
-        Self { wanted, began: false, told: BTreeMap::new() }
+        Self { wanted, began: false, refused: false, told: BTreeMap::new() }
     }
 
     /// What is told of an event, of which the run already knows.
@@ -210,6 +216,11 @@ impl Occasions {
                 self.began = true;
                 vec![Occasion::Start]
             }
+            Event::Refused { .. } => {
+                self.refused = true;
+                Vec::new()
+            }
+            _ if self.refused => Vec::new(),
             Event::Aborted { .. } => vec![Occasion::Abort],
             Event::Restored { residue, .. } if !residue.is_empty() => vec![Occasion::Residue],
             Event::Verdict { verdict, .. } => match verdict {
@@ -281,6 +292,14 @@ mod tests {
         let at = journal.len() - 1;
         journal.insert(at, residue);
         assert_eq!(told(&[Occasion::Residue], &journal).len(), 2);
+        let mut refused = journal.clone();
+        refused.insert(
+            2,
+            Entry { event: Event::Refused { by: "alice".into(), why: "no".into() }, ..journal[1].clone() },
+        );
+        refused.truncate(3);
+        refused.push(testing::verdict(Verdict::Invalid));
+        assert!(told(&ALL, &refused).is_empty(), "who said no knows it");
         let mut occasions = Occasions::new(ALL.to_vec());
         let end = |elapsed| Entry { elapsed, ..testing::verdict(Verdict::Passed) };
         assert!(occasions.on(&Run::default(), &end(1.0)).is_some());

@@ -20,8 +20,10 @@ pub struct Run {
     pub host: String,
     /// Services of the blast radius.
     pub services: Vec<String>,
-    /// Its tags.
-    pub tags: Vec<String>,
+    /// The environment that it is carried out in, where that was said.
+    pub environment: String,
+    /// Who started it.
+    pub by: String,
     /// The version of Squall.
     pub squall: String,
     /// The phases that began, and when.
@@ -67,27 +69,32 @@ impl Run {
         let began = self.lasted.map_or(entry.at, |(began, _)| began);
         self.lasted = Some((began, entry.at));
         match &entry.event {
-            Event::RunStarted { run, experiment, hypothesis, file, host, services, tags, squall, .. } => {
+            Event::RunStarted {
+                run,
+                experiment,
+                hypothesis,
+                file,
+                host,
+                services,
+                environment,
+                by,
+                squall,
+                ..
+            } => {
                 self.name.clone_from(run);
                 self.experiment.clone_from(experiment);
                 self.hypothesis.clone_from(hypothesis);
                 self.file.clone_from(file);
                 self.host.clone_from(host);
                 self.services.clone_from(services);
-                self.tags.clone_from(tags);
+                self.environment.clone_from(environment);
+                self.by.clone_from(by);
                 self.squall.clone_from(squall);
             }
             Event::PhaseStarted { phase } => self.phases.push((*phase, entry.at)),
-            Event::InjectStarted { injection, fault, target, .. } => self.injections.push(Injection {
-                id: injection.clone(),
-                fault: fault.clone(),
-                target: target.clone(),
-                begun: entry.at,
-                active: None,
-                over: None,
-                failed: None,
-                residue: Vec::new(),
-            }),
+            Event::InjectStarted { injection, fault, target, .. } => {
+                self.begun(injection, fault, target, entry.at);
+            }
             Event::Injected { injection, .. } => {
                 if let Some(injection) = self.latest(injection) {
                     injection.active = Some(entry.at);
@@ -104,6 +111,23 @@ impl Run {
             Event::Verdict { verdict, reasons, .. } => self.verdict = Some((*verdict, reasons.clone())),
             _ => {}
         }
+    }
+
+    fn begun(&mut self, id: &str, fault: &str, target: &str, at: Timestamp) {
+        // Made anew, such as a stage of a ramp: the one before it is over.
+        if let Some(before) = self.latest(id) {
+            before.over = Some(at);
+        }
+        self.injections.push(Injection {
+            id: id.to_owned(),
+            fault: fault.to_owned(),
+            target: target.to_owned(),
+            begun: at,
+            active: None,
+            over: None,
+            failed: None,
+            residue: Vec::new(),
+        });
     }
 
     fn restored(&mut self, restored: &Restored, residue: &[String], at: Timestamp) {

@@ -22,8 +22,8 @@ const IN_STATE: &str = "settings.yaml";
 pub(crate) struct SettingsOptions {
     /// Settings: what is allowed where, where metrics go, who is told; else squall.yaml beside the experiment, else settings.yaml in the
     /// state folder
-    #[arg(long = "settings", value_name = "FILE")]
-    file: Option<PathBuf>,
+    #[arg(long, value_name = "FILE")]
+    settings: Option<PathBuf>,
 }
 
 /// Settings that were found.
@@ -41,7 +41,7 @@ impl SettingsOptions {
     /// # Errors
     /// They are wrong, or several would apply.
     pub(crate) fn find(&self, files: &[PathBuf], state: &State) -> Result<Option<Found>, Failure> {
-        if let Some(file) = &self.file {
+        if let Some(file) = &self.settings {
             return read(file).map(Some);
         }
         let folder = |file: &PathBuf| match file.parent() {

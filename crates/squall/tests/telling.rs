@@ -6,6 +6,7 @@
 use serde_json::Value;
 use squall_http::testing::{RawServer, TestServer, answer, refusing_address, tls};
 use std::fs;
+use std::io::BufRead as _;
 use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::{Arc, Mutex, mpsc};
@@ -54,11 +55,15 @@ impl Desk {
     }
 
     fn squall(&self, arguments: &[&str], environment: &[(&str, &str)]) -> Told {
+        Told::of(&self.command(arguments).envs(environment.iter().copied()).output().unwrap())
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_squall"));
         command.args(arguments).current_dir(self.folder.path()).stdin(Stdio::null());
         command.env("SQUALL_STATE", self.path("state")).env_remove("SQUALL_LOG");
-        command.env("HOOK_KEY", "sesame").envs(environment.iter().copied());
-        Told::of(&command.output().unwrap())
+        command.env("HOOK_KEY", "sesame");
+        command
     }
 
     /// The events of the only run: names and seconds.
@@ -142,6 +147,42 @@ fn a_run_is_told_to_all_that_the_settings_name() {
     desk.squall(&["run", "pause.yaml", "--yes", "--metrics-file", "out.prom"], &[]).is(0, &[]);
     let metrics = fs::read_to_string(desk.path("out.prom")).unwrap();
     assert!(metrics.contains("squall_runs_total{verdict=\"passed\"} 2\n"), "{metrics}");
+}
+
+#[test]
+fn metrics_can_be_asked_for_while_a_fault_is_active() {
+    let desk = Desk::new("");
+    let mut run = desk.command(&["run", "pause.yaml", "--yes", "--metrics-listen", "0"]);
+    let mut run = Victim(run.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap());
+    let mut lines = std::io::BufReader::new(run.0.stderr.take().unwrap()).lines();
+    let told =
+        lines.find_map(|line| Some(line.unwrap().split_once("metrics are at ")?.1.to_owned())).unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let request = squall_http::Request::get(&told).unwrap();
+    let client = squall_http::HttpClient::default();
+    let mut was_active = false;
+    // Until nobody listens any more.
+    while let Ok(answer) = runtime.block_on(client.request(&request, std::time::Duration::from_secs(30))) {
+        was_active |= String::from_utf8_lossy(&answer.body).contains("squall_injections_active 1\n");
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    assert!(was_active && run.0.wait().unwrap().success());
+}
+
+#[test]
+fn experiments_of_a_game_day_are_told() {
+    let (server, log) = server();
+    let desk =
+        Desk::new(&format!("notify: [{{webhook: {{url: \"{}\"}}, on: [start, end]}}]", server.url("/hook")));
+    let plan = "# Game Day: a pause\n\n## Objective\nSee that a pause is survived\n\n## Hypothesis\nNothing \
+                breaks\n\n## Success Criteria\n- Everybody is well\n\n```squall\nexperiments: [pause.yaml]\n```\n";
+    fs::write(desk.path("day.md"), plan).unwrap();
+    let options = ["--observe", "1s", "--baseline", "0s", "--plain", "--metrics-file", "out.prom"];
+    let told = desk.squall(&[&["gameday", "run", "day.md", "--yes"], &options[..]].concat(), &[]);
+    let kinds: Vec<Value> = log.lock().unwrap().iter().map(|(_, body)| body["kind"].clone()).collect();
+    assert_eq!(kinds, ["start", "end"], "{}", told.all);
+    let metrics = fs::read_to_string(desk.path("out.prom")).unwrap();
+    assert!(metrics.contains("squall_runs_total{verdict=\"passed\"} 1\n"), "{metrics}");
 }
 
 #[test]

@@ -42,6 +42,10 @@ impl Arena {
                 fs::create_dir_all(place).map_err(|error| format!("could not make {place}: {error}"))?;
                 tool("mount", &["-t", "tmpfs", "sqt", place])?;
             }
+            let data = folder.join("data");
+            fs::create_dir_all(&data)
+                .map_err(|error| format!("could not make {}: {error}", data.display()))?;
+            tool("mount", &["-t", "tmpfs", "-o", "size=8m", "sqt", &data.to_string_lossy()])?;
             tool("ip", &["link", "set", "lo", "up"])?;
             make_network()?;
         }
@@ -65,6 +69,11 @@ impl Arena {
 
     pub(super) fn state(&self) -> PathBuf {
         self.folder.join("state")
+    }
+
+    /// A small file system to be filled, where there is one.
+    pub(super) fn data(&self) -> PathBuf {
+        self.folder.join("data")
     }
 
     /// A command of the Squall under test.

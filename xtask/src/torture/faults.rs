@@ -14,6 +14,7 @@ enum Struck {
     Load,
     Memory,
     Caches,
+    Disk,
 }
 
 /// A fault of the catalog.
@@ -39,6 +40,7 @@ pub(super) const FAULTS: &[Fault] = &[
     Fault { name: "memory.spike", struck: Struck::Memory, marked: true, with: |_| json!({"size": "96MiB"}) },
     Fault { name: "memory.leak", struck: Struck::Memory, marked: true, with: leak },
     Fault { name: "memory.drop_caches", struck: Struck::Caches, marked: true, with: |_| json!({}) },
+    Fault { name: "disk.fill", struck: Struck::Disk, marked: true, with: fill },
     Fault { name: "network.partition", struck: Struck::Network, marked: true, with: partition },
     Fault { name: "network.loss", struck: Struck::Network, marked: true, with: loss },
     Fault { name: "network.bandwidth", struck: Struck::Network, marked: true, with: bandwidth },
@@ -51,6 +53,11 @@ fn kill(random: &mut Rng) -> Json {
 
 fn leak(_: &mut Rng) -> Json {
     json!({"rate": "64MiB/s", "size": "128MiB"})
+}
+
+fn fill(random: &mut Rng) -> Json {
+    [json!({"percent": "90%"}), json!({"size": "4MiB"}), json!({"leave_free": "1MiB"})][random.usize(..3)]
+        .clone()
 }
 
 fn partition(random: &mut Rng) -> Json {
@@ -89,6 +96,7 @@ impl Fault {
             Struck::Network if self.name == "network.partition" && !has_packet_filter() => {
                 Some("this kernel has no nf_tables")
             }
+            Struck::Disk if !isolated => Some("it needs a file system of the torture's own, as root"),
             Struck::Caches if !root => Some("it needs root"),
             _ => None,
         }
@@ -103,6 +111,7 @@ impl Fault {
             Struck::Pause => victim("sqt-pause"),
             Struck::Kill => victim("sqt-kill"),
             Struck::Load | Struck::Memory | Struck::Caches => json!({"host": true}),
+            Struck::Disk => json!({"path": arena.data().to_string_lossy()}),
         };
         let mode = if self.struck == Struck::Kill { "one" } else { "all" };
         json!({"fault": self.name, "target": target, "mode": mode, "with": (self.with)(random), "for": lasts})
@@ -118,6 +127,7 @@ impl Fault {
             Struck::Load | Struck::Memory => {
                 processes::of_folder(&arena.folder).iter().any(|process| process.role == "worker")
             }
+            Struck::Disk => snapshot::data(arena).contains(".squall-"),
             // What is cached again the moment after leaves nothing to be seen.
             Struck::Caches => true,
         }

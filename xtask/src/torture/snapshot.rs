@@ -41,6 +41,7 @@ impl Snapshot {
         if arena.isolated {
             fact(OF_THE_RUN[1], processes::census().join(" "));
             fact("/dev/shm", listing(Path::new("/dev/shm"), |_| true));
+            fact("files of the small file system", data(arena));
             fact("new mounts", new_mounts(&arena.mounts));
             fact("network namespaces", listing(Path::new("/run/netns"), |_| true));
         } else {
@@ -77,6 +78,11 @@ impl Snapshot {
 /// Whether a network namespace differs from what it was.
 pub(super) fn network_differs(arena: &Arena) -> bool {
     networks(arena).iter().any(|(name, text)| arena.before.facts.get(name) != Some(text))
+}
+
+/// Names of the files on the small file system.
+pub(super) fn data(arena: &Arena) -> String {
+    listing(&arena.data(), |_| true)
 }
 
 /// Workers, and the processes that carry a run out.

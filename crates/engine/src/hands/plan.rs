@@ -140,7 +140,7 @@ impl<M: Machine, D: Disk> Hands<M, D> {
         let processes = subjects.into_iter().flat_map(|subject| match subject {
             Subject::Process(process) => vec![process],
             Subject::Group(group) => group.processes,
-            Subject::Network(_) | Subject::Resource { .. } => Vec::new(),
+            Subject::Network(_) | Subject::Resource { .. } | Subject::Path(_) => Vec::new(),
         });
         Ok(processes.map(|facts| (facts.process.pid, facts.process.start_time)).collect())
     }

@@ -770,8 +770,8 @@ fn experiment(dice: &mut fastrand::Rng, has_dud: bool) -> Experiment {
 fn strikes(dice: &mut fastrand::Rng) -> Action {
     let all = samples();
     // Everything else in the list conflicts with none of these.
-    let together: [&[usize]; 9] =
-        [&[0], &[1, 2], &[3, 6], &[4, 7, 10], &[8], &[9, 1], &[11], &[6, 9, 3], &[5]];
+    let together: [&[usize]; 10] =
+        [&[0], &[1, 2], &[3, 6], &[4, 7, 10], &[8], &[9, 1], &[11], &[6, 9, 3], &[5], &[12, 1]];
     let chosen = together[dice.usize(0..together.len())];
     let strikes = chosen.iter().map(|which| {
         let (fault, target, with) = &all[*which];

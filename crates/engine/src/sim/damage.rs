@@ -9,7 +9,7 @@ use squall_model::protocol::{Answer, Call, Restored};
 use std::collections::BTreeMap;
 
 /// A pause, and everything.
-const SAMPLES: [usize; 2] = [4, 11];
+const SAMPLES: [usize; 3] = [4, 11, 12];
 
 /// How many bytes lie between two that are damaged.
 const STRIDE: usize = 3;
@@ -58,7 +58,7 @@ fn a_flipped_bit_anywhere_is_survived_or_told() {
 
 #[test]
 fn what_carries_a_mark_is_found_behind_a_log_that_was_cut_anywhere() {
-    let marked = ["qdisc", "table", "worker"];
+    let marked = ["qdisc", "table", "worker", "fill"];
     for which in SAMPLES {
         for length in (0..length_of_log(which)).step_by(STRIDE) {
             let (world, name) = orphaned(which);
@@ -67,7 +67,8 @@ fn what_carries_a_mark_is_found_behind_a_log_that_was_cut_anywhere() {
             let world = world.lock();
             let mut left = world.host.look();
             left.retain(|key, value| {
-                marked.iter().any(|kind| key.starts_with(kind)) && value.contains("netem")
+                marked.iter().any(|kind| key.starts_with(kind))
+                    && (value.contains("netem") || value.contains("disk.fill"))
             });
             assert!(left.is_empty(), "cut to {length} bytes: {left:?}\n{}", world.trace.join("\n"));
             assert!(world.violations.is_empty(), "{}", world.trace.join("\n"));

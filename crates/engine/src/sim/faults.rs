@@ -5,8 +5,8 @@ use serde_json::{Value as Json, json};
 use squall_model::facts::{Facts, Feature, NetworkFacts, Privilege, Scope, Subject};
 use squall_model::fault::{Fault, PlanError, of};
 use squall_model::step::{
-    Denial, Direction, FileValueStep, PacketFilter, PacketFilterStep, PacketRule, QdiscStep, Shape, Signal,
-    SignalStep, Step, Work, WorkerStep,
+    Denial, Direction, FileValueStep, FillStep, FillUntil, PacketFilter, PacketFilterStep, PacketRule,
+    QdiscStep, Shape, Signal, SignalStep, Step, Work, WorkerStep,
 };
 use squall_model::target::{Mode, ProcessSelector, Selection, Target};
 use squall_model::units::{Duration, Rate, Share, Size};
@@ -24,6 +24,7 @@ pub(super) static FAULTS: Faults = &[
     &of::<Button>(),
     &of::<Governor>(),
     &of::<Load>(),
+    &of::<Fill>(),
     &of::<Everything>(),
     &of::<Dud>(),
     &of::<Forbidden>(),
@@ -48,6 +49,7 @@ pub(super) fn samples() -> Vec<(&'static str, Target, Json)> {
         ("sim.governor", Target::Host(true), json!({})),
         ("sim.load", Target::Host(true), json!({})),
         ("sim.everything", Target::Netns("shop".into()), json!({})),
+        ("sim.fill", Target::Path("/data".into()), json!({})),
     ]
 }
 
@@ -95,6 +97,7 @@ fault!(Governor, "sim.governor", Resource, &[], |_, _| {
     vec![value(SELECTOR, "wild", true), value(BANKED, "9", true)]
 });
 fault!(Load, "sim.load", Resource, &[], |_, facts| vec![load(facts)]);
+fault!(Fill, "sim.fill", Path, &[], |_, facts| vec![fill(facts)]);
 // These two want what the model does not have.
 fault!(Forbidden, "sim.forbidden", Resource, &[Privilege::SysAdmin], |_, facts| vec![load(facts)]);
 fault!(Unsupported, "sim.unsupported", Resource, &[], &[Feature::Tbf], |_, facts| vec![load(facts)]);
@@ -155,6 +158,16 @@ fn signal(facts: &Facts, signal: Signal) -> Step {
 
 fn value(path: &str, value: &str, restore: bool) -> Step {
     Step::FileValue(FileValueStep { path: path.into(), value: value.into(), restore })
+}
+
+fn fill(facts: &Facts) -> Step {
+    let Subject::Path(path) = &facts.subject else { panic!("no directory: {:?}", facts.subject) };
+    Step::Fill(FillStep {
+        directory: path.directory.clone(),
+        name: FillStep::name_of(&facts.injection),
+        until: FillUntil::By(Size(1 << 20)),
+        leave_free: Size(0),
+    })
 }
 
 fn load(facts: &Facts) -> Step {

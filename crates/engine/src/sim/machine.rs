@@ -2,14 +2,17 @@
 //! callers keep theirs, and fails when told to.
 
 use super::world::{
-    Door, Mutant, Process, Qdisc, Role, World, file_key, key_of, namespace_ref, opposite, process_key,
-    qdisc_key, table_key, worker_key,
+    Door, Mutant, Process, Qdisc, Role, World, file_key, fill_key, key_of, namespace_ref, opposite,
+    process_key, qdisc_key, table_key, worker_key,
 };
 use squall_model::facts::{
-    Feature, HostFacts, LinkFacts, NetworkFacts, Privilege, ProcessFacts, QdiscFacts, Scope, Subject,
+    Feature, HostFacts, LinkFacts, NetworkFacts, PathFacts, Privilege, ProcessFacts, QdiscFacts, Scope,
+    Subject,
 };
 use squall_model::machine::{Leftover, Machine, MachineError, digest_of};
-use squall_model::step::{Claim, LinkRef, ProcessRef, Signal, Step, Work, WorkerStep};
+use squall_model::step::{
+    Claim, DirectoryRef, FillStep, LinkRef, ProcessRef, Signal, Step, Work, WorkerStep,
+};
 use squall_model::target::{ProcessSelector, Target};
 use squall_model::undo::{Difference, Evidence, QdiscBefore, Reverted, Undo};
 use squall_model::undo_log::Logged;
@@ -105,6 +108,10 @@ impl Machine for ModelMachine {
             }
             (Scope::Network, Target::Host(_)) => network(&4_026).into_iter().collect(),
             (Scope::Resource, Target::Host(_)) => vec![Subject::Resource { processes: Vec::new() }],
+            (Scope::Path, Target::Path(path)) => {
+                let there = world.host.directories.contains_key(path);
+                there.then(|| Subject::Path(path_facts(&world, path))).into_iter().collect()
+            }
             (Scope::Resource, Target::Process(selector)) => match processes(selector) {
                 none if none.is_empty() => Vec::new(),
                 processes => vec![Subject::Resource { processes }],
@@ -191,6 +198,13 @@ impl Machine for ModelMachine {
                 found.push(leftover(&worker_key(mark), Some(mark)));
             }
         }
+        for (directory, files) in &world.host.directories {
+            for (name, content) in files {
+                if let Some(injection) = FillStep::injection_of(name).filter(|_| is_marked(name, content)) {
+                    found.push(leftover(&fill_key(directory, name), Some(injection)));
+                }
+            }
+        }
         Ok(found)
     }
 
@@ -216,6 +230,12 @@ impl Machine for ModelMachine {
                     namespace.tables.remove(table);
                 }
             }
+            "fill" => {
+                let (directory, name) = name.rsplit_once('/').unwrap_or_default();
+                if let Some(files) = world.host.directories.get_mut(directory) {
+                    files.remove(name);
+                }
+            }
             _ => end_worker(&mut world, name),
         }
         put_back(&mut world, pid, &leftover.what);
@@ -236,6 +256,24 @@ fn leftover(key: &str, injection: Option<&str>) -> Leftover {
         digest: None,
         remedy: format!("remove {key}"),
     }
+}
+
+/// Whether a file is ours; one whose allocation was killed at once is still empty.
+fn is_marked(name: &str, content: &str) -> bool {
+    content.is_empty() || content == FillStep::mark_of(name)
+}
+
+fn path_facts(world: &World, path: &str) -> PathFacts {
+    let directory = DirectoryRef {
+        path: path.into(),
+        device: path.len() as u64,
+        inode: 2,
+        boot_id: world.boot_id(),
+        mounted_on: path.into(),
+        in_memory: false,
+    };
+    let (size, available) = (Size(10 << 30), Size(8 << 30));
+    PathFacts { directory, file_system: "ext4".into(), size, available, is_root: false, holds_state: false }
 }
 
 fn process_facts(world: &World, pid: u32, process: &Process) -> ProcessFacts {
@@ -349,6 +387,14 @@ fn capture(world: &World, step: &Step, injection: &str) -> Outcome<Undo> {
             })
         }
         Step::Worker(step) => Ok(Undo::Worker { mark: step.mark.clone(), boot_id: world.boot_id() }),
+        Step::Fill(step) => {
+            let path = &step.directory.path;
+            if !world.host.directories.contains_key(path) {
+                return Err(not_found(format!("{path} is gone")));
+            }
+            let (directory, name) = (step.directory.clone(), step.name.clone());
+            Ok(Undo::Fill { directory, name, owner: 0, available: Size(8 << 30) })
+        }
     }
 }
 
@@ -427,6 +473,28 @@ fn make(world: &mut World, pid: u32, step: &Step, undo: &Undo, in_part: bool) ->
         Step::Worker(step) => {
             let role = Role::Worker { mark: step.mark.clone(), parent: pid };
             world.spawn("squall-worker", role);
+        }
+        Step::Fill(step) => {
+            let path = &step.directory.path;
+            let files =
+                world.host.directories.get_mut(path).ok_or_else(|| not_found(format!("{path} is gone")))?;
+            if files.contains_key(&step.name) {
+                return Err(refused(format!("there is a file {} already", step.name)));
+            }
+            // In two parts, as on a real disk: the file, then its mark.
+            files.insert(step.name.clone(), String::new());
+            world.made_by.insert(fill_key(path, &step.name), pid);
+            if !world.survives(pid, "half_applied") {
+                return Err(failed("the process is dead"));
+            }
+            if in_part {
+                return Ok(());
+            }
+            if let Some(content) =
+                world.host.directories.get_mut(path).and_then(|files| files.get_mut(&step.name))
+            {
+                *content = FillStep::mark_of(&step.name);
+            }
         }
     }
     world.made_by.insert(key_of(step), pid);
@@ -517,6 +585,20 @@ fn revert(world: &mut World, pid: u32, undo: &Undo) -> Reverted {
             end_worker(world, mark);
             put_back(world, pid, &worker_key(mark));
             undone(worker_key(mark))
+        }
+        Undo::Fill { directory, name, .. } => {
+            let key = fill_key(&directory.path, name);
+            let overwrites = world.weather.mutant == Some(Mutant::OverwriteForeign);
+            let files = world.host.directories.get_mut(&directory.path);
+            match files.and_then(|files| Some((files.get(name)?.clone(), files))) {
+                None => gone(key),
+                Some((content, files)) if overwrites || is_marked(name, &content) => {
+                    files.remove(name);
+                    put_back(world, pid, &key);
+                    undone(key)
+                }
+                Some((content, _)) => drifted(key, "no such file", content),
+            }
         }
         Undo::Nothing { why } => gone(why),
     }

@@ -61,13 +61,18 @@ fn trial(step: Step, injection: String, shared: &Shared) -> Trial {
             let write = Meddling::Write { path: step.path.clone(), value: "20".into() };
             (None, Some(meddling(write)))
         }
+        Step::Fill(step) => {
+            let (directory, name) = (step.directory.path.clone(), step.name.clone());
+            let save = Meddling::Save { directory: directory.clone(), name, content: "theirs".into() };
+            (Some(meddling(Meddling::Renew { directory })), Some(meddling(save)))
+        }
         _ => (None, None),
     };
     let reversible = !matches!(
         &step,
         Step::FileValue(step) if !step.restore
     ) && !matches!(&step, Step::Signal(step) if super::world::opposite(step.signal).is_none());
-    let marked = matches!(step, Step::Qdisc(_) | Step::PacketFilter(_) | Step::Worker(_));
+    let marked = matches!(step, Step::Qdisc(_) | Step::PacketFilter(_) | Step::Worker(_) | Step::Fill(_));
     Trial { step, injection, look, reversible, marked, destroy, meddle }
 }
 

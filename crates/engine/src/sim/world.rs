@@ -53,6 +53,8 @@ pub(super) struct Host {
     pub namespaces: BTreeMap<u64, Namespace>,
     /// Files by path. Which of its two banks `BANKED` shows depends on `SELECTOR`, as with a governor's tunables.
     pub files: BTreeMap<String, String>,
+    /// What is on disks, which survives a power cut: directories by path, and in each what its files hold, by name.
+    pub directories: BTreeMap<String, BTreeMap<String, String>>,
 }
 
 /// A file that selects the bank of another.
@@ -94,6 +96,7 @@ impl Host {
         ] {
             host.files.insert(path.into(), value.into());
         }
+        host.directories.insert("/data".into(), BTreeMap::from([("orders".into(), "17".into())]));
         host
     }
 
@@ -142,6 +145,11 @@ impl Host {
         for (path, value) in &self.files {
             seen.insert(file_key(path), value.clone());
         }
+        for (directory, files) in &self.directories {
+            for (name, content) in files {
+                seen.insert(fill_key(directory, name), content.clone());
+            }
+        }
         seen
     }
 }
@@ -158,6 +166,9 @@ pub(super) fn table_key(inode: u64, table: &str) -> String {
 pub(super) fn file_key(path: &str) -> String {
     format!("file {}", path.split('@').next().unwrap_or(path))
 }
+pub(super) fn fill_key(directory: &str, name: &str) -> String {
+    format!("fill {directory}/{name}")
+}
 pub(super) fn worker_key(mark: &str) -> String {
     format!("worker {mark}")
 }
@@ -170,6 +181,7 @@ pub(super) fn key_of(step: &Step) -> String {
         Step::Signal(step) => process_key(step.process.pid, step.process.start_time),
         Step::FileValue(step) => file_key(&step.path),
         Step::Worker(step) => worker_key(&step.mark),
+        Step::Fill(step) => fill_key(&step.directory.path, &step.name),
     }
 }
 
@@ -181,6 +193,7 @@ fn key_of_undo(undo: &Undo) -> Option<String> {
         Undo::Signal { process, .. } => process_key(process.pid, process.start_time),
         Undo::FileValue { path, .. } => file_key(path),
         Undo::Worker { mark, .. } => worker_key(mark),
+        Undo::Fill { directory, name, .. } => fill_key(&directory.path, name),
         Undo::Nothing { .. } => return None,
     })
 }
@@ -379,8 +392,11 @@ impl World {
         self.boot += 1;
         self.ticks += 1;
         let start = self.ticks * 1_000;
+        let (of_host, of_twin) =
+            (std::mem::take(&mut self.host.directories), std::mem::take(&mut self.twin.directories));
         self.host = Host::booted(start);
-        self.twin = self.host.clone();
+        self.twin = Host { directories: of_twin, ..self.host.clone() };
+        self.host.directories = of_host;
         self.made_by.clear();
         let dice = &mut self.dice;
         self.logs.retain(|_, log| log.synced > 0 || dice.bool());
@@ -494,6 +510,10 @@ pub(super) enum Meddling {
     Continue { pid: u32 },
     /// A table is made.
     Table { inode: u64 },
+    /// A file in a directory is made, or gets another content.
+    Save { directory: String, name: String, content: String },
+    /// A directory is removed, and another is made in its place.
+    Renew { directory: String },
 }
 
 impl Meddling {
@@ -538,6 +558,16 @@ impl Meddling {
                 if let Some(namespace) = host.namespaces.get_mut(inode) {
                     namespace.tables.insert("firewall".into(), 1);
                 }
+                Vec::new()
+            }
+            Self::Save { directory, name, content } => {
+                if let Some(files) = host.directories.get_mut(directory) {
+                    files.insert(name.clone(), content.clone());
+                }
+                vec![fill_key(directory, name)]
+            }
+            Self::Renew { directory } => {
+                host.directories.insert(directory.clone(), BTreeMap::new());
                 Vec::new()
             }
         }

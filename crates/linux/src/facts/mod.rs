@@ -2,7 +2,10 @@
 
 mod group;
 pub mod network;
+mod path;
 pub mod process;
+
+pub(crate) use path::mark_state;
 
 use crate::step::failed;
 use crate::sys::cgroup::{Controller, Version};
@@ -47,6 +50,8 @@ pub fn resolve(scope: Scope, target: &Target) -> Result<Vec<Subject>, MachineErr
             Err(misfit("strikes a host or control groups", &wanted, target))
         }
         (Scope::Network, _) => network::resolve(target),
+        (Scope::Path, Target::Path(path)) => Ok(path::find(path)?.map(Subject::Path).into_iter().collect()),
+        (Scope::Path, _) => Err(misfit("strikes directories", "{path: /data}", target)),
     }
 }
 
@@ -160,6 +165,8 @@ mod tests {
             (Scope::Process, Target::Host(true)),
             (Scope::Process, Target::Interface("lo".into())),
             (Scope::Resource, Target::Netns("sqt".into())),
+            (Scope::Network, Target::Path("/".into())),
+            (Scope::Path, Target::Host(true)),
         ] {
             let error = resolve(scope, &target).unwrap_err();
             assert!(matches!(&error, MachineError::Refused { .. }), "{error}");

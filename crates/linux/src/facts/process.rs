@@ -44,7 +44,8 @@ const PROTECTED: [(&str, &str); 15] = [
 ];
 
 /// Subcommands under which Squall itself runs. Programs of the demo are run from the same file and are free.
-const OWN_ROLES: [&str; 7] = ["agent", "warden", "worker", "run", "recover", "serve", "operator"];
+const OWN_ROLES: [&str; 9] =
+    ["agent", "warden", "worker", "run", "limit", "scenario", "recover", "serve", "operator"];
 
 /// Processes of a selector that may be struck, lowest number first. Empty where nothing matches.
 pub fn strikeable(selector: &ProcessSelector) -> Result<Vec<ProcessFacts>, MachineError> {

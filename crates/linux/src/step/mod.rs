@@ -1,6 +1,7 @@
 //! Steps carried out, one file a kind: capture, apply, observe, revert. The match arms here are all that joins them.
 
 pub mod file_value;
+pub mod fill;
 pub mod packet_filter;
 pub mod qdisc;
 pub mod signal;
@@ -22,6 +23,7 @@ pub(crate) fn capture(step: &Step, injection: &str) -> Result<Undo, MachineError
         Step::Worker(step) => worker::capture(step),
         Step::Qdisc(step) => qdisc::capture(step, injection),
         Step::PacketFilter(step) => packet_filter::capture(step),
+        Step::Fill(step) => fill::capture(step),
     }
 }
 
@@ -33,6 +35,7 @@ pub(crate) fn apply(machine: &mut LinuxMachine, step: &Step, undo: &Undo) -> Res
         Step::Worker(step) => machine.workers.apply(step),
         Step::Qdisc(step) => qdisc::apply(step, undo),
         Step::PacketFilter(step) => machine.tables.apply(step),
+        Step::Fill(step) => fill::apply(step),
     }
 }
 
@@ -64,6 +67,7 @@ pub(crate) fn observe(
         Step::Worker(step) => Ok(machine.workers.observe(step, look)),
         Step::Qdisc(step) => qdisc::observe(step, undo),
         Step::PacketFilter(step) => machine.tables.observe(step),
+        Step::Fill(step) => fill::observe(step, undo),
     }
 }
 
@@ -73,6 +77,7 @@ pub(crate) fn revert(machine: &mut LinuxMachine, undo: &Undo) -> Result<Reverted
         Undo::Signal { process, signal } => signal::revert(process, *signal),
         Undo::FileValue { path, before, ours, boot_id } => file_value::revert(path, before, ours, boot_id),
         Undo::Worker { mark, boot_id } => machine.workers.revert(mark, boot_id),
+        Undo::Fill { directory, name, owner, available } => fill::revert(directory, name, *owner, *available),
         Undo::Nothing { why } => Ok(Reverted::AlreadyGone { looked_at: why.clone() }),
         Undo::Qdisc { namespace, link, handle, before, queue_length } => qdisc::revert(&qdisc::Record {
             namespace,

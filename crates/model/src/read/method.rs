@@ -6,16 +6,16 @@ use super::fields::{Fields, Reader};
 use super::{ReadError, nearest};
 use crate::experiment::{Action, DEFAULT_LASTS, Strike};
 use crate::facts::Scope;
+use crate::magnitude::Magnitude;
 use crate::node::{Content, Key, Node, Place};
 use crate::target::{Mode, Selection, Target};
-use crate::units::{Duration, Frequency, Rate, Share, Size};
-use std::fmt;
-use std::str::FromStr;
+use crate::units::Duration;
 
 /// The kinds of target that this version can strike.
-pub(super) const TARGETS: [&str; 6] = ["process", "container", "service", "interface", "netns", "host"];
+pub(super) const TARGETS: [&str; 7] =
+    ["process", "container", "service", "interface", "netns", "path", "host"];
 /// Kinds of target that experiments may name elsewhere, and this version cannot strike.
-const OTHER_TARGETS: [&str; 4] = ["pod", "path", "database", "proxy"];
+const OTHER_TARGETS: [&str; 3] = ["pod", "database", "proxy"];
 /// How to choose among several targets, beside the target or within it.
 const CHOICES: [&str; 4] = ["mode", "value", "optional", "on"];
 /// How many strikes a method may come to, with ramps and repetitions unrolled.
@@ -33,8 +33,8 @@ struct Timed {
 struct Growth {
     key: Key,
     place: Place,
-    from: Quantity,
-    to: Quantity,
+    from: Magnitude,
+    to: Magnitude,
 }
 
 impl Reader<'_> {
@@ -334,7 +334,11 @@ impl Reader<'_> {
                 has_processes,
                 "processes, containers or services: `{process: {name: …}}`, `{container: {name: …}}`, `{service: …}`",
             ),
-            Scope::Network => (true, ""),
+            Scope::Network => (
+                !matches!(selection.target, Target::Path(_)),
+                "networks: `{netns: …}`, `{interface: eth0}`, `{host: true}`, or processes, containers or services",
+            ),
+            Scope::Path => (matches!(selection.target, Target::Path(_)), "a directory: `{path: /data}`"),
             Scope::Resource => (
                 has_processes || matches!(selection.target, Target::Host(_)),
                 "the host or control groups: `{host: true}`, `{process: {name: …}}`, `{container: {name: …}}` or \
@@ -352,7 +356,7 @@ impl Reader<'_> {
         let Content::Map(entries) = &node.content else {
             let message = format!("expected a target, found {}", node.kind());
             let help = "such as `{process: {name: postgres}}`, `{container: {name: web}}`, `{interface: eth0}`, \
-                        `{netns: shop}` or `{host: true}`";
+                        `{netns: shop}`, `{path: /data}` or `{host: true}`";
             self.error(ReadError::at(node.place, message).label("expected a map").help(help));
             return None;
         };
@@ -459,11 +463,24 @@ impl Reader<'_> {
                     format!("{name:?} cannot be the name of a network namespace"),
                 ))
             }
+            Target::Path(path)
+                if !path.starts_with('/')
+                    || path.contains(|letter: char| letter.is_control())
+                    || path.split('/').any(|part| part == "..") =>
+            {
+                let error =
+                    ReadError::at(inner("path"), format!("{path:?} cannot be the path of a directory"));
+                Some(error.help("such as `/data`: an absolute path without `..`"))
+            }
             Target::Host(false) => Some(
                 ReadError::at(inner("host"), "`host: false` names nothing")
                     .help("write `host: true`, or another target"),
             ),
-            Target::Service(_) | Target::Interface(_) | Target::Netns(_) | Target::Host(true) => None,
+            Target::Service(_)
+            | Target::Interface(_)
+            | Target::Netns(_)
+            | Target::Path(_)
+            | Target::Host(true) => None,
         };
         let makes_sense = wrong.is_none();
         self.errors.extend(wrong);
@@ -606,7 +623,7 @@ enum Group {
 }
 
 /// The first and the last value of a ramp.
-fn ends(node: &Node) -> Result<(Quantity, Quantity), ReadError> {
+fn ends(node: &Node) -> Result<(Magnitude, Magnitude), ReadError> {
     let example = "such as [10ms, 200ms]";
     let Content::List(items) = &node.content else {
         let message = format!("a ramp goes from one value to another, and this is {}", node.kind());
@@ -617,117 +634,16 @@ fn ends(node: &Node) -> Result<(Quantity, Quantity), ReadError> {
         return Err(ReadError::at(node.place, message).label("expected two values").help(example));
     };
     let read = |node: &Node| {
-        Quantity::of(node).ok_or_else(|| {
+        Magnitude::of(&node.content).ok_or_else(|| {
             let message = "only quantities can grow: durations, shares, sizes, rates, frequencies, numbers";
             ReadError::at(node.place, message).label("not a quantity").help(example)
         })
     };
     let (first, last) = (read(from)?, read(to)?);
-    let Some(unit) = Unit::common(&first, &last) else {
-        let message =
-            format!("a ramp goes from {} to {}: {first} and {last}", first.unit.words(), last.unit.words());
-        return Err(ReadError::at(to.place, message).label("not of the same kind").help(example));
-    };
-    Ok((Quantity { unit, ..first }, Quantity { unit, ..last }))
-}
-
-/// The kinds of quantity.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Unit {
-    Integer,
-    Number,
-    Duration,
-    Share,
-    Size,
-    Rate,
-    Frequency,
-}
-
-impl Unit {
-    /// The kind that two values share; `0.5` beside `10%` is a share too.
-    fn common(first: &Quantity, last: &Quantity) -> Option<Self> {
-        let is_bare = |quantity: &Quantity| matches!(quantity.unit, Self::Integer | Self::Number);
-        let could_be_share =
-            |quantity: &Quantity| is_bare(quantity) && (0.0..=1.0).contains(&quantity.number);
-        match (first.unit, last.unit) {
-            (first, last) if first == last => Some(first),
-            _ if is_bare(first) && is_bare(last) => Some(Self::Number),
-            (Self::Share, _) if could_be_share(last) => Some(Self::Share),
-            (_, Self::Share) if could_be_share(first) => Some(Self::Share),
-            _ => None,
-        }
-    }
-
-    fn words(self) -> &'static str {
-        match self {
-            Self::Integer | Self::Number => "a number",
-            Self::Duration => "a duration",
-            Self::Share => "a share",
-            Self::Size => "a size",
-            Self::Rate => "a data rate",
-            Self::Frequency => "a frequency",
-        }
-    }
-}
-
-/// A number in the base unit of its kind: nanoseconds, fractions, bytes, bits a second, times a second.
-#[derive(Debug, Clone, Copy, PartialEq)]
-struct Quantity {
-    unit: Unit,
-    number: f64,
-}
-
-impl Quantity {
-    fn of(node: &Node) -> Option<Self> {
-        let new = |unit, number| Some(Self { unit, number });
-        match &node.content {
-            Content::Integer(number) => new(Unit::Integer, *number as f64),
-            Content::Float(number) => new(Unit::Number, *number),
-            Content::Text(text) => Duration::from_str(text)
-                .map(|duration| (Unit::Duration, duration.0.as_nanos() as f64))
-                .or_else(|_| Share::from_str(text).map(|share| (Unit::Share, share.fraction())))
-                .or_else(|_| Size::from_str(text).map(|size| (Unit::Size, size.0 as f64)))
-                .or_else(|_| Rate::from_str(text).map(|rate| (Unit::Rate, rate.bits_per_second as f64)))
-                .or_else(|_| Frequency::from_str(text).map(|often| (Unit::Frequency, often.per_second)))
-                .ok()
-                .and_then(|(unit, number)| new(unit, number)),
-            _ => None,
-        }
-    }
-
-    /// The value that lies `part` of the way towards another.
-    fn towards(&self, other: &Self, part: f64) -> Self {
-        let number = self.number + (other.number - self.number) * part;
-        let is_whole = matches!(self.unit, Unit::Integer | Unit::Duration | Unit::Size | Unit::Rate);
-        Self { unit: self.unit, number: if is_whole { number.round() } else { number } }
-    }
-
-    fn content(&self) -> Content {
-        match self.unit {
-            Unit::Integer => Content::Integer(self.number as i64),
-            Unit::Number => Content::Float(self.number),
-            // Sizes and rates are printed rounded; here every byte and bit counts.
-            Unit::Size => Content::Text(format!("{}B", self.number)),
-            Unit::Rate => Content::Text(format!("{}bit", self.number)),
-            Unit::Frequency => Content::Text(format!("{}/s", self.number)),
-            Unit::Duration | Unit::Share => Content::Text(self.to_string()),
-        }
-    }
-}
-
-impl fmt::Display for Quantity {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.unit {
-            Unit::Integer | Unit::Number => write!(formatter, "{}", self.number),
-            Unit::Duration => {
-                write!(formatter, "{}", Duration(std::time::Duration::from_nanos(self.number as u64)))
-            }
-            Unit::Share => write!(formatter, "{}", Share::of(self.number)),
-            Unit::Size => write!(formatter, "{}", Size(self.number as u64)),
-            Unit::Rate => write!(formatter, "{}", Rate { bits_per_second: self.number as u64 }),
-            Unit::Frequency => write!(formatter, "{}", Frequency { per_second: self.number }),
-        }
-    }
+    Magnitude::alike(first, last).ok_or_else(|| {
+        let message = format!("a ramp goes from {} to {}: {first} and {last}", first.words(), last.words());
+        ReadError::at(to.place, message).label("not of the same kind").help(example)
+    })
 }
 
 /// The first text in a tree that holds a secret.

@@ -341,6 +341,8 @@ fn target(definitions: &mut Definitions) -> Json {
             "interface": {"description": "A network interface of this host, by name.", "type": "string", "minLength": 1},
             "netns": {"description": "A named network namespace (as `ip netns list` shows them).", "type": "string",
                 "minLength": 1},
+            "path": {"description": "A directory, by its absolute path, with the file system that it is on.",
+                "type": "string", "pattern": "^/"},
             "host": {"description": "This host as a whole.", "const": true},
             "mode": mode(definitions),
             "value": value(),

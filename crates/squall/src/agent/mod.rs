@@ -64,8 +64,8 @@ fn serve(state: &State, log: Option<String>) -> Result<(), String> {
     disk.set_mirror(Some(warden.mirror()));
     let owner = process::own().map_err(|error| format!("could not identify this process: {error}"))?;
     let (mut pulse, mut crash) = (warden.pulse(), crash_point::hook(crash_point::AGENT)?);
-    let hands =
-        Hands::new(LinuxMachine::new(), disk, owner, Timestamp::now).with_hook(Box::new(move |point| {
+    let hands = Hands::new(LinuxMachine::new().keeping(state.folder()), disk, owner, Timestamp::now)
+        .with_hook(Box::new(move |point| {
             // However many acts a call takes, each is a sign of life.
             pulse.beat();
             crash(point);

@@ -141,3 +141,14 @@ pub(crate) fn main() -> ExitCode {
     });
     out::finish(code)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn no_two_arguments_of_a_verb_have_one_name() {
+        Arguments::command().debug_assert();
+    }
+}
