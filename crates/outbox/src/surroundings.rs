@@ -33,18 +33,27 @@ impl Surroundings {
     /// # Errors
     /// In words, without the secret: where it was looked for, and what to do.
     pub fn text(&self, secret: &Secret) -> Result<String, String> {
-        let text = match secret {
+        let text = self.name(secret)?;
+        self.found.lock().unwrap_or_else(PoisonError::into_inner).push(text.clone());
+        Ok(text)
+    }
+
+    /// The same for what is no secret, such as the name of a user: it may be shown.
+    ///
+    /// # Errors
+    /// As [`Self::text`].
+    pub fn name(&self, name: &Secret) -> Result<String, String> {
+        let text = match name {
             Secret::Plain(text) => text.clone(),
-            Secret::Environment(name) => self.environment.get(name).cloned().ok_or_else(|| {
-                format!("the environment has no `{name}`; set it, or write `{{file: PATH}}` in place of `{{env: {name}}}`")
+            Secret::Environment(variable) => self.environment.get(variable).cloned().ok_or_else(|| {
+                format!("the environment has no `{variable}`; set it, or write `{{file: PATH}}` in place of `{{env: {variable}}}`")
             })?,
             Secret::File(path) => secret_file(&self.folder.join(path))?,
         };
         let text = text.trim().to_owned();
         if text.is_empty() {
-            return Err(format!("{secret:?} is empty"));
+            return Err(format!("{name:?} is empty"));
         }
-        self.found.lock().unwrap_or_else(PoisonError::into_inner).push(text.clone());
         Ok(text)
     }
 

@@ -12,6 +12,9 @@ use std::sync::{Mutex, PoisonError};
 /// What could not be written so far, in words; each once.
 static LOST: Mutex<Vec<String>> = Mutex::new(Vec::new());
 
+/// What is told at the end.
+static LATER: Mutex<Vec<String>> = Mutex::new(Vec::new());
+
 /// Prints a text and a newline to standard output.
 pub(crate) fn say(text: impl std::fmt::Display) {
     write(&format!("{text}\n"));
@@ -48,7 +51,13 @@ pub(crate) fn lose(what: String) {
 pub(crate) fn finish(code: ExitCode) -> ExitCode {
     let lost = std::mem::take(&mut *LOST.lock().unwrap_or_else(PoisonError::into_inner));
     lost.iter().for_each(|what| warn(format!("squall: {what}")));
+    LATER.lock().unwrap_or_else(PoisonError::into_inner).drain(..).for_each(warn);
     if lost.is_empty() || code != ExitCode::SUCCESS { code } else { ExitCode::from(UNWRITTEN) }
+}
+
+/// Notes something that is to be told on standard error at the end of the verb, because a screen is drawn now.
+pub(crate) fn warn_later(text: String) {
+    LATER.lock().unwrap_or_else(PoisonError::into_inner).push(text);
 }
 
 /// Prints a text and a newline to standard error.

@@ -20,8 +20,8 @@ const IN_STATE: &str = "settings.yaml";
 /// Where settings are.
 #[derive(Debug, Clone, Default, Args)]
 pub(crate) struct SettingsOptions {
-    /// Settings: what is allowed where, where metrics go, who is told; else squall.yaml beside the experiment, else settings.yaml in the
-    /// state folder
+    /// Settings: what is allowed where, where metrics go, who is told; else squall.yaml beside the experiment, else
+    /// settings.yaml in the state folder
     #[arg(long, value_name = "FILE")]
     settings: Option<PathBuf>,
 }

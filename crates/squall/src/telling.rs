@@ -104,9 +104,18 @@ pub(crate) fn host() -> String {
     rustix::system::uname().nodename().to_string_lossy().into_owned()
 }
 
-/// Those who follow the next run; nobody where nothing is to be told.
+/// Those who follow the next run; nobody where nothing is to be told. What did not arrive is said at its end.
 pub(crate) fn witnesses(outbox: &Outbox) -> Vec<Box<dyn Witness>> {
-    let telling: Option<Box<dyn Witness>> = follower(outbox).map(|follower| Box::new(Telling(follower)) as _);
+    telling(outbox, out::warn)
+}
+
+/// The same while a screen is drawn: what did not arrive is said at the end of the command.
+pub(crate) fn witnesses_beside_a_screen(outbox: &Outbox) -> Vec<Box<dyn Witness>> {
+    telling(outbox, out::warn_later)
+}
+
+fn telling(outbox: &Outbox, say: fn(String)) -> Vec<Box<dyn Witness>> {
+    let telling = follower(outbox).map(|follower| Box::new(Telling { follower, say }) as Box<dyn Witness>);
     telling.into_iter().collect()
 }
 
@@ -120,15 +129,18 @@ fn follower(outbox: &Outbox) -> Option<Follower> {
 }
 
 /// Passes on what happens in a run.
-struct Telling(Follower);
+struct Telling {
+    follower: Follower,
+    say: fn(String),
+}
 
 impl Witness for Telling {
     fn see(&mut self, entry: &Entry) {
-        self.0.see(entry);
+        self.follower.see(entry);
     }
 
     fn close(&mut self) {
-        self.0.close().iter().for_each(|note| out::warn(format!("squall: {note}")));
+        self.follower.close().iter().for_each(|note| (self.say)(format!("squall: {note}")));
     }
 }
 

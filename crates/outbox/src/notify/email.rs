@@ -76,7 +76,7 @@ impl Outlet for Email {
         let Parameters { server, port, security, from, to, user, password } = parameters;
         let credentials = match (user, password) {
             (Some(user), Some(password)) => {
-                Some(Credentials::new(surroundings.text(&user)?, surroundings.text(&password)?))
+                Some(Credentials::new(surroundings.name(&user)?, surroundings.text(&password)?))
             }
             (None, None) => None,
             _ => return Err("`user` and `password` belong together".to_owned()),

@@ -585,7 +585,7 @@ impl Stage<'_> {
         let teller = move |entry: &event::Entry| {
             let _ = teller.send(Told::Event(experiment, entry.event.clone()));
         };
-        let mut witnesses = telling::witnesses(&self.day.outbox);
+        let mut witnesses = telling::witnesses_beside_a_screen(&self.day.outbox);
         witnesses.push(Box::new(teller));
         let order = carry::Order {
             file,
