@@ -6,6 +6,7 @@
 pub mod calendar;
 pub mod comparison;
 pub mod gameday;
+pub mod limit;
 pub mod maturity;
 pub mod monkey;
 pub mod policy;

@@ -41,6 +41,15 @@ impl VariableOptions {
         Self { variables: self.variables.iter().cloned().chain(more).collect(), files: self.files.clone() }
     }
 
+    /// All that is given for one experiment file, in rising precedence; of the environment what is named for a variable.
+    pub(crate) fn given(&self, file: &Path) -> Result<Vec<(String, String)>, Failure> {
+        let overrides = self.overrides(&[file.to_owned()])?;
+        let named = overrides.environment.into_iter().filter_map(|(name, value)| {
+            Some((name.strip_prefix("SQUALL_VAR_")?.to_ascii_lowercase(), value))
+        });
+        Ok(named.chain(overrides.variables).collect())
+    }
+
     /// The options that give this experiment file the same variables again: of those given by name only what it uses,
     /// the last word on each, and where the value is secret, `…` for the user to fill in.
     pub(crate) fn again(&self, file: &Path, secrets: &[String]) -> Vec<String> {

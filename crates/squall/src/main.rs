@@ -39,6 +39,7 @@ const ROLES: &[Role] = &[
     ("worker", squall_workers::main),
     ("shop", demo::processes::main),
     ("shop-keeper", demo::keeper::main),
+    ("cage-keeper", demo::scenario::keeper),
 ];
 
 fn main() -> ExitCode {

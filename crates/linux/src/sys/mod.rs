@@ -9,6 +9,7 @@ pub mod discipline;
 pub mod distribution;
 pub mod link;
 pub mod memory;
+pub mod mount;
 pub mod namespace;
 pub mod netlink;
 pub mod nftables;

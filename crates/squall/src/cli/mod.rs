@@ -11,6 +11,7 @@ mod halt;
 mod history;
 mod init;
 mod leftovers;
+mod limit;
 mod maturity;
 mod monkey;
 mod notify;
@@ -78,6 +79,10 @@ verbs! {
     Policy => policy::Options,
     /// Reads and checks experiment files and points at mistakes
     Validate => validate::Options,
+    /// Finds how much of a fault it takes until the hypothesis breaks
+    Limit => limit::Options,
+    /// Ten weaknesses that many services have: lists them, explains one, tries one out
+    Scenario => demo::scenario::Options,
     /// Game days: a plan in Markdown, carried out with people and measurements, to its report
     Gameday => gameday::Options,
     /// Chaos Monkey: ends instances that opted in, by chance, a day planned ahead

@@ -3,6 +3,7 @@
 pub(crate) mod keeper;
 mod network;
 pub(crate) mod processes;
+pub(crate) mod scenario;
 pub(crate) mod shop;
 
 use crate::carry::{self, Carried};

@@ -39,6 +39,13 @@ impl Shop {
         Ok(shop)
     }
 
+    /// Starts a shop as it is described, on ports of the loopback address.
+    pub(super) fn open_as(config: &Config) -> Result<Self, String> {
+        let mut shop = Self { layout: config.layout, services: Vec::new(), network: None, keep: false };
+        shop.open_all(config)?;
+        Ok(shop)
+    }
+
     /// Ends the services and starts them anew, as first built or with the weakness fixed.
     pub(crate) fn restart(&mut self, fixed: bool) -> Result<(), String> {
         self.end();
@@ -46,17 +53,22 @@ impl Shop {
     }
 
     fn open(&mut self, fixed: bool) -> Result<(), String> {
-        let config = self.layout.config(fixed);
+        self.open_all(&self.layout.config(fixed))
+    }
+
+    fn open_all(&mut self, config: &Config) -> Result<(), String> {
         for service in Service::ALL {
             let child = self
-                .spawn(service, &config)
+                .command(service, config)
+                .and_then(|mut command| command.spawn())
                 .map_err(|error| format!("could not start {service}: {error}"))?;
             self.services.push((service, child));
         }
         Service::ALL.into_iter().try_for_each(|service| wait_until_healthy(service, self.address(service)))
     }
 
-    fn spawn(&self, service: Service, config: &Config) -> std::io::Result<Child> {
+    /// What starts a service, also again.
+    pub(super) fn command(&self, service: Service, config: &Config) -> std::io::Result<Command> {
         let mut command = Command::new(std::env::current_exe()?);
         command.args(["shop", service.name(), &config.to_json().map_err(std::io::Error::other)?]);
         let place = self.network.as_ref().map(|network| network.namespace_file(service));
@@ -64,7 +76,14 @@ impl Shop {
         // Its input ends when this process does, however it ends, and the service with it.
         command.stdin(if self.keep { Stdio::null() } else { Stdio::piped() });
         command.arg(if self.keep { "keep" } else { "follow" });
-        command.stdout(Stdio::null()).stderr(Stdio::null()).process_group(0).spawn()
+        command.stdout(Stdio::null()).stderr(Stdio::null()).process_group(0);
+        Ok(command)
+    }
+
+    /// Hands a service over to somebody else, who ends it.
+    pub(super) fn take(&mut self, service: Service) -> Option<Child> {
+        let position = self.services.iter().position(|(other, _)| *other == service)?;
+        Some(self.services.remove(position).1)
     }
 
     /// Where a service listens.

@@ -4,6 +4,7 @@
 //! the services a process runs is said beside it. So two services can never disagree about an address.
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -78,7 +79,7 @@ impl Layout {
             layout: self,
             gateway: if fixed { GatewaySettings::fixed() } else { GatewaySettings::naive() },
             payment: if fixed { PaymentSettings::fixed() } else { PaymentSettings::naive() },
-            ledger: LedgerSettings { work_ms: [2, 4] },
+            ledger: LedgerSettings::usual(),
         }
     }
 }
@@ -175,6 +176,45 @@ impl PaymentSettings {
 pub(crate) struct LedgerSettings {
     /// Shortest and longest time that writing takes, in milliseconds; each write takes some time between.
     pub(crate) work_ms: [u64; 2],
+    /// How many writes are made at once; further ones wait, and are made even if nobody waits for them any more.
+    /// Without it, any number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) at_once: Option<usize>,
+    /// Where orders are written down beside the memory; without it, nowhere.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) spool: Option<SpoolSettings>,
+    /// What is remembered of each order; without it, its number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) receipts: Option<ReceiptSettings>,
+}
+
+impl LedgerSettings {
+    /// Three milliseconds for each, all in memory.
+    fn usual() -> Self {
+        Self { work_ms: [2, 4], at_once: None, spool: None, receipts: None }
+    }
+}
+
+/// Where the ledger writes orders down.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct SpoolSettings {
+    /// A folder.
+    pub(crate) folder: PathBuf,
+    /// Whether the space of the orders is taken ahead, so that a full disk costs the log alone.
+    pub(crate) reserve: bool,
+}
+
+/// What the ledger remembers of orders.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ReceiptSettings {
+    /// KiB for each.
+    pub(crate) kib: usize,
+    /// The latest so many.
+    pub(crate) latest: usize,
+    /// KiB that are never given back, for each: a small leak.
+    pub(crate) lost_kib: usize,
 }
 
 /// How one service calls another.
@@ -197,7 +237,7 @@ pub(crate) struct CallPolicy {
 
 impl CallPolicy {
     /// One try, no timeout, no breaker.
-    pub(super) fn patient(connections: usize, waiting: usize) -> Self {
+    pub(crate) fn patient(connections: usize, waiting: usize) -> Self {
         Self { connections, waiting, timeout_ms: None, retries: 0, retry_budget: None, breaker: None }
     }
 
@@ -249,8 +289,13 @@ impl Config {
 
     /// Whether every number is one the shop can work with.
     pub(super) fn check(&self) -> Result<(), ShopError> {
-        let LedgerSettings { work_ms: [shortest, longest] } = self.ledger;
+        let [shortest, longest] = self.ledger.work_ms;
         within(shortest <= longest && longest <= 60_000, "ledger.work_ms", longest, "a range up to 60000")?;
+        let at_once = self.ledger.at_once.unwrap_or(1);
+        within((1..=65_536).contains(&at_once), "ledger.at_once", at_once, "1 to 65536")?;
+        let receipts =
+            self.ledger.receipts.map_or(0, |receipts| receipts.kib.saturating_mul(receipts.latest));
+        within(receipts <= 1 << 20, "ledger.receipts", receipts, "a GiB or less")?;
         within(self.payment.outbox <= 1_000_000, "payment.outbox", self.payment.outbox, "1000000 or less")?;
         self.gateway.payment.check()?;
         self.gateway.cache.check()?;

@@ -8,17 +8,20 @@
 //! `GET /entries` gives the totals.
 
 use std::collections::{HashSet, VecDeque};
-use std::sync::Mutex;
+use std::io;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use hyper::{Method, StatusCode};
 use serde::{Deserialize, Serialize};
+use tokio::sync::Semaphore;
 
-use super::config::Config;
+use super::config::{Config, ReceiptSettings};
 use super::http::{Reply, Request};
 use super::lock;
 use super::metrics::{Metrics, Page};
 use super::server::Handler;
+use super::spool::Spool;
 
 /// Orders whose numbers are remembered; older ones are only in the totals.
 const REMEMBERED: usize = 50_000;
@@ -49,8 +52,33 @@ pub(super) struct Totals {
 #[derive(Debug)]
 pub(super) struct Ledger {
     work_ms: [u64; 2],
+    /// One for each write that may be made at once.
+    turns: Option<Arc<Semaphore>>,
+    spool: Option<Spool>,
+    receipts: Option<Receipts>,
     book: Mutex<Book>,
     metrics: Metrics,
+}
+
+/// What is remembered of the latest orders.
+#[derive(Debug)]
+struct Receipts {
+    settings: ReceiptSettings,
+    kept: Mutex<VecDeque<Vec<u8>>>,
+    lost: Mutex<Vec<Vec<u8>>>,
+}
+
+impl Receipts {
+    /// Every byte is written, so that the memory is truly taken.
+    fn keep(&self) {
+        let taken = |kib: usize| vec![1; kib << 10];
+        let mut kept = lock(&self.kept);
+        if kept.len() >= self.settings.latest {
+            kept.pop_front();
+        }
+        kept.push_back(taken(self.settings.kib));
+        lock(&self.lost).push(taken(self.settings.lost_kib));
+    }
 }
 
 #[derive(Debug, Default)]
@@ -80,14 +108,55 @@ impl Book {
 
 impl Ledger {
     /// An empty ledger.
-    pub(super) fn new(config: &Config) -> Self {
-        Self { work_ms: config.ledger.work_ms, book: Mutex::default(), metrics: Metrics::default() }
+    pub(super) fn new(config: &Config) -> io::Result<Self> {
+        let settings = &config.ledger;
+        Ok(Self {
+            work_ms: settings.work_ms,
+            turns: settings.at_once.map(|count| Arc::new(Semaphore::new(count))),
+            spool: settings.spool.as_ref().map(Spool::open).transpose()?,
+            receipts: settings.receipts.map(|settings| Receipts {
+                settings,
+                kept: Mutex::default(),
+                lost: Mutex::default(),
+            }),
+            book: Mutex::default(),
+            metrics: Metrics::default(),
+        })
+    }
+
+    /// The time that a write takes. Where only some are made at once, it is spent also for a caller who has gone away:
+    /// that is what makes retries dear.
+    async fn work(&self) {
+        let [shortest, longest] = self.work_ms;
+        let work = Duration::from_millis(fastrand::u64(shortest..=longest));
+        let Some(turns) = &self.turns else { return tokio::time::sleep(work).await };
+        let turns = Arc::clone(turns);
+        let written = tokio::spawn(async move {
+            let _turn = turns.acquire().await;
+            tokio::time::sleep(work).await;
+        });
+        // A task that failed has taken its time as well.
+        let _ = written.await;
+    }
+
+    /// Writes an order into the files. Nothing else was thought of but that this works: what cannot be written ends the
+    /// process, as an exception that nobody catches does.
+    fn spool(&self, entry: &Entry) {
+        if let Some(Err(error)) = self.spool.as_ref().map(|spool| spool.write(entry)) {
+            crate::out::warn(format!("squall shop: the ledger could not write an order down: {error}"));
+            std::process::exit(1);
+        }
     }
 
     async fn append(&self, request: &Request) -> Result<Reply, Reply> {
         let entries: Vec<Entry> = request.json()?;
-        let [shortest, longest] = self.work_ms;
-        tokio::time::sleep(Duration::from_millis(fastrand::u64(shortest..=longest))).await;
+        self.work().await;
+        for entry in &entries {
+            self.spool(entry);
+            if let Some(receipts) = &self.receipts {
+                receipts.keep();
+            }
+        }
         let mut book = lock(&self.book);
         for entry in &entries {
             book.write(entry);
@@ -113,6 +182,8 @@ impl Handler for Ledger {
         let totals = lock(&self.book).totals;
         page.counter("entries_total", "Orders written down.", &[], totals.entries);
         page.counter("repeated_total", "Orders told again.", &[], totals.repeated);
+        let dropped = self.spool.as_ref().map_or(0, Spool::dropped);
+        page.counter("log_lines_dropped_total", "Lines of log that found no room.", &[], dropped);
     }
 }
 

@@ -40,6 +40,7 @@ mod payment;
 mod pool;
 mod retry_budget;
 mod server;
+mod spool;
 mod upstream;
 
 #[cfg(test)]
@@ -56,7 +57,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use tokio::signal::unix::{SignalKind, signal};
 
-pub(crate) use config::{Config, Layout};
+pub(crate) use config::{CallPolicy, Config, Layout, ReceiptSettings, SpoolSettings};
 
 /// One of the four services of the shop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -162,7 +163,7 @@ pub(crate) async fn serve(service: Service, config: Config) -> Result<(), ShopEr
     match service {
         Service::Gateway => until_terminated(server::run(listener, gateway::Gateway::new(&config))).await,
         Service::Payment => until_terminated(server::run(listener, payment::Payment::new(&config))).await,
-        Service::Ledger => until_terminated(server::run(listener, ledger::Ledger::new(&config))).await,
+        Service::Ledger => until_terminated(server::run(listener, ledger::Ledger::new(&config)?)).await,
         Service::Cache => until_terminated(server::run(listener, cache::Cache::new(&config))).await,
     }
 }

@@ -1,0 +1,164 @@
+//! The weak services of the scenarios: the shop, built with one weakness or without it.
+
+use super::cage::Cage;
+use crate::demo::processes::Shop;
+use crate::demo::shop::{CallPolicy, Config, Layout, ReceiptSettings, Service, SpoolSettings};
+use squall_linux::sys::mount;
+use std::io;
+use std::path::Path;
+use std::process::{Child, Command};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+/// The size of the small disk.
+const DISK: u64 = 64 << 20;
+/// The limit on memory of one service.
+const MEMORY: u64 = 64 << 20;
+/// How often the supervisor looks.
+const LOOKS_EVERY: Duration = Duration::from_millis(50);
+
+/// Makes the service, with its weakness or with that `fixed`. What it needs of the disk goes below the folder.
+pub(super) type Build = fn(folder: &Path, fixed: bool) -> Result<Stage, String>;
+
+/// A service that runs, and what it stands on. Taken away when dropped, in this order.
+pub(super) struct Stage {
+    supervisor: Option<Supervisor>,
+    shop: Shop,
+    cage: Option<Arc<Cage>>,
+    /// The experiment's variables that say where the service is.
+    variables: Vec<(&'static str, String)>,
+}
+
+impl Stage {
+    fn of(config: Config) -> Result<Self, String> {
+        let shop = Shop::open_as(&config)?;
+        let url = format!("http://{}/checkout", shop.address(Service::Gateway));
+        Ok(Self { supervisor: None, shop, cage: None, variables: vec![("url", url)] })
+    }
+
+    fn with(mut self, name: &'static str, value: impl ToString) -> Self {
+        self.variables.push((name, value.to_string()));
+        self
+    }
+
+    fn ledger_port(&self) -> u16 {
+        self.shop.address(Service::Ledger).port()
+    }
+
+    /// The variables, as if given with `--var`.
+    pub(super) fn variables(&self) -> impl Iterator<Item = String> {
+        self.variables.iter().map(|(name, value)| format!("{name}={value}"))
+    }
+}
+
+impl Drop for Stage {
+    fn drop(&mut self) {
+        // Else it would start again what the shop ends.
+        self.supervisor.take();
+    }
+}
+
+fn config(fixed: bool) -> Result<Config, String> {
+    Ok(Layout::loopback().map_err(|error| error.to_string())?.config(fixed))
+}
+
+/// Payment waits for the ledger without a timeout; or with one, a budget of retries, a circuit breaker and an outbox.
+pub(super) fn silent_ledger(_: &Path, fixed: bool) -> Result<Stage, String> {
+    let stage = Stage::of(config(fixed)?)?;
+    let port = stage.ledger_port();
+    Ok(stage.with("dependency_port", port))
+}
+
+/// The same, where the network is cut.
+pub(super) fn cut_off_ledger(folder: &Path, fixed: bool) -> Result<Stage, String> {
+    Ok(silent_ledger(folder, fixed)?.with("dependency_host", "127.0.0.1"))
+}
+
+/// Gateway and payment try four times each, and the ledger bears twice the usual traffic.
+pub(super) fn storm(_: &Path, fixed: bool) -> Result<Stage, String> {
+    let mut config = config(fixed)?;
+    config.ledger.work_ms = [8, 12];
+    config.ledger.at_once = Some(2);
+    if !fixed {
+        let impatient =
+            |timeout| CallPolicy { timeout_ms: Some(timeout), retries: 3, ..CallPolicy::patient(256, 256) };
+        config.gateway.payment = impatient(900);
+        config.payment.ledger = impatient(200);
+    }
+    let stage = Stage::of(config)?;
+    let port = stage.ledger_port();
+    Ok(stage.with("last_port", port))
+}
+
+/// The ledger writes to a small disk, and ends when it cannot; or has its space reserved.
+pub(super) fn writing_ledger(folder: &Path, fixed: bool) -> Result<Stage, String> {
+    let disk = folder.join("disk");
+    let could_not = |error: io::Error| {
+        format!("could not make a small disk on {}: {error}; it takes root (CAP_SYS_ADMIN)", disk.display())
+    };
+    std::fs::create_dir_all(&disk).map_err(could_not)?;
+    let disk = std::fs::canonicalize(&disk).map_err(could_not)?;
+    // Only this process and its children see it, and the kernel takes it away with them.
+    mount::private_memory(&disk, DISK).map_err(could_not)?;
+    let mut config = config(false)?;
+    config.ledger.spool = Some(SpoolSettings { folder: disk.clone(), reserve: fixed });
+    Ok(Stage::of(config)?.with("path", disk.display()))
+}
+
+/// The ledger has little memory, and nobody starts it again when the kernel has ended it; or somebody does.
+pub(super) fn limited_ledger(_: &Path, fixed: bool) -> Result<Stage, String> {
+    let cage = Arc::new(Cage::make(MEMORY)?);
+    let mut config = config(false)?;
+    // 35 MiB soon, and slowly more: with what the fault takes, more than there is, and more than the fault has.
+    config.ledger.receipts = Some(ReceiptSettings { kib: 90, latest: 400, lost_kib: 5 });
+    let mut stage = Stage::of(config.clone())?;
+    let caught =
+        |error: io::Error| format!("could not limit the memory of the ledger: {error}; it takes root");
+    let pid = stage.shop.pid(Service::Ledger).unwrap_or_default();
+    cage.take_in(pid).map_err(caught)?;
+    if fixed {
+        let child = stage.shop.take(Service::Ledger).ok_or("the ledger is not there")?;
+        let command = stage.shop.command(Service::Ledger, &config).map_err(|error| error.to_string())?;
+        stage.supervisor = Some(Supervisor::start(child, command, Arc::clone(&cage)));
+    }
+    let port = stage.ledger_port();
+    stage.cage = Some(cage);
+    Ok(stage.with("port", port))
+}
+
+/// Starts a service again whenever it has ended.
+struct Supervisor {
+    stops: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Supervisor {
+    fn start(mut child: Child, mut command: Command, cage: Arc<Cage>) -> Self {
+        let stops = Arc::new(AtomicBool::new(false));
+        let stopped = Arc::clone(&stops);
+        let thread = std::thread::spawn(move || {
+            while !stopped.load(Ordering::Relaxed) {
+                if !matches!(child.try_wait(), Ok(None))
+                    && let Ok(again) = command.spawn()
+                {
+                    child = again;
+                    // One that is outside of the group serves as well.
+                    let _ = cage.take_in(child.id());
+                }
+                std::thread::sleep(LOOKS_EVERY);
+            }
+            let _ = child.kill();
+            let _ = child.wait();
+        });
+        Self { stops, thread: Some(thread) }
+    }
+}
+
+impl Drop for Supervisor {
+    fn drop(&mut self) {
+        self.stops.store(true, Ordering::Relaxed);
+        let _ = self.thread.take().map(JoinHandle::join);
+    }
+}

@@ -1,0 +1,86 @@
+//! `squall limit`: where a hypothesis about free space breaks, found on a small file system of the test's own.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+use serde_json::Value;
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+use tempfile::TempDir;
+
+/// A folder with an experiment, and a small file system mounted on `data`.
+struct Desk(TempDir);
+
+impl Desk {
+    /// None without the privilege, which is said.
+    fn new() -> Option<Self> {
+        let folder = tempfile::tempdir().unwrap();
+        let data = folder.path().join("data");
+        fs::create_dir(&data).unwrap();
+        let mounted =
+            Command::new("mount").args(["-t", "tmpfs", "-o", "size=16m", "sqt-limit"]).arg(&data).output();
+        if !mounted.is_ok_and(|mounted| mounted.status.success()) {
+            println!("skipped: mounting a file system takes root and CAP_SYS_ADMIN");
+            return None;
+        }
+        let path = data.display();
+        let text = format!(
+            "apiVersion: squall.dev/v1\nkind: Experiment\nname: space\nbaseline: 0s\nsteady_state:\n  \
+             - exec: {{command: [\"sh\", \"-c\", \"[ $(df -B1 --output=avail {path} | tail -1) -gt 8000000 ]\"]}}\n    \
+             expect: exit_code == 0\nmethod:\n  - fault: disk.fill\n    target: {{path: \"{path}\"}}\n    \
+             with: {{size: 1MiB}}\n    for: 1s\n"
+        );
+        fs::write(folder.path().join("space.yaml"), text).unwrap();
+        Some(Self(folder))
+    }
+
+    fn limit(&self, more: &[&str]) -> Output {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_squall"));
+        command
+            .args(["limit", "space.yaml", "--json"])
+            .args(more)
+            .current_dir(self.0.path())
+            .stdin(Stdio::null());
+        command.env("SQUALL_STATE", self.0.path().join("state")).env_remove("SQUALL_LOG").output().unwrap()
+    }
+}
+
+impl Drop for Desk {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg(Path::join(self.0.path(), "data")).status();
+    }
+}
+
+#[test]
+fn the_breaking_point_lies_between_what_held_and_what_did_not() {
+    let Some(desk) = Desk::new() else { return };
+    let found = desk.limit(&["--search", "size", "--from", "1MiB", "--to", "13MiB", "--steps", "6"]);
+    let errors = String::from_utf8_lossy(&found.stderr).into_owned();
+    assert_eq!(found.status.code(), Some(0), "{errors}");
+    let told: Value = serde_json::from_slice(&found.stdout).unwrap();
+    // 16 MiB with 8 MB free: 8777216 bytes may be taken.
+    assert_eq!((&told["held_up_to"], &told["broke_at"]), (&"7936KiB".into(), &"8704KiB".into()), "{told}");
+    assert_eq!(told["runs"].as_array().unwrap().len(), 6);
+    let journals = fs::read_dir(desk.0.path().join("state/runs")).unwrap().count();
+    assert_eq!(journals, 6);
+}
+
+#[test]
+fn what_cannot_be_searched_is_refused_and_trouble_ends_the_search() {
+    let Some(desk) = Desk::new() else { return };
+    for (more, says) in [
+        (["--search", "delay", "--from", "1ms", "--to", "2ms"], "no fault of the experiment"),
+        (["--search", "size", "--from", "1MiB", "--to", "2s"], "no two values of one kind"),
+        (["--search", "size", "--from", "much", "--to", "2MiB"], "is no quantity"),
+    ] {
+        let refused = desk.limit(&more);
+        let errors = String::from_utf8_lossy(&refused.stderr).into_owned();
+        assert!(refused.status.code() == Some(2) && errors.contains(says), "{errors}");
+        assert!(!desk.0.path().join("state/runs").exists());
+    }
+    // The second try asks for more than there is.
+    let ended = desk.limit(&["--search", "size", "--from", "1MiB", "--to", "100MiB"]);
+    assert_eq!(ended.status.code(), Some(2));
+    let told: Value = serde_json::from_slice(&ended.stdout).unwrap();
+    assert_eq!((&told["held_up_to"], &told["broke_at"]), (&"1MiB".into(), &Value::Null), "{told}");
+}
