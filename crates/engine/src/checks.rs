@@ -67,6 +67,8 @@ struct Stand {
     last: Option<Truth>,
     /// Whether there was any answer.
     answered: bool,
+    /// How long the slowest answer took, in seconds.
+    slowest: f64,
     /// Answers that were judged, and those of them that held.
     asked: u64,
     held: u64,
@@ -103,6 +105,7 @@ impl Checks {
             since: None,
             last: None,
             answered: false,
+            slowest: 0.0,
             asked: 0,
             held: 0,
             found: String::new(),
@@ -158,12 +161,25 @@ impl Checks {
         self.stands.iter().all(|stand| stand.check.probe.is_none() || stand.answered)
     }
 
+    /// How long the slowest answer of a check took so far, in seconds, where it is in the list.
+    pub(crate) fn slowest(&self, check: &str) -> Option<f64> {
+        self.stands.iter().find(|stand| stand.check.name == check).map(|stand| stand.slowest)
+    }
+
+    /// The name of a check.
+    pub(crate) fn name(&self, index: usize) -> Option<&str> {
+        self.stands.get(index).map(|stand| stand.check.name.as_str())
+    }
+
     /// Books a probe's reply; none for a check that does not exist.
     pub(crate) fn replied(&mut self, now: f64, phase: Phase, index: usize, reply: Reply) -> Option<Event> {
         let stand = self.stands.get_mut(index)?;
         stand.outstanding = false;
         let (reading, error) = match reply.reading {
-            Ok(reading) => (reading, None),
+            Ok(reading) => {
+                stand.slowest = stand.slowest.max(reply.seconds);
+                (reading, None)
+            }
             Err(error) => (Reading::new(), Some(error)),
         };
         // Before anything is cut: half a secret is not known for one.

@@ -1,6 +1,7 @@
 //! How the hypothesis fared while faults were active. The rule is strict and simple:
 //!
-//! * A probe must hold every time it was asked. A question asked under the fault counts, whenever it is answered.
+//! * A probe must hold every time it was asked. A question asked under the fault counts, whenever it is answered; but an
+//!   answer that came only when the fault was over is none, where it was waited for much longer than for any before.
 //! * A condition on traffic must hold for the requests that were *meant to be sent* in a period under fault, all of
 //!   them together: users of that time, not a window that also holds others. Each period (each group of faults, each
 //!   stage of a ramp) is judged by itself, so that four good stages cannot dilute a bad fifth.

@@ -33,7 +33,7 @@ use crate::hypothesis;
 use crate::link::LinkError;
 use crate::load::{self, Slice};
 use crate::method::{self, Method, plan_request};
-use crate::record::Record;
+use crate::record::{Period, Record};
 use crate::restore::Restoring;
 use crate::troubles::Troubles;
 use crate::verdict::Findings;
@@ -49,6 +49,9 @@ use std::sync::Arc;
 
 pub use crate::checks::{List, Question, Reply};
 pub use crate::record::Sample;
+
+/// How long users of a fault's time are let wait for an answer at least before it counts as none, in seconds.
+const PATIENCE_UNDER_FAULT: f64 = 1.0;
 
 /// Who carries out what, where.
 #[derive(Debug, Clone)]
@@ -194,6 +197,8 @@ pub struct Run {
     pending: Option<(u64, Purpose)>,
 
     steady: Checks,
+    /// Whether the steady state was asked for once more after the baseline.
+    asked_again: bool,
     hypothesis: Checks,
     guard: Guard,
     record: Record,
@@ -240,6 +245,7 @@ impl Run {
             calls: 0,
             pending: None,
             steady: Checks::new(List::SteadyState, &experiment.steady_state, redactor.clone()),
+            asked_again: false,
             hypothesis: Checks::new(List::Hypothesis, &experiment.hypothesis_holds, redactor),
             guard: Guard::new(&experiment.guard),
             record: Record::new(loads),
@@ -339,14 +345,16 @@ impl Run {
         self.latest = sample;
         match self.stage {
             Stage::SteadyState => {
-                let (now, loads) = (self.now, &self.record.loads);
-                let latest = &self.latest;
-                self.steady.judge_metrics(now, &latest.errors, |names| (now, latest.reading(loads, names)));
+                self.judge_steady_state();
                 self.ask_steady_state();
             }
-            Stage::Baseline | Stage::Method => {
+            Stage::Baseline => {
+                self.judge_steady_state();
                 self.look_out();
-                if self.stage == Stage::Method && self.record.under_fault() {
+            }
+            Stage::Method => {
+                self.look_out();
+                if self.record.under_fault() {
                     let questions = self.hypothesis.ask();
                     self.ask(questions);
                 }
@@ -369,6 +377,11 @@ impl Run {
         }
     }
 
+    fn judge_steady_state(&mut self) {
+        let (now, loads, latest) = (self.now, &self.record.loads, &self.latest);
+        self.steady.judge_metrics(now, &latest.errors, |names| (now, latest.reading(loads, names)));
+    }
+
     fn judge_recovery(&mut self) {
         let undone = self.undone_at.unwrap_or(self.stage_since);
         let present = self.record.present(undone);
@@ -382,12 +395,38 @@ impl Run {
     }
 
     fn replied(&mut self, question: Question, reply: Reply) {
+        let reply = self.seen_under_fault(question, reply);
         let checks = match question.list {
             List::SteadyState => &mut self.steady,
             List::Hypothesis => &mut self.hypothesis,
         };
         if let Some(event) = checks.replied(self.now, self.phase, question.index, reply) {
             self.journal(event);
+        }
+    }
+
+    /// The reply as users of the fault's time had it: what hung until the fault was over has not answered them.
+    fn seen_under_fault(&self, question: Question, reply: Reply) -> Reply {
+        let name = self.hypothesis.name(question.index).filter(|_| question.list == List::Hypothesis);
+        let (Some(name), Ok(_)) = (name, &reply.reading) else { return reply };
+        let asked = self.now - reply.seconds;
+        let waited = |period: &Period| {
+            let over = period.to.filter(|over| period.under_fault && (asked..self.now).contains(over))?;
+            Some(over - asked)
+        };
+        let slowest = self
+            .steady
+            .slowest(name)
+            .unwrap_or_default()
+            .max(self.hypothesis.slowest(name).unwrap_or_default());
+        let patience = (2.0 * slowest).max(PATIENCE_UNDER_FAULT);
+        match self.record.periods.iter().rev().find_map(waited) {
+            Some(waited) if waited > patience => {
+                let why =
+                    format!("no answer in the {waited:.1} s until the fault was over; it came only then");
+                Reply { reading: Err(why), ..reply }
+            }
+            _ => reply,
         }
     }
 

@@ -197,6 +197,12 @@ pub(crate) fn find_link(wanted: &LinkRef) -> Result<Option<route::Link>, Machine
     Ok(route::links().map_err(worded)?.into_iter().find(|link| link.index == wanted.index))
 }
 
+/// How many of these links the current namespace still has.
+pub(crate) fn links_among(wanted: &[LinkRef]) -> Result<usize, MachineError> {
+    let links = route::links().map_err(worded)?;
+    Ok(wanted.iter().filter(|wanted| links.iter().any(|link| link.index == wanted.index)).count())
+}
+
 /// A link of the current namespace that was there when the plan was made, under the name that was planned for.
 pub(crate) fn open_link(wanted: &LinkRef) -> Result<route::Link, MachineError> {
     find_link(wanted)?.filter(|link| link.name == wanted.name).ok_or_else(|| MachineError::NotFound {

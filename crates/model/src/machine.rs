@@ -130,6 +130,10 @@ pub fn subject_name(facts: &Facts) -> String {
     match &facts.subject {
         Subject::Process(process) => process.process.to_string(),
         Subject::Group(group) => group.name.clone(),
+        Subject::Network(network) if network.link_named => {
+            let links: Vec<&str> = network.links.iter().map(|link| link.link.name.as_str()).collect();
+            format!("interface {} ({})", links.join(", "), network.namespace.name)
+        }
         Subject::Network(network) => network.namespace.name.clone(),
         Subject::Path(path) => path.directory.path.clone(),
         Subject::Resource { processes } if processes.is_empty() => "this host".to_owned(),

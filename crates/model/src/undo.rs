@@ -208,6 +208,14 @@ impl Evidence {
     pub fn not_seen(summary: impl Into<String>) -> Self {
         Self { effect: Effect::NotSeen, summary: summary.into(), measures: BTreeMap::new() }
     }
+    /// Evidence of several steps in one line: of those that show an effect, where any does.
+    pub fn line(evidence: &[Self]) -> String {
+        let is_any_seen = evidence.iter().any(|one| one.effect == Effect::Seen);
+        let told = evidence.iter().filter(|one| !is_any_seen || one.effect == Effect::Seen);
+        let mut summaries: Vec<&str> = told.map(|one| one.summary.as_str()).collect();
+        summaries.dedup();
+        summaries.join("; ")
+    }
     /// Adds a number.
     #[must_use]
     pub fn with(mut self, name: &str, value: f64) -> Self {

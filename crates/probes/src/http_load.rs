@@ -25,7 +25,7 @@ pub(crate) struct Parameters {
     /// The body to send; nothing, where not given.
     #[serde(default)]
     body: Option<String>,
-    /// The statuses that are a success: `200`, `200-299`, `2xx`, or a list of such. Without it, all below 500.
+    /// The statuses that are a success: `200`, `200-299`, `2xx`, or a list of such. Without it, all below 400.
     #[serde(default)]
     expect: Option<Statuses>,
     /// Whether to speak HTTP/2: as TLS negotiates it (ALPN), or with `http://` without asking.

@@ -677,9 +677,7 @@ pub fn named(fault: &str, target: &str) -> String {
 
 /// Evidence of several steps in one line.
 pub fn evidence_line(evidence: &[Evidence]) -> String {
-    let mut summaries: Vec<&str> = evidence.iter().map(|evidence| evidence.summary.as_str()).collect();
-    summaries.dedup();
-    summaries.join("; ")
+    Evidence::line(evidence)
 }
 
 impl Series {

@@ -171,6 +171,13 @@ impl Run {
     }
 
     fn judge(&mut self) {
+        self.judge_hypothesis();
+        if self.is_faultless() {
+            self.findings.held.push("the method has no fault: nothing was put to the test".to_owned());
+        }
+    }
+
+    fn judge_hypothesis(&mut self) {
         let asked = self.hypothesis.results().iter().any(|(_, result)| result.asked > 0);
         let periods = self.judged_periods();
         if periods.is_empty() && !asked {

@@ -148,6 +148,20 @@ impl Run {
             self.wake_by(until);
             return false;
         }
+        if !self.is_faultless() && !self.experiment.baseline.0.is_zero() && !self.steady.is_empty() {
+            // What held before the baseline may have broken since.
+            if !std::mem::replace(&mut self.asked_again, true) {
+                self.ask_steady_state();
+            }
+            if self.steady.outstanding() {
+                return false;
+            }
+            if self.steady.held_since().is_none() {
+                self.findings.not_steady = self.steady.shortcomings();
+                self.begin_undo("failed");
+                return true;
+            }
+        }
         self.record.close(self.now);
         self.enter(Stage::Method, Phase::Fault);
         if self.is_faultless() {

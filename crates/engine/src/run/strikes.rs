@@ -173,9 +173,7 @@ impl Run {
         let shown = self.shown.entry(injection.to_owned()).or_default();
         shown.lasts = evidence.iter().any(|evidence| evidence.effect == Effect::Seen);
         shown.effect |= shown.lasts;
-        let mut summaries: Vec<&str> = evidence.iter().map(|evidence| evidence.summary.as_str()).collect();
-        summaries.dedup();
-        shown.summary = summaries.join("; ");
+        shown.summary = Evidence::line(evidence);
     }
 
     /// Before the last strike of a group is taken back: a ramp grows only while the hypothesis holds.

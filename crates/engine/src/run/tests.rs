@@ -55,6 +55,8 @@ struct Behaviour {
     /// Probes fail in these phases, and do not answer in these.
     probe_fails: Vec<Phase>,
     probe_hangs: Vec<Phase>,
+    /// Seconds that a probe's answer takes while the fault is active.
+    probe_lags: f64,
     /// The metric `queue` in a phase; absent where it cannot be read.
     queue: fn(Phase, f64) -> Option<f64>,
     /// Requests that fail while the fault is active, of a hundred a second.
@@ -86,6 +88,7 @@ fn well() -> Behaviour {
         forgets_at: None,
         probe_fails: Vec::new(),
         probe_hangs: Vec::new(),
+        probe_lags: SOON,
         queue: |_, _| Some(1.0),
         failing: 0,
         recovers_after: 0.0,
@@ -331,6 +334,8 @@ impl World {
         let reading = BTreeMap::from([("status".to_owned(), squall_model::value::Value::Number(status))]);
         let (after, reading) = if self.behaviour.probe_hangs.contains(&phase) {
             (5.0, Err("no answer within 5s".to_owned()))
+        } else if phase == Phase::Fault {
+            (self.behaviour.probe_lags, Ok(reading))
         } else {
             (SOON, Ok(reading))
         };
@@ -634,15 +639,15 @@ fn every_abort_in_every_phase_puts_everything_back_at_once() {
         AbortCause::BlastRadius,
         AbortCause::Journal,
     ];
-    // Planning until 0.1; steady state until 2; baseline until 12; making until 12.05; fault until 22; then undo.
+    // Planning until 0.1; steady state until 2; baseline until 12.05; making until 12.1; fault until 22.1; then undo.
     let moments = [
         (0.02, Phase::Plan, false),
         (0.07, Phase::Plan, false),
         (0.5, Phase::SteadyState, false),
         (5.0, Phase::Baseline, false),
-        (12.02, Phase::Fault, true),
+        (12.07, Phase::Fault, true),
         (15.0, Phase::Fault, true),
-        (22.12, Phase::Undo, true),
+        (22.17, Phase::Undo, true),
         (23.1, Phase::Recovery, true),
     ];
     for cause in causes {
@@ -691,6 +696,30 @@ fn probes_that_hang_do_not_hold_up_the_guard() {
     });
     let aborted = world.events(|event| matches!(event, Event::Aborted { .. }));
     assert!((aborted[0].0 - 15.0).abs() < 1e-9, "{aborted:?}");
+}
+
+#[test]
+fn a_steady_state_that_breaks_in_the_baseline_keeps_the_fault_from_being_made() {
+    let by_probe = carry_out(ordinary(), |behaviour| behaviour.probe_fails = vec![Phase::Baseline]);
+    let by_metric = carry_out(ordinary(), |behaviour| {
+        behaviour.queue = |phase, now| Some(if phase == Phase::Baseline && now > 8.0 { 12.0 } else { 1.0 });
+    });
+    for world in [by_probe, by_metric] {
+        assert_eq!(world.verdict(), Verdict::NotSteady, "{}", world.reasons());
+        assert!(world.events(|event| matches!(event, Event::InjectStarted { .. })).is_empty());
+    }
+}
+
+#[test]
+fn an_answer_that_came_only_when_the_fault_was_over_is_none() {
+    let hung = carry_out(ordinary(), |behaviour| behaviour.probe_lags = 10.5);
+    assert_eq!(hung.verdict(), Verdict::Failed, "{}", hung.reasons());
+    assert!(hung.reasons().contains("no answer in the 10"), "{}", hung.reasons());
+    // Answers that take a while take a while at the end, too.
+    for lag in [SOON, 0.9, 2.7] {
+        let slow = carry_out(ordinary(), |behaviour| behaviour.probe_lags = lag);
+        assert_eq!(slow.verdict(), Verdict::Passed, "{lag}: {}", slow.reasons());
+    }
 }
 
 #[test]
@@ -935,6 +964,7 @@ fn whatever_happens_the_laws_hold() {
             forgets_at: (dice.u8(0..12) == 0).then(|| dice.f64() * 40.0),
             probe_fails: some_phase(&mut dice),
             probe_hangs: some_phase(&mut dice),
+            probe_lags: if seed % 5 == 0 { 6.0 } else { SOON },
             queue: queues[dice.usize(..12).saturating_sub(8)],
             failing: dice.u64(0..4).saturating_sub(2),
             recovers_after: dice.f64() * 5.0,

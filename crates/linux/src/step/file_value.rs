@@ -31,6 +31,13 @@ pub(crate) fn capture(step: &FileValueStep) -> Result<Undo, MachineError> {
         return Ok(Undo::Nothing { why });
     }
     let before = read(&step.path).map_err(|error| refused("read", &step.path, &error))?;
+    if before == step.value {
+        let message = format!(
+            "could not write {before:?} to {}: it reads that already, so nothing would change; somebody else did that before",
+            step.path
+        );
+        return Err(MachineError::Refused { message });
+    }
     Ok(Undo::FileValue {
         path: step.path.clone(),
         before,
@@ -204,6 +211,13 @@ mod tests {
         assert_eq!(std::fs::read_to_string(scene.file.path()).unwrap(), "60");
         assert_eq!(observe(&step, &undo, &scene.writes).unwrap().effect, Effect::NotSeen);
         assert!(matches!(Scene::revert(&undo), Reverted::AlreadyGone { .. }));
+    }
+
+    #[test]
+    fn a_value_that_is_there_already_is_refused() {
+        let scene = Scene::new("FROZEN\n");
+        let error = capture(&scene.step("FROZEN")).unwrap_err().to_string();
+        assert!(error.contains("reads that already"), "{error}");
     }
 
     #[test]

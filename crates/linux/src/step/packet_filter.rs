@@ -94,7 +94,13 @@ impl Tables {
             None => network::within(&step.namespace, || read(&step.table, nftables::counters))
                 .map(Option::unwrap_or_default),
         }?;
-        Ok(evidence(step, &counters))
+        match lost_link(step)? {
+            Some(link) => Ok(Evidence::not_seen(format!(
+                "interface {} is gone, and no packet passes our rules",
+                link.name
+            ))),
+            None => Ok(evidence(step, &counters)),
+        }
     }
 
     /// What keeps a table alive, where we hold it.
@@ -130,6 +136,15 @@ impl Tables {
             })
         })
     }
+}
+
+/// An interface that is gone, where all are: rules outlive what they were made for.
+fn lost_link(step: &PacketFilterStep) -> Result<Option<&LinkRef>, MachineError> {
+    let all_gone = network::within(&step.namespace, || {
+        let standing = network::links_among(&step.links)?;
+        Ok(standing == 0)
+    })?;
+    Ok(step.links.first().filter(|_| all_gone.unwrap_or(true)))
 }
 
 /// Deletes what stands of a table in the current namespace; says whether anything did.

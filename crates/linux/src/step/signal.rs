@@ -75,11 +75,14 @@ pub(crate) fn observe(step: &SignalStep, look: Look) -> Evidence {
         }
         // What these do is the program's own affair; that it took the signal is all that can be seen.
         Signal::Cont | Signal::Hup | Signal::Usr1 | Signal::Usr2 => {
-            let taken = |_: &Stat| !is_pending(process, signal);
-            if wait_for(process, patience, taken).is_none_or(|stat| taken(&stat)) {
-                Evidence::seen(format!("{process} has taken {signal}"))
-            } else {
-                Evidence::not_seen(format!("{process} has not taken {signal} yet"))
+            // One that ended of it may keep it among its pending signals until its parent takes notice.
+            let taken = |stat: &Stat| stat.ended() || !is_pending(process, signal);
+            match wait_for(process, patience, taken) {
+                Some(stat) if !taken(&stat) => {
+                    Evidence::not_seen(format!("{process} has not taken {signal} yet"))
+                }
+                Some(stat) if !stat.ended() => Evidence::seen(format!("{process} has taken {signal}")),
+                _ => Evidence::seen(format!("{process} has taken {signal} and ended")),
             }
         }
     }
@@ -250,6 +253,19 @@ time.sleep(60)";
             matches!(&error, MachineError::Refused { message } if message.contains("already")),
             "{error}"
         );
+    }
+
+    #[test]
+    fn one_that_ended_of_a_signal_has_taken_it_though_nobody_took_notice() {
+        for signal in [Signal::Hup, Signal::Usr1] {
+            // A child that is not waited for stays, with its last signal pending.
+            let victim = Victim::sleeping();
+            let step = step(&victim, signal);
+            let undo = capture(&step).unwrap();
+            apply(&step, &undo).unwrap();
+            let evidence = observe(&step, Look::begin());
+            assert_eq!(evidence.effect, Effect::Seen, "{}", evidence.summary);
+        }
     }
 
     #[test]

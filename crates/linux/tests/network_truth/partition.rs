@@ -155,6 +155,21 @@ fn what_is_spared_passes_in_spite_of_a_cut_and_so_do_its_neighbours() {
 }
 
 #[test]
+fn rules_on_an_interface_that_is_gone_strike_nobody() {
+    let Some(mut lab) = Lab::with(&[Feature::PacketFilter]) else { return };
+    let name = injection();
+    let step = lab.packet_filter(&name, rules(Direction::Both, Denial::Drop, false));
+    let undo = lab.make(&step, &name).unwrap();
+    assert!(!Flow::new(&lab, true, false, PORT).passes());
+    assert_eq!(lab.observe(&step, &undo).effect, Effect::Seen);
+    let Step::PacketFilter(PacketFilterStep { links, .. }) = &step else { unreachable!("made above") };
+    lab.here.run(&["ip", "link", "del", &links[0].name]);
+    let evidence = lab.observe(&step, &undo);
+    assert_eq!(evidence.effect, Effect::NotSeen, "{}", evidence.summary);
+    lab.undo(&undo);
+}
+
+#[test]
 fn a_tenth_of_packets_is_lost_by_chance() {
     const COUNT: usize = 5000;
     let Some(mut lab) = Lab::with(&[Feature::PacketFilter, Feature::SilentEgress]) else { return };

@@ -187,7 +187,7 @@ impl Shared {
     }
 
     fn is_expected(&self, status: u16) -> bool {
-        self.expect.as_ref().map_or(status < 500, |expect| expect.contains(status))
+        self.expect.as_ref().map_or(status < 400, |expect| expect.contains(status))
     }
 }
 

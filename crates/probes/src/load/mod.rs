@@ -76,7 +76,7 @@ pub struct LoadPlan {
     pub http2: bool,
     /// Requests at a time on one HTTP/2 connection. By default 100.
     pub streams: usize,
-    /// The statuses that are a success, 5xx too if named. By default all below 500.
+    /// The statuses that are a success, 5xx too if named. By default all below 400.
     pub expect: Option<Statuses>,
     /// The length of the sliding window. By default 10 s.
     pub window: Duration,

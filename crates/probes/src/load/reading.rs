@@ -11,11 +11,10 @@ use super::slice::{Counts, Late, Latencies, Slice};
 ///
 /// Each is a share, 0 to 1, of the requests that ended within the window.
 ///
-/// * `success_rate`: answered within the timeout with an expected status (without `expect`: any below 500).
+/// * `success_rate`: answered within the timeout with an expected status (without `expect`: any below 400).
 /// * `error_rate`: `1 - success_rate`; all that was not a success, whatever the reason.
 /// * `availability`: answered within the timeout without a server error. It differs from `success_rate` by answers
-///   that were not expected but are no server error: with `expect: 200-299` a 404 is no success, yet the service
-///   was there and said so.
+///   that were not expected but are no server error: a 404 is no success, yet the service was there and said so.
 ///
 /// # Latencies
 ///

@@ -23,9 +23,9 @@ pub(super) enum End {
 pub struct Counts {
     /// Requests whose intended send time fell into the span; zero where a span goes by the requests' ends.
     pub intended: u64,
-    /// Answered with an expected status: one in the plan's `expect`, or any below 500 without it.
+    /// Answered with an expected status: one in the plan's `expect`, or any below 400 without it.
     pub success: u64,
-    /// Answered below 500, but outside the plan's `expect`.
+    /// Answered below 500, but not with an expected status.
     pub unexpected: u64,
     /// Answered with 500 or above, and not expected.
     pub server_error: u64,

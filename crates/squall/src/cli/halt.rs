@@ -28,7 +28,7 @@ impl Options {
         let runs: Vec<LiveRun> = state.live_runs().into_iter().filter(|live| self.means(&live.run)).collect();
         let held = self.held(&state)?;
         if runs.is_empty() && held.is_empty() {
-            return self.nothing();
+            return self.nothing(&state);
         }
         // One that cannot be reached keeps nobody from reaching the others.
         let mut troubles = tell(&runs);
@@ -69,13 +69,33 @@ impl Options {
         Ok(undo_logs::all(state)?.into_iter().filter(|held| self.means(&held.run)).collect())
     }
 
-    fn nothing(&self) -> Outcome {
+    fn nothing(&self, state: &State) -> Outcome {
         if let Some(run) = &self.run {
             return Err(Failure::invalid(format!(
                 "there is no live run {run:?}; `squall status` lists them"
             )));
         }
-        out::say("nothing is alive on this machine");
+        let others = undo_logs::elsewhere(state);
+        if others.is_empty() {
+            out::say("nothing is alive on this machine");
+            return Ok(ExitCode::SUCCESS);
+        }
+        out::say(format!("nothing is alive with the state folder {}; others are:", state.folder().display()));
+        for other in &others {
+            let held = undo_logs::seen(other);
+            let held = held.map_or_else(
+                |_| "what only its user may know".to_owned(),
+                |held| match held.len() {
+                    0 => "nothing now".to_owned(),
+                    1 => "1 injection".to_owned(),
+                    count => format!("{count} injections"),
+                },
+            );
+            let folder = other.folder().display();
+            out::say(format!(
+                "  an agent with the state folder {folder} holds {held}; `SQUALL_STATE={folder} squall halt` ends it"
+            ));
+        }
         Ok(ExitCode::SUCCESS)
     }
 

@@ -7,6 +7,7 @@ use crate::exit::{Failure, Outcome};
 use crate::out;
 use crate::shop_networks;
 use crate::state::State;
+use crate::undo_logs::{self, Held};
 use clap::Args;
 use jiff::Timestamp;
 use squall_engine::hands::Hands;
@@ -25,7 +26,8 @@ pub(crate) struct Options {
 
 impl Options {
     pub(crate) fn run(self) -> Outcome {
-        let mut restored = recover(&State::locate()?)?;
+        let state = State::locate()?;
+        let mut restored = recover(&state)?;
         restored.extend(shop_networks::recover());
         if self.json {
             out::say_json(&restored);
@@ -34,9 +36,23 @@ impl Options {
         } else {
             restored.iter().for_each(|one| out::say(describe(one)));
         }
+        if !self.json {
+            undo_logs::all(&state)?
+                .iter()
+                .filter(|held| held.alive)
+                .for_each(|held| out::say(left_alone(held)));
+        }
         let residue: Vec<String> = restored.iter().flat_map(Restored::residue).collect();
         if residue.is_empty() { Ok(ExitCode::SUCCESS) } else { Err(Failure::residue(residue.join("\n"))) }
     }
+}
+
+/// What is not this verb's to put back, in words.
+fn left_alone(held: &Held) -> String {
+    let Held { fault, target, injection, owner, .. } = held;
+    format!(
+        "left alone: {fault} on {target} ({injection}), which the living agent {owner} holds; `squall halt` ends it"
+    )
 }
 
 /// Puts back what is owed by dead owners, in this process.
