@@ -15,6 +15,7 @@ use squall_model::node::Node;
 use squall_model::read::ReadError;
 use squall_model::redaction::Redactor;
 use squall_model::settings::{Call, Notify, Occasion, Settings};
+use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
@@ -22,13 +23,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::mpsc::{Sender, channel};
-use tokio::task::JoinSet;
+use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 /// How many entries may wait to be folded.
 const MOST_WAITING: usize = 4096;
 /// How long the end of a run waits for what is still to be sent.
 const FAREWELL: Duration = Duration::from_secs(3);
+/// The same for those who did not answer at the end of the run before.
+const SHORT_FAREWELL: Duration = Duration::from_millis(500);
 
 /// Whatever a command tells other systems.
 #[derive(Default)]
@@ -39,6 +42,7 @@ pub struct Outbox {
     /// Where counts are kept from one command to the next.
     kept: Option<PathBuf>,
     listeners: Vec<Listener>,
+    silent: Arc<Mutex<BTreeSet<String>>>,
     secrets: Vec<String>,
 }
 
@@ -111,6 +115,7 @@ impl Outbox {
             own: Metrics::default(),
             metrics: self.metrics.clone(),
             kept: self.kept.clone(),
+            silent: self.silent.clone(),
             exporters: exporters.collect(),
             notifiers: notifiers.collect(),
         };
@@ -206,7 +211,7 @@ impl Follower {
         if self.entries.take().is_none() {
             return Vec::new();
         }
-        let mut notes = match self.notes.recv_timeout(FAREWELL + Duration::from_millis(500)) {
+        let mut notes = match self.notes.recv_timeout(FAREWELL + 2 * SHORT_FAREWELL) {
             Ok(notes) => notes,
             Err(RecvTimeoutError::Timeout) => {
                 vec!["what was to be told is not sent yet, and is given up".to_owned()]
@@ -228,6 +233,8 @@ struct Desk {
     /// Of all runs.
     metrics: Arc<Mutex<Metrics>>,
     kept: Option<PathBuf>,
+    /// Who did not answer at the end of a run; several runs of a command share it.
+    silent: Arc<Mutex<BTreeSet<String>>>,
     exporters: Vec<(Arc<dyn Exporter>, Mailbox)>,
     notifiers: Vec<(Arc<dyn Notifier>, Occasions, Mailbox)>,
 }
@@ -238,8 +245,8 @@ impl Desk {
         exporters.chain(self.notifiers.iter().map(|(_, _, mailbox)| mailbox))
     }
 
-    fn open(&self) -> JoinSet<()> {
-        self.mailboxes().map(|mailbox| mailbox.clone().work()).collect()
+    fn open(&self) -> Vec<JoinHandle<()>> {
+        self.mailboxes().map(|mailbox| tokio::spawn(mailbox.clone().work())).collect()
     }
 
     fn on(&mut self, entry: &Entry) {
@@ -267,13 +274,29 @@ impl Desk {
     }
 
     /// Keeps the counts, and waits for what is under way; what did not arrive, in words.
-    async fn close(self, mut deliveries: JoinSet<()>) -> Vec<String> {
+    async fn close(self, deliveries: Vec<JoinHandle<()>>) -> Vec<String> {
         self.mailboxes().for_each(Mailbox::close);
         let mut notes: Vec<String> = self.keep().err().into_iter().collect();
-        let all = async { while deliveries.join_next().await.is_some() {} };
-        // Those who are late are told below.
-        let _ = timeout(FAREWELL, all).await;
-        notes.extend(self.mailboxes().filter_map(Mailbox::undelivered));
+        let silent = self.silent.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let (silent, others): (Vec<_>, Vec<_>) =
+            self.mailboxes().zip(deliveries).partition(|(mailbox, _)| silent.contains(&mailbox.name));
+        for (farewell, deliveries) in [(FAREWELL, others), (SHORT_FAREWELL, silent)] {
+            let all = async {
+                for (_, delivery) in deliveries {
+                    // What did not arrive is told below.
+                    let _ = delivery.await;
+                }
+            };
+            let _ = timeout(farewell, all).await;
+        }
+        let mut silent = self.silent.lock().unwrap_or_else(PoisonError::into_inner);
+        for mailbox in self.mailboxes() {
+            silent.remove(&mailbox.name);
+            if let Some(note) = mailbox.undelivered() {
+                silent.insert(mailbox.name.clone());
+                notes.push(note);
+            }
+        }
         notes
     }
 

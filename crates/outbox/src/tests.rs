@@ -306,6 +306,19 @@ fn one_that_never_answers_keeps_neither_the_run_nor_the_others_waiting() {
 }
 
 #[test]
+fn the_next_run_waits_less_for_one_that_did_not_answer() {
+    let (held, dead) = refusing_address();
+    let outbox = outbox(&format!("notify: [{{webhook: {{url: \"http://{dead}\"}}, on: [end]}}]"));
+    let times = [(); 2].map(|()| {
+        let begun = Instant::now();
+        assert_eq!(tell(&outbox, &journal("x", Verdict::Passed)).len(), 1);
+        begun.elapsed()
+    });
+    assert!(times[1] * 2 < times[0], "{times:?}");
+    drop(held);
+}
+
+#[test]
 fn more_than_there_is_room_for_is_said_and_holds_nobody_up() {
     let outbox = outbox("notify: [{webhook: {url: \"http://127.0.0.1:1/\"}, on: [start]}]");
     let mut follower = outbox.follow().unwrap();
