@@ -9,6 +9,7 @@ use squall_history::History;
 use squall_model::experiment::Experiment;
 use squall_model::read::{self, ReadError, Source};
 use squall_model::redaction::Redactor;
+use squall_model::target::Target;
 use squall_practice::policy::{self, Denial, Policy, Record, Request};
 use std::path::{Path, PathBuf};
 
@@ -30,6 +31,18 @@ pub(crate) struct Circumstances<'c> {
     /// With which of the targets, and by whom they are looked at.
     pub(crate) seed: u64,
     pub(crate) agent: &'c AgentOptions,
+}
+
+/// What the settings protect, for what is carried out in no environment.
+///
+/// # Errors
+/// The settings are wrong.
+pub(crate) fn spared(
+    settings: &SettingsOptions,
+    files: &[PathBuf],
+    state: &State,
+) -> Result<Vec<Target>, Failure> {
+    Ok(Rules::find(settings, files, state)?.map(|rules| rules.policy.protected).unwrap_or_default())
 }
 
 impl Rules {
@@ -78,24 +91,32 @@ impl Rules {
         experiment: &Experiment,
         circumstances: Circumstances<'_>,
     ) -> Result<(), Failure> {
-        let mut denials = match circumstances.environment {
-            // Settings that only protect know no environments; there it is a name as any.
-            Some(environment) if !self.policy.environments.is_empty() => {
-                let Circumstances { at, approved, .. } = circumstances;
-                let request = Request { experiment, environment, at, record: self, approved };
-                policy::judge(&self.policy, &request)
-                    .map_err(|why| Failure::invalid(format!("{why} ({})", self.source.name)))?
-            }
-            _ => Vec::new(),
-        };
-        if denials.is_empty() {
-            denials.extend(self.look(experiment, circumstances));
+        self.judge_again(file, experiment, circumstances)?;
+        match self.look(experiment, circumstances) {
+            None => Ok(()),
+            Some(denial) => Err(self.denied(file, circumstances.environment, experiment, &[denial])),
         }
+    }
+
+    /// Says what denies an experiment without a look at its targets: what may have changed since it was let pass, such as the
+    /// hour.
+    pub(crate) fn judge_again(
+        &self,
+        file: &Path,
+        experiment: &Experiment,
+        circumstances: Circumstances<'_>,
+    ) -> Result<(), Failure> {
+        let Circumstances { at, approved, .. } = circumstances;
+        // Settings that only protect know no environments; there it is a name as any.
+        let environment = circumstances.environment.filter(|_| !self.policy.environments.is_empty());
+        let Some(environment) = environment else { return Ok(()) };
+        let request = Request { experiment, environment, at, record: self, approved };
+        let denials = policy::judge(&self.policy, &request)
+            .map_err(|why| Failure::invalid(format!("{why} ({})", self.source.name)))?;
         if denials.is_empty() {
-            Ok(())
-        } else {
-            Err(self.denied(file, circumstances.environment, experiment, &denials))
+            return Ok(());
         }
+        Err(self.denied(file, Some(environment), experiment, &denials))
     }
 
     /// What only a look at the targets tells: how many there are, and whether one of them is protected. Where the

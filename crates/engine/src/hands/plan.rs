@@ -117,11 +117,14 @@ impl<M: Machine, D: Disk> Hands<M, D> {
     ) -> Result<(), CallError> {
         let struck = if spared.is_empty() { BTreeSet::new() } else { self.members(target)? };
         for one in spared {
-            let is_link = scope == Scope::Network && matches!(one, Target::Interface(_) | Target::Netns(_));
+            let is_place = matches!(
+                (scope, one),
+                (Scope::Network, Target::Interface(_) | Target::Netns(_)) | (Scope::Path, Target::Path(_))
+            );
             let strikes = one == target
                 || !struck.is_disjoint(&self.members(one)?)
-                || (is_link
-                    && self.resolve_if_there(scope, one)?.iter().any(|link| shares_a_link(found, link)));
+                || (is_place
+                    && self.resolve_if_there(scope, one)?.iter().any(|place| share_a_place(found, place)));
             if strikes {
                 return Err(invalid(format!(
                     "{target} would strike {one}, which the settings protect; choose a target that does not match it"
@@ -282,13 +285,15 @@ fn check_features(fault: &dyn AnyFault, host: &HostFacts) -> Result<(), CallErro
     }
 }
 
-/// Whether a network is the same as one of these, with an interface in common.
-fn shares_a_link(found: &[Subject], other: &Subject) -> bool {
-    let Subject::Network(other) = other else { return false };
-    found.iter().any(|subject| {
-        let Subject::Network(network) = subject else { return false };
-        let same = |link: &LinkFacts| other.links.iter().any(|known| known.link.index == link.link.index);
-        network.namespace.inode == other.namespace.inode && network.links.iter().any(same)
+/// Whether one of these is the same place: a network with an interface in common, or a file system.
+fn share_a_place(found: &[Subject], other: &Subject) -> bool {
+    found.iter().any(|subject| match (subject, other) {
+        (Subject::Network(network), Subject::Network(other)) => {
+            let same = |link: &LinkFacts| other.links.iter().any(|known| known.link.index == link.link.index);
+            network.namespace.inode == other.namespace.inode && network.links.iter().any(same)
+        }
+        (Subject::Path(path), Subject::Path(other)) => path.directory.device == other.directory.device,
+        _ => false,
     })
 }
 

@@ -4,6 +4,7 @@ use crate::carry::AgentOptions;
 use crate::exit::{Failure, Outcome};
 use crate::monkey::{self, Clock, Done, Entry, Event, Herald, Printer, Records, Seen, Until, Work};
 use crate::out;
+use crate::policy;
 use crate::settings::SettingsOptions;
 use crate::state::State;
 use crate::telling::{Messenger, TellingOptions};
@@ -282,6 +283,7 @@ impl RunOptions {
                 records.folder().display()
             )));
         };
+        let spared = policy::spared(&self.settings, std::slice::from_ref(&self.told.config), &state)?;
         let outbox = TellingOptions::of_settings(self.settings)
             .open(std::slice::from_ref(&self.told.config), &state)?;
         let dry = !config.enabled || !config.kill.enabled || (config.leashed && !self.unleash);
@@ -310,6 +312,7 @@ impl RunOptions {
             agent: self.agent,
             heralds,
             outbox: &outbox,
+            spared,
         };
         match work.carry_on(until)? {
             Done::AsAsked(worst) => {

@@ -84,8 +84,12 @@ struct Read {
     file: PathBuf,
     variables: VariableOptions,
     experiment: Experiment,
-    /// Whether a person must say yes.
-    must_ask: bool,
+}
+
+/// What holds for all experiments of the command.
+struct Frame<'f> {
+    outbox: &'f Outbox,
+    rules: Option<&'f Rules>,
 }
 
 /// An experiment that was carried out.
@@ -118,8 +122,9 @@ impl Options {
         let targets = reports.iter().map(|(_, target)| *target).chain(self.journal.as_deref());
         targets.into_iter().try_for_each(files::writable)?;
         let outbox = self.telling.open(&files, &State::locate()?)?;
+        let frame = Frame { outbox: &outbox, rules: rules.as_ref() };
         let mut done = Vec::new();
-        let ended = self.carry_all_out(&outbox, &files, experiments, seed, &mut done);
+        let ended = self.carry_all_out(&frame, &files, experiments, seed, &mut done);
         if done.is_empty() {
             return ended.map(|()| ExitCode::SUCCESS);
         }
@@ -141,7 +146,7 @@ impl Options {
     /// Carries the experiments out one after another, until the user or a mistake ends it.
     fn carry_all_out(
         &self,
-        outbox: &Outbox,
+        frame: &Frame<'_>,
         files: &[PathBuf],
         experiments: Vec<Read>,
         seed: u64,
@@ -151,12 +156,17 @@ impl Options {
         // What is secret to one of them is shown by none.
         let secrets: Vec<String> =
             experiments.iter().flat_map(|read| read.experiment.secrets.clone()).collect();
-        for (index, Read { file, variables, experiment, must_ask }) in experiments.into_iter().enumerate() {
+        for (index, Read { file, variables, experiment }) in experiments.into_iter().enumerate() {
             let journal = journals.as_ref().and_then(|targets| targets.get(index)).cloned();
             let options = self.again(&file, &variables, &secrets);
+            // Those before may have taken long: an hour may be over, a freeze may have begun.
+            if let Some(rules) = frame.rules {
+                rules.judge_again(&file, &experiment, self.circumstances(seed))?;
+            }
+            let must_ask = frame.rules.is_some_and(|rules| rules.need_approval(self.environment.as_deref()));
             let approver = self.approver(&file, &experiment, seed, must_ask);
             let (name, line) = (experiment.name.clone(), first_line(&file, &experiment));
-            let witnesses = telling::witnesses(outbox);
+            let witnesses = telling::witnesses(frame.outbox);
             let order =
                 carry::Order { options, approver, witnesses, ..self.order(&file, experiment, seed, journal) };
             let carried = carry::out(&State::locate()?, order)?;
@@ -188,7 +198,6 @@ impl Options {
                             file: file.clone(),
                             variables: variables.clone(),
                             experiment,
-                            must_ask: false,
                         });
                     }
                     Err(mistake) => {
@@ -250,22 +259,25 @@ impl Options {
 
     /// Lets the experiments pass that the settings allow, narrowed to what they allow; tells what denies the others.
     fn admit(&self, rules: &Rules, experiments: &mut [Read], seed: u64) -> Result<(), Failure> {
-        let circumstances = Circumstances {
-            environment: self.environment.as_deref(),
-            at: Timestamp::now(),
-            approved: self.approved_by.is_some() || self.dry_run || self.can_ask(),
-            seed,
-            agent: &self.agent,
-        };
         let mut denied = Vec::new();
         for read in experiments {
-            read.must_ask = rules.need_approval(circumstances.environment);
-            if let Err(denial) = rules.admit(&read.file, &mut read.experiment, circumstances) {
+            if let Err(denial) = rules.admit(&read.file, &mut read.experiment, self.circumstances(seed)) {
                 self.annotate(&denial);
                 denied.push(denial.to_string());
             }
         }
         if denied.is_empty() { Ok(()) } else { Err(Failure::invalid(denied.join("\n\n"))) }
+    }
+
+    /// How and when an experiment would be carried out now.
+    fn circumstances(&self, seed: u64) -> Circumstances<'_> {
+        Circumstances {
+            environment: self.environment.as_deref(),
+            at: Timestamp::now(),
+            approved: self.approved_by.is_some() || self.dry_run || self.can_ask(),
+            seed,
+            agent: &self.agent,
+        }
     }
 
     /// Whether there is a user to be asked.

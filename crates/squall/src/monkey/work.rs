@@ -9,6 +9,7 @@ use crate::state::State;
 use crate::telling;
 use jiff::civil::Date;
 use jiff::{SignedDuration, Timestamp};
+use squall_model::target::Target;
 use squall_model::verdict::Verdict;
 use squall_outbox::Outbox;
 use squall_practice::monkey::{Choice, Config, DayPlan, Victim, experiment, victim};
@@ -63,6 +64,8 @@ pub(crate) struct Work<'w> {
     pub(crate) heralds: Vec<Box<dyn Herald>>,
     /// Tells other systems of the strikes.
     pub(crate) outbox: &'w Outbox,
+    /// What the settings protect.
+    pub(crate) spared: Vec<Target>,
 }
 
 /// Waits, and hears signals also while nobody waits.
@@ -279,9 +282,11 @@ impl Work<'_> {
     fn carry_out(&self, choice: &Choice, chosen: &Victim<'_>) -> Result<carry::Carried, Failure> {
         let name = format!("{}: {}", self.file.display(), choice.group);
         let text = experiment(self.config, &choice.group, chosen).to_string();
+        let mut experiment = files::of_text(&name, text, &overrides()?)?;
+        experiment.blast_radius.spared.clone_from(&self.spared);
         let order = Order {
             file: self.file.clone(),
-            experiment: files::of_text(&name, text, &overrides()?)?,
+            experiment,
             options: Vec::new(),
             seed: self.seed,
             environment: String::new(),

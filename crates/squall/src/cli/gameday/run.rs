@@ -14,6 +14,7 @@ use crate::epilogue;
 use crate::exit::{Failure, Outcome};
 use crate::files::VariableOptions;
 use crate::out;
+use crate::policy;
 use crate::state::{LiveRun, State};
 use crate::telling::{self, TellingOptions};
 use clap::Args;
@@ -146,6 +147,7 @@ impl Options {
         let name = format!("{}-{:04x}", now.strftime("%Y%m%d-%H%M%S"), fastrand::u16(..));
         let setting = self.setting(file, &loaded);
         let outbox = self.telling.open(std::slice::from_ref(file), state)?;
+        let experiments = self.experiments(&loaded, file, state)?;
         let seed = carry::random_seed();
         self.ask_first(&loaded, seed)?;
         let path = state.gamedays().join(format!("{name}.jsonl"));
@@ -160,7 +162,7 @@ impl Options {
             notebook,
             clock: Clock::showing(0.0),
             chronicle: Chronicle::default(),
-            experiments: files_of(&loaded),
+            experiments,
             seed,
             agent: self.agent.clone(),
             redactor: redactor(&loaded),
@@ -209,13 +211,28 @@ impl Options {
             notebook,
             clock: Clock::showing(last.elapsed + gap),
             chronicle: Chronicle::of(&entries),
-            experiments: files_of(&loaded),
+            experiments: self.experiments(&loaded, &file, state)?,
             seed: carry::random_seed(),
             agent: self.agent.clone(),
             redactor: redactor(&loaded),
             outbox: self.telling.open(&[file], state)?,
         };
         self.carry_out(day, &loaded.measures, Input::Resume, reports)
+    }
+
+    /// The experiments of the plan, kept from what the settings protect.
+    fn experiments(
+        &self,
+        loaded: &Loaded,
+        file: &PathBuf,
+        state: &State,
+    ) -> Result<Vec<(PathBuf, Experiment)>, Failure> {
+        let spared = policy::spared(self.telling.settings(), std::slice::from_ref(file), state)?;
+        let mut experiments = files_of(loaded);
+        for (_, experiment) in &mut experiments {
+            experiment.blast_radius.spared.clone_from(&spared);
+        }
+        Ok(experiments)
     }
 
     /// At a terminal, shows what would be touched and asks; go and no-go come later.
