@@ -98,6 +98,9 @@ fn the_last_that_passed_is_known_by_environment() {
 fn facts_are_the_newest_of_each() {
     let mut runs: Vec<Run> = (0..60).map(|day| run(&format!("r-{day:03}"), Passed, day)).collect();
     runs.push(Run { environment: "production".into(), origin: "ci".into(), ..run("p-1", Failed, 9) });
+    let demo = Run { origin: "demo".into(), services: vec!["shop".into()], ..run("d-1", Failed, 70) };
+    assert!(!demo.brief().is_documented);
+    runs.push(demo);
     // Ended by a person: it tells nothing about the service.
     runs.push(run("h-1", Aborted, 0));
     let (_folder, mut history) = history(&runs);
@@ -107,7 +110,8 @@ fn facts_are_the_newest_of_each() {
     assert!(history.known(Kind::GameDay).unwrap().is_empty(), "it may go on");
     history.take_in_game_days(std::slice::from_ref(&ended)).unwrap();
     let facts = history.facts(now()).unwrap();
-    assert_eq!((facts.runs, facts.recent.len(), facts.game_days), (62, 50, vec![ended]));
+    assert_eq!((facts.runs, facts.recent.len(), facts.game_days), (63, 50, vec![ended]));
+    assert_eq!(facts.services.len(), 2, "the demo's services are nobody's");
     assert_eq!((facts.production[0].run.as_str(), facts.unattended.len()), ("p-1", 1));
     let weekly: Vec<bool> = facts.weekly.iter().map(Option::is_some).collect();
     assert_eq!(weekly, [false, true, false, false]);

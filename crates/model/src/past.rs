@@ -11,6 +11,9 @@ use serde::{Deserialize, Serialize};
 /// What a run was carried out for, where nobody started it by hand: by a pipeline, or by the monkey.
 pub const UNATTENDED: [&str; 2] = ["ci", "monkey"];
 
+/// What a run is carried out for that is about the shop that comes with Squall.
+pub const DEMO: &str = "demo";
+
 /// What is remembered of a run.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
@@ -163,7 +166,7 @@ impl Run {
     }
 
     /// Whether it tells how resilient something is: something was struck, and the verdict is not about other things, such
-    /// as somebody who ended it.
+    /// as somebody who ended it. The demo's shop is nobody's.
     pub fn is_telling(&self) -> bool {
         let by_itself = matches!(self.cause, Some(AbortCause::Guard | AbortCause::Unreadable));
         let tells = match self.verdict {
@@ -171,7 +174,12 @@ impl Run {
             Some(Verdict::Aborted) => by_itself,
             _ => false,
         };
-        self.injections > 0 && tells
+        self.injections > 0 && tells && !self.is_demo()
+    }
+
+    /// Whether it was about the shop that comes with Squall.
+    pub fn is_demo(&self) -> bool {
+        self.origin == DEMO
     }
 
     /// Whether nobody started it by hand.
@@ -193,7 +201,7 @@ impl Run {
             verdict: self.verdict,
             environment: self.environment.clone(),
             is_telling: self.is_telling(),
-            is_documented: !self.hypothesis.is_empty(),
+            is_documented: !self.hypothesis.is_empty() && !self.is_demo(),
             is_measured: !self.comparisons.is_empty(),
             recovery_seconds: self.recovery_seconds,
             recovery_within: self.recovery_within,

@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use rustix::fs::OFlags;
 use squall_history::audit::{Audit, Note};
 use squall_linux::trust;
+use squall_model::protocol::Restored;
 use std::io;
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::time::Duration;
@@ -30,6 +31,14 @@ pub(crate) fn now(what: &str, on: &str, details: &[(&str, &str)]) -> Note {
         on: on.to_owned(),
         details: details.map(|(name, text)| ((*name).to_owned(), (*text).to_owned())).collect(),
     }
+}
+
+/// A note that something was put back that a dead owner had left.
+pub(crate) fn recovered(restored: &Restored) -> Note {
+    let residue = restored.residue();
+    let how = if residue.is_empty() { "put back".to_owned() } else { residue.join("; ") };
+    let details = [("fault", restored.fault.as_str()), ("target", &restored.target), ("how", &how)];
+    now("recovered", &restored.injection, &details)
 }
 
 /// Writes a note down.

@@ -29,6 +29,7 @@ use squall_engine::run::Identity;
 use squall_linux::sys::process;
 use squall_model::event::{AbortCause, Entry, Event};
 use squall_model::experiment::Experiment;
+use squall_model::past;
 use squall_model::protocol::{self, Restored};
 use squall_model::units;
 use squall_model::verdict::Verdict;
@@ -247,7 +248,7 @@ pub(crate) fn out_of_file(file: &Path, variables: Vec<String>, report: &Path) ->
         experiment,
         seed: random_seed(),
         environment: String::new(),
-        origin: "demo".to_owned(),
+        origin: past::DEMO.to_owned(),
         agent: AgentOptions::default(),
         journal: None,
         approver: None,

@@ -12,6 +12,7 @@ use squall_linux::trust;
 use squall_model::gameday;
 use squall_model::past::{GameDay, Run};
 use std::collections::HashSet;
+use std::ffi::OsString;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -188,11 +189,14 @@ fn stamp(folder: &Path) -> Option<i64> {
     i64::try_from(changed.duration_since(SystemTime::UNIX_EPOCH).ok()?.as_nanos()).ok()
 }
 
+/// The journals of a folder whose names are not known.
 fn unknown(folder: &Path, known: &HashSet<String>) -> Vec<PathBuf> {
-    let paths = fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
-    let is_journal = |path: &PathBuf| path.extension().is_some_and(|ending| ending == "jsonl");
-    let mut new: Vec<PathBuf> =
-        paths.filter(|path| is_journal(path) && !known.contains(&stem(path))).collect();
+    let names = fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.file_name());
+    let is_new = |name: &OsString| {
+        let stem = name.to_str().and_then(|name| name.strip_suffix(".jsonl"));
+        stem.is_some_and(|stem| !known.contains(stem))
+    };
+    let mut new: Vec<PathBuf> = names.filter(is_new).map(|name| folder.join(name)).collect();
     new.sort();
     new
 }

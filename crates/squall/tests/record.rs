@@ -143,6 +143,22 @@ fn wait_until(mut is_so: impl FnMut() -> bool) {
     panic!("it did not come to be so within a minute");
 }
 
+fn send(signal: &str, pid: u32) {
+    assert!(Command::new("kill").args(["-s", signal, &pid.to_string()]).status().unwrap().success());
+}
+
+/// A child of one of a process's threads, when there is one.
+fn the_child_of(pid: u32) -> u32 {
+    let mut found = None;
+    wait_until(|| {
+        let threads = fs::read_dir(format!("/proc/{pid}/task")).unwrap().flatten();
+        let mut lists = threads.filter_map(|thread| fs::read_to_string(thread.path().join("children")).ok());
+        found = lists.find_map(|list| list.split_whitespace().next().map(str::to_owned));
+        found.is_some()
+    });
+    found.unwrap().parse().unwrap()
+}
+
 fn append(path: &Path, bytes: &[u8]) {
     File::options().append(true).open(path).unwrap().write_all(bytes).unwrap();
 }
@@ -279,6 +295,32 @@ fn the_audit_log_tells_who_halted_what() {
     desk.squall(&["audit", "list", "--since", "1h"])
         .is(0, &["run started", "origin: run", "experiment: pause"]);
     desk.squall(&["audit", "verify"]).is(0, &["whole: 4 entries"]);
+}
+
+#[test]
+fn what_the_next_run_puts_back_is_in_the_audit_log() {
+    let desk = Desk::new();
+    let (_victim, mut run) = desk.start_pause();
+    let brain = run.0.id();
+    // The agent is a child of one of the brain's threads, the warden the agent's.
+    let agent = the_child_of(brain);
+    let warden = the_child_of(agent);
+    send("STOP", agent);
+    send("STOP", brain);
+    send("KILL", warden);
+    send("KILL", agent);
+    run.kill();
+    let victim = Ended(Command::new("sleep").arg("600").spawn().unwrap());
+    let text = fs::read_to_string(desk.path("pause.yaml")).unwrap().replace("5m", "100ms");
+    let (before, _) = text.split_once("pid:").unwrap();
+    fs::write(desk.path("next.yaml"), format!("{before}pid: {}}}}}\n    for: 100ms\n", victim.0.id()))
+        .unwrap();
+    desk.squall(&["run", "next.yaml", "--yes"]).is(0, &[]);
+    wait_until(|| desk.deeds().contains(&"recovered".to_owned()));
+    let deeds = desk.deeds();
+    assert_eq!(deeds.iter().filter(|deed| *deed == "run_ended").count(), 2, "{deeds:?}");
+    assert_eq!(desk.listed().len(), 2);
+    desk.squall(&["audit", "verify"]).is(0, &[]);
 }
 
 #[test]

@@ -7,6 +7,7 @@ pub(crate) mod frames;
 pub(crate) mod transport;
 pub(crate) mod warden;
 
+use crate::audit::{self, Clerk};
 use crate::state::State;
 use crate::{crash_point, epilogue, log, registry};
 use jiff::Timestamp;
@@ -15,7 +16,7 @@ use squall_engine::hands::Hands;
 use squall_linux::disk::Folder;
 use squall_linux::machine::LinuxMachine;
 use squall_linux::sys::process;
-use squall_model::protocol::{Request, Restored};
+use squall_model::protocol::{Answer, Request, Response, Restored};
 use std::io::{self, Write};
 use std::process::ExitCode;
 use std::sync::mpsc::{self, RecvTimeoutError};
@@ -90,6 +91,7 @@ fn serve(state: &State, log: Option<String>) -> Result<(), String> {
                     break;
                 }
                 agent.answered(started.elapsed());
+                tell(state, &response);
             }
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => {
@@ -105,6 +107,15 @@ fn serve(state: &State, log: Option<String>) -> Result<(), String> {
     }
     let residue: Vec<String> = restored.iter().flat_map(Restored::residue).collect();
     if agent.owes() { Err(format!("could not put back: {}", residue.join("; "))) } else { Ok(()) }
+}
+
+/// Tells the audit log what was put back of dead owners. Nobody waits for it.
+fn tell(state: &State, response: &Response) {
+    let Ok(Answer::Hello { recovered, .. }) = &response.answer else { return };
+    if !recovered.is_empty() {
+        let clerk = Clerk::start(state);
+        recovered.iter().for_each(|one| clerk.note(audit::recovered(one)));
+    }
 }
 
 /// Undoes what is still held. What cannot be put back keeps its log, and the warden tries once more.

@@ -10,7 +10,6 @@ use squall_history::audit::Note;
 use squall_history::{History, HistoryError};
 use squall_model::event::{Entry, Event};
 use squall_model::past::Run;
-use std::collections::BTreeSet;
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::time::Duration;
 
@@ -58,14 +57,10 @@ impl Witness for Recorder {
 /// Keeps what comes; returns when the run is over and kept, with what went wrong.
 fn keep(state: &State, entries: &Receiver<Entry>) -> Vec<String> {
     let mut run = Run::default();
-    let mut own = BTreeSet::new();
     let mut unwritten = None;
     for entry in entries {
         run.on(&entry);
-        if let Event::InjectStarted { injection, .. } = &entry.event {
-            own.insert(injection.clone());
-        }
-        if let Some(note) = note(&run, &own, &entry)
+        if let Some(note) = note(&run, &entry)
             && let Err(error) = audit::append(state, note)
         {
             unwritten.get_or_insert_with(|| audit::trouble(state, &error.to_string()));
@@ -85,7 +80,7 @@ fn take_in(state: &State, run: Run) -> Result<(), HistoryError> {
 }
 
 /// What the audit log is told of an event.
-fn note(run: &Run, own: &BTreeSet<String>, entry: &Entry) -> Option<Note> {
+fn note(run: &Run, entry: &Entry) -> Option<Note> {
     let about_run = |what, details: &[(&str, &str)]| Some(audit::now(what, &run.run, details));
     let note = match &entry.event {
         Event::RunStarted { .. } => about_run(
@@ -101,11 +96,6 @@ fn note(run: &Run, own: &BTreeSet<String>, entry: &Entry) -> Option<Note> {
         Event::Approved { by } => about_run("approved", &[("by", by)]),
         Event::Refused { by, why } => about_run("refused", &[("by", by), ("why", why)]),
         Event::Aborted { reason, .. } => about_run("run_aborted", &[("why", reason)]),
-        Event::Restored { restored, residue, .. } if !own.contains(&restored.injection) => {
-            let how = if residue.is_empty() { "put back".to_owned() } else { residue.join("; ") };
-            let details = [("fault", restored.fault.as_str()), ("target", &restored.target), ("how", &how)];
-            Some(audit::now("recovered", &restored.injection, &details))
-        }
         Event::Verdict { verdict, .. } => {
             about_run("run_ended", &[("verdict", verdict.name()), ("why", run.reason())])
         }
@@ -122,7 +112,6 @@ mod tests {
     fn entries() -> Vec<Entry> {
         let lines = [
             r#""event":"run_started","run":"r-1","experiment":"pay""#,
-            r#""event":"restored","injection":"of-another","fault":"process.pause","target":"pid 7""#,
             r#""event":"inject_started","injection":"a","fault":"process.kill","target":"pid 8""#,
             r#""event":"restored","injection":"a","fault":"process.kill","target":"pid 8""#,
             r#""event":"verdict","verdict":"passed","exit_code":0"#,
@@ -151,7 +140,7 @@ mod tests {
         let lines = audit::log(&state).lines().unwrap();
         let told: Vec<(&str, &str)> =
             lines.iter().map(|line| (line.what.as_str(), line.on.as_str())).collect();
-        assert_eq!(told, [("run_started", "r-1"), ("recovered", "of-another"), ("run_ended", "r-1")]);
+        assert_eq!(told, [("run_started", "r-1"), ("run_ended", "r-1")]);
         assert_eq!(audit::log(&state).verify(&[]).unwrap().wrong, None);
     }
 

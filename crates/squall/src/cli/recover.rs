@@ -1,6 +1,6 @@
 //! `squall recover`: puts back what injections without an owner left.
 
-use crate::audit;
+use crate::audit::{self, Clerk};
 use crate::crash_point;
 use crate::epilogue;
 use crate::exit::{Failure, Outcome};
@@ -67,11 +67,9 @@ pub(crate) fn recover(state: &State) -> Result<Vec<Restored>, Failure> {
     let mut hands = Hands::new(LinuxMachine::new(), disk, owner, Timestamp::now).with_hook(hook);
     let restored = hands.recover().map_err(|error| Failure::failed(error.to_string()))?;
     epilogue::write(state, &restored);
-    for one in &restored {
-        let how = if one.residue().is_empty() { "put back".to_owned() } else { one.residue().join("; ") };
-        let details = [("fault", one.fault.as_str()), ("target", &one.target), ("how", &how)];
-        audit::note(state, "recovered", &one.injection, &details);
-    }
+    let clerk = Clerk::start(state);
+    restored.iter().for_each(|one| clerk.note(audit::recovered(one)));
+    clerk.close(state);
     Ok(restored)
 }
 

@@ -203,6 +203,15 @@ fn processes_that_opted_in_are_ended_and_others_are_not() {
     assert_eq!(in_it.iter_mut().filter_map(|sleeper| sleeper.runs().then_some(())).count(), 2);
     let why = monkey.events("spared").pop().unwrap()["why"].as_str().unwrap().to_owned();
     assert!(why.contains("2 must be left"), "{why}");
+    let audited = json(&lab.output(&["audit", "list", "--json"]));
+    let deeds: Vec<&str> =
+        audited.as_array().unwrap().iter().map(|line| line["what"].as_str().unwrap()).collect();
+    assert_eq!(deeds, ["run_started", "run_ended", "monkey_killed", "monkey_spared"]);
+    let kept = json(&lab.output(&["history", "list", "--json"]));
+    assert_eq!(
+        (kept[0]["origin"].as_str(), kept[0]["verdict"].as_str()),
+        (Some("monkey processes"), Some("passed"))
+    );
 }
 
 /// A unit without a service manager: a control group that is named as one.

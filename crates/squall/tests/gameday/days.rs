@@ -52,6 +52,32 @@ fn from_the_plan_to_the_report(desk: &Desk) {
     let (code, said) = desk.squall(&["gameday", "report", "last", "-o", "again.html"]);
     assert_eq!(code, 0, "{said}");
     assert_eq!(desk.read("again.html"), page);
+    is_kept(desk);
+}
+
+/// Audit log and history tell of the day.
+fn is_kept(desk: &Desk) {
+    let json = |arguments: &[&str]| -> serde_json::Value {
+        let output = desk.command(arguments).output().unwrap();
+        serde_json::from_slice(&output.stdout).unwrap()
+    };
+    let audited = json(&["audit", "list", "--json"]);
+    let lines = audited.as_array().unwrap();
+    let deeds: Vec<&str> = lines.iter().map(|line| line["what"].as_str().unwrap()).collect();
+    assert_eq!(
+        (deeds.first(), deeds.last()),
+        (Some(&"gameday_started"), Some(&"gameday_ended")),
+        "{deeds:?}"
+    );
+    for deed in ["gameday_decided", "run_started", "run_ended"] {
+        assert!(deeds.contains(&deed), "{deeds:?}");
+    }
+    let session = lines[0]["on"].as_str().unwrap();
+    assert_eq!(json(&["audit", "verify", "--json"])["whole"], true);
+    let run = &json(&["history", "list", "--json"])[0];
+    assert_eq!(run["origin"].as_str(), Some(format!("gameday {session}").as_str()));
+    let days = &json(&["maturity", "--json"])["levels"][0]["criteria"][1];
+    assert_eq!((&days["name"], &days["evidence"][0]), (&"regular game days".into(), &session.into()));
 }
 
 #[test]
