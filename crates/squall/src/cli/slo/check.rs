@@ -28,18 +28,18 @@ pub(crate) struct Options {
     /// Reads results: .json of k6 or of `squall run --json`, or a .csv or .jtl table of requests
     #[arg(long, value_name = "FILE")]
     results: Option<PathBuf>,
-    #[command(flatten)]
-    objectives: ObjectiveOptions,
-    #[command(flatten)]
-    traffic: traffic::TrafficOptions,
-    #[command(flatten)]
-    queries: prometheus::PrometheusOptions,
     /// A header to send, also to Prometheus; may be given several times
     #[arg(long = "header", short = 'H', value_name = "NAME: VALUE", conflicts_with = "results", value_parser = header)]
     headers: Vec<(String, String)>,
     /// Prints JSON
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    objectives: ObjectiveOptions,
+    #[command(flatten)]
+    traffic: traffic::TrafficOptions,
+    #[command(flatten)]
+    queries: prometheus::PrometheusOptions,
 }
 
 #[derive(Debug, Args)]
