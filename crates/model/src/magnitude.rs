@@ -96,6 +96,13 @@ impl Magnitude {
         Self { unit: self.unit, number: if is_whole { number.round() } else { number } }
     }
 
+    /// How far of the way between two others it lies; none where it is of another kind.
+    pub fn part_between(&self, from: &Self, to: &Self) -> Option<f64> {
+        let (value, _) = Self::alike(*self, *to)?;
+        let way = to.number - from.number;
+        (value.unit == to.unit && way != 0.0).then(|| (value.number - from.number) / way)
+    }
+
     /// The value as it stands in a file.
     pub fn content(&self) -> Content {
         match self.unit {
@@ -155,5 +162,7 @@ mod tests {
         let (from, to) = both("0", "10%").unwrap();
         assert_eq!(from.towards(&to, 0.5).content(), Content::Text("5%".into()));
         assert!(both("10ms", "1MiB").is_none());
+        let part = |text| Magnitude::typed(text).unwrap().part_between(&from, &to);
+        assert_eq!((part("5%"), part("1MiB")), (Some(0.5), None));
     }
 }

@@ -17,6 +17,7 @@ mod instruments;
 mod load;
 mod log;
 mod manual;
+mod margins;
 mod monkey;
 mod out;
 mod policy;

@@ -7,6 +7,7 @@
 //! squall.db       the history: all runs, made from their journals
 //! audit.jsonl     who did what, each line holding the hash of the one before; audit.head, the last of them
 //! brains/RUN      a run that is going on, or was killed and has no verdict yet: who carries it out
+//! limits.jsonl    breaking points that were found
 //! halt            while this file is there, nothing is injected and what is live is put back
 //! ```
 

@@ -61,8 +61,15 @@ fn the_breaking_point_lies_between_what_held_and_what_did_not() {
     // 16 MiB with 8 MB free: 8777216 bytes may be taken.
     assert_eq!((&told["held_up_to"], &told["broke_at"]), (&"7936KiB".into(), &"8704KiB".into()), "{told}");
     assert_eq!(told["runs"].as_array().unwrap().len(), 6);
+    assert_eq!(told["warning"], Value::Null);
+    // With less room it breaks where it held, and that is said.
+    fs::write(desk.0.path().join("data/more"), vec![7; 4 << 20]).unwrap();
+    let found = desk.limit(&["--search", "size", "--from", "1MiB", "--to", "9MiB", "--steps", "4"]);
+    let less: Value = serde_json::from_slice(&found.stdout).unwrap();
+    let warning = less["warning"].as_str().unwrap_or_default();
+    assert!(warning.contains("it held up to 7936KiB"), "{less}");
     let journals = fs::read_dir(desk.0.path().join("state/runs")).unwrap().count();
-    assert_eq!(journals, 6);
+    assert_eq!(journals, 10);
 }
 
 #[test]

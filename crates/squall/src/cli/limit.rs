@@ -7,6 +7,7 @@ use crate::carry::{self, AgentOptions, Carried};
 use crate::cli::prompt::Prompt;
 use crate::exit::{Failure, Outcome};
 use crate::files::{self, VariableOptions};
+use crate::margins::{Margin, Margins};
 use crate::out;
 use crate::policy::{Circumstances, Rules};
 use crate::registry::FAULTS;
@@ -112,8 +113,9 @@ impl Options {
             search.tried(part, held);
         }
         let found = [search.held(), search.broke()].map(|part| part.map(|part| from.towards(&to, part)));
+        let shrunk = self.compare(&experiment, (&from, &to), found);
         // What was found before something went wrong is told all the same.
-        self.tell(&experiment, &tried, found);
+        self.tell(&experiment, &tried, found, shrunk.as_deref());
         trouble.map(|()| exit_code(&tried))
     }
 
@@ -195,13 +197,51 @@ impl Options {
         carry::out(&State::locate()?, order)
     }
 
+    /// Keeps what was found, and says whether something broke now that held the last time.
+    fn compare(
+        &self,
+        experiment: &Experiment,
+        (from, to): (&Magnitude, &Magnitude),
+        [held, broke]: [Option<Magnitude>; 2],
+    ) -> Option<String> {
+        let margin = Margin {
+            at: Timestamp::now(),
+            experiment: experiment.name.clone(),
+            environment: self.environment.clone().unwrap_or_default(),
+            parameter: self.search.clone(),
+            held_up_to: held.map(|held| held.to_string()),
+            broke_at: broke.map(|broke| broke.to_string()),
+        };
+        let margins = Margins::of(&State::locate().ok()?);
+        let last = margins.last_like(&margin);
+        if (held.is_some() || broke.is_some())
+            && let Err(error) = margins.keep(&margin)
+        {
+            out::warn(format!("squall: could not keep the limit for the next time: {error}"));
+        }
+        let last = last?;
+        let before = last.held_up_to.as_deref()?;
+        let part = |value: &Magnitude| value.part_between(from, to);
+        let has_shrunk = part(&broke?)? <= part(&Magnitude::typed(before)?)? + f64::EPSILON;
+        has_shrunk.then(|| {
+            let when = last.at.strftime("%Y-%m-%d %H:%M");
+            format!("the margin has shrunk: on {when} UTC it held up to {before}")
+        })
+    }
+
     /// The table of what was tried, and what it comes to.
-    fn tell(&self, experiment: &Experiment, tried: &[Tried], [held, broke]: [Option<Magnitude>; 2]) {
+    fn tell(
+        &self,
+        experiment: &Experiment,
+        tried: &[Tried],
+        [held, broke]: [Option<Magnitude>; 2],
+        shrunk: Option<&str>,
+    ) {
         if self.json {
             let text = |value: Option<Magnitude>| value.map(|value| value.to_string());
             out::say_json(&json!({
                 "experiment": experiment.name, "parameter": self.search, "from": self.from, "to": self.to,
-                "held_up_to": text(held), "broke_at": text(broke),
+                "held_up_to": text(held), "broke_at": text(broke), "warning": shrunk,
                 "runs": tried.iter().map(Tried::as_json).collect::<Vec<_>>(),
             }));
             return;
@@ -211,6 +251,9 @@ impl Options {
             .map(|one| (one.value.to_string(), format!("{:10} {}", one.verdict.name(), one.reason)))
             .collect();
         out::say(format!("\n{}\n\n{}", out::columns(&rows), conclusion(&self.search, held, broke)));
+        if let Some(shrunk) = shrunk {
+            out::say(format!("warning: {shrunk}"));
+        }
     }
 }
 
