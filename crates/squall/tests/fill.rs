@@ -2,11 +2,13 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on fails")]
 
+mod support;
+
 use serde_json::Value;
 use std::fs;
 use std::path::PathBuf;
-use std::process::{Child, Command, Output, Stdio};
-use std::time::Duration;
+use std::process::{Command, Output, Stdio};
+use support::{Ended, wait_until};
 use tempfile::TempDir;
 
 /// A folder with a state folder, and a small file system mounted on `data`.
@@ -80,27 +82,6 @@ impl Drop for Desk {
     fn drop(&mut self) {
         let _ = Command::new("umount").arg(self.data()).status();
     }
-}
-
-/// A process that is gone with the test.
-struct Ended(Child);
-
-impl Drop for Ended {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-#[track_caller]
-fn wait_until(mut is_so: impl FnMut() -> bool) {
-    for _ in 0..1200 {
-        if is_so() {
-            return;
-        }
-        std::thread::sleep(Duration::from_millis(50));
-    }
-    panic!("it did not come to be so within a minute");
 }
 
 /// The agent is a child of one of the brain's threads.

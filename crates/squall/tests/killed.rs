@@ -2,33 +2,19 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on fails")]
 
+mod support;
+
 use serde_json::Value;
 use std::fs::{self, File};
 use std::io::Write;
 use std::path::PathBuf;
-use std::process::{Child, Command, Output, Stdio};
-use std::time::Duration;
+use std::process::{Command, Output, Stdio};
+use support::{Ended, wait_until};
 use tempfile::TempDir;
 
-/// A process that is gone with the test.
-struct Ended(Child);
-
-impl Ended {
-    fn pid(&self) -> u32 {
-        self.0.id()
-    }
-
-    fn kill(&mut self) {
-        self.0.kill().unwrap();
-        self.0.wait().unwrap();
-    }
-}
-
-impl Drop for Ended {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
+fn kill(run: &mut Ended) {
+    run.0.kill().unwrap();
+    run.0.wait().unwrap();
 }
 
 /// A run that pauses a process of the test's own for long.
@@ -47,7 +33,7 @@ impl Run {
             "apiVersion: squall.dev/v1\nkind: Experiment\nname: pause\nbaseline: 3s\nsteady_state:\n  \
              - exec: {{command: [\"true\"]}}\n    expect: exit_code == 0\n\
              method:\n  - fault: process.pause\n    target: {{process: {{pid: {}}}}}\n    for: 5m\n",
-            victim.pid()
+            victim.0.id()
         );
         fs::write(folder.path().join("pause.yaml"), text).unwrap();
         let mut command = squall(&folder, &["run", "pause.yaml", "--yes"]);
@@ -82,7 +68,7 @@ impl Run {
     }
 
     fn victim_is_stopped(&self) -> bool {
-        let stat = fs::read_to_string(format!("/proc/{}/stat", self.victim.pid())).unwrap();
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.victim.0.id())).unwrap();
         stat.rsplit(')').next().unwrap().trim_start().starts_with('T')
     }
 }
@@ -92,17 +78,6 @@ fn squall(folder: &TempDir, arguments: &[&str]) -> Command {
     command.args(arguments).current_dir(folder.path()).stdin(Stdio::null());
     command.env("SQUALL_STATE", folder.path().join("state")).env_remove("SQUALL_LOG");
     command
-}
-
-#[track_caller]
-fn wait_until(mut is_so: impl FnMut() -> bool) {
-    for _ in 0..1200 {
-        if is_so() {
-            return;
-        }
-        std::thread::sleep(Duration::from_millis(50));
-    }
-    panic!("it did not come to be so within a minute");
 }
 
 /// The child of a process, when it has one.
@@ -136,7 +111,7 @@ fn agent_of(brain: u32) -> u32 {
 #[test]
 fn the_agent_ends_the_journal_of_a_killed_brain() {
     let mut run = Run::until("injected");
-    run.brain.kill();
+    kill(&mut run.brain);
     let verdict = run.ending();
     assert_eq!((&verdict["verdict"], &verdict["exit_code"]), (&"aborted".into(), &4.into()), "{verdict}");
     assert!(!run.victim_is_stopped());
@@ -155,7 +130,7 @@ fn the_agent_ends_the_journal_of_a_killed_brain() {
 #[test]
 fn a_brain_that_is_killed_early_has_touched_nothing() {
     let mut run = Run::until("probe");
-    run.brain.kill();
+    kill(&mut run.brain);
     let verdict = run.ending();
     assert_eq!(
         (&verdict["verdict"], &verdict["reasons"][1]),
@@ -166,13 +141,13 @@ fn a_brain_that_is_killed_early_has_touched_nothing() {
 #[test]
 fn recovery_ends_the_journal_where_all_three_were_killed() {
     let mut run = Run::until("injected");
-    let agent = agent_of(run.brain.pid());
+    let agent = agent_of(run.brain.0.id());
     let warden = child(agent);
     send("STOP", agent);
-    send("STOP", run.brain.pid());
+    send("STOP", run.brain.0.id());
     send("KILL", warden);
     send("KILL", agent);
-    run.brain.kill();
+    kill(&mut run.brain);
     assert!(run.victim_is_stopped());
     // The kernel may have torn the last line.
     File::options().append(true).open(run.journal().unwrap()).unwrap().write_all(b"{\"at\":\"20").unwrap();
@@ -184,9 +159,9 @@ fn recovery_ends_the_journal_where_all_three_were_killed() {
 #[test]
 fn a_warden_ends_the_journal_where_brain_and_agent_were_killed() {
     let mut run = Run::until("injected");
-    let agent = agent_of(run.brain.pid());
+    let agent = agent_of(run.brain.0.id());
     send("STOP", agent);
-    run.brain.kill();
+    kill(&mut run.brain);
     send("KILL", agent);
     assert_eq!(run.ending()["verdict"], "aborted");
     assert_eq!(run.restored(), 1);

@@ -3,13 +3,15 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on fails")]
 
+mod support;
+
 use rusqlite::Connection;
 use serde_json::Value;
 use std::fs::{self, File};
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
-use std::time::Duration;
+use std::process::{Command, Output, Stdio};
+use support::{Ended, wait_until};
 use tempfile::TempDir;
 
 /// A state folder and experiments beside it, gone with the test.
@@ -115,32 +117,9 @@ impl Told {
     }
 }
 
-/// A process that is gone with the test.
-struct Ended(Child);
-
-impl Ended {
-    fn kill(&mut self) {
-        self.0.kill().unwrap();
-        self.0.wait().unwrap();
-    }
-}
-
-impl Drop for Ended {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-#[track_caller]
-fn wait_until(mut is_so: impl FnMut() -> bool) {
-    for _ in 0..1200 {
-        if is_so() {
-            return;
-        }
-        std::thread::sleep(Duration::from_millis(50));
-    }
-    panic!("it did not come to be so within a minute");
+fn kill(run: &mut Ended) {
+    run.0.kill().unwrap();
+    run.0.wait().unwrap();
 }
 
 fn send(signal: &str, pid: u32) {
@@ -261,7 +240,7 @@ fn a_run_that_is_killed_after_its_verdict_is_in_the_history() {
     let mut command = desk.command(&["run", "holds.yaml", "--yes"]);
     let mut run = Ended(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap());
     wait_until(|| desk.is_told("verdict"));
-    run.kill();
+    kill(&mut run);
     drop(held);
     assert_eq!(desk.listed()[0]["verdict"], "passed");
     assert_eq!(desk.listed().len(), 1);
@@ -272,7 +251,7 @@ fn a_run_that_is_killed_while_it_strikes_is_in_history_and_audit_log() {
     let desk = Desk::new();
     let (_victim, mut run) = desk.start_pause();
     assert_eq!(desk.listed(), [Value::Null; 0], "it is not over");
-    run.kill();
+    kill(&mut run);
     wait_until(|| desk.is_told("verdict"));
     let runs = desk.listed();
     assert_eq!(
@@ -309,7 +288,7 @@ fn what_the_next_run_puts_back_is_in_the_audit_log() {
     send("STOP", brain);
     send("KILL", warden);
     send("KILL", agent);
-    run.kill();
+    kill(&mut run);
     let victim = Ended(Command::new("sleep").arg("600").spawn().unwrap());
     let text = fs::read_to_string(desk.path("pause.yaml")).unwrap().replace("5m", "100ms");
     let (before, _) = text.split_once("pid:").unwrap();
@@ -365,9 +344,9 @@ fn maturity_and_suggestions_come_from_the_history() {
     assert_eq!((&maturity["level"], &maturity["runs"]), (&1.into(), &0.into()));
     desk.squall(&["suggest"]).is(0, &["nothing that has to be looked at"]);
     let (mut victim, mut run) = desk.start_pause();
-    run.kill();
+    kill(&mut run);
     wait_until(|| desk.is_told("verdict"));
-    victim.kill();
+    kill(&mut victim);
     for name in ["one", "two", "three"] {
         desk.experiment(name, "true");
         desk.squall(&["run", &format!("{name}.yaml"), "--yes"]).is(0, &[]);

@@ -2,12 +2,14 @@
 
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on fails")]
 
+mod support;
+
 use serde_json::{Value, json};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
-use std::time::Duration;
+use std::process::{Command, Output, Stdio};
+use support::{Ended, wait_until};
 use tempfile::TempDir;
 
 /// A state folder and what stands beside it, gone with the test.
@@ -49,16 +51,6 @@ impl Desk {
     }
 }
 
-/// A process that is gone with the test.
-struct Ended(Child);
-
-impl Drop for Ended {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
 struct Told {
     code: i32,
     out: String,
@@ -84,17 +76,6 @@ impl Told {
 fn names(folder: &Path) -> Vec<String> {
     let entries = fs::read_dir(folder).into_iter().flatten().flatten();
     entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect()
-}
-
-#[track_caller]
-fn wait_until(mut seen: impl FnMut() -> bool) {
-    for _ in 0..1200 {
-        if seen() {
-            return;
-        }
-        std::thread::sleep(Duration::from_millis(50));
-    }
-    panic!("not seen within a minute");
 }
 
 /// A process as notes and logs name it.
