@@ -186,8 +186,7 @@ impl<M: Machine, D: Disk> AgentCore<M, D> {
     fn put_all_back(&mut self) -> Vec<Restored> {
         self.deadlines.clear();
         let restored = self.hands.undo(&[]);
-        self.untold.retain(|earlier| restored.iter().all(|later| later.injection != earlier.injection));
-        self.untold.extend(restored.iter().cloned());
+        Restored::supersede(&mut self.untold, &restored);
         restored
     }
 

@@ -172,6 +172,12 @@ pub struct Restored {
 }
 
 impl Restored {
+    /// Adds what was put back later: of each injection the last word counts.
+    pub fn supersede(told: &mut Vec<Self>, later: &[Self]) {
+        told.retain(|earlier| later.iter().all(|later| later.injection != earlier.injection));
+        told.extend_from_slice(later);
+    }
+
     /// What could not be put back, in words.
     pub fn residue(&self) -> Vec<String> {
         let drifted = self.steps.iter().filter_map(|step| match step {

@@ -290,8 +290,7 @@ fn recover(memory: MirroredFolder, state: &State) -> Result<(), String> {
         let Ok(restored) = hands.recover() else { continue };
         let residue: usize = restored.iter().map(|one| one.residue().len()).sum();
         tracing::info!(injections = restored.len(), residue, "what the agent left is put back");
-        told.retain(|earlier: &Restored| restored.iter().all(|later| later.injection != earlier.injection));
-        told.extend(restored);
+        Restored::supersede(&mut told, &restored);
         clean = residue == 0;
         if clean {
             break;
