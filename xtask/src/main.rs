@@ -3,11 +3,12 @@
 mod bench;
 mod dist;
 mod lab;
+mod ledger;
 mod licences;
+mod output;
 mod packages;
 mod shell;
 mod sim;
-mod skips;
 mod test;
 mod tidy;
 mod torture;

@@ -1,7 +1,8 @@
 //! All tests, in the order in which they fail fastest.
 
-use crate::skips::Skips;
+use crate::ledger::Ledger;
 use crate::{Outcome, lab, licences, packages, shell, tidy};
+use std::process::Command;
 
 /// `cargo xtask test`
 pub(crate) fn run(_: &[String]) -> Outcome {
@@ -14,19 +15,25 @@ pub(crate) fn run(_: &[String]) -> Outcome {
     if shell::has("cargo-deny") {
         cargo("licences and advisories", &["deny", "check", "--hide-inclusion-graph"])?;
     }
-    let mut skips = Skips::default();
-    let unit_tests = ["test", "--workspace", "--quiet", "--", "--show-output"];
-    skips.run("unit tests", &mut shell::command("cargo", &unit_tests))?;
+    let mut ledger = Ledger::default();
+    ledger.test("unit tests", |names| {
+        let mut command = shell::command(
+            "cargo",
+            &["test", "--workspace", "--quiet", "--no-fail-fast", "--", "--show-output"],
+        );
+        only(&mut command, names);
+        Ok(command)
+    })?;
     let myself = std::env::current_exe().map_err(|error| error.to_string())?;
-    skips.run("torture", &mut shell::command(&myself.to_string_lossy(), &["torture", "--short"]))?;
-    second_kernel(&mut skips)?;
-    skips.conclude()
+    ledger.run("torture", &mut shell::command(&myself.to_string_lossy(), &["torture", "--short"]))?;
+    second_kernel(&mut ledger)?;
+    ledger.conclude()
 }
 
 /// What this kernel may lack, in a kernel that has it.
-fn second_kernel(skips: &mut Skips) -> Outcome {
+fn second_kernel(ledger: &mut Ledger) -> Outcome {
     let Some(script) = lab::script() else {
-        skips.add(
+        ledger.skip(
             "the second kernel",
             "tests in a second kernel; there is no lab/kernel beside the project, or you are not root",
         );
@@ -34,12 +41,24 @@ fn second_kernel(skips: &mut Skips) -> Outcome {
     };
     let binaries = test_binaries("squall-linux")?;
     for binary in binaries {
-        let words = ["--test-threads=1", "--show-output", "netem", "a_rate_is_kept"];
-        let arguments: Vec<String> = std::iter::once(binary).chain(words.map(str::to_owned)).collect();
-        let title = "kernel tests in a kernel with netem";
-        skips.run_elsewhere(title, &mut lab::command(&script, &arguments)?)?;
+        ledger.test("kernel tests in a kernel with netem", |names| {
+            let words = ["--test-threads=1", "--show-output", "netem", "a_rate_is_kept"];
+            let shared = if names.is_empty() { &words[..] } else { &words[1..2] };
+            let arguments: Vec<String> =
+                std::iter::once(&*binary).chain(shared.iter().copied()).map(str::to_owned).collect();
+            let mut command = lab::command(&script, &arguments)?;
+            only(&mut command, names);
+            Ok(command)
+        })?;
     }
     Ok(())
+}
+
+/// Has a command of tests run those of these names only, one after the other, if there are names.
+fn only(command: &mut Command, names: &[String]) {
+    if !names.is_empty() {
+        command.args(["--test-threads=1", "--exact"]).args(names);
+    }
 }
 
 /// The test programs of a package, built already.

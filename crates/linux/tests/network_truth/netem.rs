@@ -127,7 +127,7 @@ fn measure_delay(lab: &mut Lab, v6: bool, only: Vec<PacketFilter>) -> Findings {
 #[test]
 fn netem_delays_the_share_that_was_asked_for_by_the_time_that_was_asked_for() {
     /// Other work on the machine can spoil a measurement; what is wrong by itself is wrong each time.
-    const TRIES: usize = 4;
+    const TRIES: usize = 6;
     let Some(mut lab) = Lab::with(&[Feature::Netem, Feature::PacketClassifier]) else { return };
     for (v6, only) in [(false, vec![]), (true, vec![to_port()])] {
         let mut tries = Vec::new();
