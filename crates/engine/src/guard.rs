@@ -8,6 +8,9 @@ use squall_model::event::{AbortCause, Event};
 /// The guard writes to the journal at least this often, in seconds.
 const WRITES_EVERY: f64 = 10.0;
 
+/// It looks every second. Where two looks lie further apart than this, in seconds, it was blind.
+const BLIND: f64 = 3.0;
+
 /// The conditions that end a run, and how they stand.
 #[derive(Debug)]
 pub(crate) struct Guard {
@@ -15,6 +18,7 @@ pub(crate) struct Guard {
     ticks: u64,
     slowest: f64,
     written: Option<f64>,
+    looked: Option<f64>,
 }
 
 #[derive(Debug)]
@@ -42,7 +46,13 @@ impl Guard {
             state: ConditionState::default(),
             truth: None,
         };
-        Self { conditions: conditions.iter().map(watched).collect(), ticks: 0, slowest: 0.0, written: None }
+        Self {
+            conditions: conditions.iter().map(watched).collect(),
+            ticks: 0,
+            slowest: 0.0,
+            written: None,
+            looked: None,
+        }
     }
 
     /// What the guard needs and cannot read in this sample.
@@ -62,7 +72,7 @@ impl Guard {
         self.ticks += 1;
         self.slowest = self.slowest.max(sample.late);
         let mut changed = false;
-        let mut tripped = None;
+        let mut tripped = self.blind(now);
         for watched in &mut self.conditions {
             let reading = sample.reading(loads, &watched.names);
             let truth = watched.condition.judge(&mut watched.state, now, &reading);
@@ -88,6 +98,16 @@ impl Guard {
             self.event()
         });
         Look { event, tripped }
+    }
+
+    /// What happened while nobody looked is not known, and unknown is unsafe.
+    fn blind(&mut self, now: f64) -> Option<(AbortCause, String)> {
+        let gap = now - self.looked.replace(now)?;
+        let why = format!(
+            "the guard could not look for {gap:.1} s: Squall itself was held up (its process was stopped, or its machine \
+             paused or starved)"
+        );
+        (gap > BLIND).then_some((AbortCause::Unreadable, why))
     }
 
     fn event(&self) -> Event {
@@ -142,6 +162,17 @@ mod tests {
         assert_eq!(guard.unreadable(&[], &sample), ["queue"]);
         sample.metrics.insert("depth".into(), 8.0);
         assert_eq!(guard.look(2.0, &[], &sample).tripped.unwrap().0, AbortCause::Guard);
+    }
+
+    #[test]
+    fn a_guard_that_was_blind_trips() {
+        let mut guard = guard(&["queue > 5"]);
+        let mut trips = |now: f64, queue: f64| {
+            guard.look(now, &[], &sample(&[("queue", queue)])).tripped.map(|trip| trip.0)
+        };
+        assert_eq!((trips(1.0, 1.0), trips(2.1, 1.0), trips(4.9, 1.0)), (None, None, None));
+        assert_eq!(trips(8.0, 1.0), Some(AbortCause::Unreadable));
+        assert_eq!(trips(12.0, 9.0), Some(AbortCause::Guard), "what is seen says more");
     }
 
     #[test]

@@ -53,6 +53,8 @@ pub struct Slice {
     pub latencies: Vec<(u32, u32)>,
     /// How far the generator fell behind its own schedule at worst, in seconds.
     pub late: f64,
+    /// Requests of which nothing is known, because the generator was held up: not among those that ended.
+    pub unknown: u64,
 }
 
 /// The quantile that a metric's name asks for: `latency_p99` is 0.99, `latency_p999` is 0.999.
@@ -90,6 +92,7 @@ impl Slice {
         self.available += other.available;
         self.answered += other.answered;
         self.late = self.late.max(other.late);
+        self.unknown += other.unknown;
     }
 
     /// A metric by its bare name, in base units; `None` where nothing can be said.
@@ -99,8 +102,9 @@ impl Slice {
             "error_rate" => share(self.ended - self.success),
             "success_rate" => share(self.success),
             "availability" => share(self.available),
-            "throughput" => (self.ended > 0 && self.end > self.start)
-                .then(|| self.answered as f64 / (self.end - self.start)),
+            "throughput" => (self.ended > 0 && self.end > self.start).then(|| {
+                self.answered as f64 / (self.end - self.start) / share_known(self.ended, self.unknown)
+            }),
             "latency_mean" => self.mean(),
             "latency_max" => self.latencies.last().map(|(value, _)| seconds(*value)),
             _ => self.quantile(quantile_of(name)?),
@@ -123,6 +127,11 @@ impl Slice {
             (passed >= rank).then(|| seconds(*value))
         })
     }
+}
+
+/// Which share of all requests is known.
+fn share_known(ended: u64, unknown: u64) -> f64 {
+    ended as f64 / (ended + unknown) as f64
 }
 
 fn seconds(microseconds: u32) -> f64 {
@@ -178,6 +187,7 @@ mod tests {
             answered: count,
             latencies: latencies.to_vec(),
             late: 0.0,
+            unknown: 0,
         }
     }
 

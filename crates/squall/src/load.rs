@@ -58,5 +58,6 @@ fn translated(slice: &load::Slice, origin: Instant) -> Slice {
         answered: slice.counts.answered(),
         latencies: slice.latencies.pairs().iter().map(pair).collect(),
         late: slice.late.max.as_secs_f64(),
+        unknown: slice.counts.unknown,
     }
 }

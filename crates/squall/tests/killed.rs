@@ -1,4 +1,5 @@
-//! A run whose process is killed: what it did is put back, and its journal gets an end from whoever did that.
+//! A run whose process is killed: what it did is put back, and its journal gets an end from whoever did that. And one whose
+//! process is stopped for a while, which is no fault of the system.
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on fails")]
 
@@ -6,9 +7,11 @@ mod support;
 
 use serde_json::Value;
 use std::fs::{self, File};
-use std::io::Write;
+use std::io::{BufRead, BufReader, Write};
+use std::net::TcpListener;
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
+use std::time::Duration;
 use support::{Ended, wait_until};
 use tempfile::TempDir;
 
@@ -27,12 +30,17 @@ struct Run {
 impl Run {
     /// Started, and waited for until its journal tells of this event.
     fn until(event: &str) -> Self {
+        Self::of(event, "5m", "")
+    }
+
+    /// The same for so long, with more in the file.
+    fn of(event: &str, lasts: &str, more: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let victim = Ended(Command::new("sleep").arg("600").spawn().unwrap());
         let text = format!(
             "apiVersion: squall.dev/v1\nkind: Experiment\nname: pause\nbaseline: 3s\nsteady_state:\n  \
              - exec: {{command: [\"true\"]}}\n    expect: exit_code == 0\n\
-             method:\n  - fault: process.pause\n    target: {{process: {{pid: {}}}}}\n    for: 5m\n",
+             method:\n  - fault: process.pause\n    target: {{process: {{pid: {}}}}}\n    for: {lasts}\n{more}",
             victim.0.id()
         );
         fs::write(folder.path().join("pause.yaml"), text).unwrap();
@@ -165,5 +173,61 @@ fn a_warden_ends_the_journal_where_brain_and_agent_were_killed() {
     send("KILL", agent);
     assert_eq!(run.ending()["verdict"], "aborted");
     assert_eq!(run.restored(), 1);
+    assert!(!run.victim_is_stopped());
+}
+
+/// Answers every request with a short word, for as long as the tests run.
+fn server() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    std::thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            std::thread::spawn(move || {
+                let mut lines = BufReader::new(stream.try_clone().unwrap()).lines();
+                // The empty line that ends a request's head; it has no body.
+                while lines
+                    .find(|line| line.as_ref().map_or(true, String::is_empty))
+                    .is_some_and(|line| line.is_ok())
+                {
+                    (&stream).write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").unwrap();
+                }
+            });
+        }
+    });
+    port
+}
+
+/// A run under load whose process is stopped for a while when its fault is there.
+fn stopped_for(time: Duration, abort_if: &str) -> Run {
+    let load = format!(
+        "load: {{shop: {{http: {{url: \"http://127.0.0.1:{}/\"}}, rate: 50/s, timeout: 500ms}}}}\n\
+         hypothesis_holds: [{{expect: error_rate < 1%}}, {{expect: throughput > 40/s}}]\n{abort_if}",
+        server()
+    );
+    let run = Run::of("injected", "7s", &load);
+    send("STOP", run.brain.0.id());
+    std::thread::sleep(time);
+    send("CONT", run.brain.0.id());
+    run
+}
+
+#[test]
+fn requests_that_a_stopped_brain_did_not_send_are_no_errors_of_the_system() {
+    let run = stopped_for(Duration::from_millis(2200), "");
+    let verdict = run.ending();
+    assert_eq!(verdict["verdict"], "passed", "{verdict}");
+    let notes: Vec<String> = run.events().iter().map(|event| event["message"].to_string()).collect();
+    assert!(
+        notes.iter().any(|note| note.contains("requests are not counted: Squall itself was held up")),
+        "{notes:?}"
+    );
+}
+
+#[test]
+fn a_guard_that_could_not_look_ends_the_run() {
+    let run = stopped_for(Duration::from_millis(4500), "guard: [{abort_if: error_rate > 50%}]\n");
+    let verdict = run.ending();
+    assert_eq!(verdict["verdict"], "aborted", "{verdict}");
+    assert!(verdict["reasons"].to_string().contains("the guard could not look for"), "{verdict}");
     assert!(!run.victim_is_stopped());
 }

@@ -28,6 +28,7 @@ fn traffic(dice: &mut Rng, seconds: u32, milliseconds: f64, failing: f64) -> Vec
             answered: RATE - dice.u64(0..10),
             latencies,
             late: 0.0,
+            unknown: 0,
         }
     };
     (0..seconds).map(|number| second(number, dice)).collect()

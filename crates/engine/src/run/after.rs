@@ -144,8 +144,18 @@ impl Run {
     }
 
     fn compare(&mut self) {
-        let late = self.record.periods.iter().flat_map(|period| &period.traffic).flat_map(Traffic::blocks);
-        let late = late.map(|block| block.late).fold(0.0, f64::max);
+        let blocks =
+            || self.record.periods.iter().flat_map(|period| &period.traffic).flat_map(Traffic::blocks);
+        let late = blocks().map(|block| block.late).fold(0.0, f64::max);
+        let unknown: u64 = blocks().map(|block| block.unknown).sum();
+        if unknown > 0 {
+            self.journal(Event::Note {
+                message: format!(
+                    "{unknown} requests are not counted: Squall itself was held up while they were due or under way (its \
+                     process was stopped, or its machine paused or starved)"
+                ),
+            });
+        }
         if late > 0.1 {
             self.journal(Event::Note {
                 message: format!(

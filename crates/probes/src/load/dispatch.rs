@@ -2,6 +2,11 @@
 //!
 //! Since intended times follow from a request's number alone, the line of waiting requests is two numbers,
 //! however long it grows. Plain state, without I/O or clock: `now` is given.
+//!
+//! The pacer looks at the schedule at least every [`BEAT`]. When it did not for much longer, the generator itself was held
+//! up: somebody stopped its process, or its machine was paused or starved. What was due or under way meanwhile tells
+//! nothing of the server. It is booked as unknown, and what was not sent is not sent any more: all of it at once would be
+//! a burst that no user makes.
 
 use super::ledger::Ledger;
 use super::schedule::Schedule;
@@ -9,6 +14,12 @@ use super::slice::End;
 
 /// In place of an intended time: the sender is free.
 const FREE: u64 = u64::MAX;
+
+/// The pacer looks at the schedule at least this often, in nanoseconds.
+pub(super) const BEAT: u64 = 100_000_000;
+
+/// Looks further apart than this, in nanoseconds, mean that the generator was held up.
+const HELD_UP: u64 = 350_000_000;
 
 /// The line of waiting requests is sampled to at most this many ages for a reading.
 const SAMPLED_AGES: u64 = 1000;
@@ -24,6 +35,10 @@ pub(super) struct Dispatch {
     senders: Vec<u64>,
     senders_max: usize,
     free: Vec<usize>,
+    /// When the generator's thread looked last.
+    looked: u64,
+    /// Until when it was held up the last time; requests meant for before that, and not booked by then, are unknown.
+    held_until: Option<u64>,
     pub(super) ledger: Ledger,
 }
 
@@ -49,12 +64,32 @@ impl Dispatch {
             senders: Vec::new(),
             senders_max,
             free: Vec::new(),
+            looked: 0,
+            held_until: None,
             ledger,
         }
     }
 
+    /// Finds out whether the generator's thread is held up, or was until now. Anybody may ask.
+    pub(super) fn notice(&mut self, now: u64) {
+        if now.saturating_sub(self.looked) > HELD_UP {
+            self.held_until = Some(now);
+        }
+    }
+
+    /// The same, asked by the generator's thread itself: it does look.
+    fn look(&mut self, now: u64) {
+        self.notice(now);
+        self.looked = self.looked.max(now);
+    }
+
+    fn is_unknown(&self, intended: u64) -> bool {
+        self.held_until.is_some_and(|until| intended <= until)
+    }
+
     /// The pacer's next task. To be asked until it says to sleep.
     pub(super) fn next_task(&mut self, now: u64) -> Task {
+        self.look(now);
         let Some(schedule) = self.schedule else {
             return self.hire_all(now);
         };
@@ -80,6 +115,8 @@ impl Dispatch {
 
     /// Books how `sender`'s request ended. Gives it the next one and its intended time, or sets it free.
     pub(super) fn finish(&mut self, sender: usize, now: u64, end: End) -> Option<u64> {
+        self.look(now);
+        let end = if self.is_unknown(self.senders[sender]) { End::Unknown } else { end };
         self.ledger.end(self.senders[sender], now, end);
         let next = self.take(now);
         self.senders[sender] = next.unwrap_or(FREE);
@@ -111,11 +148,12 @@ impl Dispatch {
 
     /// The ages, in nanoseconds, of all requests that came due and have not ended, each with how many it stands for.
     pub(super) fn outstanding(&self, now: u64) -> Vec<(u64, u64)> {
-        let busy = self.senders.iter().filter(|intended| **intended != FREE);
+        let busy = self.senders.iter().filter(|intended| **intended != FREE && !self.is_unknown(**intended));
         let mut ages: Vec<_> = busy.map(|intended| (now.saturating_sub(*intended), 1)).collect();
         if let Some(schedule) = self.schedule {
             let step = self.waiting().div_ceil(SAMPLED_AGES).max(1);
-            let mut number = self.head;
+            let mut number =
+                self.head.max(self.held_until.map_or(0, |until| schedule.due(until)).min(self.tail));
             while number < self.tail {
                 let stands_for = step.min(self.tail - number);
                 // The youngest of those it stands for: ages are lower bounds.
@@ -159,21 +197,37 @@ impl Dispatch {
     }
 
     fn note_due(&mut self, now: u64) {
+        let Some(schedule) = self.schedule else { return };
+        while self.tail < schedule.due(now) {
+            let intended = schedule.intended(self.tail);
+            if self.is_unknown(intended) {
+                self.give_up_line(now);
+                self.ledger.missed(intended, now);
+                self.head += 1;
+            } else {
+                self.ledger.due(intended, now);
+            }
+            self.tail += 1;
+        }
+    }
+
+    /// Nobody knows what those that wait would have met: books all of them.
+    fn give_up_line(&mut self, now: u64) {
         if let Some(schedule) = self.schedule {
-            for number in self.tail..schedule.due(now) {
-                self.ledger.due(schedule.intended(number), now);
-                self.tail = number + 1;
+            for number in std::mem::replace(&mut self.head, self.tail)..self.tail {
+                self.ledger.end(schedule.intended(number), now, End::Unknown);
             }
         }
     }
 
     /// Books as unsent what has waited for the whole timeout.
     fn expire(&mut self, now: u64) {
-        if let Some(schedule) = self.schedule {
-            while self.head < self.tail && schedule.intended(self.head).saturating_add(self.timeout) <= now {
-                self.ledger.end(schedule.intended(self.head), now, End::Unsent);
-                self.head += 1;
-            }
+        let Some(schedule) = self.schedule else { return };
+        while self.head < self.tail && schedule.intended(self.head).saturating_add(self.timeout) <= now {
+            let intended = schedule.intended(self.head);
+            let end = if self.is_unknown(intended) { End::Unknown } else { End::Unsent };
+            self.ledger.end(intended, now, end);
+            self.head += 1;
         }
     }
 }
@@ -183,6 +237,7 @@ mod tests {
     use std::time::{Duration, Instant};
 
     use super::*;
+    use squall_http::HttpError;
 
     const MS: u64 = 1_000_000;
 
@@ -234,6 +289,33 @@ mod tests {
             (late.count, late.max, late.mean()),
             (3, Duration::from_millis(15), Duration::from_micros(6666) + Duration::from_nanos(666))
         );
+    }
+
+    #[test]
+    fn what_was_due_or_under_way_while_the_generator_was_held_up_is_unknown() {
+        let mut dispatch = dispatch(2);
+        assert_eq!((dispatch.next_task(0), dispatch.next_task(10 * MS)), (Task::Hire(0), Task::Hire(1)));
+        assert_eq!(dispatch.finish(0, 15 * MS, ok()), None);
+        assert_eq!(dispatch.next_task(20 * MS), Task::Wake(0));
+        assert_eq!(dispatch.next_task(38 * MS), Task::SleepUntil(40 * MS), "one waits for a sender");
+        // Whoever looks from outside is not told that the server is slow.
+        dispatch.notice(4020 * MS);
+        assert_eq!(dispatch.outstanding(4020 * MS), []);
+        // The generator goes on: an answer that came meanwhile, a timeout that went off, one in time.
+        let timeout = HttpError::timeout("GET /".to_owned(), Duration::from_millis(50));
+        assert_eq!(dispatch.finish(1, 4021 * MS, End::Failed(timeout)), None, "no burst of what was missed");
+        assert_eq!(dispatch.finish(0, 4021 * MS, ok()), None);
+        assert_eq!(dispatch.next_task(4025 * MS), Task::SleepUntil(4030 * MS));
+        assert_eq!(dispatch.next_task(4030 * MS), Task::Wake(0));
+        assert_eq!(dispatch.finish(0, 4031 * MS, ok()), None);
+        dispatch.ledger.settle_all(4031 * MS);
+        let settled = dispatch.ledger.settled();
+        let mut counts = settled[0].counts;
+        settled.iter().skip(1).for_each(|slice| counts.merge(&slice.counts));
+        assert_eq!((counts.intended, counts.success, counts.ended(), counts.unknown), (404, 2, 2, 402));
+        assert_eq!(counts.unfinished(), 0);
+        assert!(settled.iter().all(|slice| slice.late.max < Duration::from_millis(30)));
+        assert_eq!(counts.throughput(Duration::from_secs(4)), Some(101.0), "of those known, for all");
     }
 
     #[test]

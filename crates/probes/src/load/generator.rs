@@ -21,7 +21,7 @@ use tokio::runtime::Runtime;
 use tokio::sync::Notify;
 use tokio::time::{Sleep, sleep};
 
-use super::dispatch::{Dispatch, Task};
+use super::dispatch::{BEAT, Dispatch, Task};
 use super::reading::Snapshot;
 use super::schedule::nanoseconds;
 use super::slice::{End, Slice};
@@ -118,6 +118,7 @@ impl Shared {
         let mut state = self.state();
         let now = self.now();
         let dispatch = &mut state.dispatch;
+        dispatch.notice(now);
         dispatch.ledger.roll(now);
         let mut slices = dispatch.ledger.window();
         slices.push(Arc::new(dispatch.ledger.running(now)));
@@ -135,6 +136,7 @@ impl Shared {
         let mut state = self.state();
         if !state.stopped {
             let now = self.now();
+            state.dispatch.notice(now);
             state.dispatch.ledger.roll(now);
             let noted = state.dispatch.noted(now);
             state.dispatch.ledger.settle(noted);
@@ -243,7 +245,7 @@ impl Alarm {
 async fn pace(shared: &Arc<Shared>, timer: Timer) {
     loop {
         let until = hand_out(shared);
-        let span = Duration::from_nanos(until.saturating_sub(shared.now()));
+        let span = Duration::from_nanos(until.saturating_sub(shared.now()).min(BEAT));
         if timer.wait(span).await.is_err() {
             sleep(span).await;
         }

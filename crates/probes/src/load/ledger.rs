@@ -61,6 +61,15 @@ impl Ledger {
         }
     }
 
+    /// Books that a request came due for `intended` while nobody could look, and was not sent.
+    pub(super) fn missed(&mut self, intended: u64, now: u64) {
+        self.roll(now);
+        if let Some(tally) = self.open_at(intended) {
+            tally.counts.intended += 1;
+        }
+        self.end(intended, now, End::Unknown);
+    }
+
     /// Books that the request meant for `intended` ended at `now`.
     pub(super) fn end(&mut self, intended: u64, now: u64, end: End) {
         self.roll(now);

@@ -112,7 +112,7 @@ impl Reading {
         );
         let share = |part: u64| (counts.ended() > 0).then(|| part as f64 / counts.ended() as f64);
         let any = counts.ended() > 0 || !outstanding.is_empty();
-        let throughput = (any && !covers.is_zero()).then(|| counts.answered() as f64 / covers.as_secs_f64());
+        let throughput = counts.throughput(covers).filter(|_| any);
         let bounded =
             Bounded::new(Latencies::union(slices().map(|slice| &slice.latencies)), &outstanding, window);
         let quantile = |q: f64| bounded.figure(|latencies| latencies.quantile(q));

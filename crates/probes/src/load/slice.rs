@@ -14,11 +14,13 @@ pub(super) enum End {
     Failed(HttpError),
     /// Never sent: no connection became free within the timeout.
     Unsent,
+    /// Nobody knows: the generator itself was held up while it was due or under way.
+    Unknown,
 }
 
 /// How many requests ended in which way.
 ///
-/// `success + unexpected + server_error` were answered; all other ways are failures without an answer.
+/// `success + unexpected + server_error` were answered; all other ways but `unknown` are failures without an answer.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Counts {
     /// Requests whose intended send time fell into the span; zero where a span goes by the requests' ends.
@@ -45,10 +47,13 @@ pub struct Counts {
     pub protocol: u64,
     /// This machine ran short of file descriptors, ports or memory: not the server's trouble, but no answer either.
     pub local: u64,
+    /// Due or under way while the generator itself was held up: its process was stopped, its machine paused. What became
+    /// of them says nothing of the server, so they are neither success nor failure, and are in no latency.
+    pub unknown: u64,
 }
 
 impl Counts {
-    /// Requests that came to an end, in whatever way.
+    /// Requests that came to an end, in whatever way that is known.
     pub fn ended(&self) -> u64 {
         self.answered()
             + self.timeout
@@ -71,6 +76,13 @@ impl Counts {
         self.ended() - self.success
     }
 
+    /// Requests answered per second of `time`. Where some are unknown, as many of them as of the others.
+    pub fn throughput(&self, time: Duration) -> Option<f64> {
+        let known = self.ended() as f64 / (self.ended() + self.unknown).max(1) as f64;
+        let seconds = time.as_secs_f64() * if self.unknown > 0 { known } else { 1.0 };
+        (seconds > 0.0).then(|| self.answered() as f64 / seconds)
+    }
+
     /// Requests answered in time without a server error: with success, or with another status below 500.
     pub fn available(&self) -> u64 {
         self.success + self.unexpected
@@ -78,7 +90,7 @@ impl Counts {
 
     /// Requests meant to be sent that have not ended (still waiting, or cut off by the load's stop).
     pub fn unfinished(&self) -> u64 {
-        self.intended.saturating_sub(self.ended())
+        self.intended.saturating_sub(self.ended() + self.unknown)
     }
 
     /// Adds the counts of `other`.
@@ -95,6 +107,7 @@ impl Counts {
         self.reset += other.reset;
         self.protocol += other.protocol;
         self.local += other.local;
+        self.unknown += other.unknown;
     }
 
     fn count(&mut self, end: &End) {
@@ -103,6 +116,7 @@ impl Counts {
             End::Answered { status: 500.., .. } => &mut self.server_error,
             End::Answered { .. } => &mut self.unexpected,
             End::Unsent => &mut self.unsent,
+            End::Unknown => &mut self.unknown,
             End::Failed(error) => match error.kind {
                 ErrorKind::Resolve => &mut self.resolve,
                 ErrorKind::Connect => &mut self.connect,
@@ -293,6 +307,7 @@ impl Tally {
         let has_latency = match end {
             End::Answered { .. } | End::Unsent => true,
             End::Failed(error) => error.kind == ErrorKind::Timeout,
+            End::Unknown => false,
         };
         if has_latency {
             let microseconds = (latency / 1000).clamp(1, u64::from(u32::MAX));
