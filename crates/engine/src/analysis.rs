@@ -55,8 +55,7 @@ pub(crate) fn compare(record: &Record, seed: u64) -> Vec<MetricChange> {
         }));
     }
     let samples = |periods: &[&Period], name: &str| -> Vec<f64> {
-        let samples = periods.iter().flat_map(|period| &period.samples);
-        samples.filter_map(|second| second.values.get(name).copied()).collect()
+        periods.iter().flat_map(|period| period.values(name)).collect()
     };
     let mut names: Vec<&String> = record
         .periods

@@ -28,7 +28,7 @@ use crate::record::Sample;
 use crate::run::{Identity, Input, Output, Run};
 use crate::words;
 use agents::{Agents, Linked};
-use instruments::{Sources, Toolbox};
+use instruments::{Given, Sources, Toolbox};
 use jiff::Timestamp;
 use scribe::Scribe;
 use squall_model::event::{AbortCause, Entry, Event};
@@ -217,14 +217,14 @@ impl Driver {
         for (load, slices) in settled.into_iter().enumerate().filter(|(_, slices)| !slices.is_empty()) {
             self.take(Input::Settled(load, slices));
         }
-        let (metrics, errors) = self.sources.read();
+        let Given { values: metrics, errors, asked } = self.sources.read(self.started);
         // Without secrets before they are cut: half a secret is not known for one.
         let told = |error: String| words::shortened(&self.scribe.hide(&error), LONGEST_ERROR);
         let errors = errors.into_iter().map(|(name, error)| (name, told(error))).collect();
         let troubles = self.loads.iter_mut().map(|load| load.trouble().map(told)).collect();
         let loads = self.loads.iter_mut().map(|load| load.window()).collect();
         let late = due.elapsed().as_secs_f64();
-        self.take(Input::Second(Sample { loads, metrics, errors, troubles, late }));
+        self.take(Input::Second(Sample { loads, metrics, errors, asked, troubles, late }));
     }
 
     fn perform(&mut self, now: f64, output: Output) {

@@ -5,7 +5,8 @@
 //! * A condition on traffic must hold for the requests that were *meant to be sent* in a period under fault, all of
 //!   them together: users of that time, not a window that also holds others. Each period (each group of faults, each
 //!   stage of a ramp) is judged by itself, so that four good stages cannot dilute a bad fifth.
-//! * A condition on any other metric must hold in every second's sample of each period.
+//! * A condition on any other metric must hold in every second's sample of each period. A value that was asked for before
+//!   the period says nothing of it.
 //! * What cannot be read does not hold.
 //! * What must have held `for` some time may have begun to before the fault. Where all that was seen is still shorter
 //!   than that, it is not judged; what was never judged does not hold.
@@ -105,7 +106,8 @@ fn over_periods(check: &Check, record: &Record, periods: &[&Period]) -> CheckRes
     if result.asked == 0 {
         let missing = if too_early { Vec::new() } else { check.expect.names() };
         result.truth = Truth::Unknown { missing };
-        result.worst = String::from(if too_early { TOO_EARLY } else { "there was no sample" });
+        result.worst =
+            String::from(if too_early { TOO_EARLY } else { "no value was asked for and given in that time" });
     }
     result
 }
@@ -140,7 +142,10 @@ fn over_period(check: &Check, record: &Record, period: &Period) -> Vec<Look> {
     // Not judged, but what holds now may have begun to hold then.
     let before = earlier.flat_map(|earlier| earlier.lead.iter().chain(&earlier.samples)).chain(&period.lead);
     before.for_each(|second| drop(look(second)));
-    period.samples.iter().map(look).collect()
+    let is_of_period = |second: &Second| names.iter().all(|name| second.is_since(period.from, name));
+    let judged =
+        period.samples.iter().filter_map(|second| Some(look(second)).filter(|_| is_of_period(second)));
+    judged.collect()
 }
 
 /// A value over the whole period has held for the whole period: what `for 5s` asks for.
@@ -270,6 +275,33 @@ mod tests {
             shortcomings(&[judged("q == 1", [Some(1.0); 4], [None; 4])]),
             ["q == 1: held 0 of 4 times; q could not be read (it hangs)"]
         );
+    }
+
+    #[test]
+    fn a_value_that_was_asked_for_before_the_fault_says_nothing_of_it() {
+        // Asked every four seconds, and what comes counts for as long.
+        let judged = |asked: [f64; 4], queue: [f64; 4]| {
+            let mut record = Record::new(Vec::new());
+            record.open(10.0, "fault".to_owned(), true);
+            for (second, (asked, queue)) in asked.into_iter().zip(queue).enumerate() {
+                let metrics = BTreeMap::from([("q".to_owned(), queue)]);
+                let asked = BTreeMap::from([("q".to_owned(), asked)]);
+                record.sampled(11.0 + second as f64, &Sample { metrics, asked, ..Sample::default() });
+            }
+            record.close(15.0);
+            assert_eq!(
+                record.periods[0].values("q").count(),
+                asked.iter().filter(|asked| **asked >= 10.0).count()
+            );
+            let list = [check("q == 1")];
+            let asked = Checks::new(List::Hypothesis, &list, Redactor::default());
+            judge(&list, &asked, &record, &[&record.periods[0]]).remove(0)
+        };
+        let result = judged([9.0, 9.0, 12.5, 12.5], [7.0, 7.0, 1.0, 1.0]);
+        assert_eq!((result.held, result.asked), (2, 2));
+        let result = judged([9.0; 4], [1.0; 4]);
+        assert!(matches!(result.truth, Truth::Unknown { .. }), "{result:?}");
+        assert_eq!(result.worst, "no value was asked for and given in that time");
     }
 
     #[test]

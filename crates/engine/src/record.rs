@@ -24,6 +24,8 @@ pub struct Sample {
     pub metrics: BTreeMap<String, f64>,
     /// Why metrics are absent, by name.
     pub errors: BTreeMap<String, String>,
+    /// When sources were asked for what is given here, by name, in seconds since the run started.
+    pub asked: BTreeMap<String, f64>,
     /// Why the last request of each load's window that failed did.
     pub troubles: Vec<Option<String>>,
     /// How long after its due time the sample was taken, in seconds.
@@ -38,6 +40,17 @@ impl Sample {
         });
         let all = traffic.chain(self.metrics.iter().map(|(name, value)| (name.clone(), *value)));
         all.filter(|(_, value)| value.is_finite()).collect()
+    }
+
+    /// Without values that were asked for before a second: they say nothing of the time since.
+    pub(crate) fn since(&self, second: f64) -> Self {
+        let mut sample = self.clone();
+        for name in self.asked.iter().filter(|(_, asked)| **asked < second).map(|(name, _)| name) {
+            if sample.metrics.remove(name).is_some() {
+                sample.errors.insert(name.clone(), "its last answer was asked for before that".to_owned());
+            }
+        }
+        sample
     }
 
     /// The values that these names mean, as conditions read them.
@@ -94,6 +107,15 @@ pub(crate) struct Second {
     pub(crate) values: BTreeMap<String, f64>,
     /// Why values are absent, by name.
     pub(crate) errors: BTreeMap<String, String>,
+    /// When values were asked for, by name. One not named here was asked for in this second.
+    pub(crate) asked: BTreeMap<String, f64>,
+}
+
+impl Second {
+    /// Whether a name's value is no older than `since`. One that was asked for before speaks of the time before.
+    pub(crate) fn is_since(&self, since: f64, name: &str) -> bool {
+        self.asked.get(name).is_none_or(|asked| *asked >= since)
+    }
 }
 
 /// A stretch of time and what was measured in it.
@@ -116,6 +138,12 @@ pub(crate) struct Period {
 }
 
 impl Period {
+    /// What a metric's source gave that was asked for in the period.
+    pub(crate) fn values(&self, name: &str) -> impl Iterator<Item = f64> {
+        let fresh = self.samples.iter().filter(move |second| second.is_since(self.from, name));
+        fresh.filter_map(move |second| second.values.get(name).copied())
+    }
+
     /// Each load's traffic of the whole period.
     pub(crate) fn totals(&self) -> Vec<Option<Slice>> {
         self.traffic.iter().map(|traffic| Slice::union(traffic.blocks())).collect()
@@ -167,7 +195,12 @@ impl Record {
         if sample.metrics.is_empty() && sample.errors.is_empty() {
             return;
         }
-        let second = Second { at: now, values: sample.metrics.clone(), errors: sample.errors.clone() };
+        let second = Second {
+            at: now,
+            values: sample.metrics.clone(),
+            errors: sample.errors.clone(),
+            asked: sample.asked.clone(),
+        };
         match self.periods.last_mut().filter(|period| period.to.is_none()) {
             Some(period) => period.samples.push(second),
             None => self.between.push(second),
@@ -233,6 +266,17 @@ mod tests {
             latencies: vec![(1000, 50)],
             ..Slice::default()
         }
+    }
+
+    #[test]
+    fn a_value_speaks_of_the_time_since_it_was_asked_for() {
+        let of = |asked: f64| Sample {
+            metrics: BTreeMap::from([("q".to_owned(), 1.0)]),
+            asked: BTreeMap::from([("q".to_owned(), asked)]),
+            ..Sample::default()
+        };
+        assert!(of(4.0).since(5.0).metrics.is_empty() && of(4.0).since(5.0).errors.contains_key("q"));
+        assert_eq!(of(5.0).since(5.0), of(5.0));
     }
 
     #[test]

@@ -388,9 +388,10 @@ impl Run {
         let (begins, spans) = present.unwrap_or_default();
         let of_traffic =
             |names: &[String]| names.iter().all(|name| load::find(&self.record.loads, name).is_some());
-        self.steady.judge_metrics(self.now, &self.latest.errors, |names| {
+        let latest = self.latest.since(undone);
+        self.steady.judge_metrics(self.now, &latest.errors, |names| {
             let since = if of_traffic(names) { begins } else { self.now };
-            (since, hypothesis::present_reading(&self.record, names, &spans, &self.latest))
+            (since, hypothesis::present_reading(&self.record, names, &spans, &latest))
         });
     }
 

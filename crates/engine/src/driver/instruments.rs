@@ -153,29 +153,48 @@ impl Drop for Source {
 }
 
 impl Sources {
-    /// What is in hand: values by name, and why others are absent.
-    pub(super) fn read(&self) -> (BTreeMap<String, f64>, BTreeMap<String, String>) {
-        let (mut values, mut errors) = (BTreeMap::new(), BTreeMap::new());
+    /// What is in hand.
+    pub(super) fn read(&self, started: Instant) -> Given {
+        let mut given = Given::default();
         for source in &self.0 {
-            match source.read() {
-                Ok(value) => values.insert(source.name.clone(), value).map(drop),
-                Err(error) => errors.insert(source.name.clone(), error).map(drop),
+            let name = || source.name.clone();
+            let (asked, answer) = source.read();
+            match answer {
+                Ok(value) => given.values.insert(name(), value).map(drop),
+                Err(error) => given.errors.insert(name(), error).map(drop),
             };
+            let asked = asked.map(|asked| asked.saturating_duration_since(started).as_secs_f64());
+            given.asked.extend(asked.map(|asked| (name(), asked)));
         }
-        (values, errors)
+        given
     }
 }
 
+/// What metric sources gave.
+#[derive(Default)]
+pub(super) struct Given {
+    /// Values by name.
+    pub(super) values: BTreeMap<String, f64>,
+    /// Why others are absent.
+    pub(super) errors: BTreeMap<String, String>,
+    /// When they were asked for, in seconds since the run started.
+    pub(super) asked: BTreeMap<String, f64>,
+}
+
 impl Source {
-    fn read(&self) -> Result<f64, String> {
+    /// The last answer, and when it was asked for; the time is left out where it is too old to say when it was true.
+    fn read(&self) -> (Option<Instant>, Result<f64, String>) {
         match &*self.latest.lock().unwrap_or_else(PoisonError::into_inner) {
-            None => Err("no answer yet".to_owned()),
-            Some((asked, Ok(_))) if asked.elapsed() > self.fresh_for.0 => Err(format!(
-                "its last answer is {:.1} s old, and counts for {}; `fresh_for` says how old it may be",
-                asked.elapsed().as_secs_f64(),
-                self.fresh_for
-            )),
-            Some((_, answer)) => answer.clone(),
+            None => (None, Err("no answer yet".to_owned())),
+            Some((asked, Ok(_))) if asked.elapsed() > self.fresh_for.0 => {
+                let why = format!(
+                    "its last answer is {:.1} s old, and counts for {}; `fresh_for` says how old it may be",
+                    asked.elapsed().as_secs_f64(),
+                    self.fresh_for
+                );
+                (None, Err(why))
+            }
+            Some((asked, answer)) => (Some(*asked), answer.clone()),
         }
     }
 }

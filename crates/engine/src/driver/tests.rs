@@ -410,6 +410,13 @@ async fn a_metric_may_say_how_old_its_value_may_be() {
     world.metric_hangs.store(true, Ordering::SeqCst);
     let mut experiment = ordinary();
     experiment.metrics[0].fresh_for = units::Duration::seconds(30);
+    let (outcome, _) = carry_out(experiment.clone(), &world, |_| ()).await;
+    // The guard is content with it, but it says nothing of the time since the undo.
+    assert_eq!(outcome.verdict, Verdict::Failed);
+    assert!(outcome.reasons[0].contains("the steady state was not back"), "{:?}", outcome.reasons);
+    experiment.steady_state.pop();
+    let world = self::world();
+    world.metric_hangs.store(true, Ordering::SeqCst);
     let (outcome, _) = carry_out(experiment, &world, |_| ()).await;
     assert_eq!(outcome.verdict, Verdict::Passed, "{:?}", outcome.reasons);
 }
