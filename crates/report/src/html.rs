@@ -224,10 +224,13 @@ fn key_numbers(page: &mut String, story: &Story) {
         };
         key(page, "Recovery", class, &value, &format!("{sub}<br>allowed: {}", span(recovery.within)));
     }
-    let total = story.put_backs().count() + story.never_put_back().len();
-    let clean = story.put_backs().filter(|(_, done)| done.residue.is_empty()).count();
+    let total = story.put_backs_of_made().count() + story.never_put_back().len();
+    let clean = story.put_backs_of_made().filter(|(_, done)| done.residue.is_empty()).count();
     let injections = if total == 1 { "injection" } else { "injections" };
     let (class, value, sub) = match total {
+        0 if story.put_backs().next().is_some() => {
+            ("", "nothing to do".to_owned(), "no injection was made; nothing is left".to_owned())
+        }
         0 => ("quiet", "nothing to do".to_owned(), "nothing was touched".to_owned()),
         _ if clean == total => ("", format!("{clean} of {total}"), format!("{injections}, looked at again")),
         _ if story.residue().is_empty() => {

@@ -397,6 +397,11 @@ impl Story {
         self.injections.iter().filter_map(|known| known.put_back.as_ref().map(|done| (known, done)))
     }
 
+    /// The same without those that were never made: there was nothing to put back, and nothing was found.
+    pub fn put_backs_of_made(&self) -> impl Iterator<Item = (&Injection, &PutBack)> {
+        self.put_backs().filter(|(known, done)| known.active.is_some() || !done.residue.is_empty())
+    }
+
     /// All that could not be put back, in words.
     pub fn residue(&self) -> Vec<&str> {
         self.put_backs().flat_map(|(_, done)| done.residue.iter().map(String::as_str)).collect()

@@ -201,7 +201,7 @@ pub fn recovery(story: &Story) -> Option<(Tone, String)> {
 /// What was put back, counted: `2 of 2 injections put back, each looked at again`.
 pub fn put_back(story: &Story) -> (Tone, String) {
     let (mut all, mut clean) = (0, 0);
-    for (_, done) in story.put_backs() {
+    for (_, done) in story.put_backs_of_made() {
         all += 1;
         clean += usize::from(done.residue.is_empty());
     }
@@ -210,6 +210,9 @@ pub fn put_back(story: &Story) -> (Tone, String) {
     match (all + missing, clean) {
         (0, _) if story.ending.is_none() => {
             (Tone::Warning, "not known: the journal ends before the run did".to_owned())
+        }
+        (0, _) if story.put_backs().next().is_some() => {
+            (Tone::Good, "no injection was made; it was looked, and nothing is left".to_owned())
         }
         (0, _) => (Tone::Neutral, "nothing was touched".to_owned()),
         (total, clean) if total == clean => {

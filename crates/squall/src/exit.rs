@@ -42,7 +42,7 @@ impl Failure {
         Self::new(message.into(), Verdict::NoEffect.exit_code())
     }
 
-    /// The `halt` file is there.
+    /// The `halt` file is there, or somebody ended it.
     pub(crate) fn halted(message: impl Into<String>) -> Self {
         Self::new(message.into(), Verdict::Aborted.exit_code())
     }

@@ -205,6 +205,8 @@ fn what_could_not_be_written_is_an_error() {
     desk.squall_to_a_full_disk(&["report", run.to_str().unwrap()]).is(UNWRITTEN, lost);
     // A verdict of its own is more important.
     desk.squall_to_a_full_disk(&["run", "fails.yaml", "--json"]).is(3, lost);
+    let unknown = ["report", run.to_str().unwrap(), "-o", "report.foo"];
+    desk.squall(&unknown).is(2, &["report.foo does not say what kind", "`--format`"]);
     let nowhere = ["report", run.to_str().unwrap(), "-o", "/dev/full"];
     desk.squall(&nowhere).is(UNWRITTEN, &["could not write /dev/full"]);
     for (file, code) in [("passes.yaml", UNWRITTEN), ("fails.yaml", 3)] {

@@ -1,7 +1,8 @@
 //! What is printed: the summary and the lines.
 
 use crate::{RUNS, same_as_golden, support};
-use squall_report::{Colour, Lines, Story, text};
+use squall_model::verdict::Verdict;
+use squall_report::{Colour, Lines, Story, text, words};
 
 #[test]
 fn the_summary_of_each_kind_of_run() {
@@ -21,6 +22,19 @@ fn the_lines_of_each_kind_of_run() {
         let told: String = run().iter().filter_map(|entry| lines.on(entry)).map(|line| line + "\n").collect();
         same_as_golden(&format!("{name}.lines"), &told);
     }
+}
+
+#[test]
+fn what_was_never_made_was_not_put_back() {
+    let mut journal = support::Journal::new("slow", "", 60.0);
+    journal.prelude();
+    journal.undo("failed");
+    journal.latency_undone();
+    let story = Story::of(&journal.verdict(Verdict::NoEffect, &["the fault could not be made"]));
+    let (_, words) = words::put_back(&story);
+    assert_eq!(words, "no injection was made; it was looked, and nothing is left");
+    let (_, words) = words::put_back(&Story::of(&support::failed()));
+    assert_eq!(words, "1 of 1 injection put back, and looked at again");
 }
 
 #[test]

@@ -36,8 +36,12 @@ impl Options {
         if let Some(name) = &self.format {
             return Format::named(name).map_err(Failure::invalid);
         }
-        let by_ending = self.output.as_deref().and_then(|file| Format::of_file(file).ok());
-        by_ending.map_or_else(|| Format::named("text").map_err(Failure::invalid), Ok)
+        match self.output.as_deref().filter(|file| file.extension().is_some()) {
+            Some(file) => {
+                Format::of_file(file).map_err(|why| Failure::invalid(format!("{why}, or say `--format`")))
+            }
+            None => Format::named("text").map_err(Failure::invalid),
+        }
     }
 }
 

@@ -113,7 +113,7 @@ impl Options {
         let report = self.output.join(format!("{label}.html"));
         let carried = carry::out_of_file(&file, variables(shop, stage), &report)?;
         if carried.interrupted {
-            return Err(Failure::failed("the demo was stopped; everything was put back"));
+            return Err(Failure::halted("the demo was stopped; everything was put back"));
         }
         Ok((report, carried))
     }
