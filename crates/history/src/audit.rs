@@ -2,8 +2,9 @@
 //!
 //! A line's hash is SHA-256 over the hash of the line before (64 hexadecimal digits; zeros before the first) followed by
 //! the line itself without its own hash. Whoever changes or removes a line breaks the chain there. `audit.head` holds
-//! number and hash of the last line, so that an end that was cut off is missed too. Who can write both files can write
-//! them anew from the first line on: that is seen only where a head was kept elsewhere.
+//! number and hash of the last line, so that an end that was cut off is missed too; it is written before the first line, and
+//! where it is lost later, the next line says so for ever. Who can write both files can write them anew from the first line
+//! on: that is seen only where a head was kept elsewhere.
 
 mod verify;
 
@@ -26,6 +27,8 @@ const LONGEST: usize = 500;
 const TAIL: u64 = 256 * 1024;
 /// How many details of one line are kept.
 const MOST_DETAILS: usize = 20;
+/// The detail of a line before which the head was lost: nobody can tell what was removed there.
+const HEAD_LOST: &str = "audit_head_lost";
 
 /// What is to be written down.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -67,8 +70,9 @@ pub struct Line {
 
 impl Line {
     /// The line that follows a head.
-    fn after(head: &Head, note: Note) -> Result<Self, serde_json::Error> {
+    fn after(head: &Head, lost: Option<String>, note: Note) -> Result<Self, serde_json::Error> {
         let details = note.details.into_iter().take(MOST_DETAILS);
+        let details = details.chain(lost.map(|why| (HEAD_LOST.to_owned(), why)));
         let mut line = Self {
             number: head.number + 1,
             at: note.at,
@@ -171,7 +175,12 @@ impl Audit {
         file.lock()?;
         let length = file.metadata()?.len();
         let tail = tail(&mut file, length)?;
-        let line = Line::after(&self.last(&tail), note)?;
+        let kept = self.kept();
+        if length == 0 && kept.is_err() {
+            self.keep(&Head::beginning())?;
+        }
+        let lost = kept.as_ref().err().filter(|_| length > 0).cloned();
+        let line = Line::after(&last(&tail, kept.ok()), lost, note)?;
         let mut bytes = Vec::new();
         // A torn line must not swallow this one.
         if tail.last().is_some_and(|last| *last != b'\n') {
@@ -188,24 +197,23 @@ impl Audit {
         Ok(line)
     }
 
-    /// What the next line follows. Where the end of the log was cut off, the head still knows it, and the gap stays to be
-    /// seen.
-    fn last(&self, tail: &[u8]) -> Head {
-        let lines = tail.rsplit(|byte| *byte == b'\n');
-        let last =
-            lines.filter_map(|line| serde_json::from_slice::<Line>(line).ok()).map(|line| line.head()).next();
-        let kept = fs::read_to_string(self.head_file()).ok().and_then(|text| text.parse::<Head>().ok());
-        match (last, kept) {
-            (Some(last), Some(kept)) if kept.number > last.number => kept,
-            (Some(last), _) => last,
-            (None, Some(kept)) => kept,
-            (None, None) => Head::beginning(),
-        }
+    /// The head, or why there is none.
+    fn kept(&self) -> Result<Head, String> {
+        let path = self.head_file();
+        // A pipe would keep everybody waiting.
+        let is_file = fs::metadata(&path).map_err(|error| error.to_string())?.is_file();
+        let text = if is_file {
+            fs::read_to_string(&path)
+        } else {
+            Err(io::Error::other("it is not a regular file"))
+        };
+        text.map_err(|error| error.to_string())?.parse()
     }
 
     fn open(&self) -> io::Result<File> {
         let mut options = OpenOptions::new();
         options.read(true).append(true).mode(0o600);
+        // Opened for reading and writing, a pipe keeps nobody waiting.
         let file = match options.open(self.file()) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 let file = options.create(true).open(self.file())?;
@@ -236,10 +244,12 @@ impl Audit {
 
     /// The log as it stands when nobody writes to it; empty where there is none.
     fn text(&self) -> io::Result<Vec<u8>> {
-        let mut file = match File::open(self.file()) {
+        match fs::metadata(self.file()) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-            opened => regular(opened?)?,
-        };
+            Ok(found) if !found.is_file() => return Err(not_regular()),
+            _ => {}
+        }
+        let mut file = File::open(self.file())?;
         file.lock_shared()?;
         let mut text = Vec::new();
         file.read_to_end(&mut text)?;
@@ -249,11 +259,19 @@ impl Audit {
 
 /// The file, where it is one: a device may never end.
 fn regular(file: File) -> io::Result<File> {
-    if file.metadata()?.is_file() {
-        Ok(file)
-    } else {
-        Err(io::Error::other("it is not a regular file; remove it"))
-    }
+    if file.metadata()?.is_file() { Ok(file) } else { Err(not_regular()) }
+}
+
+fn not_regular() -> io::Error {
+    io::Error::other("it is not a regular file; move it away")
+}
+
+/// What the next line follows. Where the end of the log was cut off, the head still knows it, and the gap stays to be seen.
+fn last(tail: &[u8], kept: Option<Head>) -> Head {
+    let lines = tail.rsplit(|byte| *byte == b'\n');
+    let last =
+        lines.filter_map(|line| serde_json::from_slice::<Line>(line).ok()).map(|line| line.head()).next();
+    [last, kept].into_iter().flatten().max_by_key(|head| head.number).unwrap_or_else(Head::beginning)
 }
 
 /// The last bytes of a file.

@@ -132,9 +132,34 @@ fn a_head_that_is_gone_or_false_is_told() {
     audit.append(note("last")).unwrap();
     fs::write(audit.head_file(), head).unwrap();
     assert_eq!(is_whole(&audit, 3).len(), 1);
-    let (_folder, audit) = log(1);
-    fs::remove_file(audit.head_file()).unwrap();
+    // Killed between the head of an empty log and its first line.
+    let (_folder, audit) = log(0);
+    audit.keep(&Head::beginning()).unwrap();
+    is_whole(&audit, 0);
+    audit.append(note("first")).unwrap();
     is_whole(&audit, 1);
+}
+
+#[test]
+fn a_head_that_was_lost_stays_to_be_seen() {
+    for lose in [
+        (|path: &Path| fs::remove_file(path).unwrap()) as fn(&Path),
+        |path| fs::write(path, "xx\n").unwrap(),
+        |path| {
+            fs::remove_file(path).unwrap();
+            fs::create_dir(path).unwrap();
+        },
+    ] {
+        let (_folder, audit) = log(5);
+        rewrite(&audit, |lines| lines.truncate(3));
+        lose(&audit.head_file());
+        is_wrong(&audit, 4, "audit.head");
+        // Whatever may become of the head: the line is there.
+        let _ = audit.append(note("later"));
+        let _ = fs::remove_dir(audit.head_file());
+        audit.append(note("later still")).unwrap();
+        is_wrong(&audit, 4, "nobody can tell whether entries were removed");
+    }
 }
 
 #[test]

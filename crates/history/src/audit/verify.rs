@@ -1,6 +1,6 @@
 //! Looking whether the chain is whole, and where it is not.
 
-use super::{Audit, Head, Line};
+use super::{Audit, HEAD_LOST, Head, Line};
 use std::{fs, io};
 
 /// What was found.
@@ -43,15 +43,13 @@ impl Audit {
     /// The log could not be read.
     pub fn verify(&self, kept: &[Head]) -> io::Result<Verified> {
         let text = self.text()?;
-        let head = match fs::read_to_string(self.head_file()) {
-            Ok(text) => Some(text),
+        let known = match fs::metadata(self.head_file()) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-            Err(error) => return Err(error),
+            _ => Some(self.kept()),
         };
         let mut walk = Walk { last: Head::beginning(), notes: Vec::new(), unclear: None, wanted: Vec::new() };
         walk.wanted.extend(kept.iter().map(|head| (head.clone(), "the head that was given".to_owned())));
-        let known = head.as_ref().map(|text| text.parse::<Head>());
-        if let Some(Ok(head)) = &known {
+        if let Some(Ok(head)) = known.as_ref() {
             walk.wanted.push((head.clone(), self.head_file().display().to_string()));
         }
         let wrong = walk.along(&text).err().or_else(|| walk.end(&text, known.as_ref(), self).err());
@@ -109,6 +107,12 @@ impl Walk {
             );
             return Err(wrong(place, why));
         }
+        if let Some(why) = line.details.get(HEAD_LOST) {
+            let why = format!(
+                "before it, audit.head was lost ({why}): nobody can tell whether entries were removed there"
+            );
+            return Err(wrong(place, why));
+        }
         self.last = line.head();
         for (head, from) in &self.wanted {
             if head.number == line.number && head.hash != line.hash {
@@ -135,9 +139,10 @@ impl Walk {
             }
         }
         match known {
-            Some(Err(why)) => Err(wrong(place, format!("{} was changed: {why}", file.display()))),
-            // Before it is first written, Squall may be killed.
-            None if self.last.number > 1 => {
+            Some(Err(why)) => {
+                Err(wrong(place, format!("{} was changed, or cannot be read: {why}", file.display())))
+            }
+            None if self.last.number > 0 => {
                 let why = format!("{} is gone: nobody can tell whether the end was removed", file.display());
                 Err(wrong(place, why))
             }
