@@ -1,6 +1,7 @@
 //! Whether objectives hold, given what was measured.
 
-use super::Objective;
+use super::{METRICS, Objective};
+use squall_model::quantity::Unit;
 use std::collections::BTreeMap;
 
 /// What was measured: for each metric the values found, or why one could not be.
@@ -10,20 +11,34 @@ pub struct Measured(BTreeMap<String, Vec<Result<f64, String>>>);
 impl Measured {
     /// Adds a value in base units, or why there is none. Of several values of a metric the worst counts.
     pub fn add(&mut self, metric: &str, value: Result<f64, String>) {
-        // A number that is none says nothing.
-        let value = value.and_then(|number| {
-            if number.is_finite() {
-                Ok(number)
-            } else {
-                Err(format!("the value is {number}, which is no number"))
-            }
-        });
+        let value = value.and_then(|number| possible(metric, number));
         self.0.entry(metric.to_owned()).or_default().push(value);
     }
 
     /// The names of what was measured.
     fn names(&self) -> Vec<&str> {
         self.0.keys().map(String::as_str).collect()
+    }
+}
+
+/// The number, where it can be the metric's value: what cannot be true is not known, and not good because it is small or
+/// great.
+fn possible(metric: &str, number: f64) -> Result<f64, String> {
+    /// What adding and dividing may have added to a share.
+    const ROUNDING: f64 = 1e-9;
+    let unit = METRICS.iter().find(|(known, _, _)| *known == metric).map(|(_, _, unit)| *unit);
+    match unit {
+        _ if !number.is_finite() => Err(format!("the value is {number}, which is no number")),
+        Some(Unit::Share) if !(-ROUNDING..=1.0 + ROUNDING).contains(&number) => {
+            let percent =
+                if (1.0..=100.0).contains(&number) { "; a percentage is to be divided by 100" } else { "" };
+            Err(format!("the value is {number}, which is no share from 0 to 1{percent}"))
+        }
+        Some(Unit::Share) => Ok(number.clamp(0.0, 1.0)),
+        Some(Unit::Seconds) if number < 0.0 => {
+            Err(format!("the value is {number} s, and no time is negative"))
+        }
+        _ => Ok(number),
     }
 }
 
@@ -103,6 +118,23 @@ mod tests {
         assert!(matches!(standing(&[]), Standing::Unknown(_)));
         assert!(matches!(standing(&[Ok(f64::NAN)]), Standing::Unknown(_)));
         assert!(matches!(overall(&[]), Standing::Unknown(_)));
+    }
+
+    #[test]
+    fn what_cannot_be_true_is_unknown() {
+        for (metric, value) in
+            [("availability", 95.0), ("error_rate", -0.5), ("error_rate", 1.2), ("latency_p99", -1.0)]
+        {
+            let mut measured = Measured::default();
+            measured.add(metric, Ok(value));
+            let judgements = judge(&[Objective::new(metric, 0.5).unwrap()], &measured);
+            let standing = &judgements[0].standing;
+            assert!(
+                matches!(standing, Standing::Unknown(why) if why.contains(&value.to_string())),
+                "{standing:?}"
+            );
+        }
+        assert_eq!(standing(&[Ok(-1e-12)]), Standing::Met);
     }
 
     #[test]

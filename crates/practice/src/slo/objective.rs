@@ -71,8 +71,10 @@ impl Objective {
     pub fn show(&self, value: f64) -> String {
         match self.unit {
             Unit::Seconds => {
-                let tens_of_microseconds = (value.clamp(0.0, 1e9) * 1e5).round();
-                Duration(std::time::Duration::from_micros(tens_of_microseconds as u64 * 10)).to_string()
+                // What is short is shown to the microsecond, the rest to ten of them.
+                let grain = if value < 0.01 { 1.0 } else { 10.0 };
+                let microseconds = (value.clamp(0.0, 1e9) * 1e6 / grain).round() * grain;
+                Duration(std::time::Duration::from_micros(microseconds as u64)).to_string()
             }
             _ => Share::of((value * 1e6).round() / 1e6).to_string(),
         }
@@ -110,6 +112,7 @@ mod tests {
             (latency.asked().as_str(), latency.show(0.500_41).as_str()),
             ("at most 500ms", "500.41ms")
         );
+        assert_eq!(Objective::new("latency_p99", 1e-6).unwrap().asked(), "at most 1us");
     }
 
     #[test]

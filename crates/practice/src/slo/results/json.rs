@@ -5,6 +5,7 @@ use crate::slo::METRICS;
 use serde_json::{Map, Value as Json};
 use squall_model::quantity::Unit;
 use squall_model::units::{Duration, Share};
+use std::collections::BTreeSet;
 
 /// k6's own metrics.
 const K6_LATENCY: &str = "http_req_duration";
@@ -35,15 +36,28 @@ fn unknown() -> NotUnderstood {
     )
 }
 
-/// What was measured while the faults were active. With several loads (`shop.error_rate`), each counts.
+/// What was measured while the faults were active. With several loads (`shop.error_rate`), each counts; and so does each run,
+/// also one that measured nothing.
 fn of_squall(runs: &[&Json]) -> Measured {
     let mut measured = Measured::default();
-    for comparison in runs.iter().filter_map(|run| run.as_array()).flatten() {
-        let Some(name) = comparison.get("metric").and_then(Json::as_str) else { continue };
-        let during = comparison.get("during").and_then(Json::as_f64);
-        let metric = name.rsplit('.').next().unwrap_or(name);
-        measured
-            .add(metric, during.ok_or_else(|| format!("{name} was not measured while the fault was active")));
+    for (number, run) in runs.iter().enumerate() {
+        let mut found = BTreeSet::new();
+        for comparison in run.as_array().into_iter().flatten() {
+            let Some(name) = comparison.get("metric").and_then(Json::as_str) else { continue };
+            let during = comparison.get("during").and_then(Json::as_f64);
+            let metric = name.rsplit('.').next().unwrap_or(name);
+            let unknown = || format!("{name} was not measured while the fault was active");
+            measured.add(metric, during.ok_or_else(unknown));
+            found.insert(metric);
+        }
+        for (metric, _, _) in METRICS.iter().filter(|(metric, _, _)| !found.contains(metric)) {
+            let which = if runs.len() > 1 {
+                format!("run {} of the {}", number + 1, runs.len())
+            } else {
+                "the run".into()
+            };
+            measured.add(metric, Err(format!("{which} did not measure it while its faults were active")));
+        }
     }
     measured
 }
@@ -52,10 +66,19 @@ fn of_squall(runs: &[&Json]) -> Measured {
 /// milliseconds. Source: <https://grafana.com/docs/k6/latest/results-output/end-of-test/custom-summary/>
 fn of_k6_summary(metrics: &Map<String, Json>) -> Measured {
     let values = |name: &str| metrics.get(name).map(|metric| metric.get("values").unwrap_or(metric));
+    let count = |name: &str| values(K6_FAILED).and_then(|values| values.get(name)).and_then(Json::as_f64);
+    let no_request = (count("passes"), count("fails")) == (Some(0.0), Some(0.0));
     let failed = values(K6_FAILED)
+        .filter(|_| !no_request)
         .and_then(|values| values.get("rate").or(values.get("value")))
         .and_then(Json::as_f64)
-        .ok_or_else(|| format!("the summary has no rate of {K6_FAILED}"));
+        .ok_or_else(|| {
+            if no_request {
+                "k6 sent no request".to_owned()
+            } else {
+                format!("the summary has no rate of {K6_FAILED}")
+            }
+        });
     let mut measured = Measured::default();
     measured.add("availability", failed.clone().map(|rate| 1.0 - rate));
     measured.add("error_rate", failed);
@@ -66,7 +89,10 @@ fn of_k6_summary(metrics: &Map<String, Json>) -> Measured {
         ("latency_p99", "p(99)"),
         ("latency_p999", "p(99.9)"),
     ] {
-        let milliseconds = values(K6_LATENCY).and_then(|values| values.get(statistic)).and_then(Json::as_f64);
+        let milliseconds = values(K6_LATENCY)
+            .filter(|_| !no_request)
+            .and_then(|values| values.get(statistic))
+            .and_then(Json::as_f64);
         measured.add(
             metric,
             milliseconds.map(|value| value / 1e3).ok_or_else(|| {
@@ -116,7 +142,7 @@ fn quantity(metric: &str, value: &Json, unit: Unit) -> Result<f64, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::slo::{Objective, judge};
+    use crate::slo::{Objective, Standing, judge};
 
     fn measured(text: &str, metric: &str) -> Option<f64> {
         judge(&[Objective::new(metric, 1.0).unwrap()], &read(text).unwrap())[0].measured
@@ -148,6 +174,19 @@ mod tests {
         assert_eq!(measured(&several, "error_rate"), Some(0.5));
         let judgements = judge(&[Objective::new("error_rate", 0.9).unwrap()], &read(&run("null")).unwrap());
         assert_eq!(judgements[0].measured, None);
+        // One that measured nothing is no good news.
+        let several = format!("[{}, {}]", run("0.02"), r#"{"run": "s", "comparisons": []}"#);
+        let judgements = judge(&[Objective::new("error_rate", 0.9).unwrap()], &read(&several).unwrap());
+        assert!(matches!(&judgements[0].standing, Standing::Unknown(why) if why.contains("run 2 of the 2")));
+    }
+
+    #[test]
+    fn no_request_of_k6_is_no_good_result() {
+        let text = r#"{"metrics": {"http_req_failed": {"values": {"rate": 0, "passes": 0, "fails": 0}},
+            "http_req_duration": {"values": {"p(99)": 0}}}}"#;
+        for metric in ["error_rate", "availability", "latency_p99"] {
+            assert_eq!(measured(text, metric), None, "{metric}");
+        }
     }
 
     #[test]
