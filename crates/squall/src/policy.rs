@@ -2,6 +2,8 @@
 
 use crate::carry::{self, AgentOptions};
 use crate::exit::Failure;
+use crate::manual;
+use crate::registry::FAULTS;
 use crate::settings::{Found, SettingsOptions};
 use crate::state::State;
 use jiff::Timestamp;
@@ -45,6 +47,20 @@ pub(crate) fn spared(
     Ok(Rules::find(settings, files, state)?.map(|rules| rules.policy.protected).unwrap_or_default())
 }
 
+/// Why no fault has this parameter: `delay`, `network.bandwidth.rate`.
+fn unknown_parameter(name: &str) -> Option<String> {
+    let mut known: Vec<String> = Vec::new();
+    for fault in FAULTS {
+        let schema = fault.schema();
+        let parameters = schema.get("properties").and_then(|properties| properties.as_object());
+        for parameter in parameters.into_iter().flat_map(|parameters| parameters.keys()) {
+            known.extend([parameter.clone(), format!("{}.{parameter}", fault.name())]);
+        }
+    }
+    let near = || manual::nearest(name, known.iter().map(String::as_str));
+    (!known.iter().any(|known| known == name)).then(|| format!("no fault has a parameter {name:?}{}", near()))
+}
+
 impl Rules {
     /// The rules for these files; none where no settings have any.
     ///
@@ -61,7 +77,8 @@ impl Rules {
         if environments.is_none() && protected.is_none() {
             return Ok(None);
         }
-        let policy = policy::read(environments, protected).map_err(|error| found.wrong(&[error]))?;
+        let policy = policy::read(environments, protected, &unknown_parameter)
+            .map_err(|error| found.wrong(&[error]))?;
         let Found { source, .. } = found;
         Ok(Some(Self { source, policy, state: state.clone() }))
     }

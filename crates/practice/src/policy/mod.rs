@@ -7,7 +7,7 @@ mod read;
 
 pub use judge::{Denial, Record, Request, constrain, judge, judge_protected, judge_targets};
 pub use magnitude::Magnitude;
-pub use read::read;
+pub use read::{Unknown, read};
 
 use crate::calendar::{Freeze, Holidays, Hours, Zone};
 use squall_model::node::{Located, Place};

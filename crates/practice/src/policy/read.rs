@@ -29,15 +29,22 @@ struct Keys {
     approval: bool,
 }
 
+/// Says why a limited parameter (`delay`, `network.bandwidth.rate`) is none that any fault has; nothing where one has it.
+pub type Unknown<'u> = &'u dyn Fn(&str) -> Option<String>;
+
 /// Reads the policy. Each part may be absent.
 ///
 /// # Errors
 /// The first mistake, at its place.
-pub fn read(environments: Option<&Node>, protected: Option<&Node>) -> Result<Policy, ReadError> {
+pub fn read(
+    environments: Option<&Node>,
+    protected: Option<&Node>,
+    unknown: Unknown<'_>,
+) -> Result<Policy, ReadError> {
     let mut policy = Policy::default();
     if let Some(node) = environments {
         for (key, node) in entries(node, "`environments`")? {
-            policy.environments.insert(key.name.clone(), environment(node)?);
+            policy.environments.insert(key.name.clone(), environment(node, unknown)?);
         }
         check_promotions(&policy)?;
     }
@@ -57,7 +64,7 @@ fn entries<'n>(node: &'n Node, what: &str) -> Result<&'n [(Key, Node)], ReadErro
     }
 }
 
-fn environment(node: &Node) -> Result<Environment, ReadError> {
+fn environment(node: &Node, unknown: Unknown<'_>) -> Result<Environment, ReadError> {
     if node.content == Content::Null {
         return Ok(Environment::default());
     }
@@ -69,7 +76,8 @@ fn environment(node: &Node) -> Result<Environment, ReadError> {
     };
     let magnitude = match part("magnitude") {
         Some(node) => {
-            entries(node, "`magnitude`")?.iter().map(limit_of_parameter).collect::<Result<_, _>>()?
+            let limits = entries(node, "`magnitude`")?.iter();
+            limits.map(|entry| limit_of_parameter(entry, unknown)).collect::<Result<_, _>>()?
         }
         None => Vec::new(),
     };
@@ -113,7 +121,15 @@ fn limit(node: &Node) -> Result<Limit, ReadError> {
     }
 }
 
-fn limit_of_parameter((key, node): &(Key, Node)) -> Result<Located<Magnitude>, ReadError> {
+fn limit_of_parameter(
+    (key, node): &(Key, Node),
+    unknown: Unknown<'_>,
+) -> Result<Located<Magnitude>, ReadError> {
+    // A limit of nothing would hold nothing back.
+    if let Some(why) = unknown(&key.name) {
+        return Err(ReadError::at(key.place, why)
+            .help("`squall faults NAME` shows the parameters of a fault; write `delay`, or `network.latency.delay` for one fault"));
+    }
     let text = match &node.content {
         Content::Integer(number) => number.to_string(),
         Content::Float(number) => number.to_string(),

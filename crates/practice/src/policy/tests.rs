@@ -26,7 +26,8 @@ fn policy(rules: &str) -> Result<Policy, String> {
     );
     let source = Source { name: "settings.yaml".into(), text };
     let root = parse(&source).unwrap();
-    read(root.get("environments"), root.get("protected")).map_err(|error| error.to_string())
+    let unknown = |name: &str| name.contains("nosuch").then(|| format!("no fault has {name}"));
+    read(root.get("environments"), root.get("protected"), &unknown).map_err(|error| error.to_string())
 }
 
 fn experiment(with: &str) -> Experiment {
@@ -97,6 +98,8 @@ fn magnitudes_are_limits() {
     assert_eq!(why(rules, "{delay: 200ms}", MONDAY), None);
     assert_eq!(why(rules, "{delay: 300ms}", MONDAY).unwrap(), "network.latency has delay 300ms");
     assert!(why(rules, "{delay: \"5\"}", MONDAY).unwrap().contains("cannot be compared"));
+    // A limit of nothing would hold nothing back.
+    assert!(policy("{magnitude: {nosuch: 200ms}}").unwrap_err().contains("no fault has nosuch"));
 }
 
 #[test]
