@@ -74,6 +74,8 @@ pub struct Identity {
     pub origin: String,
     /// Name of the user who started it.
     pub by: String,
+    /// A mark of what its faults are, wherever they strike.
+    pub fingerprint: String,
     /// How long an agent holds injections without hearing from us.
     pub lease: Duration,
 }

@@ -10,6 +10,7 @@ mod verify;
 
 pub use verify::{Verified, Wrong};
 
+use crate::hexadecimal;
 use jiff::Timestamp;
 use ring::digest::{Context, SHA256};
 use serde::{Deserialize, Serialize};
@@ -93,7 +94,7 @@ impl Line {
         let mut context = Context::new(&SHA256);
         context.update(self.previous.as_bytes());
         context.update(bare.as_bytes());
-        Ok(context.finish().as_ref().iter().fold(String::new(), |text, byte| format!("{text}{byte:02x}")))
+        Ok(hexadecimal(context.finish().as_ref()))
     }
 
     fn head(&self) -> Head {

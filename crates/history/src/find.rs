@@ -70,9 +70,10 @@ pub(crate) fn last_passed(
     connection: &Connection,
     experiment: &str,
     environment: &str,
+    fingerprint: Option<&str>,
 ) -> rusqlite::Result<Option<(String, Timestamp)>> {
     let statement = "SELECT run, started FROM run WHERE experiment = ?1 AND environment = ?2 AND verdict = 'passed' \
-                     ORDER BY started DESC LIMIT 1";
+                     AND (?3 IS NULL OR json_extract(details, '$.fingerprint') = ?3) ORDER BY started DESC LIMIT 1";
     let read = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, moment(row.get(1)?)));
-    connection.query_row(statement, [experiment, environment], read).optional()
+    connection.query_row(statement, params![experiment, environment, fingerprint], read).optional()
 }

@@ -8,12 +8,14 @@ pub mod audit;
 mod error;
 mod facts;
 mod find;
+mod fingerprint;
 mod list;
 mod schema;
 mod take_in;
 
 pub use error::{HistoryError, Trouble};
 pub use find::Found;
+pub use fingerprint::fingerprint;
 pub use list::Wanted;
 
 use jiff::Timestamp;
@@ -155,13 +157,15 @@ impl History {
         self.told(find::run(&self.connection, name))
     }
 
-    /// The newest run of an experiment in an environment that passed, and when it started.
+    /// The newest run of an experiment in an environment that passed, and when it started; of those that did the same only,
+    /// where a [`fingerprint`] says what.
     pub fn last_passed(
         &self,
         experiment: &str,
         environment: &str,
+        fingerprint: Option<&str>,
     ) -> Result<Option<(String, Timestamp)>, HistoryError> {
-        self.told(find::last_passed(&self.connection, experiment, environment))
+        self.told(find::last_passed(&self.connection, experiment, environment, fingerprint))
     }
 
     /// What judgements know of the past.
@@ -187,6 +191,11 @@ fn micros(moment: Timestamp) -> i64 {
 /// The moment that a number of microseconds stands for.
 fn moment(micros: i64) -> Timestamp {
     Timestamp::from_microsecond(micros).unwrap_or_default()
+}
+
+/// Two digits a byte.
+fn hexadecimal(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |text, byte| format!("{text}{byte:02x}"))
 }
 
 #[cfg(test)]

@@ -88,10 +88,17 @@ fn a_run_is_found_by_its_name_or_how_long_ago_it_was() {
 #[test]
 fn the_last_that_passed_is_known_by_environment() {
     let (_folder, history) = history(&some());
-    let passed = |environment| history.last_passed("pay", environment).unwrap();
+    let passed = |environment| history.last_passed("pay", environment, None).unwrap();
     assert_eq!(passed("staging"), Some(("20260620-a".to_owned(), days_ago(10))));
     assert_eq!(passed("production"), None);
     assert_eq!(passed(""), None, "one that failed was taken for passed");
+    let marked =
+        Run { environment: "staging".into(), fingerprint: "4711".into(), ..run("20260610-m", Passed, 20) };
+    let (_folder, history) =
+        self::history(&[marked, Run { environment: "staging".into(), ..run("20260620-a", Passed, 10) }]);
+    let alike = |fingerprint| history.last_passed("pay", "staging", Some(fingerprint)).unwrap();
+    assert_eq!(alike("4711"), Some(("20260610-m".to_owned(), days_ago(20))));
+    assert_eq!(alike("0815"), None);
 }
 
 #[test]

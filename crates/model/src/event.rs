@@ -203,6 +203,10 @@ pub enum Event {
         /// Name of the user who started it.
         #[serde(default, skip_serializing_if = "String::is_empty")]
         by: String,
+        /// A mark of what its faults are, how much of them and for how long, wherever they strike: that of another run is
+        /// the same where it did the same.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        fingerprint: String,
         /// Services of the blast radius.
         #[serde(default)]
         services: Vec<String>,

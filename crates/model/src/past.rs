@@ -40,6 +40,8 @@ pub struct Run {
     pub origin: String,
     /// Name of the user who started it.
     pub by: String,
+    /// A mark of what its faults are, how much of them and for how long; empty where an older Squall carried it out.
+    pub fingerprint: String,
     /// Made its choices repeatable.
     pub seed: u64,
     /// Version of Squall.
@@ -132,6 +134,7 @@ impl Run {
             environment,
             origin,
             by,
+            fingerprint,
             services,
             ..
         } = entry.event.clone()
@@ -151,6 +154,7 @@ impl Run {
             host,
             origin,
             by,
+            fingerprint,
             seed,
             squall,
             started,

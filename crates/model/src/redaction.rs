@@ -108,6 +108,7 @@ impl Redactor {
                 limits: _,
                 method_seconds: _,
                 baseline_seconds: _,
+                fingerprint: _,
                 recovery_seconds: _,
             } => {
                 self.all([experiment, hypothesis, file, environment, origin]);

@@ -445,6 +445,7 @@ impl Story {
             environment: _,
             origin: _,
             by: _,
+            fingerprint: _,
             conditions,
             objectives,
             limits,

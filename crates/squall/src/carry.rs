@@ -164,6 +164,7 @@ pub(crate) fn out(state: &State, order: Order) -> Result<Carried, Failure> {
         environment: order.environment,
         origin: order.origin,
         by: user::name(),
+        fingerprint: squall_history::fingerprint(&order.experiment),
         lease: order.agent.lease,
     };
     let screen = Screen::open(order.view, order.approver.is_some());

@@ -1,5 +1,6 @@
 //! What the settings allow where: the judge of `practice`, joined to settings, the history and a look at what there is.
 
+use crate::audit;
 use crate::carry::{self, AgentOptions};
 use crate::exit::Failure;
 use crate::manual;
@@ -61,7 +62,21 @@ fn unknown_parameter(name: &str) -> Option<String> {
     (!known.iter().any(|known| known == name)).then(|| format!("no fault has a parameter {name:?}{}", near()))
 }
 
+/// Who has said yes: somebody with a name.
+pub(crate) fn approver(name: &str) -> Result<String, String> {
+    let name = name.trim();
+    if name.is_empty() { Err("say who has said yes".to_owned()) } else { Ok(name.to_owned()) }
+}
+
 impl Rules {
+    /// Notes in the audit log that an experiment was not let pass.
+    pub(crate) fn note_denied(&self, experiment: &Experiment, environment: Option<&str>, denial: &Failure) {
+        let why = denial.to_string();
+        let reasons = why.lines().filter(|line| line.starts_with("error: ")).collect::<Vec<_>>().join("; ");
+        let details = [("environment", environment.unwrap_or_default()), ("why", &reasons)];
+        audit::note(&self.state, "denied", &experiment.name, &details);
+    }
+
     /// The rules for these files; none where no settings have any.
     ///
     /// # Errors
@@ -194,8 +209,9 @@ impl Rules {
 impl Record for Rules {
     fn last_passed(
         &self,
-        experiment: &str,
+        experiment: &Experiment,
         environment: &str,
+        alike: bool,
     ) -> Result<Option<(String, Timestamp)>, String> {
         let file = self.state.history_file();
         if !file.exists() {
@@ -203,7 +219,10 @@ impl Record for Rules {
         }
         // As it is: a run mends no history.
         History::open(&file)
-            .and_then(|history| history.last_passed(experiment, environment))
+            .and_then(|history| {
+                let fingerprint = alike.then(|| squall_history::fingerprint(experiment));
+                history.last_passed(&experiment.name, environment, fingerprint.as_deref())
+            })
             .map_err(|error| error.to_string())
     }
 }

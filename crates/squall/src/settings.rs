@@ -26,6 +26,14 @@ pub(crate) struct SettingsOptions {
     settings: Option<PathBuf>,
 }
 
+impl SettingsOptions {
+    /// The options that name them again.
+    pub(crate) fn again(&self) -> Vec<String> {
+        let name = |file: &PathBuf| ["--settings".to_owned(), file.display().to_string()];
+        self.settings.iter().flat_map(name).collect()
+    }
+}
+
 /// Settings that were found.
 #[derive(Debug)]
 pub(crate) struct Found {

@@ -145,7 +145,7 @@ impl Place {
         let mut place = Self { folder: tempfile::tempdir().unwrap(), network, victim, parts: Vec::new() };
         fs::create_dir(place.path("bin")).unwrap();
         std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_squall"), place.path("bin/squall")).unwrap();
-        fs::copy("/bin/sleep", place.path("bin").join(&place.victim)).unwrap();
+        std::os::unix::fs::symlink("/bin/sleep", place.path("bin").join(&place.victim)).unwrap();
         place.start(&format!("exec bin/{} 600", place.victim));
         // A page, a database, a Prometheus, a Pushgateway, a collector.
         for port in [8080, 5432, 9090, 9091, 4318] {

@@ -366,7 +366,7 @@ fn a_monkeys_owner_is_told() {
     let (server, log) = server();
     let desk = Desk::new(&format!("notify: [{{webhook: {{url: \"{}\"}}}}]", server.url("/hook")));
     let name = format!("sqtt{}", std::process::id());
-    fs::copy("/bin/sleep", desk.path(&name)).unwrap();
+    std::os::unix::fs::symlink("/bin/sleep", desk.path(&name)).unwrap();
     let sleep =
         || Victim(Command::new(desk.path(&name)).arg("60").env("SQUALL_MONKEY", "enabled").spawn().unwrap());
     let _instances = [sleep(), sleep()];

@@ -277,6 +277,7 @@ mod tests {
             environment: String::new(),
             origin: String::new(),
             by: String::new(),
+            fingerprint: String::new(),
             lease: Span::seconds(5),
         };
         Agents::new(links, &identity, Instant::now(), Inbox(sender))

@@ -266,6 +266,7 @@ fn identity() -> Identity {
         environment: String::new(),
         origin: String::new(),
         by: String::new(),
+        fingerprint: String::new(),
         lease: units::Duration::seconds(5),
     }
 }

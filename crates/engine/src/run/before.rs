@@ -196,6 +196,7 @@ impl Run {
             environment: self.identity.environment.clone(),
             origin: self.identity.origin.clone(),
             by: self.identity.by.clone(),
+            fingerprint: self.identity.fingerprint.clone(),
             services: experiment.blast_radius.services.clone(),
             conditions,
             objectives: self.bounds(objectives.map(|check| &check.expect)),

@@ -131,6 +131,7 @@ impl World {
             environment: String::new(),
             origin: String::new(),
             by: String::new(),
+            fingerprint: String::new(),
             lease: Duration::seconds(5),
         };
         let mut coming = Vec::new();

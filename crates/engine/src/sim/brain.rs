@@ -142,6 +142,7 @@ impl Theatre {
             environment: String::new(),
             origin: String::new(),
             by: String::new(),
+            fingerprint: String::new(),
             lease: LEASE,
         };
         let mut theatre = Self {

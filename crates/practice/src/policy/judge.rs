@@ -12,12 +12,17 @@ use squall_model::units::Duration;
 
 /// What is known of earlier runs.
 pub trait Record {
-    /// The last run of this experiment that passed in this environment, and when it was.
+    /// The last run of an experiment of this name that passed in this environment, and when it was; `alike`: of those only
+    /// whose faults were the same, wherever they struck.
     ///
     /// # Errors
     /// Nobody knows, for this reason.
-    fn last_passed(&self, experiment: &str, environment: &str)
-    -> Result<Option<(String, Timestamp)>, String>;
+    fn last_passed(
+        &self,
+        experiment: &Experiment,
+        environment: &str,
+        alike: bool,
+    ) -> Result<Option<(String, Timestamp)>, String>;
 }
 
 /// What is to be judged.
@@ -262,10 +267,14 @@ fn promotion(rules: &Environment, request: &Request<'_>) -> Option<Denial> {
     let rule = rules.promotion.as_ref()?;
     let (from, within) = (&rule.value.from, rule.value.within);
     let name = &request.experiment.name;
-    let why = match request.record.last_passed(name, from) {
+    let last_passed = |alike| request.record.last_passed(request.experiment, from, alike);
+    let why = match last_passed(true).and_then(|alike| Ok((alike, last_passed(false)?))) {
         Err(why) => format!("nobody knows whether {name} passed in {from}: {why}"),
-        Ok(None) => format!("{name} never passed in {from}"),
-        Ok(Some((run, at))) => {
+        Ok((None, None)) => format!("{name} never passed in {from}"),
+        Ok((None, Some((run, _)))) => format!(
+            "what passed as {name} in {from} had other faults, or other parameters, times or numbers of targets (run {run})"
+        ),
+        Ok((Some((run, at)), _)) => {
             let age = request.at.duration_since(at).as_secs_f64();
             if age <= within.as_seconds() {
                 return None;

@@ -9,14 +9,30 @@ use squall_model::target::{Mode, Selection};
 /// No run is known, or one.
 struct Known(Option<(&'static str, &'static str)>);
 
+/// One run in staging that did something else.
+struct Other;
+
+impl Record for Other {
+    fn last_passed(
+        &self,
+        _: &Experiment,
+        _: &str,
+        alike: bool,
+    ) -> Result<Option<(String, Timestamp)>, String> {
+        Ok((!alike).then(|| ("r2".to_owned(), MONDAY.parse().unwrap())))
+    }
+}
+
 impl Record for Known {
     fn last_passed(
         &self,
-        experiment: &str,
+        experiment: &Experiment,
         environment: &str,
+        _alike: bool,
     ) -> Result<Option<(String, Timestamp)>, String> {
         let Some((known, at)) = self.0 else { return Ok(None) };
-        Ok((known == environment && experiment == "slow").then(|| ("r1".to_owned(), at.parse().unwrap())))
+        Ok((known == environment && experiment.name == "slow")
+            .then(|| ("r1".to_owned(), at.parse().unwrap())))
     }
 }
 
@@ -149,6 +165,16 @@ fn what_passed_before_may_be_promoted() {
     let judged = |known| denied(rules, &experiment("{}"), MONDAY, &Known(known), true);
     assert_eq!(judged(Some(("staging", "2026-11-24T09:00:00Z"))), []);
     assert!(judged(Some(("staging", "2026-11-20T09:00:00Z")))[0].why.contains("run r1"));
+    let slow = experiment("{}");
+    let request = Request {
+        experiment: &slow,
+        environment: "production",
+        at: MONDAY.parse().unwrap(),
+        record: &Other,
+        approved: true,
+    };
+    let denials = judge(&policy(rules).unwrap(), &request).unwrap();
+    assert!(denials[0].why.contains("had other faults") && denials[0].why.contains("r2"), "{denials:?}");
     assert!(judged(Some(("dev", "2026-11-29T09:00:00Z")))[0].why.contains("never passed in staging"));
     assert!(policy("{promotion: {from: stagging}}").unwrap_err().contains("stagging"));
     assert!(policy("{promotion: {from: production}}").is_err());

@@ -299,6 +299,7 @@ impl Chronicle {
                 environment: String::new(),
                 origin: String::new(),
                 by: String::new(),
+                fingerprint: String::new(),
                 services: Vec::new(),
                 conditions: Vec::new(),
                 objectives: setting.objectives.clone(),

@@ -43,6 +43,7 @@ impl Journal {
             environment: String::new(),
             origin: String::new(),
             by: String::new(),
+            fingerprint: String::new(),
             services: vec!["payment".into()],
             conditions: vec![
                 (HEALTH.0.into(), HEALTH.1.into()),

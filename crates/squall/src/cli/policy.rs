@@ -4,7 +4,7 @@ use crate::carry::{self, AgentOptions};
 use crate::exit::{Failure, Outcome};
 use crate::files::{self, VariableOptions};
 use crate::out;
-use crate::policy::{Circumstances, Rules};
+use crate::policy::{self, Circumstances, Rules};
 use crate::settings::SettingsOptions;
 use crate::state::State;
 use clap::{Args, Subcommand};
@@ -41,7 +41,7 @@ struct Check {
     #[arg(long, value_name = "TIME")]
     at: Option<Timestamp>,
     /// As if this person had said yes
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = policy::approver)]
     approved_by: Option<String>,
     /// Makes the choice among targets repeatable
     #[arg(long)]

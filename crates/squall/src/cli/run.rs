@@ -9,7 +9,7 @@ use crate::cli::prompt::{Named, Prompt};
 use crate::exit::{Failure, Outcome};
 use crate::files::{self, VariableOptions};
 use crate::out;
-use crate::policy::{Circumstances, Rules};
+use crate::policy::{self, Circumstances, Rules};
 use crate::state::State;
 use crate::telling::{self, TellingOptions};
 use clap::Args;
@@ -47,7 +47,7 @@ pub(crate) struct Options {
     #[arg(long, value_name = "NAME")]
     environment: Option<String>,
     /// Who has said yes to this, where the environment wants a person to; kept in the journal
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = policy::approver)]
     approved_by: Option<String>,
     /// Does not ask before anything is touched
     #[arg(short, long)]
@@ -161,7 +161,10 @@ impl Options {
             let options = self.again(&file, &variables, &secrets);
             // Those before may have taken long: an hour may be over, a freeze may have begun.
             if let Some(rules) = frame.rules {
-                rules.judge_again(&file, &experiment, self.circumstances(seed))?;
+                let judged = rules.judge_again(&file, &experiment, self.circumstances(seed));
+                judged.inspect_err(|denial| {
+                    rules.note_denied(&experiment, self.environment.as_deref(), denial);
+                })?;
             }
             let must_ask = frame.rules.is_some_and(|rules| rules.need_approval(self.environment.as_deref()));
             let approver = self.approver(&file, &experiment, seed, must_ask);
@@ -254,15 +257,19 @@ impl Options {
     /// The options that carry this file out in the same way again.
     fn again(&self, file: &Path, variables: &VariableOptions, secrets: &[String]) -> Vec<String> {
         let environment = self.environment.iter().flat_map(|name| ["--environment".to_owned(), name.clone()]);
-        variables.again(file, secrets).into_iter().chain(environment).chain(self.agent.again()).collect()
+        let settings = self.telling.settings().again();
+        let all = variables.again(file, secrets).into_iter().chain(environment).chain(settings);
+        all.chain(self.agent.again()).collect()
     }
 
     /// Lets the experiments pass that the settings allow, narrowed to what they allow; tells what denies the others.
     fn admit(&self, rules: &Rules, experiments: &mut [Read], seed: u64) -> Result<(), Failure> {
         let mut denied = Vec::new();
         for read in experiments {
+            let place = self.environment.as_deref();
             if let Err(denial) = rules.admit(&read.file, &mut read.experiment, self.circumstances(seed)) {
                 self.annotate(&denial);
+                rules.note_denied(&read.experiment, place, &denial);
                 denied.push(denial.to_string());
             }
         }

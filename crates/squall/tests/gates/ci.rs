@@ -34,7 +34,7 @@ impl Site {
             let made = Command::new("ip").args(&words).output().unwrap();
             assert!(made.status.success(), "{words:?}: {made:?}");
         }
-        std::fs::copy("/bin/sleep", desk.path(&site.victim)).unwrap();
+        std::os::unix::fs::symlink("/bin/sleep", desk.path(&site.victim)).unwrap();
         std::fs::create_dir_all(desk.path("site")).unwrap();
         std::fs::write(desk.path("site/health"), "ok").unwrap();
         Some(site)

@@ -13,7 +13,7 @@ impl Victims {
     fn start(desk: &Desk, which: char, count: usize) -> Self {
         let name = format!("sqtp{which}{}", std::process::id());
         let program = desk.path(&name);
-        std::fs::copy("/bin/sleep", &program).unwrap();
+        std::os::unix::fs::symlink("/bin/sleep", &program).unwrap();
         let processes =
             (0..count).map(|_| Owned(Command::new(&program).arg("300").spawn().unwrap())).collect();
         Self { name, processes }
@@ -116,7 +116,15 @@ fn what_passed_in_staging_may_go_to_production_once_somebody_says_yes() {
         .is(2, &["squall.yaml:6:", "never passed in staging", "--environment staging"]);
     run(&desk, "staging", &[]).is(0, &["passed"]);
     run(&desk, "production", &[]).is(2, &["squall.yaml:7:", "a person must say yes"]);
+    run(&desk, "production", &["--approved-by", " "]).is(2, &["say who has said yes"]);
     run(&desk, "production", &approved).is(0, &["passed"]);
+    // What passed there is what may go on, and nothing else of its name.
+    let harmless = desk.read("pause.yaml");
+    desk.write("pause.yaml", &harmless.replace("300ms", "400ms"));
+    run(&desk, "production", &approved).is(2, &["what passed as pause in staging had other faults"]);
+    let log = desk.squall(&["audit", "list"]);
+    log.is(0, &["denied", "what passed as pause in staging had other faults"]);
+    desk.write("pause.yaml", &harmless);
     let journals = journals(&desk);
     let of_production =
         journals.iter().find(|journal| journal.contains("\"environment\":\"production\"")).unwrap();

@@ -105,7 +105,7 @@ pub(super) enum Told {
     /// Nothing more will be typed.
     Closed,
     /// What happens in an experiment.
-    Event(usize, event::Event),
+    Event(usize, Box<event::Event>),
     /// An experiment is over.
     Ended(usize, Box<Result<Carried, Failure>>),
     /// A signal came.
@@ -503,7 +503,7 @@ impl Stage<'_> {
                 let reason = "nobody is there to answer: the input has ended".to_owned();
                 self.give(Input::Said(Command::Suspend(reason)))
             }
-            Told::Event(experiment, event) => self.follow(experiment, event),
+            Told::Event(experiment, event) => self.follow(experiment, *event),
             Told::Ended(experiment, carried) => self.give(ended(experiment, *carried)),
             Told::Signal(name) => self.give(Input::Interrupted(name.to_owned())),
         }
@@ -600,7 +600,7 @@ impl Stage<'_> {
         self.halts = Some(halts);
         let (sender, teller) = (self.sender.clone(), self.sender.clone());
         let teller = move |entry: &event::Entry| {
-            let _ = teller.send(Told::Event(experiment, entry.event.clone()));
+            let _ = teller.send(Told::Event(experiment, Box::new(entry.event.clone())));
         };
         let mut witnesses = telling::witnesses_beside_a_screen(&self.day.outbox);
         witnesses.push(Box::new(teller));

@@ -1,0 +1,104 @@
+//! What tells whether two runs did the same.
+
+use crate::hexadecimal;
+use ring::digest::{SHA256, digest};
+use serde_json::{Value as Json, json};
+use squall_model::experiment::{Action, Experiment, Strike};
+
+/// Parameters that say where a fault strikes, as targets do: they are others in another environment.
+const PLACES: [&str; 3] = ["destination", "source", "port"];
+
+/// A mark of what an experiment's faults are, how much of them, on how many of the targets and for how long; wherever they
+/// strike: what passed in one environment may be carried out in another, and nothing else under its name. It is the
+/// beginning of a SHA-256, so that no parameter can be read from it.
+pub fn fingerprint(experiment: &Experiment) -> String {
+    let actions = experiment.method.iter().map(|action| match action {
+        Action::Wait(time) => json!({"wait": time.to_string()}),
+        Action::Strike(strikes) => strikes.iter().map(does).collect(),
+    });
+    let text = Json::Array(actions.collect()).to_string();
+    hexadecimal(&digest(&SHA256, text.as_bytes()).as_ref()[..8])
+}
+
+fn does(strike: &Strike) -> Json {
+    let mut with = strike.with.to_json();
+    if let Json::Object(parameters) = &mut with {
+        parameters.retain(|name, _| !PLACES.contains(&name.as_str()));
+        // In whatever order they were written.
+        parameters.sort_keys();
+    }
+    let selection = &strike.selection;
+    json!([
+        strike.fault,
+        with,
+        format!("{:?} {:?}", selection.mode, selection.value),
+        strike.lasts.to_string(),
+        strike.after.to_string()
+    ])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use squall_model::experiment::BlastRadius;
+    use squall_model::node::Place;
+    use squall_model::read::{Source, parse};
+    use squall_model::target::{Mode, Selection, Target};
+    use squall_model::units::Duration;
+
+    fn experiment(with: &str, change: impl FnOnce(&mut Strike)) -> String {
+        let source = Source { name: "with.yaml".into(), text: with.into() };
+        let mut strike = Strike {
+            fault: "network.latency".into(),
+            selection: Selection {
+                target: Target::Host(true),
+                mode: Mode::All,
+                value: None,
+                optional: false,
+            },
+            with: parse(&source).unwrap(),
+            lasts: Duration::seconds(60),
+            after: Duration::default(),
+            place: Place::default(),
+            stage: None,
+        };
+        change(&mut strike);
+        fingerprint(&Experiment {
+            name: "slow".into(),
+            hypothesis: String::new(),
+            tags: Vec::new(),
+            loads: Vec::new(),
+            metrics: Vec::new(),
+            steady_state: Vec::new(),
+            blast_radius: BlastRadius::default(),
+            method: vec![Action::Strike(vec![strike]), Action::Wait(Duration::seconds(3))],
+            guard: Vec::new(),
+            hypothesis_holds: Vec::new(),
+            baseline: Duration::default(),
+            recovery_within: Duration::default(),
+            secrets: Vec::new(),
+        })
+    }
+
+    #[test]
+    fn what_does_the_same_elsewhere_has_the_same_mark() {
+        let one = experiment("{delay: 1s, jitter: 2ms, destination: 10.0.0.1}", |_| ());
+        assert_eq!(one.len(), 16);
+        let elsewhere = |strike: &mut Strike| {
+            strike.selection.target = Target::Netns("other".into());
+            strike.place = Place { start: 7, end: 9 };
+        };
+        assert_eq!(
+            experiment("{jitter: 2ms, delay: 1s, destination: db.example, port: 5432}", elsewhere),
+            one
+        );
+        let others = [
+            experiment("{delay: 2s, jitter: 2ms}", |_| ()),
+            experiment("{delay: 1s}", |_| ()),
+            experiment("{delay: 1s, jitter: 2ms}", |strike| strike.fault = "network.loss".into()),
+            experiment("{delay: 1s, jitter: 2ms}", |strike| strike.lasts = Duration::seconds(61)),
+            experiment("{delay: 1s, jitter: 2ms}", |strike| strike.selection.mode = Mode::One),
+        ];
+        assert!(others.iter().all(|other| *other != one));
+    }
+}
