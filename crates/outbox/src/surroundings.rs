@@ -10,6 +10,9 @@ use std::sync::{Mutex, PoisonError};
 /// A secret's file is read no further than this many bytes.
 const LONGEST_SECRET: u64 = 64 << 10;
 
+/// A part of a URL that is shorter than this is no secret: `v1`, `hooks`.
+const SHORTEST_PART: usize = 8;
+
 /// Where secrets are looked up, and those that were found.
 #[derive(Default)]
 pub struct Surroundings {
@@ -63,6 +66,8 @@ impl Surroundings {
     /// In words, without the secret.
     pub fn url(&self, secret: &Secret, path: &str) -> Result<Url, String> {
         let text = self.text(secret)?;
+        // A server may say it back in parts.
+        self.found.lock().unwrap_or_else(PoisonError::into_inner).extend(secret_parts(&text));
         let text = if path.is_empty() { text } else { format!("{}{path}", text.trim_end_matches('/')) };
         Url::parse(&text).map_err(|error| format!("this is no URL that can be used: {}", error.cause))
     }
@@ -83,6 +88,16 @@ impl Surroundings {
     pub fn secrets(&self) -> Vec<String> {
         self.found.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
+}
+
+/// What of a URL tells the secret that it is: all behind the host, and the long ones of its parts.
+fn secret_parts(url: &str) -> Vec<String> {
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    let (authority, path) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
+    let user = authority.rsplit_once('@').map_or("", |(user, _)| user);
+    let parts = path.split(['/', '?', '#', '&', '=']).chain(user.split(':'));
+    let told = parts.chain([path, path.split(['?', '#']).next().unwrap_or_default()]);
+    told.filter(|part| part.len() >= SHORTEST_PART).map(str::to_owned).collect()
 }
 
 fn secret_file(path: &Path) -> Result<String, String> {
@@ -141,5 +156,17 @@ mod tests {
         assert_eq!(url.to_string(), "http://a/b/v1/traces");
         assert_eq!(format!("{:?}", Secret::Plain("sesame".into())), "(a secret)");
         assert!(surroundings.secrets().contains(&"sesame".to_owned()));
+        assert_eq!(
+            secret_parts("https://me:open-sesame@host:8080/services/T0123456/abc?token=0123456789"),
+            [
+                "services",
+                "T0123456",
+                "0123456789",
+                "open-sesame",
+                "/services/T0123456/abc?token=0123456789",
+                "/services/T0123456/abc"
+            ]
+        );
+        assert_eq!(secret_parts("http://127.0.0.1:9091"), [""; 0]);
     }
 }
