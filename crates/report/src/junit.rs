@@ -17,9 +17,6 @@ use std::time::Duration;
 /// The report of several runs.
 pub fn suite(stories: &[Story]) -> String {
     let mut report = Report::new("squall");
-    if let Some(started) = stories.iter().filter_map(|story| moment(story, 0.0)).min() {
-        report.set_timestamp(started);
-    }
     report.set_time(stories.iter().map(|story| seconds(story.seconds())).sum::<Duration>());
     report.add_test_suites(stories.iter().map(of_run));
     // The XML is built in memory of valid characters only; there is nothing that could fail.
@@ -31,7 +28,7 @@ fn of_run(story: &Story) -> TestSuite {
         if story.header.experiment.is_empty() { "unknown experiment" } else { &story.header.experiment };
     let mut suite = TestSuite::new(name);
     suite.set_time(seconds(story.seconds()));
-    if let Some(started) = moment(story, 0.0) {
+    if let Some(started) = started(story) {
         suite.set_timestamp(started);
     }
     for (name, value) in properties(story) {
@@ -68,20 +65,16 @@ fn properties(story: &Story) -> Vec<(&'static str, String)> {
     properties
 }
 
-/// A moment of the run, as the format's library takes it; none where nobody knows when the run started.
-fn moment(story: &Story, elapsed: f64) -> Option<DateTime<FixedOffset>> {
-    let started = story.header.started?.as_millisecond();
-    let at = started.checked_add((elapsed * 1000.0).round() as i64)?;
-    Some(DateTime::from_timestamp_millis(at)?.fixed_offset())
+/// When the run started, as the format's library takes it; none where nobody knows. Only a suite may say it: the schemas of
+/// those who read this have no such attribute elsewhere.
+fn started(story: &Story) -> Option<DateTime<FixedOffset>> {
+    Some(DateTime::from_timestamp_millis(story.header.started?.as_millisecond())?.fixed_offset())
 }
 
 /// The case with the time that it is about, in seconds since the run started; as it is where that is not known.
-fn over(story: &Story, span: Option<(f64, f64)>, mut case: TestCase) -> TestCase {
+fn over(span: Option<(f64, f64)>, mut case: TestCase) -> TestCase {
     if let Some((start, end)) = span {
         case.set_time(seconds(end - start));
-        if let Some(at) = moment(story, start) {
-            case.set_timestamp(at);
-        }
     }
     case
 }
@@ -126,10 +119,10 @@ fn steady_state(story: &Story) -> TestCase {
     const NAME: &str = "steady state before";
     let span = part(story, Phase::SteadyState);
     if story.verdict() == Some(Verdict::NotSteady) {
-        return over(story, span, error(NAME, "not_steady", words::reason(story)));
+        return over(span, error(NAME, "not_steady", words::reason(story)));
     }
     let asked = story.tallies.iter().any(|tally| tally.phase == Phase::SteadyState);
-    if asked { over(story, span, passed(NAME)) } else { skipped(NAME, "nothing was asked") }
+    if asked { over(span, passed(NAME)) } else { skipped(NAME, "nothing was asked") }
 }
 
 fn hypothesis(story: &Story) -> Vec<TestCase> {
@@ -140,7 +133,6 @@ fn hypothesis(story: &Story) -> Vec<TestCase> {
     let judged = story.checks.iter().map(|result| {
         let name = format!("hypothesis: {}", words::check(&result.check, &result.expect));
         over(
-            story,
             span,
             match &result.truth {
                 Truth::Holds => passed(name),
@@ -161,7 +153,7 @@ fn evidence(story: &Story, injection: &Injection) -> TestCase {
         Tone::Bad => error(name, "not_made", words),
         Tone::Warning => error(name, "no_effect", words),
     };
-    over(story, story.window(injection), case)
+    over(story.window(injection), case)
 }
 
 /// Several injections may have the same fault and target; each is a case of its own.
@@ -177,7 +169,6 @@ fn guard(story: &Story) -> TestCase {
     let ended = ended.or_else(|| part(story, Phase::Undo).map(|(start, _)| start)).unwrap_or(story.elapsed);
     let span = begun.map(|begun| (begun, ended.max(begun)));
     over(
-        story,
         span,
         match (&story.abort, &story.guard) {
             (Some(abort), _) if abort.cause == AbortCause::Guard => {
@@ -198,9 +189,9 @@ fn recovery(story: &Story) -> TestCase {
     let lasted = |seconds: f64| Some((begun, begun + seconds));
     match (story.recovery, words::recovery(story)) {
         (Some(recovery), Some((Tone::Bad, words))) => {
-            over(story, lasted(recovery.within), failure(NAME, "not_recovered", words))
+            over(lasted(recovery.within), failure(NAME, "not_recovered", words))
         }
-        (Some(recovery), _) => over(story, lasted(recovery.seconds.unwrap_or_default()), passed(NAME)),
+        (Some(recovery), _) => over(lasted(recovery.seconds.unwrap_or_default()), passed(NAME)),
         (None, _) => skipped(NAME, "the run did not come to it"),
     }
 }
@@ -216,14 +207,13 @@ fn put_back(story: &Story, injection: &Injection) -> Option<TestCase> {
     let case =
         if done.residue.is_empty() { passed(name) } else { error(name, "residue", done.residue.join("\n")) };
     let told = injection.ended.unwrap_or(story.elapsed);
-    Some(over(story, Some((told - done.seconds, told)), case))
+    Some(over(Some((told - done.seconds, told)), case))
 }
 
 /// The run as a whole, so that no verdict but `passed` leaves a suite without a failure or an error.
 fn whole(story: &Story) -> TestCase {
     const NAME: &str = "run";
     over(
-        story,
         Some((0.0, story.seconds())),
         match story.verdict() {
             None => error(NAME, "unfinished", words::reason(story)),
