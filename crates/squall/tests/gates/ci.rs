@@ -169,9 +169,13 @@ fn the_workflow_for_github_passes_on_a_service_that_is_well_and_cleans_up_after_
         assert_eq!(told.code, 0, "{name}\n{}{}", told.out, told.errors);
     }
     assert_eq!(done.len(), 8);
-    for report in
-        ["process-failure.xml", "process-failure.html", "network-latency.xml", "network-latency.html"]
-    {
+    for report in [
+        "process-failure.xml",
+        "process-failure.html",
+        "process-failure.jsonl",
+        "network-latency.xml",
+        "network-latency.html",
+    ] {
         assert!(desk.path("reports").join(report).exists(), "{report}");
     }
 }
