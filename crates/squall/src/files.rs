@@ -14,6 +14,9 @@ use std::path::{Path, PathBuf};
 /// What an experiment file's name ends in.
 const ENDINGS: &[&str] = &["yaml", "yml", "json", "toml"];
 
+/// What else of Squall's may lie beside experiments.
+const OTHER_KINDS: &[&str] = &["Settings", "Monkey", "GameDay"];
+
 /// No file is read further than this many bytes. It is more than an experiment may have, whose reader points at what is
 /// too much; this bounds what never ends, such as `/dev/zero`.
 const READ_AT_MOST: u64 = 4 << 20;
@@ -152,8 +155,29 @@ pub(crate) fn source(file: &Path) -> Result<Source, Failure> {
     Ok(Source { name: file.display().to_string(), text })
 }
 
-/// The experiment files that paths name: a file is itself, a folder its files in the order of their names.
+/// The experiment files that paths name: a file is itself, a folder its files in the order of their names, without those of
+/// another kind.
 pub(crate) fn find(paths: &[PathBuf]) -> Result<Vec<PathBuf>, Failure> {
+    let is_experiment = |path: &Path| {
+        let is_other = kind(path).is_some_and(|kind| OTHER_KINDS.contains(&kind.as_str()));
+        // One that cannot be read as of any kind is told where settings are looked for.
+        let is_broken = || path.ends_with(settings::BESIDE) && settings::are_settings(path);
+        !is_other && !is_broken()
+    };
+    find_if(paths, is_experiment)
+}
+
+/// The files of any kind that paths name.
+pub(crate) fn find_all(paths: &[PathBuf]) -> Result<Vec<PathBuf>, Failure> {
+    find_if(paths, |_| true)
+}
+
+/// The kind that a file says it is of.
+pub(crate) fn kind(file: &Path) -> Option<String> {
+    source(file).ok().and_then(|source| read::kind(&source).ok().flatten())
+}
+
+fn find_if(paths: &[PathBuf], is_meant: impl Fn(&Path) -> bool) -> Result<Vec<PathBuf>, Failure> {
     let mut files = Vec::new();
     for path in paths {
         if !path.is_dir() {
@@ -163,19 +187,15 @@ pub(crate) fn find(paths: &[PathBuf]) -> Result<Vec<PathBuf>, Failure> {
         let wrong = |error: std::io::Error| {
             Failure::invalid(format!("could not look into {}: {error}", path.display()))
         };
-        let is_experiment = |path: &PathBuf| {
-            path.is_file()
-                && !(path.ends_with(settings::BESIDE) && settings::are_settings(path))
-                && path
-                    .extension()
-                    .and_then(|ending| ending.to_str())
-                    .is_some_and(|ending| ENDINGS.contains(&ending))
+        let is_meant = |path: &PathBuf| {
+            let ending = path.extension().and_then(|ending| ending.to_str());
+            path.is_file() && ending.is_some_and(|ending| ENDINGS.contains(&ending)) && is_meant(path)
         };
         let mut inside: Vec<PathBuf> = std::fs::read_dir(path)
             .map_err(wrong)?
             .flatten()
             .map(|entry| entry.path())
-            .filter(is_experiment)
+            .filter(is_meant)
             .collect();
         if inside.is_empty() {
             let endings = ENDINGS.join(", ");

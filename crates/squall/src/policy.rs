@@ -86,7 +86,14 @@ impl Rules {
         files: &[PathBuf],
         state: &State,
     ) -> Result<Option<Self>, Failure> {
-        let Some(found) = settings.find(files, state)? else { return Ok(None) };
+        settings.find(files, state)?.map_or(Ok(None), |found| Self::of(found, state))
+    }
+
+    /// The rules of settings; none where they have none.
+    ///
+    /// # Errors
+    /// They are wrong.
+    pub(crate) fn of(found: Found, state: &State) -> Result<Option<Self>, Failure> {
         let (environments, protected) =
             (found.settings.environments.as_ref(), found.settings.protected.as_ref());
         if environments.is_none() && protected.is_none() {

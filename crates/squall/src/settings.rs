@@ -93,7 +93,11 @@ pub(crate) fn are_settings(file: &Path) -> bool {
     file.is_file() && files::source(file).map_or(true, |source| read::is_settings(&source).unwrap_or(true))
 }
 
-fn read(file: &Path) -> Result<Found, Failure> {
+/// Reads settings.
+///
+/// # Errors
+/// They are wrong.
+pub(crate) fn read(file: &Path) -> Result<Found, Failure> {
     let source = files::source(file)?;
     let settings = read::settings(&source, &Registry, &squall_outbox::kinds())
         .map_err(|errors| wrong(&source, &errors))?;

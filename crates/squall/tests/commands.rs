@@ -351,6 +351,29 @@ fn at_a_terminal(desk: &Desk, file: &str, meanwhile: impl FnOnce(), answer: &str
 }
 
 #[test]
+fn files_of_every_kind_are_validated_and_experiments_alone_carried_out() {
+    let desk = Desk::new();
+    desk.experiment("all/passes.yaml", PASSES);
+    let write = |name: &str, text: &str| fs::write(desk.path(name), text).unwrap();
+    let head = "apiVersion: squall.dev/v1\nkind:";
+    write(
+        "all/where.yaml",
+        &format!("{head} Settings\nenvironments: {{production: {{magnitude: {{delay: 1s}}}}}}\n"),
+    );
+    let monkey = "name: shop\nschedule: {cron: \"0 * 9-14 * * MON-FRI\"}\nkill: {mean_days: 2}\n\
+                  inventory: [{processes: {app: shop, match: {name: x}}}]\n";
+    write("all/monkey.yaml", &format!("{head} Monkey\n{monkey}"));
+    let told = desk.squall(&["validate", "all"]);
+    told.is(0, &["passes.yaml: ok", "where.yaml: ok (settings)", "monkey.yaml: ok (monkey shop)"]);
+    desk.squall(&["run", "all"]).is(0, &["passed"]);
+    write(
+        "all/where.yaml",
+        &format!("{head} Settings\nenvironments: {{production: {{magnitude: {{dely: 1s}}}}}}\n"),
+    );
+    desk.squall(&["validate", "all"]).is(2, &["where.yaml:3:", "did you mean \"delay\"?", "1 of 3 files"]);
+}
+
+#[test]
 fn the_plan_that_is_agreed_to_is_the_one_that_is_carried_out() {
     if Command::new("script").arg("--version").output().is_err() {
         println!("skipped: there is no program `script` here");

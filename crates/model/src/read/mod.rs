@@ -27,7 +27,7 @@ pub use experiment::experiment;
 pub use gameday::{blanked, gameday};
 pub use render::render;
 pub use schema::schema;
-pub use settings::{is_settings, settings};
+pub use settings::{is_settings, kind, settings};
 pub use variables::{Overrides, nearest_variable, variable_names, variables};
 
 /// The longest file that is read, in bytes.

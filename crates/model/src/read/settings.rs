@@ -23,13 +23,24 @@ use crate::settings::{Call, Kind, Kinds, Notify, Occasion, Settings};
 /// What a file of settings says it is.
 const KIND: &str = "Settings";
 
-/// Whether a text says that it holds settings; files of other kinds may lie in the same place.
+/// The kind that a text says it is of, such as `Experiment`; files of several kinds may lie in the same place.
+///
+/// # Errors
+/// Where the text is not of its format.
+pub fn kind(source: &Source) -> Result<Option<String>, ReadError> {
+    let root = parse(source)?;
+    Ok(root.get("kind").and_then(|kind| match &kind.content {
+        Content::Text(kind) => Some(kind.clone()),
+        _ => None,
+    }))
+}
+
+/// Whether a text says that it holds settings.
 ///
 /// # Errors
 /// Where the text is not of its format.
 pub fn is_settings(source: &Source) -> Result<bool, ReadError> {
-    let root = parse(source)?;
-    Ok(root.get("kind").is_some_and(|kind| kind.content == Content::Text(KIND.to_owned())))
+    Ok(kind(source)?.as_deref() == Some(KIND))
 }
 
 /// Reads settings.
