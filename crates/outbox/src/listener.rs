@@ -21,13 +21,17 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::{Notify, Semaphore};
 
 /// How many connections are served at once; others wait.
 const MOST_CONNECTIONS: usize = 32;
 /// How long a connection may say nothing.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// How often a scraper is thought to come that came once so far.
+const USUAL_INTERVAL: Duration = Duration::from_secs(15);
+/// For one that comes more seldom, nobody waits.
+const LONGEST_INTERVAL: Duration = Duration::from_mins(1);
 
 /// An address to listen on. A port alone is one of this machine's loopback.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -118,10 +122,39 @@ impl Exporter for Listen {
     }
 }
 
+/// When metrics were asked for.
+#[derive(Debug, Default)]
+struct Scrapes {
+    times: Mutex<Times>,
+    news: Notify,
+}
+
+#[derive(Debug, Default, Clone, Copy)]
+struct Times {
+    count: u64,
+    last: Option<Instant>,
+    interval: Option<Duration>,
+}
+
+impl Scrapes {
+    fn note(&self, now: Instant) {
+        let mut times = self.times.lock().unwrap_or_else(PoisonError::into_inner);
+        times.interval = times.last.map(|last| now.saturating_duration_since(last));
+        times.last = Some(now);
+        times.count += 1;
+        self.news.notify_waiters();
+    }
+
+    fn times(&self) -> Times {
+        *self.times.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 /// Serves metrics until it is dropped.
 pub(crate) struct Listener {
     pub(crate) address: SocketAddr,
     stop: Arc<Notify>,
+    scrapes: Arc<Scrapes>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -134,16 +167,38 @@ impl Listener {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let stop = Arc::new(Notify::new());
         let stopped = stop.clone();
+        let scrapes = Arc::new(Scrapes::default());
+        let noted = scrapes.clone();
         let serve = move || {
             runtime.block_on(async {
                 tokio::select! {
                     () = stopped.notified() => {}
-                    () = accept(listener, metrics) => {}
+                    () = accept(listener, metrics, noted) => {}
                 }
             });
         };
         let thread = std::thread::Builder::new().name("metrics".to_owned()).spawn(serve)?;
-        Ok(Self { address, stop, thread: Some(thread) })
+        Ok(Self { address, stop, scrapes, thread: Some(thread) })
+    }
+
+    /// How long the next scrape may take to come; none where nobody scrapes, or so seldom that nobody waits for it.
+    pub(crate) fn next_scrape_within(&self) -> Option<Duration> {
+        let Times { last, interval, .. } = self.scrapes.times();
+        let interval = last.map(|_| interval.unwrap_or(USUAL_INTERVAL))?;
+        // Scrapers are not on time to the millisecond.
+        (interval <= LONGEST_INTERVAL).then(|| interval + interval / 2)
+    }
+
+    /// Waits for the next scrape.
+    pub(crate) async fn next_scrape(&self) {
+        let before = self.scrapes.times().count;
+        loop {
+            let news = self.scrapes.news.notified();
+            if self.scrapes.times().count > before {
+                return;
+            }
+            news.await;
+        }
     }
 }
 
@@ -156,7 +211,7 @@ impl Drop for Listener {
     }
 }
 
-async fn accept(listener: TcpListener, metrics: Arc<Mutex<Metrics>>) {
+async fn accept(listener: TcpListener, metrics: Arc<Mutex<Metrics>>, scrapes: Arc<Scrapes>) {
     let Ok(listener) = tokio::net::TcpListener::from_std(listener) else { return };
     let places = Arc::new(Semaphore::new(MOST_CONNECTIONS));
     loop {
@@ -166,11 +221,11 @@ async fn accept(listener: TcpListener, metrics: Arc<Mutex<Metrics>>) {
             tokio::time::sleep(Duration::from_millis(100)).await;
             continue;
         };
-        let metrics = metrics.clone();
+        let (metrics, scrapes) = (metrics.clone(), scrapes.clone());
         tokio::spawn(async move {
             let _place = place;
             let service = service_fn(move |request| {
-                let answer = answer(&request, &metrics);
+                let answer = answer(&request, &metrics, &scrapes);
                 async move { Ok::<_, Infallible>(answer) }
             });
             let mut server = http1::Builder::new();
@@ -181,7 +236,7 @@ async fn accept(listener: TcpListener, metrics: Arc<Mutex<Metrics>>) {
     }
 }
 
-fn answer(request: &Request<Incoming>, metrics: &Mutex<Metrics>) -> Response<Full<Bytes>> {
+fn answer(request: &Request<Incoming>, metrics: &Mutex<Metrics>, scrapes: &Scrapes) -> Response<Full<Bytes>> {
     let plain = (CONTENT_TYPE, "text/plain; charset=utf-8");
     if request.uri().path() != "/metrics" {
         return respond(404, plain, "metrics are at /metrics\n".to_owned());
@@ -190,6 +245,9 @@ fn answer(request: &Request<Incoming>, metrics: &Mutex<Metrics>) -> Response<Ful
         return respond(405, (ALLOW, "GET, HEAD"), String::new());
     }
     let text = metrics.lock().unwrap_or_else(PoisonError::into_inner).text();
+    if request.method() == Method::GET {
+        scrapes.note(Instant::now());
+    }
     respond(200, (CONTENT_TYPE, TEXT_TYPE), text)
 }
 

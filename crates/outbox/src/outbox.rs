@@ -100,6 +100,19 @@ impl Outbox {
         Ok(self.listeners.iter().map(|listener| listener.address).collect())
     }
 
+    /// How long it may take until all who came for metrics while the command lasted have come once more; none where nobody
+    /// did. Only then do they know how the last run ended.
+    pub fn next_scrape_within(&self) -> Option<Duration> {
+        self.listeners.iter().filter_map(Listener::next_scrape_within).max()
+    }
+
+    /// Waits until they have.
+    pub async fn next_scrape(&self) {
+        for listener in self.listeners.iter().filter(|listener| listener.next_scrape_within().is_some()) {
+            listener.next_scrape().await;
+        }
+    }
+
     /// Follows one run, from now on.
     ///
     /// # Errors

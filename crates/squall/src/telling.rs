@@ -15,6 +15,7 @@ use squall_outbox::{Answers, Follower, Message, Outbox, Surroundings, asked_for}
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
+use tokio::signal::unix::{SignalKind, signal};
 
 /// Where metrics and traces go. What is given here stands in place of the settings' own.
 #[derive(Debug, Clone, Default, Args)]
@@ -117,6 +118,26 @@ pub(crate) fn witnesses_beside_a_screen(outbox: &Outbox) -> Vec<Box<dyn Witness>
 fn telling(outbox: &Outbox, say: fn(String)) -> Vec<Box<dyn Witness>> {
     let telling = follower(outbox).map(|follower| Box::new(Telling { follower, say }) as Box<dyn Witness>);
     telling.into_iter().collect()
+}
+
+/// Lets those who came for metrics while the command lasted come once more: only then do they know how the last run ended.
+/// Bounded by how often they come; a signal ends it.
+pub(crate) fn farewell(outbox: &Outbox) {
+    let Some(patience) = outbox.next_scrape_within() else { return };
+    let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else { return };
+    out::warn(format!(
+        "squall: all is done; the metrics are kept for one more scrape, at most {:.0} s (Ctrl-C ends that)",
+        patience.as_secs_f64().ceil()
+    ));
+    runtime.block_on(async {
+        let Ok(mut ended) = signal(SignalKind::terminate()) else { return };
+        tokio::select! {
+            () = outbox.next_scrape() => {}
+            () = tokio::time::sleep(patience) => {}
+            _ = tokio::signal::ctrl_c() => {}
+            _ = ended.recv() => {}
+        }
+    });
 }
 
 fn follower(outbox: &Outbox) -> Option<Follower> {

@@ -161,12 +161,18 @@ fn metrics_can_be_asked_for_while_a_fault_is_active() {
     let request = squall_http::Request::get(&told).unwrap();
     let client = squall_http::HttpClient::default();
     let mut was_active = false;
+    let mut last = String::new();
     // Until nobody listens any more.
     while let Ok(answer) = runtime.block_on(client.request(&request, std::time::Duration::from_secs(30))) {
-        was_active |= String::from_utf8_lossy(&answer.body).contains("squall_injections_active 1\n");
-        std::thread::sleep(std::time::Duration::from_millis(20));
+        last = String::from_utf8_lossy(&answer.body).into_owned();
+        was_active |= last.contains("squall_injections_active 1\n");
+        // Seldom enough that the command would be gone before it came once more.
+        std::thread::sleep(std::time::Duration::from_millis(200));
     }
     assert!(was_active && run.0.wait().unwrap().success());
+    // Whoever asks hears how it ended.
+    assert!(last.contains("chaos_experiment_status{experiment=\"pause\"} 1\n"), "{last}");
+    assert!(last.contains("squall_runs_total{verdict=\"passed\"} 1\n"), "{last}");
 }
 
 #[test]

@@ -130,6 +130,9 @@ impl Options {
         }
         // What was carried out before something went wrong is reported all the same.
         let concluded = self.conclude(&files, &done, &reports);
+        if done.iter().all(|one| !one.carried.interrupted) {
+            telling::farewell(&outbox);
+        }
         ended.map(|()| concluded)
     }
 

@@ -325,7 +325,9 @@ impl Options {
             out::lose(why);
         }
         reports.write(&day.chronicle);
-        if day.chronicle.verdict().is_none() {
+        if day.chronicle.verdict().is_some() {
+            telling::farewell(&day.outbox);
+        } else {
             let same = " (with the same --var and --with options)";
             out::say(format!("the session can go on: squall gameday run --resume {name}{same}"));
         }
