@@ -1,16 +1,19 @@
 //! The facts that judgements need. Each question is answered from an index and asks for the newest only, so that a
 //! history of a hundred thousand runs takes no longer than a short one.
 
+use crate::list::{Wanted, each};
 use crate::{micros, moment};
 use jiff::{SignedDuration, Timestamp};
 use rusqlite::{Connection, Params, Row, params};
-use squall_model::past::{Brief, Facts, GameDay, Service, Struck, Tally, day_of};
+use squall_model::past::{Brief, Facts, GameDay, LIMIT, Run, Service, Struck, Tally, day_of};
 use squall_model::verdict::Verdict;
 
 /// How many of the newest runs are looked at.
 const RECENT: u32 = 50;
 /// How many of each experiment.
 const OF_AN_EXPERIMENT: u32 = 10;
+/// How many of an experiment are looked through for those that did the same.
+const LOOKED_THROUGH: u32 = 30;
 /// How many weeks back are looked at for runs that nobody started by hand.
 const WEEKS: i64 = 4;
 /// How many days back a service's runs are counted.
@@ -32,7 +35,9 @@ pub(crate) fn facts(connection: &Connection, now: Timestamp) -> rusqlite::Result
         weekly: (0..WEEKS).map(|week| of_week(connection, now, week)).collect::<rusqlite::Result<_>>()?,
         production: production(connection)?,
         game_days: game_days(connection)?,
-        experiments: experiments(connection)?,
+        experiments: of_each_experiment(connection, briefs_of)?,
+        alike: of_each_experiment(connection, alike)?,
+        limits: Vec::new(),
         services: services(connection, now)?,
     })
 }
@@ -101,10 +106,31 @@ fn names(connection: &Connection, table: &str, column: &str) -> rusqlite::Result
     connection.prepare(&statement)?.query_map([], |row| row.get(0))?.collect()
 }
 
-fn experiments(connection: &Connection) -> rusqlite::Result<Vec<Vec<Brief>>> {
+fn of_each_experiment<T>(
+    connection: &Connection,
+    ask: impl Fn(&Connection, &str) -> rusqlite::Result<T>,
+) -> rusqlite::Result<Vec<T>> {
+    names(connection, "run", "experiment")?.iter().map(|name| ask(connection, name)).collect()
+}
+
+fn briefs_of(connection: &Connection, experiment: &str) -> rusqlite::Result<Vec<Brief>> {
     let which = "WHERE experiment = ?1 ORDER BY started DESC LIMIT ?2";
-    let runs = |name: &String| briefs(connection, which, params![name, OF_AN_EXPERIMENT]);
-    names(connection, "run", "experiment")?.iter().map(runs).collect()
+    briefs(connection, which, params![experiment, OF_AN_EXPERIMENT])
+}
+
+/// The newest runs that can be laid beside each other. Those that search for a limit do something else each time.
+fn alike(connection: &Connection, experiment: &str) -> rusqlite::Result<Vec<Run>> {
+    let wanted =
+        Wanted { experiment: Some(experiment.to_owned()), limit: Some(LOOKED_THROUGH), ..Wanted::default() };
+    let mut alike: Vec<Run> = Vec::new();
+    let did = |run: &Run| (run.environment.clone(), run.fingerprint.clone());
+    each(connection, &wanted, |run| {
+        if run.origin != LIMIT && alike.first().is_none_or(|newest| did(newest) == did(&run)) {
+            alike.push(run);
+        }
+        alike.len() < OF_AN_EXPERIMENT as usize
+    })?;
+    Ok(alike)
 }
 
 fn services(connection: &Connection, now: Timestamp) -> rusqlite::Result<Vec<Service>> {

@@ -8,7 +8,7 @@ use rusqlite::{Connection, TransactionBehavior};
 pub(crate) const VERSION: i64 = MIGRATIONS.len() as i64;
 
 /// What makes version n + 1 of version n; an empty database has version 0.
-const MIGRATIONS: [&str; 2] = [RUNS, ENVIRONMENTS];
+const MIGRATIONS: [&str; 3] = [RUNS, ENVIRONMENTS, MEASURED];
 
 /// Version 1: runs, and what they are searched by. `details` is all that is remembered of a run, as JSON.
 const RUNS: &str = "
@@ -66,6 +66,14 @@ INSERT INTO struck
         SELECT DISTINCT service.name AS name, run.id, json_extract(strike.value, '$.fault') AS fault
         FROM service JOIN run USING (id), json_each(run.details, '$.strikes') AS strike WHERE run.telling
     ) GROUP BY 1, 2;
+";
+
+/// Version 3: runs whose comparisons all had too little to compare are not measured.
+const MEASURED: &str = "
+UPDATE run SET measured = EXISTS (
+    SELECT 1 FROM json_each(run.details, '$.comparisons') AS change
+    WHERE json_extract(change.value, '$.interval') IS NOT NULL
+);
 ";
 
 /// Why a database cannot be used as it is.

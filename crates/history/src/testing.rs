@@ -38,8 +38,8 @@ pub(crate) fn run(name: &str, verdict: Verdict, days: i64) -> Run {
             baseline: Some(0.0),
             during: Some(0.25),
             difference: Some(0.25),
-            interval: None,
-            seen: false,
+            interval: Some((0.2, 0.3)),
+            seen: true,
             method: String::new(),
         }],
         ..Run::default()

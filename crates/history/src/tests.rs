@@ -131,6 +131,16 @@ fn facts_are_the_newest_of_each() {
 }
 
 #[test]
+fn runs_that_did_the_same_are_laid_beside_each_other() {
+    let marked = |name: &str, mark: &str, days| Run { fingerprint: mark.into(), ..run(name, Passed, days) };
+    let searched = Run { origin: "limit".into(), ..marked("limit", "c", 0) };
+    let elsewhere = Run { environment: "staging".into(), ..marked("elsewhere", "a", 2) };
+    let runs = [searched, marked("new", "a", 1), elsewhere, marked("other", "b", 3), marked("old", "a", 4)];
+    let (_folder, history) = history(&runs);
+    assert_eq!(names(&history.facts(now()).unwrap().alike[0]), ["new", "old"]);
+}
+
+#[test]
 fn an_empty_history_has_no_facts() {
     let (_folder, history) = history(&[]);
     let facts = history.facts(now()).unwrap();
@@ -157,6 +167,20 @@ fn a_history_of_the_first_version_is_brought_up_to_date() {
     history.take_in(&some()).unwrap();
     drop(history);
     assert_eq!(History::open(&file).unwrap().list(&Wanted::default()).unwrap().len(), 5);
+}
+
+#[test]
+fn a_history_of_the_second_version_learns_which_runs_were_measured() {
+    let mut short = run("short", Passed, 1);
+    short.comparisons.iter_mut().for_each(|change| change.interval = None);
+    let (folder, history) = history(&[short, run("long", Passed, 2)]);
+    let measured = |history: &History| {
+        history.facts(now()).unwrap().recent.iter().map(|run| run.is_measured).collect::<Vec<_>>()
+    };
+    assert_eq!(measured(&history), [false, true]);
+    history.connection.execute_batch("UPDATE run SET measured = 1; PRAGMA user_version = 2").unwrap();
+    drop(history);
+    assert_eq!(measured(&History::open(&folder.path().join("squall.db")).unwrap()), [false, true]);
 }
 
 #[test]

@@ -72,8 +72,8 @@ pub struct Score {
 pub struct Finding {
     /// How much it matters, from 0 to 100.
     pub weight: u8,
-    /// What kind of finding it is: `residue`, `failed`, `aborted`, `score_fell`, `recovery_slower`, `stale`,
-    /// `never_struck`.
+    /// What kind of finding it is: `residue`, `failed`, `aborted`, `margin_shrinks`, `limit_fell`, `score_fell`,
+    /// `recovery_slower`, `stale`, `never_struck`.
     pub kind: &'static str,
     /// The experiment or service that it is about.
     pub about: String,

@@ -2,6 +2,7 @@
 //!
 //! A memory is made of the journal's events alone, so that it can be made again from them at any time.
 
+use crate::condition::Bound;
 use crate::event::{AbortCause, Entry, Event, MetricChange};
 use crate::gameday;
 use crate::verdict::Verdict;
@@ -10,6 +11,9 @@ use serde::{Deserialize, Serialize};
 
 /// What a run was carried out for, where nobody started it by hand: by a pipeline, or by the monkey.
 pub const UNATTENDED: [&str; 2] = ["ci", "monkey"];
+
+/// What a run is carried out for that searches for how much of a fault an experiment takes.
+pub const LIMIT: &str = "limit";
 
 /// What a run is carried out for that is about the shop that comes with Squall.
 pub const DEMO: &str = "demo";
@@ -68,6 +72,8 @@ pub struct Run {
     pub recovery_within: Option<f64>,
     /// Metrics under the fault compared with the baseline.
     pub comparisons: Vec<MetricChange>,
+    /// What the steady state and the hypothesis ask of metrics; empty where an older Squall took it in.
+    pub objectives: Vec<Bound>,
 }
 
 /// A fault on a target.
@@ -136,6 +142,7 @@ impl Run {
             by,
             fingerprint,
             services,
+            objectives,
             ..
         } = entry.event.clone()
         else {
@@ -160,6 +167,7 @@ impl Run {
             started,
             ended,
             seconds,
+            objectives,
             ..Self::default()
         };
     }
@@ -191,6 +199,11 @@ impl Run {
         UNATTENDED.contains(&self.origin.split(' ').next().unwrap_or_default())
     }
 
+    /// Whether metrics under the fault were compared with a baseline, and enough was measured for one of them at least.
+    pub fn is_measured(&self) -> bool {
+        self.comparisons.iter().any(|change| change.interval.is_some())
+    }
+
     /// The most important reason.
     pub fn reason(&self) -> &str {
         self.reasons.first().map_or("", String::as_str)
@@ -206,7 +219,7 @@ impl Run {
             environment: self.environment.clone(),
             is_telling: self.is_telling(),
             is_documented: !self.hypothesis.is_empty() && !self.is_demo(),
-            is_measured: !self.comparisons.is_empty(),
+            is_measured: self.is_measured(),
             recovery_seconds: self.recovery_seconds,
             recovery_within: self.recovery_within,
             command: self.command(),
@@ -221,7 +234,7 @@ pub fn command(file: &str, options: &[String]) -> String {
 }
 
 /// A word for a POSIX shell.
-fn quoted(word: &str) -> String {
+pub fn quoted(word: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "_-./,:=@%+".contains(c);
     if !word.is_empty() && word.chars().all(plain) {
         word.to_owned()
@@ -247,7 +260,7 @@ pub struct Brief {
     pub is_telling: bool,
     /// Whether the experiment has a hypothesis.
     pub is_documented: bool,
-    /// Whether metrics under the fault were compared with a baseline.
+    /// Whether metrics were compared, see [`Run::is_measured`].
     pub is_measured: bool,
     /// Seconds from the undo until the steady state held.
     pub recovery_seconds: Option<f64>,
@@ -312,8 +325,38 @@ pub struct Facts {
     pub game_days: Vec<GameDay>,
     /// The newest runs of each experiment, the newest first.
     pub experiments: Vec<Vec<Brief>>,
+    /// Of each experiment the newest runs that did the same as its newest in the same environment, the newest first.
+    pub alike: Vec<Vec<Run>>,
+    /// Breaking points that were found, the oldest first.
+    pub limits: Vec<Limit>,
     /// Every service that was named in a blast radius.
     pub services: Vec<Service>,
+}
+
+/// How much of a fault an experiment took.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Limit {
+    /// When that was found.
+    pub at: Timestamp,
+    /// Name of the experiment.
+    pub experiment: String,
+    /// The environment; empty where that was not said.
+    pub environment: String,
+    /// The parameter that grew.
+    pub parameter: String,
+    /// The harshest value at which the hypothesis held.
+    pub held_up_to: Option<String>,
+    /// The mildest at which it did not.
+    pub broke_at: Option<String>,
+}
+
+impl Limit {
+    /// Whether another is about the same experiment, environment and parameter.
+    pub fn is_like(&self, other: &Self) -> bool {
+        let about =
+            |limit: &Self| [&limit.experiment, &limit.environment, &limit.parameter].map(String::clone);
+        about(self) == about(other)
+    }
 }
 
 /// What is known of a service.
@@ -370,23 +413,28 @@ mod tests {
     fn a_journal_is_folded() {
         let journal = entries(&[
             r#""event":"run_started","run":"r-1","experiment":"pay","file":"my pay.yaml","options":["--sudo"],
+               "objectives":[{"name":"error_rate","comparison":"<","value":0.6}],
                "services":["payment"],"environment":"staging","origin":"monkey shop","by":"ann""#,
             r#""event":"inject_started","injection":"a","fault":"process.kill","target":"pid 7""#,
             r#""event":"inject_started","injection":"b","fault":"process.kill","target":"pid 7""#,
             r#""event":"aborted","cause":"guard","reason":"slow""#,
             r#""event":"recovered","seconds":1.5,"within":30"#,
-            r#""event":"compared","comparisons":[{"metric":"error_rate","baseline":0.0,"during":0.5}]"#,
+            r#""event":"compared","comparisons":[{"metric":"error_rate","baseline":0.0,"during":0.5,"interval":[0.4,0.6]}]"#,
             r#""event":"verdict","verdict":"aborted","reasons":["slow"],"exit_code":4,"seconds":5.5"#,
         ]);
         let run = Run::of(&journal).unwrap();
         assert_eq!((run.run.as_str(), run.environment.as_str(), run.by.as_str()), ("r-1", "staging", "ann"));
         assert_eq!((run.injections, run.strikes.len(), run.reason()), (2, 1, "slow"));
         assert_eq!((run.verdict, run.cause), (Some(Verdict::Aborted), Some(AbortCause::Guard)));
+        assert_eq!((run.objectives[0].name.as_str(), run.objectives[0].value), ("error_rate", 0.6));
         assert_eq!((run.recovery_seconds, run.seconds), (Some(1.5), 5.5));
         assert_eq!(run.started.to_string(), "2026-01-02T03:04:00Z");
         assert_eq!(run.ended.to_string(), "2026-01-02T03:04:06Z");
         assert_eq!(run.command(), "squall run 'my pay.yaml' --sudo");
         assert!(run.is_unattended() && run.is_telling() && run.brief().is_measured);
+        let untelling = MetricChange { interval: None, ..run.comparisons[0].clone() };
+        let short = Run { comparisons: vec![untelling], ..run.clone() };
+        assert!(!short.brief().is_measured, "too little was measured to compare");
         // What was written is read again, also without what an earlier version did not know.
         let text = serde_json::to_string(&run).unwrap();
         assert_eq!(serde_json::from_str::<Run>(&text).unwrap(), run);

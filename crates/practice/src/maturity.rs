@@ -4,6 +4,7 @@
 mod criteria;
 mod score;
 mod suggest;
+mod trend;
 
 pub use score::score_at;
 pub use suggest::suggest;

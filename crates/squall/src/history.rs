@@ -3,6 +3,7 @@
 
 use crate::epilogue;
 use crate::exit::Failure;
+use crate::margins::Margins;
 use crate::out;
 use crate::state::State;
 use jiff::Timestamp;
@@ -10,7 +11,7 @@ use squall_engine::journal;
 use squall_history::{History, HistoryError, Kind, Trouble};
 use squall_linux::trust;
 use squall_model::gameday;
-use squall_model::past::{GameDay, Run};
+use squall_model::past::{Facts, GameDay, Run};
 use std::collections::HashSet;
 use std::ffi::OsString;
 use std::fs;
@@ -45,6 +46,12 @@ pub(crate) fn ask<T>(
         }
         asked => asked.map_err(failed),
     }
+}
+
+/// What judgements know of the past at a moment.
+pub(crate) fn facts(state: &State, now: Timestamp) -> Result<Facts, Failure> {
+    let facts = ask(state, |history| history.facts(now))?;
+    Ok(Facts { limits: Margins::of(state).all(), ..facts })
 }
 
 fn failed(error: HistoryError) -> Failure {

@@ -2,24 +2,12 @@
 //! from time to time tells of a failure before it comes.
 
 use crate::state::State;
-use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
 use squall_linux::trust;
+use squall_model::past::Limit;
 use std::fs::OpenOptions;
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
-
-/// How much of a fault an experiment took.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Margin {
-    pub(crate) at: Timestamp,
-    pub(crate) experiment: String,
-    pub(crate) environment: String,
-    pub(crate) parameter: String,
-    pub(crate) held_up_to: Option<String>,
-    pub(crate) broke_at: Option<String>,
-}
 
 /// All that were kept.
 pub(crate) struct Margins(PathBuf);
@@ -29,18 +17,19 @@ impl Margins {
         Self(state.folder().join("limits.jsonl"))
     }
 
-    /// The latest of the same experiment, environment and parameter. Lines that cannot be read are passed over.
-    pub(crate) fn last_like(&self, wanted: &Margin) -> Option<Margin> {
-        let text = String::from_utf8(trust::read(&self.0).ok()?).ok()?;
-        let mut margins = text.lines().filter_map(|line| serde_json::from_str::<Margin>(line).ok());
-        let of = |margin: &Margin| {
-            (margin.experiment.clone(), margin.environment.clone(), margin.parameter.clone())
-        };
-        margins.rfind(|margin| of(margin) == of(wanted))
+    /// Each, the oldest first. Lines that cannot be read are passed over.
+    pub(crate) fn all(&self) -> Vec<Limit> {
+        let text = trust::read(&self.0).ok().and_then(|bytes| String::from_utf8(bytes).ok());
+        text.unwrap_or_default().lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
+    }
+
+    /// The latest of the same experiment, environment and parameter.
+    pub(crate) fn last_like(&self, wanted: &Limit) -> Option<Limit> {
+        self.all().into_iter().rfind(|limit| limit.is_like(wanted))
     }
 
     /// Adds one.
-    pub(crate) fn keep(&self, margin: &Margin) -> io::Result<()> {
+    pub(crate) fn keep(&self, margin: &Limit) -> io::Result<()> {
         let mut file = OpenOptions::new().append(true).create(true).mode(0o600).open(&self.0)?;
         file.write_all(format!("{}\n", serde_json::to_string(margin)?).as_bytes())
     }
@@ -49,12 +38,13 @@ impl Margins {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use jiff::Timestamp;
 
     #[test]
     fn the_last_of_the_same_kind_is_found() {
         let folder = tempfile::tempdir().unwrap();
         let margins = Margins::of(&State::at(folder.path()));
-        let margin = |parameter: &str, held: &str| Margin {
+        let margin = |parameter: &str, held: &str| Limit {
             at: Timestamp::UNIX_EPOCH,
             experiment: "x".into(),
             environment: String::new(),
@@ -67,5 +57,6 @@ mod tests {
             margins.keep(&margin(parameter, held)).unwrap();
         }
         assert_eq!(margins.last_like(&margin("delay", "")), Some(margin("delay", "2ms")));
+        assert_eq!(margins.all().len(), 3);
     }
 }

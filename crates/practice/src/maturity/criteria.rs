@@ -1,10 +1,12 @@
 //! What each level takes. A criterion counts what the history knows of the last months, names the newest runs that show
 //! it, and says what is missing.
 
+use super::trend;
 use jiff::Timestamp;
 use squall_model::maturity::Criterion;
-use squall_model::past::{Brief, Facts};
+use squall_model::past::{Brief, Facts, Run};
 use squall_model::verdict::Verdict;
+use std::collections::BTreeMap;
 
 /// How many days back most criteria look.
 const QUARTER: i64 = 90;
@@ -25,7 +27,6 @@ const PRODUCTION: usize = 3;
 const RECOVERIES: usize = 10;
 const RECOVERED_SHARE: f64 = 0.9;
 const TRENDS: usize = 3;
-const RUNS_OF_A_TREND: usize = 5;
 const DAYS_OF_A_TREND: i64 = 14;
 
 /// Level 2.
@@ -277,34 +278,44 @@ fn self_healing(facts: &Facts) -> Criterion {
     )
 }
 
-/// Failures can be seen to come where the same is measured again and again.
+/// Failures can be seen to come where the same is measured again and again: by what `suggest` tells from.
 fn predictive(facts: &Facts) -> Criterion {
-    let has_trend = |runs: &&Vec<Brief>| {
-        let measured: Vec<&Brief> =
-            runs.iter().filter(|run| run.is_measured && is_within(facts, run.started, QUARTER)).collect();
-        let span = measured
-            .first()
-            .zip(measured.last())
-            .map(|(newest, oldest)| newest.started.duration_since(oldest.started));
-        measured.len() >= RUNS_OF_A_TREND && span.is_some_and(|span| span.as_hours() >= DAYS_OF_A_TREND * 24)
-    };
-    let found: Vec<&Brief> =
-        facts.experiments.iter().filter(has_trend).filter_map(|runs| runs.first()).collect();
+    let measured = facts.alike.iter().flat_map(|runs| trend::courses(runs)).filter_map(|course| {
+        let runs: Vec<&Run> =
+            course.runs().filter(|run| run.is_measured() && is_within(facts, run.started, QUARTER)).collect();
+        let (oldest, newest) = (runs.first()?, runs.last()?);
+        let is_trend = runs.len() >= trend::FEWEST && is_span_of_trend(oldest.started, newest.started);
+        is_trend.then(|| (newest.experiment.as_str(), newest.run.clone()))
+    });
+    let searched = trend::searches(&facts.limits).filter_map(|search| {
+        let newest = *search.first()?;
+        let oldest = search.iter().rfind(|limit| is_within(facts, limit.at, QUARTER))?;
+        let evidence = format!("the limit of {} in {}", newest.parameter, newest.experiment);
+        is_span_of_trend(oldest.at, newest.at).then_some((newest.experiment.as_str(), evidence))
+    });
+    // Each experiment once, whatever is known of it.
+    let found: BTreeMap<&str, String> = searched.chain(measured).collect();
     let missing = (found.len() < TRENDS).then(|| {
         format!(
-            "carry out {} {RUNS_OF_A_TREND} times with metrics, over {DAYS_OF_A_TREND} days or more, so that `squall suggest` \
-             can tell what gets worse before it breaks",
-            counted(TRENDS - found.len(), "more experiment", "more experiments")
+            "carry out {} {} times in the same way with an objective on a metric, or search its limit again, over \
+             {DAYS_OF_A_TREND} days or more, so that `squall suggest` can tell what gets worse before it breaks",
+            counted(TRENDS - found.len(), "more experiment", "more experiments"),
+            trend::FEWEST
         )
     });
     criterion(
         "predictive failures",
         format!(
-            "{TRENDS} experiments with a trend: of their last ten runs, {RUNS_OF_A_TREND} measured within {QUARTER} days, over \
-             {DAYS_OF_A_TREND} days or more"
+            "{TRENDS} experiments with a trend, over {DAYS_OF_A_TREND} days of the last {QUARTER} or more: a metric and its \
+             objective in the newest {} runs, which passed, or its limit, searched twice",
+            trend::FEWEST
         ),
         counted(found.len(), "experiment", "experiments"),
-        evidence(found),
+        found.into_values().take(MOST_EVIDENCE).collect(),
         missing,
     )
+}
+
+fn is_span_of_trend(oldest: Timestamp, newest: Timestamp) -> bool {
+    newest.duration_since(oldest).as_hours() >= DAYS_OF_A_TREND * 24
 }

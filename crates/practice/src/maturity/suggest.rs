@@ -1,7 +1,7 @@
 //! What to do next: findings of the past, the weightiest first, each with a command.
 
 use super::criteria::{counted, days_since, newest_telling};
-use super::score;
+use super::{score, trend};
 use squall_model::maturity::Finding;
 use squall_model::past::{Brief, Facts, Service};
 use squall_model::quantity::span;
@@ -23,6 +23,8 @@ const NEWEST: usize = 3;
 pub fn suggest(facts: &Facts) -> Vec<Finding> {
     let mut findings: Vec<Finding> = newest_telling(facts).filter_map(|run| of_newest(facts, run)).collect();
     findings.extend(facts.experiments.iter().filter_map(|runs| slower(runs)));
+    findings.extend(facts.alike.iter().filter_map(|runs| trend::shrinking(runs)));
+    findings.extend(trend::lowered(&facts.limits));
     findings.extend(fallen(facts));
     findings.extend(never_struck(facts));
     findings.sort_by(|one, other| other.weight.cmp(&one.weight).then_with(|| one.about.cmp(&other.about)));

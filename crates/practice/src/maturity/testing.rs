@@ -1,7 +1,9 @@
 //! Facts for tests.
 
 use jiff::{SignedDuration, Timestamp};
-use squall_model::past::{Brief, Facts, GameDay, Service, Struck, Tally, day_of};
+use squall_model::condition::{Bound, Comparison};
+use squall_model::event::MetricChange;
+use squall_model::past::{Brief, Facts, GameDay, Run, Service, Struck, Tally, day_of};
 use squall_model::verdict::Verdict;
 
 pub(super) fn now() -> Timestamp {
@@ -26,6 +28,29 @@ pub(super) fn run(experiment: &str, verdict: Verdict, days: i64) -> Brief {
         recovery_seconds: Some(1.0),
         recovery_within: Some(30.0),
         command: format!("squall run {experiment}.yaml"),
+    }
+}
+
+/// A run that passed, with what it measured of a latency that must stay below 450 ms.
+pub(super) fn measured(experiment: &str, latency: f64, days: i64) -> Run {
+    let change = MetricChange {
+        metric: "latency_p99".into(),
+        baseline: Some(0.1),
+        during: Some(latency),
+        difference: Some(latency - 0.1),
+        interval: Some((latency - 0.11, latency - 0.09)),
+        seen: true,
+        method: "bootstrap".into(),
+    };
+    Run {
+        run: format!("{experiment}-{days}"),
+        experiment: experiment.into(),
+        started: ago(days),
+        verdict: Some(Verdict::Passed),
+        injections: 1,
+        comparisons: vec![change],
+        objectives: vec![Bound { name: "latency_p99".into(), comparison: Comparison::Less, value: 0.45 }],
+        ..Run::default()
     }
 }
 
@@ -62,5 +87,9 @@ pub(super) fn exemplary() -> Facts {
         services: vec![service("payment", vec![tally(1, Verdict::Passed, 10)], &["network.latency"])],
         recent,
         experiments,
+        alike: ["a", "b", "c"]
+            .map(|name| (0..6).map(|week| measured(name, 0.2, week * 7 + 1)).collect())
+            .into(),
+        limits: Vec::new(),
     }
 }

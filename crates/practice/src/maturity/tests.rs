@@ -1,9 +1,9 @@
 //! Levels, scores and findings of teams that do more and less.
 
-use super::testing::{ago, exemplary, now, run, service, tally};
+use super::testing::{ago, exemplary, measured, now, run, service, tally};
 use super::*;
 use squall_model::maturity::Criterion;
-use squall_model::past::{Brief, day_of};
+use squall_model::past::{Brief, Limit, day_of};
 use squall_model::verdict::Verdict::{Aborted, Failed, NotSteady, Passed, Residue};
 
 fn unmet(facts: &Facts) -> Vec<&'static str> {
@@ -56,7 +56,7 @@ fn each_criterion_is_missed_by_itself() {
         ("chaos in production", |facts| facts.production[0].verdict = Some(Residue)),
         ("self-healing", |facts| facts.recent.iter_mut().take(3).for_each(|run| run.recovery_seconds = None)),
         ("predictive failures", |facts| {
-            facts.experiments[0].iter_mut().for_each(|run| run.is_measured = false);
+            facts.alike[0].iter_mut().for_each(|run| run.objectives.clear());
         }),
     ];
     for (index, (name, spoil)) in cases.into_iter().enumerate() {
@@ -66,6 +66,25 @@ fn each_criterion_is_missed_by_itself() {
         let expected = u8::try_from(index / 3).unwrap() + 1;
         assert_eq!(judge(&facts).level, expected, "{name}");
     }
+}
+
+#[test]
+fn limits_searched_again_are_a_trend_and_runs_that_broke_it_are_none() {
+    let mut facts = exemplary();
+    facts.alike[0][2].verdict = Some(Failed);
+    assert_eq!(unmet(&facts), ["predictive failures"]);
+    let limit = |days| Limit {
+        at: ago(days),
+        experiment: "a".into(),
+        environment: String::new(),
+        parameter: "delay".into(),
+        held_up_to: Some("1s".into()),
+        broke_at: None,
+    };
+    facts.limits = vec![limit(10), limit(1)];
+    assert_eq!(unmet(&facts), ["predictive failures"], "nine days are too few");
+    facts.limits = vec![limit(20), limit(1)];
+    assert_eq!(unmet(&facts), Vec::<&str>::new());
 }
 
 #[test]
@@ -123,6 +142,7 @@ fn findings_are_ranked_each_with_a_command() {
         ..run("slow", Passed, index as i64)
     };
     facts.experiments.push([3.0, 4.0, 2.9, 1.0, 1.1, 0.9].iter().enumerate().map(slow).collect());
+    facts.alike.push((0..6).map(|days| measured("near", 0.42 - 0.06 * days as f64, days)).collect());
     facts.services.push(service(
         "ledger",
         vec![tally(0, Failed, 9), tally(31, Passed, 9)],
@@ -136,6 +156,7 @@ fn findings_are_ranked_each_with_a_command() {
             ("residue", "left"),
             ("failed", "broke"),
             ("aborted", "stopped"),
+            ("margin_shrinks", "near"),
             ("score_fell", "ledger"),
             ("recovery_slower", "slow"),
             ("stale", "old"),
@@ -144,8 +165,8 @@ fn findings_are_ranked_each_with_a_command() {
         ]
     );
     assert_eq!(findings[1].command, "squall run broke.yaml");
-    assert_eq!(findings[4].command, "squall history compare slow-5 slow-0");
-    assert_eq!(findings[7].command, "squall faults process.kill");
-    assert!(findings[4].found.contains("3.0") || findings[4].found.contains("3 s"), "{}", findings[4].found);
+    assert_eq!(findings[5].command, "squall history compare slow-5 slow-0");
+    assert_eq!(findings[8].command, "squall faults process.kill");
+    assert!(findings[5].found.contains("3.0") || findings[5].found.contains("3 s"), "{}", findings[5].found);
     assert!(ago(1) < now());
 }

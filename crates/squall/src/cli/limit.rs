@@ -7,7 +7,7 @@ use crate::carry::{self, AgentOptions, Carried};
 use crate::cli::prompt::Prompt;
 use crate::exit::{Failure, Outcome};
 use crate::files::{self, VariableOptions};
-use crate::margins::{Margin, Margins};
+use crate::margins::Margins;
 use crate::out;
 use crate::policy::{Circumstances, Rules};
 use crate::registry::FAULTS;
@@ -21,6 +21,7 @@ use squall_model::event::{AbortCause, Event};
 use squall_model::experiment::{Action, Experiment, Strike};
 use squall_model::magnitude::Magnitude;
 use squall_model::node::{Content, Key, Node};
+use squall_model::past::{LIMIT, Limit};
 use squall_model::redaction::Redactor;
 use squall_model::verdict::Verdict;
 use squall_practice::limit::Search;
@@ -182,7 +183,7 @@ impl Options {
             options: options.into_iter().chain(self.agent.again()).collect(),
             seed,
             environment: self.environment.clone().unwrap_or_default(),
-            origin: "limit".to_owned(),
+            origin: LIMIT.to_owned(),
             agent: self.agent.clone(),
             journal: None,
             view: if self.json {
@@ -204,7 +205,7 @@ impl Options {
         (from, to): (&Magnitude, &Magnitude),
         [held, broke]: [Option<Magnitude>; 2],
     ) -> Option<String> {
-        let margin = Margin {
+        let margin = Limit {
             at: Timestamp::now(),
             experiment: experiment.name.clone(),
             environment: self.environment.clone().unwrap_or_default(),

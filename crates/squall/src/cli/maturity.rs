@@ -24,8 +24,7 @@ pub(crate) struct Options {
 
 impl Options {
     pub(crate) fn run(self) -> Outcome {
-        let now = Timestamp::now();
-        let judged = judge(&history::ask(&State::locate()?, |history| history.facts(now))?);
+        let judged = judge(&history::facts(&State::locate()?, Timestamp::now())?);
         if self.json {
             out::say_json(&judged);
         } else {

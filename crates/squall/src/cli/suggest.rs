@@ -23,8 +23,7 @@ pub(crate) struct Options {
 
 impl Options {
     pub(crate) fn run(self) -> Outcome {
-        let now = Timestamp::now();
-        let findings = suggest(&history::ask(&State::locate()?, |history| history.facts(now))?);
+        let findings = suggest(&history::facts(&State::locate()?, Timestamp::now())?);
         if self.json {
             out::say_json(&findings);
         } else if findings.is_empty() {
