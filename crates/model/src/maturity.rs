@@ -18,6 +18,8 @@ pub struct Maturity {
     pub levels: Vec<Level>,
     /// The resilience of each service, the weakest first.
     pub scores: Vec<Score>,
+    /// Services that no run has told anything about, by name.
+    pub untested: Vec<String>,
 }
 
 /// A level and its criteria.
@@ -61,7 +63,7 @@ pub struct Score {
     pub before: Option<f64>,
     /// How many runs count.
     pub runs: u64,
-    /// Days since the last that counts; none where none does.
+    /// Days since the last that counts; none where that is too long ago.
     pub untested_days: Option<i64>,
     /// The newest run about it.
     pub last_run: Option<String>,

@@ -36,6 +36,7 @@ pub fn judge(facts: &Facts) -> Maturity {
         runs: facts.runs,
         levels,
         scores: score::scores(facts),
+        untested: score::untested(facts),
     }
 }
 

@@ -11,6 +11,9 @@ const WEAK: f64 = 50.0;
 /// And from this on in good order.
 const STRONG: f64 = 80.0;
 
+/// The head of what shows a criterion, or is to be done for it.
+const EVIDENCE: &str = "Shown by, or missing";
+
 /// The report as a page.
 pub fn page(maturity: &Maturity) -> String {
     let title = headline(maturity);
@@ -31,7 +34,7 @@ pub fn page(maturity: &Maturity) -> String {
     );
     keys(&mut page, maturity);
     maturity.levels.iter().for_each(|level| of_level(&mut page, level));
-    scores(&mut page, &maturity.scores);
+    scores(&mut page, maturity);
     page.push_str(
         "</main>\n<footer><p>Squall judges by what its history knows; what was done without it does not count.</p></footer>\n\
          </body>\n</html>\n",
@@ -71,6 +74,9 @@ pub fn text(maturity: &Maturity) -> String {
     for score in &maturity.scores {
         let _ = writeln!(text, "  {:>5.1}  {} ({})", score.score, printable(&score.service), about(score));
     }
+    if let Some(untested) = never_tested(maturity) {
+        let _ = writeln!(text, "\n{}", printable(&untested));
+    }
     text.trim_end().to_owned()
 }
 
@@ -92,10 +98,16 @@ fn about(score: &Score) -> String {
     let age = match score.untested_days {
         Some(0) => "tested today".to_owned(),
         Some(days) => format!("last tested {} ago", counted(days.unsigned_abs(), "day", "days")),
-        None => "never tested".to_owned(),
+        None => "not tested for long".to_owned(),
     };
     let before = score.before.map(|before| format!(", {before:.1} a month ago")).unwrap_or_default();
     format!("{runs}, {age}{before}")
+}
+
+/// The services that nothing is known of, in a sentence.
+fn never_tested(maturity: &Maturity) -> Option<String> {
+    let names = maturity.untested.join(", ");
+    (!names.is_empty()).then(|| format!("never tested: {names}"))
 }
 
 fn keys(page: &mut String, maturity: &Maturity) {
@@ -117,15 +129,18 @@ fn of_level(page: &mut String, level: &Level) {
     let state = if level.met { "met" } else { "not met yet" };
     section(page, "card", &format!("Level {}: {}, {state}", level.level, level.name));
     page.push_str("<table class=\"criteria\">\n");
-    page.push_str("<thead><tr><th>Criterion</th><th>Found</th><th>Next</th></tr></thead>\n<tbody>\n");
+    let _ = write!(
+        page,
+        "<thead><tr><th>Criterion</th><th>Found</th><th>{EVIDENCE}</th></tr></thead>\n<tbody>\n"
+    );
     for criterion in &level.criteria {
         let next = match &criterion.missing {
             Some(missing) => escape(missing),
-            None => format!("<small>shown by {}</small>", escape(&criterion.evidence.join(", "))),
+            None => format!("<small>shown by {}</small>", names(&criterion.evidence)),
         };
         let _ = writeln!(
             page,
-            "<tr><th>{}{}<small>{}</small></th><td data-name=\"Found\">{}</td><td data-name=\"Next\">{next}</td></tr>",
+            "<tr><th>{}{}<small>{}</small></th><td data-name=\"Found\">{}</td><td data-name=\"{EVIDENCE}\">{next}</td></tr>",
             sign(tone(criterion)),
             escape(criterion.name),
             escape(&criterion.wants),
@@ -135,11 +150,27 @@ fn of_level(page: &mut String, level: &Level) {
     page.push_str("</tbody>\n</table>\n</section>\n");
 }
 
-fn scores(page: &mut String, scores: &[Score]) {
-    if scores.is_empty() {
+fn scores(page: &mut String, maturity: &Maturity) {
+    if maturity.scores.is_empty() && maturity.untested.is_empty() {
         return;
     }
     section(page, "card", "Resilience by service");
+    if !maturity.scores.is_empty() {
+        table_of_scores(page, &maturity.scores);
+    }
+    if let Some(untested) = never_tested(maturity) {
+        let _ = writeln!(page, "<p class=\"remark\">{}</p>", escape(&untested));
+    }
+    page.push_str("</section>\n");
+}
+
+/// Names that are not broken at their hyphens, as far as there is room.
+fn names(names: &[String]) -> String {
+    let whole = |name: &String| format!("<span class=\"name\">{}</span>", escape(name));
+    names.iter().map(whole).collect::<Vec<_>>().join(", ")
+}
+
+fn table_of_scores(page: &mut String, scores: &[Score]) {
     page.push_str(
         "<table>\n<thead><tr><th>Service</th><th class=\"number\">Score</th><th>From</th></tr></thead>\n",
     );
@@ -160,7 +191,7 @@ fn scores(page: &mut String, scores: &[Score]) {
     }
     page.push_str(
         "</tbody>\n</table>\n<p class=\"remark\">0 to 100: the share of weight that passed. Runs count half after thirty \
-         days, a run that the guard ended counts half a failure, and residue five.</p>\n</section>\n",
+         days, a run that the guard ended counts half a failure, and residue five.</p>\n",
     );
 }
 
@@ -200,6 +231,7 @@ mod tests {
                 ],
             }],
             scores: vec![score("<ledger>", 33.3, Some(60.0), Some(3)), score("payment", 90.0, None, Some(0))],
+            untested: vec!["search".into()],
         }
     }
 
@@ -208,7 +240,9 @@ mod tests {
         let page = page(&maturity());
         for words in [
             "<h1>Maturity: level 1 of 4, Ad-hoc</h1>",
-            "shown by run-1, run-2",
+            "<th>Shown by, or missing</th>",
+            "shown by <span class=\"name\">run-1</span>, <span class=\"name\">run-2</span>",
+            "<p class=\"remark\">never tested: search</p>",
             "carry out 1 more",
             "2 &lt;experiments&gt;",
             "&lt;ledger&gt;",
@@ -226,6 +260,6 @@ mod tests {
         assert!(text.starts_with("Maturity: level 1 of 4, Ad-hoc (from 12 runs in the history)\n"), "{text}");
         assert!(text.contains("\nlevel 2, Defined: not met\n"), "{text}");
         assert!(text.contains("      missing: carry out 1 more\n"), "{text}");
-        assert!(text.ends_with("   90.0  payment (4 runs, tested today)"), "{text}");
+        assert!(text.ends_with("   90.0  payment (4 runs, tested today)\n\nnever tested: search"), "{text}");
     }
 }

@@ -358,6 +358,10 @@ fn maturity_and_suggestions_come_from_the_history() {
     desk.squall(&["maturity", "--report", "maturity.html"]).is(0, &["missing: hold 2 more game days"]);
     let page = fs::read_to_string(desk.path("maturity.html")).unwrap();
     assert!(page.contains("Maturity: level 1 of 4") && !page.contains("<script"), "{page}");
+    desk.squall(&["maturity", "--report", "m.pdf"]).is(2, &["m.pdf", "in .html or .htm"]);
+    assert!(!desk.path("m.pdf").exists());
+    // Runs without a fault tell nothing about the service.
+    assert_eq!(maturity["untested"], serde_json::json!(["ledger", "payment"]));
 }
 
 #[test]

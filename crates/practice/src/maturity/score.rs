@@ -42,9 +42,21 @@ pub fn score_at(tallies: &[Tally], day: i64) -> Option<f64> {
     (all > 0.0).then(|| (100.0 * passed / (all + DOUBT) * 10.0).round() / 10.0)
 }
 
-/// The scores of all services, the weakest first.
+/// Whether a run told something about it, however long ago: what tells was struck.
+fn is_tested(service: &Service) -> bool {
+    !service.struck.is_empty() || !service.tallies.is_empty()
+}
+
+/// The names of those that no run told anything about: nobody knows how resilient they are.
+pub(super) fn untested(facts: &Facts) -> Vec<String> {
+    let untested = facts.services.iter().filter(|service| !is_tested(service));
+    untested.map(|service| service.name.clone()).collect()
+}
+
+/// The scores of all services that were tested, the weakest first.
 pub(super) fn scores(facts: &Facts) -> Vec<Score> {
-    let mut scores: Vec<Score> = facts.services.iter().map(|service| score(facts, service)).collect();
+    let tested = facts.services.iter().filter(|service| is_tested(service));
+    let mut scores: Vec<Score> = tested.map(|service| score(facts, service)).collect();
     scores.sort_by(|one, other| {
         one.score.total_cmp(&other.score).then_with(|| one.service.cmp(&other.service))
     });

@@ -121,9 +121,11 @@ fn the_weakest_service_comes_first() {
     let mut facts = exemplary();
     facts.services.push(service("ledger", vec![tally(2, Failed, 3), tally(40, Passed, 9)], &[]));
     facts.services.push(service("untested", Vec::new(), &[]));
-    let scores = judge(&facts).scores;
+    facts.services.push(service("long ago", Vec::new(), &["process.kill"]));
+    let Maturity { scores, untested, .. } = judge(&facts);
     let names: Vec<&str> = scores.iter().map(|score| score.service.as_str()).collect();
-    assert_eq!(names, ["untested", "ledger", "payment"]);
+    assert_eq!(names, ["long ago", "ledger", "payment"]);
+    assert_eq!(untested, ["untested"], "what nobody knows is no weakness");
     assert_eq!((scores[1].runs, scores[1].untested_days), (12, Some(2)));
     assert!(scores[1].before.unwrap() > scores[1].score);
 }
