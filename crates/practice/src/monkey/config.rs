@@ -278,6 +278,34 @@ pub struct Trial {
     pub watch: Duration,
 }
 
+impl Trial {
+    /// Whether it is asked after a strike how the others do: a guard alone tells only that nothing was worse than it allows.
+    pub fn judges(&self) -> bool {
+        // What is not said must hold under the fault is what must hold before it.
+        self.has_any("hypothesis_holds") || self.has_any("steady_state")
+    }
+
+    /// What a strike has shown that nothing spoke against.
+    pub fn shown(&self) -> &'static str {
+        if self.judges() {
+            "and the others did without it"
+        } else if self.has_any("guard") {
+            "and the guard had no reason to end the watch; nothing else was judged (`outage` has no `steady_state`)"
+        } else {
+            "and nothing was watched (there is no `outage` check)"
+        }
+    }
+
+    fn has_any(&self, part: &str) -> bool {
+        match self.parts.get(part) {
+            Some(Json::Array(entries)) => !entries.is_empty(),
+            Some(Json::Object(entries)) => !entries.is_empty(),
+            Some(_) => true,
+            None => false,
+        }
+    }
+}
+
 impl Config {
     /// Whether nothing may be ended: only told.
     pub fn is_dry(&self) -> bool {

@@ -17,6 +17,8 @@ mod simulate;
 mod strike;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests_of_words;
 
 pub use chance::Chance;
 pub use config::{

@@ -17,7 +17,7 @@ pub(super) fn config(text: &str) -> Config {
     read(&source("monkey.yaml", text)).unwrap_or_else(|mistakes| panic!("{}", mistakes.render(false)))
 }
 
-fn own(more: &str) -> Config {
+pub(super) fn own(more: &str) -> Config {
     let head = "apiVersion: squall.dev/v1\nkind: Monkey\nname: shop\ninventory: [{docker: {}}]\n";
     config(&format!("{head}{more}"))
 }
@@ -26,7 +26,8 @@ fn refusal(name: &str, text: &str) -> String {
     read(&source(name, text)).unwrap_err().render(false)
 }
 
-const OFTEN: &str = "leashed: false\nschedule: {cron: '0 * 9-14 * * MON-FRI'}\nkill: {mean_days: 1}\n";
+pub(super) const OFTEN: &str =
+    "leashed: false\nschedule: {cron: '0 * 9-14 * * MON-FRI'}\nkill: {mean_days: 1}\n";
 
 fn instance(app: &str, number: usize) -> Instance {
     Instance {

@@ -270,7 +270,7 @@ impl Work<'_> {
         let what = if touched { "monkey_killed" } else { "monkey_spared" };
         self.audit(what, choice, &[("instance", &name), ("verdict", verdict.name()), ("why", &reason)]);
         let words = match verdict {
-            Verdict::Passed => format!("{name} was ended, and the others did without it"),
+            Verdict::Passed => format!("{name} was ended, {}", self.config.trial.shown()),
             Verdict::NotSteady => format!("{name} is spared: there may be an outage ({reason})"),
             Verdict::Invalid => format!("{name} is spared: {reason}"),
             other => format!("{name}: {other}: {reason}"),

@@ -195,6 +195,8 @@ fn processes_that_opted_in_are_ended_and_others_are_not() {
     let told = monkey.events("told");
     let told_at: Timestamp = told[0]["at"].as_str().unwrap().parse().unwrap();
     assert!(told_at < at && told[0]["words"].as_str().unwrap().contains("is to be ended today"), "{told:?}");
+    let after = told.last().unwrap()["words"].as_str().unwrap();
+    assert!(after.contains("was ended") && after.contains("nothing was watched"), "{told:?}");
     // The next work day the floor holds.
     let tomorrow = lab.path("state/monkey/processes/plan-2026-12-01.json");
     let plan: Json = serde_json::from_slice(&std::fs::read(tomorrow).unwrap()).unwrap();

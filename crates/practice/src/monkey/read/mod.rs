@@ -36,6 +36,18 @@ impl Mistakes {
 /// # Errors
 /// What is wrong with it, and where.
 pub fn read(source: &Source) -> Result<Config, Mistakes> {
+    let mut config = of_any_kind(source)?;
+    if !config.trial.judges() {
+        config.notes.push(
+            "nothing is watched: without `outage.steady_state` no strike is held back by an outage, and none shows whether the \
+             others did without the instance"
+                .to_owned(),
+        );
+    }
+    Ok(config)
+}
+
+fn of_any_kind(source: &Source) -> Result<Config, Mistakes> {
     let wrong = |error: ReadError| Mistakes { source: source.clone(), errors: vec![error] };
     let root = read::parse(source).map_err(wrong)?;
     let text = |name: &str| match root.get(name).map(|node| &node.content) {
@@ -75,7 +87,7 @@ fn within(source: &Source, root: &Node) -> Result<Config, Mistakes> {
     let found: Vec<_> = telling.collect();
     match found.as_slice() {
         [(_, inner)] => {
-            let mut config = read(inner)?;
+            let mut config = of_any_kind(inner)?;
             if let Some(Content::Text(name)) =
                 root.get("metadata").and_then(|metadata| metadata.get("name")).map(|node| &node.content)
                 && inner.text.contains("chaosmonkey")
