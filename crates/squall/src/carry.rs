@@ -152,7 +152,7 @@ pub(crate) fn out(state: &State, order: Order) -> Result<Carried, Failure> {
         journal: state.journal(&run),
         started: now.to_string(),
     };
-    let _announcement = state.announce(&live).map_err(in_folder)?;
+    let announcement = state.announce(&live).map_err(in_folder)?;
 
     let identity = Identity {
         run,
@@ -207,7 +207,10 @@ pub(crate) fn out(state: &State, order: Order) -> Result<Carried, Failure> {
     let entries: Vec<Entry> = entries.try_iter().collect();
     screen.close(&entries);
     if let Err(error) = outcome.journal {
-        out::warn(format!("squall: the journal is not complete: {error}"));
+        out::warn(format!(
+            "squall: the journal is not complete: {error}; the next `squall` that finds room gives it an end"
+        ));
+        announcement.leave();
     }
     if let Some(note) = copy.and_then(Copy::lost) {
         out::warn(format!("squall: {note}; the whole journal is {}", live.journal.display()));

@@ -35,7 +35,10 @@ impl Run {
 
     /// The same for so long, with more in the file.
     fn of(event: &str, lasts: &str, more: &str) -> Self {
-        let folder = tempfile::tempdir().unwrap();
+        Self::at(tempfile::tempdir().unwrap(), event, lasts, more)
+    }
+
+    fn at(folder: TempDir, event: &str, lasts: &str, more: &str) -> Self {
         let victim = Ended(Command::new("sleep").arg("600").spawn().unwrap());
         let text = format!(
             "apiVersion: squall.dev/v1\nkind: Experiment\nname: pause\nbaseline: 3s\nsteady_state:\n  \
@@ -230,4 +233,55 @@ fn a_guard_that_could_not_look_ends_the_run() {
     assert_eq!(verdict["verdict"], "aborted", "{verdict}");
     assert!(verdict["reasons"].to_string().contains("the guard could not look for"), "{verdict}");
     assert!(!run.victim_is_stopped());
+}
+
+/// A small disk of its own, at a path, for as long as the value lives.
+struct Disk(PathBuf);
+
+impl Disk {
+    /// None, with a word on why, where none can be made.
+    fn mount(path: PathBuf) -> Option<Self> {
+        fs::create_dir_all(&path).unwrap();
+        let made =
+            Command::new("mount").args(["-t", "tmpfs", "-o", "size=1m", "sqt-killed"]).arg(&path).output();
+        if made.is_ok_and(|made| made.status.success()) {
+            return Some(Self(path));
+        }
+        println!("skipped: a file system of one's own takes root");
+        None
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("--lazy").arg(&self.0).output();
+    }
+}
+
+#[test]
+fn a_journal_that_found_no_room_gets_its_end_when_there_is_some() {
+    let folder = tempfile::tempdir().unwrap();
+    let Some(_disk) = Disk::mount(folder.path().join("state")) else { return };
+    // Asked every second, these fill whatever is left of the journal's last page.
+    let checks = "  - {exec: {command: [\"true\"]}, expect: exit_code == 0}\n".repeat(20);
+    let mut run = Run::at(folder, "injected", "5m", &format!("hypothesis_holds:\n{checks}"));
+    let filler = run.folder.path().join("state/filler");
+    let mut file = File::create(&filler).unwrap();
+    // What is freed meanwhile, such as an undo log's page, is taken too.
+    while run.brain.0.try_wait().unwrap().is_none() {
+        let _ = file.write(&[0; 512]);
+    }
+    assert!(!run.victim_is_stopped());
+    assert!(run.events().iter().all(|event| event["event"] != "verdict"));
+    drop(file);
+    fs::remove_file(filler).unwrap();
+    // The agent may be trying just now, and fail.
+    wait_until(|| {
+        assert!(run.squall(&["status"]).status.success());
+        run.events().last().is_some_and(|last| last["event"] == "verdict")
+    });
+    let verdict = run.ending();
+    assert_eq!(verdict["verdict"], "aborted", "{verdict}");
+    let known = run.squall(&["history", "list"]);
+    assert!(String::from_utf8_lossy(&known.stdout).contains("aborted"), "{known:?}");
 }
