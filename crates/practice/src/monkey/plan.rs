@@ -72,6 +72,11 @@ pub enum Outcome {
     },
     /// It is not, because there is no instant at which it could be.
     Closed,
+    /// It is not, because it has no more instances than must be left healthy.
+    Floor {
+        /// As many must be left.
+        floor: usize,
+    },
 }
 
 /// An instance that is not struck, and why.
@@ -100,7 +105,8 @@ impl DayPlan {
         }
         let back = striking_days(config, date);
         let choose = |(group, (owner, instances)): (Group, (Option<String>, usize))| {
-            let chance = config.chance_of(&group.app);
+            let kill = config.kill_of(&group.app);
+            let chance = Chance::of(kill);
             let dice = Dice::of(seed, &group.key());
             let day = number_of(date);
             let last = history.get(&group.key()).copied().filter(|last| *last <= date);
@@ -109,6 +115,7 @@ impl DayPlan {
             let soon = last.filter(|last| enough.is_none_or(|enough| last >= enough));
             let (rolled, outcome) = match soon {
                 _ if openings.is_empty() => (None, Outcome::Closed),
+                _ if instances <= kill.keep_healthy => (None, Outcome::Floor { floor: kill.keep_healthy }),
                 Some(last) => (None, Outcome::TooSoon { last }),
                 None => {
                     let rolled = dice.roll(day, Question::Whether);
@@ -142,6 +149,11 @@ impl DayPlan {
         strikes
     }
 
+    /// How many groups are not struck because they have no more instances than must be left.
+    pub fn at_floor(&self) -> usize {
+        self.choices.iter().filter(|choice| matches!(choice.outcome, Outcome::Floor { .. })).count()
+    }
+
     /// Plans for the days to come, as if each strike were carried out.
     pub fn ahead(
         config: &Config,
@@ -167,11 +179,11 @@ impl Choice {
         let percent = |share: f64| format!("{:.2}%", share * 100.0);
         match (&self.outcome, self.rolled) {
             (Outcome::Strike { local, .. }, Some(rolled)) => format!(
-                "struck at {local}: rolled {}, below its chance of {}",
+                "to be struck at {local}: rolled {}, below its chance of {}",
                 percent(rolled),
                 percent(self.chance)
             ),
-            (Outcome::Strike { local, .. }, None) => format!("struck at {local}"),
+            (Outcome::Strike { local, .. }, None) => format!("to be struck at {local}"),
             (Outcome::Lucky, rolled) => format!(
                 "spared: rolled {}, not below its chance of {}",
                 percent(rolled.unwrap_or(1.0)),
@@ -180,6 +192,10 @@ impl Choice {
             (Outcome::TooSoon { last }, _) => {
                 format!("spared: it was struck on {last}, and the least number of days has not passed")
             }
+            (Outcome::Floor { floor }, _) => format!(
+                "spared: floor: of its {} instances as of this plan, `keep_healthy` lets none be ended ({floor} must be left)",
+                self.instances
+            ),
             (Outcome::Closed, _) => {
                 "spared: there is no instant at which it could be struck on this day".to_owned()
             }

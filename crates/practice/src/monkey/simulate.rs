@@ -17,8 +17,8 @@ const LONGEST_GAP: usize = 256;
 pub struct Simulation {
     /// How many instances there are.
     pub instances: u64,
-    /// How many of them make a group.
-    pub group_size: u64,
+    /// How many of them make a group; where none is given, the fewest of which one may be ended.
+    pub group_size: Option<u64>,
     /// The first day.
     pub from: Date,
     /// How many days, worked or not.
@@ -32,6 +32,10 @@ pub struct Simulation {
 pub struct Tally {
     /// Groups.
     pub groups: u64,
+    /// How many instances make a group.
+    pub group_size: u64,
+    /// Groups that are never struck because they have no more instances than must be left healthy.
+    pub groups_at_floor: u64,
     /// Days on which the monkey could strike.
     pub striking_days: usize,
     /// The chance of each such day.
@@ -45,7 +49,7 @@ pub struct Tally {
     /// How often a gap was so many days long; the last entry is that and longer. A gap is counted if it began early enough
     /// for the longest one here to be seen, so that long ones are not missed more often than short ones.
     pub gaps: Vec<u64>,
-    /// Groups that were never struck.
+    /// Groups that were never struck though they could have been.
     pub groups_never_struck: u64,
     /// Instances that were struck at least once.
     pub instances_struck: u64,
@@ -57,6 +61,38 @@ pub struct Tally {
     pub by_opening: Vec<u64>,
     /// The most strikes at one group on one day; 1, or the monkey is wrong.
     pub most_in_a_group_on_a_day: u64,
+}
+
+impl Simulation {
+    /// How many instances make a group.
+    fn size(&self, config: &Config) -> u64 {
+        self.group_size.unwrap_or(config.kill.keep_healthy as u64 + 1).max(1)
+    }
+}
+
+/// How instances make groups.
+#[derive(Clone, Copy)]
+struct Sizes {
+    instances: u64,
+    group: u64,
+    /// As many are always left.
+    floor: u64,
+}
+
+impl Sizes {
+    /// How many a group has: the last one has what is left.
+    fn of(self, group: u64) -> u64 {
+        self.group.min(self.instances - group * self.group)
+    }
+}
+
+/// What all groups are rolled with.
+#[derive(Clone, Copy)]
+struct Rolling<'d> {
+    seed: u64,
+    chance: Chance,
+    days: &'d [StrikingDay],
+    horizon: usize,
 }
 
 /// A day on which the monkey can strike.
@@ -74,6 +110,7 @@ struct Part {
     strikes: u64,
     rolls: u64,
     gaps: Vec<u64>,
+    groups_at_floor: u64,
     groups_never_struck: u64,
     instances_struck: u64,
     most_in_a_group_on_a_day: u64,
@@ -85,7 +122,8 @@ struct Part {
 pub fn simulate(config: &Config, simulation: Simulation) -> Tally {
     let chance = Chance::of(&config.kill);
     let days = striking_days(config, simulation);
-    let groups = simulation.instances.div_ceil(simulation.group_size.max(1));
+    let size = simulation.size(config);
+    let groups = simulation.instances.div_ceil(size);
     let horizon = horizon(chance, days.len());
     // Groups do not hang on each other, so they are shared out among the processors.
     let share =
@@ -95,7 +133,10 @@ pub fn simulate(config: &Config, simulation: Simulation) -> Tally {
         let spawned: Vec<_> = starts
             .map(|from| {
                 let (days, to) = (&days, groups.min(from + share));
-                scope.spawn(move || some_groups(simulation, chance, days, horizon, from..to))
+                let floor = config.kill.keep_healthy as u64;
+                let sizes = Sizes { instances: simulation.instances, group: size, floor };
+                let rolling = Rolling { seed: simulation.seed, chance, days, horizon };
+                scope.spawn(move || some_groups(rolling, sizes, from..to))
             })
             .collect();
         spawned.into_iter().filter_map(|part| part.join().ok()).collect()
@@ -110,6 +151,8 @@ pub fn simulate(config: &Config, simulation: Simulation) -> Tally {
         (0..widest).map(|opening| days.iter().filter_map(|day| of_day(day).nth(opening)).sum()).collect();
     Tally {
         groups,
+        group_size: size,
+        groups_at_floor: sum(|part| part.groups_at_floor),
         striking_days: days.len(),
         chance: chance.a_day,
         strikes,
@@ -140,29 +183,28 @@ fn striking_days(config: &Config, simulation: Simulation) -> Vec<StrikingDay> {
         .collect()
 }
 
-fn some_groups(
-    simulation: Simulation,
-    chance: Chance,
-    days: &[StrikingDay],
-    horizon: usize,
-    groups: Range<u64>,
-) -> Part {
-    let group_size = simulation.group_size.max(1);
+fn some_groups(rolling: Rolling<'_>, sizes: Sizes, groups: Range<u64>) -> Part {
+    let Rolling { seed, chance, days, horizon } = rolling;
     let openings = days.last().map_or(0, |day| day.first + day.openings);
     let mut part = Part {
         strikes: 0,
         rolls: 0,
         gaps: vec![0; horizon + 1],
+        groups_at_floor: 0,
         groups_never_struck: 0,
         instances_struck: 0,
         most_in_a_group_on_a_day: 0,
         at: vec![0; openings],
     };
-    let mut struck = vec![0_u64; (group_size as usize).div_ceil(64)];
+    let mut struck = vec![0_u64; (sizes.group as usize).div_ceil(64)];
     let mut strikes = Vec::new();
     for group in groups {
-        let members = group_size.min(simulation.instances - group * group_size);
-        let dice = Dice::numbered(simulation.seed, group);
+        let members = sizes.of(group);
+        if members <= sizes.floor {
+            part.groups_at_floor += 1;
+            continue;
+        }
+        let dice = Dice::numbered(seed, group);
         one_group(dice, chance, days, &mut strikes, &mut part);
         for index in &strikes {
             let victim = dice.choose(days[*index].whom, members as usize);

@@ -29,7 +29,7 @@ fn refusal(name: &str, text: &str) -> String {
 pub(super) const OFTEN: &str =
     "leashed: false\nschedule: {cron: '0 * 9-14 * * MON-FRI'}\nkill: {mean_days: 1}\n";
 
-fn instance(app: &str, number: usize) -> Instance {
+pub(super) fn instance(app: &str, number: usize) -> Instance {
     Instance {
         id: format!("{app}-{number}"),
         name: format!("{app}-{number}"),
@@ -215,7 +215,9 @@ fn groups_are_by_app_stack_or_cluster_and_regions_stand_alone_or_not() {
         ("cluster", true, 12),
         ("cluster", false, 6),
     ] {
-        let kill = format!("kill: {{mean_days: 1, group_by: {by}, regions_are_independent: {regions}}}");
+        let kill = format!(
+            "kill: {{mean_days: 1, keep_healthy: 0, group_by: {by}, regions_are_independent: {regions}}}"
+        );
         let config = own(&OFTEN.replace("kill: {mean_days: 1}", &kill));
         let plan = DayPlan::make(&config, 1, date(2026, 11, 30), &instances, &History::new());
         assert_eq!(plan.choices.len(), groups, "{by} {regions}");
@@ -254,7 +256,7 @@ fn a_plan_can_be_made_again_and_hangs_on_nothing_else() {
 fn the_least_time_is_kept_over_weekends_and_holidays() {
     let config =
         own("schedule: {cron: '0 12 * * *', holidays: [2026-12-01]}\nkill: {mean_days: 3, min_days: 3}\n");
-    let instances = [instance("shop", 0)];
+    let instances = [instance("shop", 0), instance("shop", 1)];
     // With mean and minimum alike, the third day is certain. Friday the 27th, then Monday, Wednesday, Thursday.
     let key = "/*/shop/shop".to_owned();
     let outcome = |day: Date| {
@@ -278,7 +280,7 @@ fn frozen_hours_and_skipped_ones_are_never_struck() {
          - {from: 2026-03-30 01:00, until: 2026-03-30 03:30, reason: release}\n  - {from: 2026-03-31, until: 2026-04-02}\n\
          kill: {mean_days: 1}\n",
     );
-    let instances = [instance("shop", 0)];
+    let instances = [instance("shop", 0), instance("shop", 1)];
     let plan = |day: Date| DayPlan::make(&config, 1, day, &instances, &History::new());
     // On the 29th the clocks skip two to three o'clock.
     assert_eq!(plan(date(2026, 3, 28)).openings, 6);
@@ -348,7 +350,7 @@ fn strikes_are_distributed_as_the_mathematics_says() {
         let config = own(&format!("{base}kill: {kill}\n"));
         let simulation = Simulation {
             instances: 8_000,
-            group_size: 4,
+            group_size: Some(4),
             from: date(2026, 1, 1),
             days: 365,
             seed: 20_261_127,
@@ -390,12 +392,14 @@ fn strikes_are_distributed_as_the_mathematics_says() {
 #[test]
 fn a_simulation_does_what_plans_do() {
     // The same dice: whatever the numbers of the groups, over many of them the two cannot be told apart.
-    let config = own("schedule: {cron: '0 * 9-14 * * MON-FRI'}\nkill: {mean_days: 3, min_days: 2}\n");
+    let config =
+        own("schedule: {cron: '0 * 9-14 * * MON-FRI'}\nkill: {mean_days: 3, min_days: 2, keep_healthy: 0}\n");
     let instances: Vec<Instance> = (0..400).map(|number| instance(&format!("app{number}"), 0)).collect();
     let days = Calendar::days_from(date(2026, 1, 1)).take(90);
     let plans = DayPlan::ahead(&config, 5, days, &instances, &History::new());
     let planned: usize = plans.iter().map(|plan| plan.strikes().len()).sum();
-    let simulation = Simulation { instances: 400, group_size: 1, from: date(2026, 1, 1), days: 90, seed: 5 };
+    let simulation =
+        Simulation { instances: 400, group_size: None, from: date(2026, 1, 1), days: 90, seed: 5 };
     let simulated = simulate(&config, simulation).strikes;
     assert!((planned as f64 / simulated as f64 - 1.0).abs() < 0.04, "{planned} {simulated}");
 }

@@ -1,6 +1,8 @@
 //! What people are told: nothing that nobody looked at, and nothing that cannot be.
 
-use super::tests::{OFTEN, own};
+use super::tests::{OFTEN, instance, own};
+use super::*;
+use jiff::civil::date;
 
 #[test]
 fn what_nobody_watched_is_not_told_as_watched() {
@@ -22,4 +24,47 @@ fn what_nobody_watched_is_not_told_as_watched() {
         let is_noted = config.notes.iter().any(|note| note.contains("nothing is watched"));
         assert_eq!(is_noted, !judges, "{outage}: {:?}", config.notes);
     }
+}
+
+#[test]
+fn a_strike_that_can_never_be_is_not_planned() {
+    let config = own(&format!("{OFTEN}apps: {{lone: {{keep_healthy: 0}}, pair: {{keep_healthy: 2}}}}\n"));
+    let mut instances: Vec<Instance> = ["shop", "lone", "pair", "pair"]
+        .into_iter()
+        .enumerate()
+        .map(|(number, app)| instance(app, number))
+        .collect();
+    let day = date(2026, 11, 30);
+    let plan = |instances: &[Instance]| DayPlan::make(&config, 1, day, instances, &History::new());
+    let before = plan(&instances);
+    let struck: Vec<&str> =
+        before.strikes().into_iter().map(|(_, choice)| choice.group.app.as_str()).collect();
+    assert_eq!((struck, before.at_floor()), (vec!["lone"], 2));
+    let shop = before.choices.iter().find(|choice| choice.group.app == "shop").unwrap();
+    assert_eq!(shop.outcome, Outcome::Floor { floor: 1 });
+    assert!(shop.explain().starts_with("spared: floor"), "{}", shop.explain());
+    // One more, and it can be.
+    instances.push(self::instance("shop", 9));
+    assert_eq!(plan(&instances).at_floor(), 1);
+    // A day on which nothing can be is closed whatever there is.
+    let sunday = DayPlan::make(&config, 1, date(2026, 11, 29), &instances, &History::new());
+    assert_eq!(sunday.at_floor(), 0);
+}
+
+#[test]
+fn a_simulation_counts_no_strike_that_can_never_be() {
+    let simulation = |group_size, instances| Simulation {
+        instances,
+        group_size,
+        from: date(2026, 11, 2),
+        days: 30,
+        seed: 1,
+    };
+    let config = own(&OFTEN.replace("mean_days: 1", "mean_days: 1, keep_healthy: 2"));
+    let tally = simulate(&config, simulation(Some(2), 100));
+    assert_eq!((tally.groups, tally.groups_at_floor, tally.strikes), (50, 50, 0));
+    // Without a size, groups are such that one may be ended; what is left over makes one that is not.
+    let tally = simulate(&config, simulation(None, 100));
+    assert_eq!((tally.group_size, tally.groups, tally.groups_at_floor), (3, 34, 1));
+    assert_eq!((tally.strikes, tally.groups_never_struck), (33 * tally.striking_days as u64, 0));
 }

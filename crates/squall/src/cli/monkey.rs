@@ -14,7 +14,7 @@ use jiff::civil::Date;
 use serde_json::json;
 use squall_model::verdict::Verdict;
 use squall_practice::calendar::{Calendar, Day};
-use squall_practice::monkey::{Config, DayPlan, Outcome as Fate, Simulation, Tally, simulate};
+use squall_practice::monkey::{Choice, Config, DayPlan, Outcome as Fate, Simulation, Tally, simulate};
 use std::collections::BTreeMap;
 use std::io::IsTerminal as _;
 use std::path::PathBuf;
@@ -107,9 +107,9 @@ struct SimulateOptions {
     /// How many instances
     #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u64).range(1..=100_000_000))]
     instances: u64,
-    /// How many of them make a group
-    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
-    group_size: u64,
+    /// How many of them make a group; else one more than `keep_healthy`, the fewest of which one may be ended
+    #[arg(long, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
+    group_size: Option<u64>,
     /// How many days
     #[arg(long, default_value_t = 365, value_parser = clap::value_parser!(u16).range(1..=3660))]
     days: u16,
@@ -209,12 +209,25 @@ fn describe(config: &Config, seen: &Seen, seed: u64, plans: &[DayPlan], days: u1
     let opted_in = seen.instances.iter().filter(|instance| instance.opted_in).count();
     row(
         "instances",
-        format!("{} seen, {opted_in} opted in, in {groups} groups that may be struck", seen.instances.len()),
+        format!("{} seen, {opted_in} opted in, in {}", seen.instances.len(), counted(groups as u64, "group")),
     );
-    lines.push(format!("\nthe next {days} days, without those that are never worked (seed {seed}):"));
+    for (group, explained) in at_floor(plans) {
+        row("floor", format!("{group}: {explained}"));
+    }
+    lines.push(format!(
+        "\nthe next {}, without those that are never worked (seed {seed}):",
+        counted(days, "day")
+    ));
     plans.iter().for_each(|plan| lines.extend(day(plan)));
     lines.push("\nnothing was touched; `squall monkey explain` tells why each is so".to_owned());
     lines.join("\n")
+}
+
+/// The groups that are too small to be struck, and in which words; each once.
+fn at_floor(plans: &[DayPlan]) -> BTreeMap<String, String> {
+    let choices = plans.iter().flat_map(|plan| &plan.choices);
+    let floored = choices.filter(|choice| matches!(choice.outcome, Fate::Floor { .. }));
+    floored.map(|choice| (choice.group.to_string(), choice.explain())).collect()
 }
 
 fn mood(config: &Config) -> &'static str {
@@ -224,6 +237,15 @@ fn mood(config: &Config) -> &'static str {
         "leashed, it only tells what it would do"
     } else {
         "free"
+    }
+}
+
+/// `1 group`, `2 groups`, `no group`.
+fn counted(count: impl Into<u64>, thing: &str) -> String {
+    match count.into() {
+        0 => format!("no {thing}"),
+        1 => format!("1 {thing}"),
+        count => format!("{count} {thing}s"),
     }
 }
 
@@ -245,12 +267,19 @@ fn day(plan: &DayPlan) -> Vec<String> {
         format!("{} to {}, {} instants", time(first), time(last), plan.openings)
     };
     let strikes = plan.strikes();
-    let spared = plan.choices.len() - strikes.len();
-    let sum = match (strikes.len(), spared) {
+    let sum = match (strikes.len(), plan.choices.len() - strikes.len()) {
         (0, 0) => "no group to strike".to_owned(),
-        (0, spared) => format!("all {spared} groups are spared"),
-        (1, spared) => format!("1 strike, {spared} groups are spared"),
-        (strikes, spared) => format!("{strikes} strikes, {spared} groups are spared"),
+        (strikes, spared) => {
+            let at_floor = match plan.at_floor() {
+                0 => String::new(),
+                count => format!(" ({count} by the floor)"),
+            };
+            format!(
+                "{}, {} spared{at_floor}",
+                counted(strikes as u64, "strike"),
+                counted(spared as u64, "group")
+            )
+        }
     };
     let mut lines = vec![format!("{head}  {span}: {sum}")];
     lines.extend(strikes.into_iter().map(|(_, choice)| {
@@ -357,7 +386,7 @@ impl ExplainOptions {
             "monkey {}: {}, {}, {origin} (seed {})\n",
             config.name, plan.date, plan.day, plan.seed
         ));
-        let rows = plan.choices.iter().map(|choice| (choice.group.to_string(), choice.explain()));
+        let rows = plan.choices.iter().map(|choice| (choice.group.to_string(), explained(choice, &done)));
         let left_out =
             plan.left_out.iter().map(|left| (left.instance.clone(), format!("left out: {}", left.why)));
         let rows: Vec<_> = rows.chain(left_out).collect();
@@ -370,6 +399,22 @@ impl ExplainOptions {
             out::say(out::columns(&done.iter().map(row).collect::<Vec<_>>()));
         }
         Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// Why a group's day was planned so, and what became of a strike that was planned and not made.
+fn explained(choice: &Choice, done: &[Entry]) -> String {
+    let key = choice.group.key();
+    let of_group = done.iter().filter(|entry| entry.group.as_ref() == Some(&key));
+    let mut spared = of_group.filter_map(|entry| match &entry.event {
+        Event::Spared { why } => Some(why),
+        _ => None,
+    });
+    match (&choice.outcome, spared.next_back()) {
+        (Fate::Strike { .. }, Some(why)) => {
+            format!("spared at the time: {why} (planned was: {})", choice.explain())
+        }
+        _ => choice.explain(),
     }
 }
 
@@ -408,17 +453,27 @@ impl SimulateOptions {
     }
 }
 
+/// That groups are too small to be struck.
+fn floored(config: &Config, tally: &Tally) -> String {
+    format!(
+        "{} spared, floor: with `keep_healthy: {}` none of so few may be ended",
+        counted(tally.groups_at_floor, "group"),
+        config.kill.keep_healthy
+    )
+}
+
 fn describe_tally(config: &Config, simulation: Simulation, tally: &Tally) -> String {
     let chance = config.chance_of("");
     let rows: BTreeMap<usize, u64> =
         tally.gaps.iter().copied().enumerate().filter(|(_, count)| *count > 0).collect();
-    let counted: u64 = tally.gaps.iter().sum();
+    let gaps: u64 = tally.gaps.iter().sum();
     let mut lines = vec![
         format!(
-            "{} instances in {} groups, {} days from {} on, of which {} can be struck on (seed {})",
-            simulation.instances,
-            tally.groups,
-            simulation.days,
+            "{} in {} of {}, {} from {} on, of which {} can be struck on (seed {})",
+            counted(simulation.instances, "instance"),
+            counted(tally.groups, "group"),
+            tally.group_size,
+            counted(simulation.days as u64, "day"),
             simulation.from,
             tally.striking_days,
             simulation.seed
@@ -434,13 +489,17 @@ fn describe_tally(config: &Config, simulation: Simulation, tally: &Tally) -> Str
         ),
         format!("  in one group  at most {} on one day", tally.most_in_a_group_on_a_day),
         format!(
-            "  never struck  {} groups; {} instances were struck at least once",
-            tally.groups_never_struck, tally.instances_struck
+            "  never struck  {}; {} struck at least once",
+            counted(tally.groups_never_struck, "group"),
+            counted(tally.instances_struck, "instance")
         ),
         "\n  work days to the next   seen     expected".to_owned(),
     ];
+    if tally.groups_at_floor > 0 {
+        lines.insert(1, floored(config, tally));
+    }
     for (days, count) in rows.iter().take(15) {
-        let expected = chance.of_gap(*days as u32) * counted as f64;
+        let expected = chance.of_gap(*days as u32) * gaps as f64;
         lines.push(format!("  {days:>21}   {count:<8} {expected:.1}"));
     }
     let (more, rest): (usize, u64) =

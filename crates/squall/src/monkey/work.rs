@@ -217,6 +217,10 @@ impl Work<'_> {
             return self.strike(date, &task.choice);
         }
         let instances = task.choice.instances;
+        if instances <= self.config.kill_of(&task.choice.group.app).keep_healthy {
+            // The file asks for a higher floor since the plan was written: nothing is announced that cannot be.
+            return Ok(None);
+        }
         let words = format!("{}one of {instances} instances is to be ended today", self.would());
         self.tell(date, &task.choice, words)?;
         Ok(None)

@@ -104,11 +104,11 @@ fn containers_that_opted_in_are_ended_at_the_planned_minute() {
     // What is done is done: the same minute again changes nothing, and of one instance none is ever ended.
     free.works_around(at, 2);
     assert_eq!((free.events("striking").len(), shop.iter().filter(|id| lab.runs(id)).count()), (1, 1));
-    let lone = free.planned("lone");
-    free.works_around(lone, 3);
-    assert!(lab.runs(&spared[1]));
-    let why = free.events("spared").pop().unwrap()["why"].as_str().unwrap().to_owned();
-    assert!(why.contains("1 of its 1 instances are healthy"), "{why}");
+    let planned = lab.output(&["monkey", "plan", "--config", &free.file, "--from", DAY, "--days", "1"]);
+    let planned = String::from_utf8_lossy(&planned.stdout).into_owned();
+    assert!(planned.contains("1 strike, 1 group spared (1 by the floor)"), "{planned}");
+    assert!(planned.contains("spared: floor") && planned.contains("the next 1 day,"), "{planned}");
+    assert!(free.events("told").iter().all(|told| !told["group"].as_str().unwrap().contains("lone")));
     let explained = lab.output(&["monkey", "explain", "--config", &free.file, "--date", DAY]);
     let explained = String::from_utf8_lossy(&explained.stdout).into_owned();
     for word in
