@@ -41,7 +41,7 @@ fn answered(known: &Known, index: usize) -> Judged {
 
 fn one(known: &Known, measures: &Measures, test: &Test) -> Judged {
     let Some(injected) = known.injected_at() else {
-        return (Outcome::Unknown, "nothing was injected".to_owned());
+        return (Outcome::Unknown, not_injected(known).to_owned());
     };
     match test {
         Test::Conditions { conditions, each_second } => joined(
@@ -54,6 +54,15 @@ fn one(known: &Known, measures: &Measures, test: &Test) -> Judged {
         }
         Test::Data { probes } => kept(known, measures, probes),
         Test::Services => healthy(known, measures),
+    }
+}
+
+/// Why nothing can be judged where no failure was made, or none was made again.
+fn not_injected(known: &Known) -> &'static str {
+    if known.cut_short.is_empty() {
+        "nothing was injected"
+    } else {
+        "the failure was cut short and not made again"
     }
 }
 
@@ -72,23 +81,30 @@ fn joined(parts: impl Iterator<Item = Judged>) -> Judged {
     (worst, reasons.collect::<Vec<_>>().join("; "))
 }
 
-/// The time that conditions are judged over: from the failure until the steady state was back.
-fn window(known: &Known, injected: f64) -> (f64, f64) {
+/// The times that conditions are judged over: from each failure until the steady state was back; of what an
+/// interruption cut short, as long as it was measured.
+fn windows(known: &Known, injected: f64) -> Vec<(f64, f64)> {
     let back = known.recovered.filter(|(_, seconds)| seconds.is_some()).map(|(told, _)| told);
     let last = known.samples.last().map_or(injected, |(at, _)| *at);
-    (injected, back.or(known.analysed_from).unwrap_or(last))
+    let whole = (injected, back.or(known.analysed_from).unwrap_or(last));
+    known.cut_short.iter().copied().chain([whole]).collect()
+}
+
+/// Whether a moment lies in one of these times.
+fn within_one(windows: &[(f64, f64)], moment: f64) -> bool {
+    windows.iter().any(|(from, to)| (*from..=*to).contains(&moment))
 }
 
 fn condition_held(known: &Known, condition: &Condition, each_second: bool, injected: f64) -> Judged {
-    let window = window(known, injected);
-    let whole = over_traffic(known, condition, window);
+    let windows = windows(known, injected);
+    let whole = over_traffic(known, condition, &windows);
     if let (false, Some(judged)) = (each_second, whole) {
         return judged;
     }
     let names = condition.names();
     let mut state = ConditionState::default();
     let (mut read, mut failed, mut worst): (u32, u32, Option<(f64, String)>) = (0, 0, None);
-    for (at, values) in known.samples.iter().filter(|(at, _)| (window.0..=window.1).contains(at)) {
+    for (at, values) in known.samples.iter().filter(|(at, _)| within_one(&windows, *at)) {
         let reading = reading_of(values, &names);
         match condition.judge(&mut state, *at, &reading) {
             Truth::Holds => read += 1,
@@ -100,12 +116,14 @@ fn condition_held(known: &Known, condition: &Condition, each_second: bool, injec
         }
         worst = worse(worst, condition, &reading);
     }
-    let seconds = (window.1 - window.0).max(1.0);
+    let seconds = windows.iter().map(|(from, to)| to - from).sum::<f64>().max(1.0);
     let worst = worst.map_or_else(String::new, |(_, words)| format!(", worst {words}"));
     if failed > 0 {
         return (Outcome::NotMet, format!("{condition} did not hold in {failed} of {read} seconds{worst}"));
     }
-    if f64::from(read) < (seconds - 1.5) * (1.0 - MOST_UNREAD) || read == 0 {
+    // Of each of these times, the second that it begins in and the one that it ends in may have no sample of their own.
+    let ragged = 1.5 * windows.len() as f64;
+    if f64::from(read) < (seconds - ragged) * (1.0 - MOST_UNREAD) || read == 0 {
         return (
             Outcome::Unknown,
             format!("{} was read in {read} of {seconds:.0} seconds only", names.join(", ")),
@@ -133,7 +151,7 @@ fn worse(known: Option<(f64, String)>, condition: &Condition, reading: &Reading)
 }
 
 /// A share of a load's traffic, judged over all of it at once.
-fn over_traffic(known: &Known, condition: &Condition, window: (f64, f64)) -> Option<Judged> {
+fn over_traffic(known: &Known, condition: &Condition, windows: &[(f64, f64)]) -> Option<Judged> {
     let names = condition.names();
     let [name] = &names[..] else { return None };
     let (load, metric) = match name.split_once('.') {
@@ -141,12 +159,10 @@ fn over_traffic(known: &Known, condition: &Condition, window: (f64, f64)) -> Opt
         None if known.traffic.len() == 1 => (known.traffic.values().next()?, name.as_str()),
         None => return None,
     };
-    let total = load.iter().filter(|part| part.from >= window.0 && part.to <= window.1).fold(
-        (0, 0, 0),
-        |sum: (u64, u64, u64), part: &Traffic| {
-            (sum.0 + part.ended, sum.1 + part.success, sum.2 + part.available)
-        },
-    );
+    let is_within = |part: &&Traffic| windows.iter().any(|(from, to)| part.from >= *from && part.to <= *to);
+    let total = load.iter().filter(is_within).fold((0, 0, 0), |sum: (u64, u64, u64), part: &Traffic| {
+        (sum.0 + part.ended, sum.1 + part.success, sum.2 + part.available)
+    });
     let (ended, success, available) = total;
     if ended == 0 {
         return Some((Outcome::Unknown, "no request ended in that time".to_owned()));
@@ -159,7 +175,8 @@ fn over_traffic(known: &Known, condition: &Condition, window: (f64, f64)) -> Opt
         _ => return None,
     };
     let reading = Reading::from([(name.clone(), Value::Number(value))]);
-    let truth = condition.judge(&mut ConditionState::default(), window.1, &reading);
+    let until = windows.last().map_or(0.0, |(_, to)| *to);
+    let truth = condition.judge(&mut ConditionState::default(), until, &reading);
     let words = format!("{} over all {ended} requests, expected {condition}", Unit::of(metric).show(value));
     Some((if truth.holds() { Outcome::Met } else { Outcome::NotMet }, words))
 }
@@ -342,9 +359,8 @@ fn kept(known: &Known, measures: &Measures, probes: &[String]) -> Judged {
             .any(|probe| probe.name == *name && !matches!(probe.keeps, Keeps::Condition(_)));
         match why {
             Some(why) => Some(format!("{name}: {why}")),
-            None if !values.contains_key(name) || (needs_before && !has_before) => {
-                Some(format!("{name} was not counted"))
-            }
+            None if !values.contains_key(name) => Some(format!("{name} was not counted")),
+            None if needs_before && !has_before => Some(format!("{name} was not counted before the failure")),
             None => None,
         }
     });
@@ -421,8 +437,12 @@ pub(super) fn verdict(known: &Known, judgements: &[Judgement]) -> (Verdict, Vec<
     }
     if let Some(refused) = &known.refused {
         let why = if refused.is_empty() { String::new() } else { format!(": {refused}") };
-        reasons
-            .push((Verdict::Aborted, format!("no-go before the failure was made{why}; nothing was touched")));
+        let words = if known.cut_short.is_empty() {
+            format!("no-go before the failure was made{why}; nothing was touched")
+        } else {
+            format!("no-go before the failure that was cut short was made again{why}")
+        };
+        reasons.push((Verdict::Aborted, words));
     }
     for (experiment, verdict, why) in &known.verdicts {
         let name = known.plan.experiments.get(*experiment).map_or("?", |linked| linked.name.as_str());
@@ -444,7 +464,7 @@ pub(super) fn verdict(known: &Known, judgements: &[Judgement]) -> (Verdict, Vec<
             reasons.push((Verdict::Failed, format!("{}: unknown: {}", judged.criterion, judged.why)));
         }
     } else if reasons.is_empty() {
-        reasons.push((Verdict::Aborted, "nothing was injected".to_owned()));
+        reasons.push((Verdict::Aborted, not_injected(known).to_owned()));
     }
     let worst = reasons.iter().map(|(verdict, _)| *verdict).max().unwrap_or(Verdict::Passed);
     // What decides comes first.

@@ -73,6 +73,8 @@ pub struct Chronicle {
     pub halted: Option<String>,
     /// How often it was interrupted.
     pub interruptions: usize,
+    /// From when to when nobody measured, between the first failure and the analysis.
+    pub unmeasured: Vec<(f64, f64)>,
     /// Verdict, reasons, exit code.
     pub ending: Option<(Verdict, Vec<String>, u8)>,
     /// The last moment that the journal speaks of.
@@ -171,6 +173,17 @@ impl Chronicle {
         self.plan.turns.iter().find(|(known, _)| *known == phase).map(|(_, who)| who.as_str())
     }
 
+    /// Whether a failure was made whose recovery is not over.
+    fn is_struck(&self) -> bool {
+        let is_judged = self.phases.iter().any(|(phase, ..)| *phase == Phase::Analyse);
+        !self.faults.is_empty() && !is_judged
+    }
+
+    /// Whether anything was broken yet, or was about to be.
+    fn is_touched(&self) -> bool {
+        !self.faults.is_empty() || self.runs.iter().any(|run| !run.rehearsed)
+    }
+
     /// How many criteria had an outcome, of all.
     pub fn count(&self, outcome: Outcome) -> usize {
         self.judgements.iter().filter(|judgement| judgement.outcome == outcome).count()
@@ -189,6 +202,9 @@ impl Chronicle {
     /// Takes in one more event.
     pub fn on(&mut self, entry: &Entry) {
         let elapsed = if entry.elapsed.is_finite() { entry.elapsed.max(0.0) } else { self.elapsed };
+        if matches!(entry.event, Event::Resumed { .. }) && self.is_struck() {
+            self.unmeasured.push((self.elapsed, elapsed.max(self.elapsed)));
+        }
         self.elapsed = self.elapsed.max(elapsed);
         if let (Some((_, _, end)), None) = (self.phases.last_mut(), &self.ending) {
             *end = self.elapsed;
@@ -222,7 +238,12 @@ impl Chronicle {
                 service.push((elapsed, health.holds(), found.clone()));
             }
             Event::Alerts { firing, error } => self.alerts.push((elapsed, firing.clone(), error.clone())),
-            Event::Data { moment: Moment::Before, values, .. } => self.before.clone_from(values),
+            // The first count stands, as in the session itself.
+            Event::Data { moment: Moment::Before, values, .. } => {
+                if self.before.is_empty() && !self.is_touched() {
+                    self.before.clone_from(values);
+                }
+            }
             Event::Data { moment: Moment::After, values, broken, .. } => {
                 self.after.clone_from(values);
                 self.broken.clone_from(broken);
@@ -353,6 +374,7 @@ impl Chronicle {
             of(Outcome::Unknown)
                 .map(|one| (Tone::Warning, format!("{}: unknown: {}", one.criterion, one.why))),
         );
+        findings.extend(self.unmeasured.iter().map(|gap| (Tone::Warning, unmeasured_words(*gap))));
         if let (Some((None, _, within)), false) =
             (self.recovered, self.is_rehearsal() || self.steady.is_empty())
         {
@@ -388,6 +410,15 @@ impl Chronicle {
         }
         findings
     }
+}
+
+/// An interruption, and what it means for what is judged.
+fn unmeasured_words((from, to): (f64, f64)) -> String {
+    let (from, to) = (squall_model::quantity::clock(from), squall_model::quantity::clock(to));
+    format!(
+        "Interrupted at {from} while a failure was not recovered from: nothing was measured until {to}; what is judged \
+         by traffic and seconds counts what was measured before and after"
+    )
 }
 
 /// The name of a fault that people made.
@@ -578,6 +609,30 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn an_interruption_says_what_was_not_measured_and_the_first_count_stands() {
+        let counted = |moment, orders| Event::Data {
+            moment,
+            values: BTreeMap::from([("orders".to_owned(), orders)]),
+            errors: BTreeMap::new(),
+            broken: Vec::new(),
+        };
+        let mut entries = day();
+        entries.truncate(9);
+        entries.insert(2, Entry { elapsed: 1.0, event: counted(Moment::Before, 5.0), ..entries[1].clone() });
+        let last = entries.last().unwrap().clone();
+        let later = |elapsed, event| Entry { elapsed, event, ..last.clone() };
+        entries.push(later(68.0, Event::Resumed { interrupted: vec![0] }));
+        entries.push(later(69.0, counted(Moment::Before, 3.0)));
+        let chronicle = Chronicle::of(&entries);
+        assert_eq!(chronicle.before, BTreeMap::from([("orders".to_owned(), 5.0)]));
+        assert_eq!(chronicle.unmeasured, [(8.0, 68.0)]);
+        let findings = chronicle.findings();
+        let said = |(_, text): &(Tone, String)| text.contains("at 0:08") && text.contains("until 1:08");
+        assert!(findings.iter().any(said), "{findings:?}");
+        assert!(html(&chronicle).contains("nothing was measured until"));
     }
 
     #[test]

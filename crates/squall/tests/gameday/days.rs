@@ -165,6 +165,9 @@ fn a_session_that_is_killed_leaves_no_fault_loses_no_note_and_goes_on() {
     assert_eq!(journal.iter().filter(|entry| entry["event"] == "fault_active").count(), 2, "{said}");
     assert_eq!(journal.last().unwrap()["event"], "ended");
     assert_eq!(desk.outcome("No data loss"), "met", "{said}");
+    // What was counted before the first failure is what counts.
+    let counted_before = |entry: &&serde_json::Value| entry["moment"] == "before";
+    assert_eq!(journal.iter().filter(counted_before).count(), 1, "{said}");
     let (code, said) = desk.squall(&resumed);
     assert_eq!(code, 2, "{said}");
     assert!(said.contains("is over"), "{said}");

@@ -39,6 +39,12 @@ pub(in crate::gameday) struct Record {
     pub(in crate::gameday) active: BTreeSet<String>,
     /// When a failure was made and when it was put right, for each time that one was.
     pub(in crate::gameday) strikes: Vec<(f64, Option<f64>)>,
+    /// From when to when failures were measured that an interruption cut short and that are made again.
+    pub(in crate::gameday) cut_short: Vec<(f64, f64)>,
+    /// Something was broken, or was about to be: what is counted from then on is no count before.
+    pub(in crate::gameday) touched: bool,
+    /// The last moment that the journal speaks of.
+    pub(in crate::gameday) known_until: f64,
     /// People were asked to put right what they made.
     pub(in crate::gameday) asked_to_put_right: bool,
     pub(in crate::gameday) residue: Vec<String>,
@@ -97,6 +103,11 @@ impl Record {
         self.strikes.first().map(|(from, _)| *from)
     }
 
+    /// Whether what is counted now is a count before any failure, and the first.
+    pub(in crate::gameday) fn may_count_before(&self) -> bool {
+        self.before.is_none() && !self.touched
+    }
+
     /// When all of it was put right.
     pub(in crate::gameday) fn put_right_at(&self) -> Option<f64> {
         self.strikes.last().and_then(|(_, to)| *to)
@@ -108,6 +119,11 @@ impl Record {
     }
 
     pub(in crate::gameday) fn apply(&mut self, now: f64, event: &Event) {
+        self.learn(now, event);
+        self.known_until = now;
+    }
+
+    fn learn(&mut self, now: f64, event: &Event) {
         match event {
             Event::SessionStarted { setting, .. } => self.setting = Some((**setting).clone()),
             Event::Resumed { interrupted } => self.resumed(interrupted),
@@ -145,14 +161,18 @@ impl Record {
                 };
                 self.alerts.push((now, known));
             }
+            // The first count stands: a later one may lack what a failure lost already.
             Event::Data { moment: Moment::Before, values, errors, .. } => {
-                self.before = Some((values.clone(), errors.clone()));
+                if self.may_count_before() {
+                    self.before = Some((values.clone(), errors.clone()));
+                }
             }
             Event::Data { moment: Moment::After, values, errors, broken } => {
                 self.after = Some(((values.clone(), errors.clone()), broken.clone()));
             }
             Event::RunStarted { experiment, rehearsed } => {
                 self.set_run(*experiment, if *rehearsed { Run::Skipped } else { Run::Running });
+                self.touched |= !rehearsed;
                 self.decision = None;
             }
             Event::FaultActive { injection, .. } => {
@@ -160,6 +180,7 @@ impl Record {
                     self.strikes.push((now, None));
                 }
                 self.active.insert(injection.clone());
+                self.touched = true;
             }
             Event::FaultOver { injection, residue } => {
                 self.active.remove(injection);
@@ -219,7 +240,7 @@ impl Record {
         }
     }
 
-    /// What was cut short is to be done again, and counts from then.
+    /// What was cut short is to be done again. What was measured of it, and counted before it, still counts.
     fn resumed(&mut self, interrupted: &[usize]) {
         self.suspended = false;
         self.ended = None;
@@ -231,8 +252,11 @@ impl Record {
             self.verdicts.retain(|(known, _, _)| known != experiment);
         }
         self.active.clear();
+        if let Some(from) = self.injected_at() {
+            self.cut_short.push((from, self.known_until));
+        }
         self.strikes.clear();
         self.recovered = None;
-        (self.before, self.after, self.decision, self.hold) = (None, None, None, None);
+        (self.after, self.decision, self.hold) = (None, None, None);
     }
 }

@@ -105,7 +105,7 @@ impl Session {
             }
             return self.not_steady(now);
         }
-        if self.record.before.is_none() && !self.measures.data.is_empty() {
+        if self.record.may_count_before() && !self.measures.data.is_empty() {
             return self.count();
         }
         let next = self.record.next_run().map(|index| self.record.plan.experiments[index].name.clone());
@@ -134,7 +134,12 @@ impl Session {
     fn not_steady(&mut self, now: f64) -> Stepped {
         let failing = self.watch.failing();
         let first = failing.first().cloned().unwrap_or_else(|| "nothing could be read".to_owned());
-        let mut reasons = vec![format!("the steady state does not hold, and nothing was touched: {first}")];
+        let done = if self.record.touched {
+            "the failure that was cut short was not made again"
+        } else {
+            "nothing was touched"
+        };
+        let mut reasons = vec![format!("the steady state does not hold, and {done}: {first}")];
         reasons.extend(failing.into_iter().skip(1));
         self.end(now, Verdict::NotSteady, reasons)
     }
@@ -229,7 +234,7 @@ impl Session {
         if !goes_on && self.waits_for_alerts(now) {
             return false;
         }
-        if self.record.after.is_none() && self.record.before.is_some() {
+        if self.record.after.is_none() && !self.measures.data.is_empty() {
             let is_recent = self.recounts.is_some_and(|(_, last)| now - last < RECOUNTS_EVERY);
             return if is_recent { false } else { self.count() };
         }

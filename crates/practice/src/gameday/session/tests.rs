@@ -415,6 +415,71 @@ fn who_leaves_can_come_back() {
     assert_eq!(world.go_on(), Verdict::Passed, "{:?}", world.judged());
 }
 
+/// A session that is killed while the fault is active, after so many seconds of it, and goes on.
+fn killed_and_resumed(mut world: World, seconds: usize) -> World {
+    world.start(false);
+    while world.faulty_since.is_none() {
+        world.second();
+    }
+    (0..seconds).for_each(|_| world.second());
+    // Its agent puts it back, and nobody is there to be told.
+    (world.faulty_since, world.running) = (None, None);
+    world.now += 20.0;
+    world.session = Session::resumed(&world.journal, measures(), world.session.options).unwrap();
+    world
+}
+
+#[test]
+fn what_was_counted_before_the_first_failure_stands_after_a_resume() {
+    let mut world = killed_and_resumed(World::new(plan(1), Options { unattended: true }), 3);
+    world.orders = -500.0;
+    world.give(Input::Resume);
+    world.go_on();
+    let (outcome, why) = &world.judged()[3];
+    assert_eq!(*outcome, NotMet, "{why}");
+    assert!(why.contains("orders fell from"), "{why}");
+}
+
+#[test]
+fn what_was_never_counted_before_the_failure_is_unknown_after_a_resume() {
+    let mut world = killed_and_resumed(World::new(plan(1), Options { unattended: true }), 3);
+    let is_count = |entry: &Entry| matches!(entry.event, Event::Data { .. });
+    world.journal.retain(|entry| !is_count(entry));
+    world.session = Session::resumed(&world.journal, measures(), world.session.options).unwrap();
+    world.give(Input::Resume);
+    world.go_on();
+    let (outcome, why) = &world.judged()[3];
+    assert_eq!((*outcome, why.as_str()), (Unknown, "orders was not counted before the failure"));
+}
+
+#[test]
+fn what_was_measured_of_a_failure_that_was_cut_short_counts() {
+    let conditions =
+        |each_second| Test::Conditions { conditions: vec![condition("error_rate < 5%")], each_second };
+    let mut day = plan(1);
+    day.criteria[1].means = Means::Machine(conditions(true));
+    day.criteria[2].means = Means::Machine(conditions(false));
+    let mut world = World::new(day, Options { unattended: true });
+    (world.heals_after, world.harm) = (100.0, 0.9);
+    let mut world = killed_and_resumed(world, 4);
+    // Made again, nothing fails.
+    world.harm = 0.0;
+    world.give(Input::Resume);
+    world.go_on();
+    let judged = world.judged();
+    assert_eq!((judged[1].0, judged[2].0), (NotMet, NotMet), "{judged:?}");
+}
+
+#[test]
+fn a_failure_that_was_cut_short_and_not_made_again_is_not_one_that_never_was() {
+    let mut world = killed_and_resumed(World::new(plan(1), Options::default()), 3);
+    world.says = |_| Some(Command::NoGo("enough".into()));
+    world.give(Input::Resume);
+    assert_eq!(world.go_on(), Verdict::Aborted);
+    let Event::Ended { reasons, .. } = &world.journal.last().unwrap().event else { panic!() };
+    assert!(reasons[0].contains("was made again: enough"), "{reasons:?}");
+}
+
 /// A session that is killed after any of its events goes on from its journal, and comes to the same end.
 #[test]
 fn a_session_that_is_killed_at_any_event_comes_to_the_same_end() {
