@@ -38,6 +38,11 @@ impl VariableOptions {
         Self { variables, files: Vec::new() }
     }
 
+    /// The files that variables are read from.
+    pub(crate) fn files(&self) -> &[PathBuf] {
+        &self.files
+    }
+
     /// The same and more, which win.
     pub(crate) fn with(&self, pairs: &[(String, String)]) -> Self {
         let more = pairs.iter().map(|(name, value)| format!("{name}={value}"));
@@ -254,6 +259,20 @@ pub(crate) fn writable(target: &Path) -> Result<(), Failure> {
     rustix::fs::access(place, rustix::fs::Access::WRITE_OK).map_err(|error| refused(error.into()))
 }
 
+/// Whether two names mean one file that is there: by symbolic links, by hard links, from any folder.
+pub(crate) fn are_one(one: &Path, other: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    let identity = |path: &Path| std::fs::metadata(path).map(|file| (file.dev(), file.ino())).ok();
+    identity(one).is_some_and(|file| identity(other) == Some(file))
+}
+
+/// Whether a file lies in a folder, or would once it is made.
+pub(crate) fn lies_in(file: &Path, folder: &Path) -> bool {
+    let parent = file.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let place = file.canonicalize().or_else(|_| parent.canonicalize());
+    folder.canonicalize().is_ok_and(|folder| place.is_ok_and(|place| place.starts_with(folder)))
+}
+
 /// Writes a report to a file.
 pub(crate) fn write(file: &Path, text: &str) -> Result<(), Failure> {
     std::fs::write(file, text)
@@ -302,6 +321,23 @@ mod tests {
         assert!(writable(&folder).is_err());
         assert!(writable(&folder.join("no/such/folder/report.html")).is_err());
         assert!(!folder.join("squall-report-that-is-not-there.html").exists());
+    }
+
+    #[test]
+    fn a_file_is_itself_by_every_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        std::fs::write(path("plan.md"), "x").unwrap();
+        std::fs::write(path("other.md"), "x").unwrap();
+        std::os::unix::fs::symlink(path("plan.md"), path("soft.md")).unwrap();
+        std::fs::hard_link(path("plan.md"), path("hard.md")).unwrap();
+        for name in ["plan.md", "./plan.md", "soft.md", "hard.md"] {
+            assert!(are_one(&path("plan.md"), &path(name)), "{name}");
+        }
+        assert!(!are_one(&path("plan.md"), &path("other.md")));
+        assert!(!are_one(&path("gone.md"), &path("gone.md")), "what is not there cannot be written over");
+        assert!(lies_in(&path("gone.md"), folder.path()) && lies_in(&path("soft.md"), folder.path()));
+        assert!(!lies_in(Path::new("/gone.md"), folder.path()));
     }
 
     #[test]

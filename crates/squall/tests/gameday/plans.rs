@@ -97,3 +97,48 @@ fn mistakes_point_at_line_and_column() {
     let (_, said) = desk.squall(&["gameday", "check", "plan.md"]);
     assert!(said.contains("plan.squall.yaml:1:12") && said.contains("the plan has no criterion"), "{said}");
 }
+
+#[test]
+fn a_report_is_never_written_over_what_the_day_is_made_of() {
+    let desk = Desk::new();
+    let block = "\n\n```squall\nexperiments: [strike.yaml]\n```\n";
+    let strike = "apiVersion: squall.dev/v1\nkind: Experiment\nname: strike\nmethod:\n  - fault: cpu.load\n    target: {host: true}\n    with: {cores: 1}\n    for: 1s\n";
+    let files = [("plan.md", PLAN.to_owned() + block), ("strike.yaml", strike.to_owned())];
+    for (name, text) in &files {
+        desk.write(name, text);
+    }
+    std::os::unix::fs::symlink(desk.path("plan.md"), desk.path("link.md")).unwrap();
+    let run = ["gameday", "run", "plan.md", "--yes", "--rehearse", "--observe", "1s", "--baseline", "0s"];
+    let refused = |more: &[&str]| {
+        let (code, said) = desk.squall(more);
+        assert_eq!(code, 2, "{more:?}: {said}");
+        assert!(said.contains("nothing was touched"), "{more:?}: {said}");
+        for (name, text) in &files {
+            assert_eq!(desk.read(name), *text, "{name} was written over by {more:?}");
+        }
+    };
+    let outputs = [["--report", "plan.md"], ["--report", "link.md"], ["--followups", "./strike.yaml"]];
+    for output in outputs {
+        refused(&[&run[..], &output].concat());
+    }
+    assert!(
+        !desk.path("state/gamedays").exists()
+            || desk.path("state/gamedays").read_dir().unwrap().next().is_none()
+    );
+
+    desk.write("plan.squall.yaml", "observe: 1s\n");
+    desk.write("plan.md", PLAN);
+    let (code, said) = desk.squall(&[&run[..], &["--followups", "plan.squall.yaml"]].concat());
+    assert_eq!((code, desk.read("plan.squall.yaml").as_str()), (2, "observe: 1s\n"), "{said}");
+    let (code, said) = desk.squall(&[&run[..], &["--report", "day.md"]].concat());
+    assert!([0, 1].contains(&code) && desk.path("day.md").is_file(), "{said}");
+    let (code, said) = desk.squall(&["gameday", "report", "last", "-o", "plan.md"]);
+    assert_eq!((code, desk.read("plan.md").as_str()), (2, PLAN), "{said}");
+    let journal = desk.path("state/gamedays").read_dir().unwrap().next().unwrap().unwrap().path();
+    let journal = journal.to_str().unwrap();
+    let (code, said) = desk.squall(&[&run[..], &["--followups", journal]].concat());
+    assert_eq!(code, 2, "{said}");
+    // A report may be written anew.
+    let (code, said) = desk.squall(&["gameday", "report", "last", "-o", "day.md"]);
+    assert_eq!(code, 0, "{said}");
+}

@@ -26,14 +26,23 @@ pub(crate) struct Options {
 impl Options {
     pub(crate) fn run(self) -> Outcome {
         let reports = Reports::of(&self.output, None)?;
-        let entries = notebook::read(&notebook::find(&State::locate()?, &self.session)?)?;
-        let chronicle = Chronicle::of(&entries);
+        let state = State::locate()?;
+        let journal = notebook::find(&state, &self.session)?;
+        let chronicle = Chronicle::of(&notebook::read(&journal)?);
+        reports.spare(&state, &[of_session(&chronicle), vec![journal]].concat())?;
         if self.output.is_empty() {
             out::say(summary(&chronicle));
         }
         reports.write(&chronicle);
         Ok(ExitCode::SUCCESS)
     }
+}
+
+/// The files that a session is made of, as its journal names them.
+fn of_session(chronicle: &Chronicle) -> Vec<PathBuf> {
+    let setting = chronicle.setting.iter().flat_map(|setting| [&setting.file, &setting.with]);
+    let experiments = chronicle.plan.experiments.iter().map(|linked| &linked.file);
+    setting.chain(experiments).map(PathBuf::from).collect()
 }
 
 /// Tells a chronicle.
@@ -69,6 +78,27 @@ impl Reports {
         files.extend(followups.map(|file| (file.to_owned(), gameday::csv as Tell)));
         files.iter().try_for_each(|(file, _)| files::writable(file))?;
         Ok(Self(files))
+    }
+
+    /// Refuses to write over what the day is made of, by whatever name, and over what is kept in the state folder.
+    pub(super) fn spare(&self, state: &State, used: &[PathBuf]) -> Result<(), Failure> {
+        for (file, _) in &self.0 {
+            let name = file.display();
+            if let Some(used) = used.iter().find(|used| files::are_one(file, used)) {
+                return Err(Failure::invalid(format!(
+                    "{name} would be written over {}, which the day is made of; name another file, nothing was touched",
+                    used.display()
+                )));
+            }
+            let ending = file.extension().and_then(|ending| ending.to_str()).unwrap_or("");
+            let is_report = FORMATS.iter().any(|(known, _)| known.eq_ignore_ascii_case(ending));
+            if !is_report && files::lies_in(file, state.folder()) {
+                return Err(Failure::invalid(format!(
+                    "{name} lies in Squall's state folder; name another file, nothing was touched"
+                )));
+            }
+        }
+        Ok(())
     }
 
     /// Writes them. That one could not be written changes no verdict.

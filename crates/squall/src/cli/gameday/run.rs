@@ -138,6 +138,7 @@ impl Options {
     fn begin(&self, state: &State, reports: &Reports) -> Outcome {
         let Some(file) = &self.file else { return Err(Failure::invalid("no plan was named")) };
         let loaded = plan::load(file, self.with.as_deref(), &self.variables, self.colour())?;
+        reports.spare(state, &self.used(file, &loaded))?;
         if self.yes && !self.rehearse && loaded.plan.experiments.is_empty() {
             let why = "no experiment is linked, so people would make the failure, and --yes asks nobody; link an \
                        experiment, leave --yes away, or --rehearse";
@@ -174,6 +175,7 @@ impl Options {
 
     fn resume(&self, state: &State, name: &str, reports: &Reports) -> Outcome {
         let path = notebook::find(state, name)?;
+        reports.spare(state, std::slice::from_ref(&path))?;
         let (notebook, entries) = Notebook::reopen(&path)
             .map_err(|error| Failure::invalid(format!("could not go on with {}: {error}", path.display())))?;
         let started = entries.iter().find_map(|entry| match &entry.event {
@@ -189,6 +191,7 @@ impl Options {
             .clone()
             .or_else(|| Some(PathBuf::from(&setting.with)).filter(|with| *with != PathBuf::new()));
         let loaded = plan::load(&file, with.as_deref(), &self.variables, self.colour())?;
+        reports.spare(state, &self.used(&file, &loaded))?;
         let attendance = Attendance { unattended: self.yes };
         let session = Session::resumed(&entries, loaded.measures.clone(), attendance);
         let Some(session) = session else {
@@ -218,6 +221,13 @@ impl Options {
             outbox: self.telling.open(&[file], state)?,
         };
         self.carry_out(day, &loaded.measures, Input::Resume, reports)
+    }
+
+    /// All files that the day is made of.
+    fn used(&self, file: &Path, loaded: &Loaded) -> Vec<PathBuf> {
+        let experiments = loaded.plan.experiments.iter().map(|linked| PathBuf::from(&linked.file));
+        let others = loaded.with.iter().cloned().chain(self.variables.files().iter().cloned());
+        experiments.chain(others).chain([file.to_owned()]).collect()
     }
 
     /// The experiments of the plan, kept from what the settings protect.
