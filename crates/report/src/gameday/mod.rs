@@ -216,6 +216,31 @@ impl Chronicle {
         self.learn(elapsed, entry);
     }
 
+    /// Takes in an event that could not be written down. What people said is not kept, and is shown as lost; of the rest
+    /// it is known that it happened. Returns the line that says so.
+    pub fn lose(&mut self, entry: &Entry) -> Option<String> {
+        let words = line::words(self, &entry.event);
+        let is_said = matches!(
+            entry.event,
+            Event::Noted { .. } | Event::FollowUp(_) | Event::Decided { .. } | Event::Answered { .. }
+        );
+        if !matches!(entry.event, Event::Noted { .. } | Event::FollowUp(_)) {
+            self.learn(entry.elapsed, entry);
+        }
+        let (_, _, text) = words?;
+        let lost = if is_said { "Lost, the journal could not be written" } else { "Not in the journal" };
+        let text = format!("{lost}: {text}");
+        let (elapsed, at) = (entry.elapsed, entry.at);
+        let line = format!(
+            "{:>7}  {} {}",
+            squall_model::quantity::clock(elapsed),
+            Tone::Bad.sign(),
+            crate::paint::printable(&text)
+        );
+        self.log.push(Line { elapsed, at, kind: Kind::Session, tone: Tone::Bad, text });
+        Some(line)
+    }
+
     fn learn(&mut self, elapsed: f64, entry: &Entry) {
         match &entry.event {
             Event::SessionStarted { session, plan, setting, .. } => {
@@ -633,6 +658,26 @@ mod tests {
         let said = |(_, text): &(Tone, String)| text.contains("at 0:08") && text.contains("until 1:08");
         assert!(findings.iter().any(said), "{findings:?}");
         assert!(html(&chronicle).contains("nothing was measured until"));
+    }
+
+    #[test]
+    fn what_could_not_be_written_down_is_shown_as_lost_and_not_as_kept() {
+        let mut chronicle = Chronicle::of(&day()[..10]);
+        let kept = (chronicle.follow_ups.len(), chronicle.log.len());
+        let entry = |event| Entry { at: Timestamp::UNIX_EPOCH, elapsed: 11.0, event };
+        let said = |text: &str| Event::Noted { kind: NoteKind::Note, text: text.into() };
+        let line = chronicle.lose(&entry(said("the cache is cold"))).unwrap();
+        assert!(line.contains("Lost") && line.contains("Note: the cache is cold"), "{line}");
+        let follow_up = FollowUp { what: "a".into(), owner: String::new(), due: String::new() };
+        assert!(chronicle.lose(&entry(Event::FollowUp(follow_up))).is_some());
+        assert_eq!((chronicle.follow_ups.len(), chronicle.log.len()), (kept.0, kept.1 + 2));
+        assert_eq!(chronicle.log.last().unwrap().tone, Tone::Bad);
+        // That it is over is known all the same.
+        chronicle.lose(&entry(Event::Halted { reason: "full".into() }));
+        assert_eq!(chronicle.halted.as_deref(), Some("full"));
+        let lost =
+            Event::Metrics { values: BTreeMap::new(), errors: BTreeMap::new(), traffic: BTreeMap::new() };
+        assert_eq!(chronicle.lose(&entry(lost)), None);
     }
 
     #[test]

@@ -15,6 +15,8 @@ use std::path::{Path, PathBuf};
 pub(super) struct Notebook {
     file: File,
     path: PathBuf,
+    /// The bytes of all lines that were written whole.
+    length: u64,
 }
 
 impl Notebook {
@@ -26,7 +28,7 @@ impl Notebook {
         if let Some(folder) = path.parent() {
             File::open(folder)?.sync_all()?;
         }
-        Ok(Self { file, path: path.to_owned() })
+        Ok(Self { file, path: path.to_owned(), length: 0 })
     }
 
     /// A journal to go on with, and what stands in it. A torn last line is a line that never was.
@@ -40,20 +42,27 @@ impl Notebook {
             file.set_len(whole as u64)?;
             file.sync_all()?;
         }
-        Ok((Self { file, path: path.to_owned() }, entries(&bytes[..whole])))
+        Ok((Self { file, path: path.to_owned(), length: whole as u64 }, entries(&bytes[..whole])))
     }
 
-    /// Writes a line; returns once it is on disk, where it is one that people count on.
+    /// Writes a line; returns once it is on disk, where it is one that people count on. Of one that could not be written
+    /// nothing is left, so that it spoils none after it.
     pub(super) fn write(&mut self, entry: &Entry) -> Result<(), String> {
         let failed = |error: &dyn std::fmt::Display| {
             format!("the journal {} could not be written: {error}", self.path.display())
         };
         let mut line = serde_json::to_vec(entry).map_err(|error| failed(&error))?;
         line.push(b'\n');
-        (&self.file).write_all(&line).map_err(|error| failed(&error))?;
-        if entry.event.is_acknowledged() {
-            self.file.sync_data().map_err(|error| failed(&error))?;
+        let mut written = (&self.file).write_all(&line);
+        if written.is_ok() && entry.event.is_acknowledged() {
+            written = self.file.sync_data();
         }
+        if let Err(error) = written {
+            // Where even that fails, the line is torn, and a reader passes it over.
+            let _ = self.file.set_len(self.length);
+            return Err(failed(&error));
+        }
+        self.length += line.len() as u64;
         Ok(())
     }
 }

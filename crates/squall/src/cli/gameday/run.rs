@@ -566,11 +566,9 @@ impl Stage<'_> {
     /// Writes an event down, and only then shows it.
     fn write(&mut self, elapsed: f64, event: Event) {
         let entry = Entry { at: Timestamp::now(), elapsed, event };
-        let written = self.day.notebook.write(&entry);
-        if let (Err(why), true) = (written, self.written.is_ok()) {
-            self.written = Err(why.clone());
-            // What cannot be written down is not gone on with.
-            let _ = self.sender.send(Told::Input(Input::Interrupted(why)));
+        if let Err(why) = self.day.notebook.write(&entry) {
+            self.lose(&entry, why);
+            return;
         }
         if let Face::Lines = self.face
             && let Some(line) = line(&self.day.chronicle, &entry)
@@ -580,6 +578,22 @@ impl Stage<'_> {
         }
         self.audit(&entry.event);
         self.day.chronicle.on(&entry);
+    }
+
+    /// An event could not be written down: it is said to be lost, and the day is ended, for what cannot be written down is
+    /// not gone on with.
+    fn lose(&mut self, entry: &Entry, why: String) {
+        if let Some(lost) = self.day.chronicle.lose(entry)
+            && let Face::Lines = self.face
+        {
+            out::say(self.day.redactor.text(&lost));
+            let _ = std::io::stdout().flush();
+        }
+        self.audit(&entry.event);
+        if self.written.is_ok() {
+            self.written = Err(why.clone());
+            let _ = self.sender.send(Told::Input(Input::Interrupted(why)));
+        }
     }
 
     /// Tells the audit log of what people answer for.
@@ -608,6 +622,11 @@ impl Stage<'_> {
     /// Carries an experiment out on a thread of its own.
     fn carry(&mut self, experiment: usize) {
         let Some((file, known)) = self.day.experiments.get(experiment).cloned() else { return };
+        if let Err(why) = &self.written {
+            let refused = Failure::invalid(format!("not begun: {why}"));
+            let _ = self.sender.send(Told::Ended(experiment, Box::new(Err(refused))));
+            return;
+        }
         let (halts, obeys) = unbounded_channel();
         self.halts = Some(halts);
         let (sender, teller) = (self.sender.clone(), self.sender.clone());

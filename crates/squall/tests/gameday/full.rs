@@ -1,0 +1,67 @@
+//! Game days with a state folder on a disk that is full.
+
+use crate::lab::{Desk, PLAN, Spoken};
+use std::fs;
+use std::path::PathBuf;
+use std::process::Command;
+
+/// A desk whose state folder lies on a small file system of its own.
+struct Small {
+    desk: Desk,
+    state: PathBuf,
+}
+
+impl Small {
+    /// None without the privilege, which is said.
+    fn mount() -> Option<Self> {
+        let desk = Desk::new();
+        let state = desk.path("state");
+        fs::create_dir(&state).unwrap();
+        let mounted =
+            Command::new("mount").args(["-t", "tmpfs", "-o", "size=1m", "sqt-gameday"]).arg(&state).output();
+        if !mounted.is_ok_and(|mounted| mounted.status.success()) {
+            println!("skipped: mounting a file system takes root and CAP_SYS_ADMIN");
+            return None;
+        }
+        Some(Self { desk, state })
+    }
+
+    /// Takes all the room that is left.
+    fn fill(&self) {
+        while fs::OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(self.state.join("ballast"))
+            .and_then(|mut file| std::io::Write::write_all(&mut file, &[0; 4096]))
+            .is_ok()
+        {}
+    }
+}
+
+impl Drop for Small {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("-l").arg(&self.state).status();
+    }
+}
+
+#[test]
+fn what_could_not_be_written_down_is_not_shown_as_kept() {
+    let Some(small) = Small::mount() else { return };
+    let desk = &small.desk;
+    desk.write("plan.md", PLAN);
+    let mut day =
+        Spoken::begin(desk, &["gameday", "run", "plan.md", "--baseline", "0s", "--observe", "600s"]);
+    day.hear("Make the failure by hand");
+    day.say("note the first");
+    day.hear("Note: the first");
+    small.fill();
+    // More than what is left of the journal's last page.
+    day.say(&format!("decision {}", "long ".repeat(2000)));
+    day.hear("Lost, the journal could not be written: Decision: long");
+    let (_, said) = day.end();
+    assert!(!said.lines().any(|line| line.contains("·") && line.contains("Decision: long")), "{said}");
+    // Every line of the journal is whole, and the note that was shown as kept is there.
+    let journal = desk.journal();
+    assert!(journal.iter().any(|entry| entry["text"] == "the first"));
+    assert!(!journal.iter().any(|entry| entry["kind"] == "decision"));
+}
