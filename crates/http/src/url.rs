@@ -28,7 +28,7 @@ impl Url {
     /// # Errors
     /// [`super::ErrorKind::Request`] that says which part is wrong.
     pub fn parse(text: &str) -> Result<Self, HttpError> {
-        let wrong = |cause: &str| HttpError::request(format!("read the URL `{text}`"), cause);
+        let wrong = |cause: &str| HttpError::request(format!("read the URL `{}`", without_user(text)), cause);
         let without_fragment = text.split('#').next().unwrap_or_default();
         let (scheme, _) = without_fragment.split_once("://").unwrap_or_default();
         let tls = match scheme.to_ascii_lowercase().as_str() {
@@ -96,6 +96,16 @@ impl Url {
     }
 }
 
+/// A URL as it may be told: who may come in is nobody else's business.
+fn without_user(text: &str) -> String {
+    let start = text.find("://").map_or(0, |at| at + 3);
+    let end = text[start..].find(['/', '?', '#']).map_or(text.len(), |at| start + at);
+    match text[start..end].rfind('@') {
+        Some(at) => format!("{}[hidden]{}", &text[..start], &text[start + at..]),
+        None => text.to_owned(),
+    }
+}
+
 impl TryFrom<String> for Url {
     type Error = HttpError;
 
@@ -131,6 +141,14 @@ mod tests {
         assert_eq!(url.to_string(), "https://[::1]:8443/health?deep=1");
 
         assert_eq!(Url::parse("http://a?x=1").unwrap().path_and_query(), "/?x=1");
+    }
+
+    #[test]
+    fn who_may_come_in_is_not_told() {
+        for text in ["http://me:PASS@shop.test/a@b", "me:PASS@shop.test", "http://me:PASS@shop.test:0?x=@"] {
+            let error = Url::parse(text).unwrap_err().to_string();
+            assert!(!error.contains("PASS") && error.contains("[hidden]@shop.test"), "{error}");
+        }
     }
 
     #[test]

@@ -36,6 +36,8 @@ fn a_page_that_keeps_its_objectives_passes() {
         (json["result"].as_str(), json["objectives"][0]["result"].as_str()),
         (Some("met"), Some("met"))
     );
+    let one = ["--url", &url, "--rate", "1", "--duration", "1s", "--latency-p999", "9s"];
+    desk.squall(&check(&one, &[])).is(0, &["1 request to", "latency_p999 rests on the slowest of 1 only"]);
     let requests = json["requests"].as_u64().unwrap();
     assert!((40..=60).contains(&requests), "50 requests a second for a second: {requests}");
 }
@@ -82,6 +84,26 @@ fn a_service_that_is_not_there_is_a_miss_and_a_wrong_command_is_2() {
         vec!["slo", "check", "--prometheus", &nobody, "--query-availability", "1", "--error-rate", "0.01"],
     ] {
         assert_eq!(desk.squall(&wrong).code, 2, "{wrong:?}");
+    }
+}
+
+#[test]
+fn what_others_say_is_told_in_short_and_who_may_come_in_is_not() {
+    let desk = Desk::new();
+    let page = Server::start(|_| (200, format!("<html>{}</html>", "hunter2 and more ".repeat(500))));
+    let url = page.url("");
+    let asked = ["--prometheus", &url, "--header", "X-Token: hunter2"];
+    let told = desk.squall(&check(&asked, &["--error-rate", "0.01"]));
+    told.is(2, &["not one of Prometheus", "<html>", "…"]);
+    assert!(told.out.len() < 1000 && !told.out.contains("hunter2"), "{}", told.out);
+    let nothing = Server::start(|_| (200, r#"{"data": {"resultType": "vector", "result": []}}"#.to_owned()));
+    let told = desk.squall(&check(&["--prometheus", &nothing.url("")], &["--latency-p99", "500"]));
+    told.is(2, &["no sample", "--latency-metric", "--query-latency-p99"]);
+    assert!(!told.out.contains("error-rate"), "{}", told.out);
+    for source in ["--url", "--prometheus"] {
+        let told = desk.squall(&check(&[source, "http://me:PASS@127.0.0.1:1/"], &["--error-rate", "1%"]));
+        told.is(2, &["[hidden]@127.0.0.1:1", "Authorization"]);
+        assert!(!told.errors.contains("PASS"), "{}", told.errors);
     }
 }
 

@@ -12,6 +12,9 @@ use squall_report::paint::width;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+/// From so many requests on, one of a thousand is seen.
+const REQUESTS_OF_P999: u64 = 1000;
+
 #[derive(Debug, Args)]
 #[command(
     group = clap::ArgGroup::new("source").required(true).args(["url", "prometheus", "results"]),
@@ -87,7 +90,8 @@ impl Options {
                  --availability 0.999, or several",
             ));
         }
-        let findings = self.measure(&objectives)?;
+        let mut findings = self.measure(&objectives)?;
+        findings.notes.extend(too_few(&objectives, findings.requests));
         let judgements = slo::judge(&objectives, &findings.measured);
         let overall = slo::overall(&judgements);
         if self.json {
@@ -115,6 +119,16 @@ impl Options {
             None => Err(Failure::invalid("give one of --url, --prometheus and --results")),
         }
     }
+}
+
+/// What is to be known where one of a thousand requests is asked for, and there were fewer.
+fn too_few(objectives: &[Objective], requests: Option<u64>) -> Option<String> {
+    let is_asked = objectives.iter().any(|objective| objective.metric == "latency_p999");
+    let requests = requests.filter(|requests| is_asked && *requests < REQUESTS_OF_P999)?;
+    Some(format!(
+        "latency_p999 rests on the slowest of {requests} only; it takes {REQUESTS_OF_P999} requests or more to tell it: raise \
+         --rate or --duration"
+    ))
 }
 
 impl ObjectiveOptions {

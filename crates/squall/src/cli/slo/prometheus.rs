@@ -9,8 +9,12 @@ use serde_json::json;
 use squall_engine::driver::Instruments;
 use squall_model::experiment::{DEFAULT_FRESH, Metric};
 use squall_model::probe::Observe;
+use squall_model::redaction::Redactor;
 use squall_model::units::Duration;
 use squall_practice::slo::{Measured, Names, Objective};
+
+/// So many characters of an error are told.
+const MOST_TOLD: usize = 300;
 
 #[derive(Debug, Args)]
 #[command(next_help_heading = "With --prometheus")]
@@ -92,9 +96,12 @@ pub(super) fn measure(
         questions.push((objective.metric, source(url, &query, given)?));
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let values: Vec<String> = given.iter().map(|(_, value)| value.clone()).collect();
+    let secrets = Redactor::new(&values);
     let mut measured = Measured::default();
     for (metric, question) in questions {
-        measured.add(metric, runtime.block_on(ask(&*question)));
+        let answer = runtime.block_on(ask(&*question));
+        measured.add(metric, answer.map_err(|why| with_remedy(metric, &one_line(&secrets.text(&why)))));
     }
     Ok(Findings {
         measured,
@@ -116,15 +123,28 @@ fn source(url: &str, query: &str, given: &[(String, String)]) -> Result<Box<dyn 
 }
 
 async fn ask(question: &dyn Observe) -> Result<f64, String> {
-    let reading = question.observe().await.map_err(|error| with_remedy(&error.to_string()))?;
+    let reading = question.observe().await.map_err(|error| error.to_string())?;
     let number = reading.get("value").and_then(squall_model::value::Value::number);
     number.ok_or_else(|| "the answer is not a number".to_owned())
 }
 
+/// The beginning of what may be a whole page of somebody else's.
+fn one_line(why: &str) -> String {
+    let beginning: String = why.chars().take(MOST_TOLD).collect();
+    if beginning.len() < why.len() { format!("{}…", beginning.trim_end()) } else { beginning }
+}
+
 /// A counter that was never raised is often not there at all, and a wrong name looks the same.
-fn with_remedy(why: &str) -> String {
+fn with_remedy(metric: &str, why: &str) -> String {
     if !why.contains("no sample") {
         return why.to_owned();
+    }
+    if metric.starts_with("latency") {
+        return format!(
+            "{why}; are the names right (--latency-metric, --selector), and were there requests within --window? A latency \
+             that is no histogram of Prometheus needs a query of yours: --query-{}",
+            metric.replace('_', "-")
+        );
     }
     format!(
         "{why}; are the names right (--errors-metric, --requests-metric, --latency-metric, --selector)? A counter that the \

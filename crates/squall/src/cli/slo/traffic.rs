@@ -101,7 +101,13 @@ pub(super) fn measure(
     }
     Ok(Findings {
         measured: measured(total.as_ref()),
-        source: format!("{} requests to {} within {}", count(requests), shown(url), options.duration),
+        source: format!(
+            "{} {} to {} within {}",
+            count(requests),
+            if requests == 1 { "request" } else { "requests" },
+            shown(url),
+            options.duration
+        ),
         requests: Some(requests),
         notes,
     })
