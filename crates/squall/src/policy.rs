@@ -111,6 +111,18 @@ impl Rules {
         rules.is_some_and(|rules| rules.approval.is_some())
     }
 
+    /// What to say of an experiment that may pass: where no environment has rules, none is known by its name either.
+    pub(crate) fn verdict_of_allowed(&self, environment: &str) -> String {
+        if self.policy.environments.is_empty() {
+            format!(
+                "strikes nothing that is protected; no environment has rules in {}, {environment} as little as any",
+                self.source.name
+            )
+        } else {
+            format!("is allowed in {environment}")
+        }
+    }
+
     /// Lets an experiment pass, narrowed to what is allowed; or says what denies it. Touches nothing.
     pub(crate) fn admit(
         &self,

@@ -26,7 +26,8 @@ impl Hours {
     pub fn parse(text: &str) -> Result<Self, CalendarError> {
         let wrong = || {
             CalendarError(format!(
-                "{text:?} are no hours; such as \"MON-FRI 09:00-17:00\" or \"FRI 14:00 - MON 08:00\""
+                "{text:?} are no hours; such as \"MON-FRI 09:00-17:00\" or \"FRI 14:00 - MON 08:00\"; days \
+                 without times are meant whole"
             ))
         };
         let words: Vec<&str> = text.split_whitespace().collect();
@@ -34,6 +35,9 @@ impl Hours {
             [first, from, "-", last, to] => {
                 let begin = u32::from(weekdays::number(first)?) * DAY + minutes(from).ok_or_else(wrong)?;
                 let end = u32::from(weekdays::number(last)?) * DAY + minutes(to).ok_or_else(wrong)?;
+                if begin == end {
+                    return Err(wrong());
+                }
                 vec![(begin, if end > begin { end } else { end + 7 * DAY })]
             }
             [times] if times.contains(':') => daily(Weekdays::all(), times).ok_or_else(wrong)?,
@@ -61,6 +65,10 @@ impl Hours {
 fn daily(days: Weekdays, times: &str) -> Option<Vec<(u32, u32)>> {
     let (from, to) = times.split_once('-')?;
     let (from, to) = (minutes(from)?, minutes(to)?);
+    // From nine to nine may be meant as nothing or as all day.
+    if from % DAY == to % DAY && (from, to) != (0, DAY) {
+        return None;
+    }
     let to = if to > from { to } else { to + DAY };
     let day = |number: u32| {
         let weekday = Weekday::from_monday_zero_offset(number as i8).ok()?;
@@ -121,7 +129,17 @@ mod tests {
             assert_eq!(holds("FRI 14:00 - MON 08:00", time), inside, "{time}");
         }
         assert!(holds("SUN 22:00-06:00", "2026-11-30 01:00:00"));
-        for wrong in ["", "09:00", "MON 9-17", "MON 25:00-26:00", "MON 09:00 - 10:00", "noon"] {
+        for wrong in [
+            "",
+            "09:00",
+            "MON 9-17",
+            "MON 25:00-26:00",
+            "MON 09:00 - 10:00",
+            "noon",
+            "MON-FRI 09:00-09:00",
+            "24:00-00:00",
+            "MON 9:00 - MON 9:00",
+        ] {
             assert!(Hours::parse(wrong).is_err(), "{wrong}");
         }
     }

@@ -107,7 +107,7 @@ impl<'de> Deserialize<'de> for Zone {
 /// time_zone: Europe/Berlin
 /// work_days: MON-FRI
 /// holidays: [us, 12-24, 2026-05-02, easter+1]
-/// freeze: [{from: 2026-11-23, until: 2026-11-30, reason: Black Friday}]
+/// freeze: [{from: 2026-11-23, to: 2026-11-30, why: Black Friday}]
 /// ```
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]

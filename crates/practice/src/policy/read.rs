@@ -74,6 +74,14 @@ fn environment(node: &Node, unknown: Unknown<'_>) -> Result<Environment, ReadErr
         Some(node) => hours(node).map(|(hours, zone)| (Some(located(node, hours)), zone))?,
         None => (None, None),
     };
+    if let (Some(given), Some(zone), Some(node)) = (&keys.time_zone, &zone, part("time_zone"))
+        && given != zone
+    {
+        let help = "write the zone once: it counts for hours, holidays and freezes alike";
+        return Err(
+            ReadError::at(node.place, format!("the zone is {given} here, and {zone} in `hours`")).help(help)
+        );
+    }
     let magnitude = match part("magnitude") {
         Some(node) => {
             let limits = entries(node, "`magnitude`")?.iter();
@@ -161,7 +169,15 @@ fn check_promotions(policy: &Policy) -> Result<(), ReadError> {
     for (name, environment) in &policy.environments {
         let Some(promotion) = &environment.promotion else { continue };
         let from = promotion.value.from.as_str();
-        if from == name || !known.contains(&from) {
+        if from == name {
+            return Err(ReadError::at(
+                promotion.place,
+                format!(
+                    "{name} cannot be promoted from itself: `from` is where the experiment must have passed before"
+                ),
+            ));
+        }
+        if !known.contains(&from) {
             let names: Vec<&str> = known.iter().copied().filter(|known| known != name).collect();
             return Err(ReadError::at(
                 promotion.place,

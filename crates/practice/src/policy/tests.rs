@@ -142,6 +142,8 @@ fn a_run_begins_and_ends_within_the_hours() {
             .unwrap()
             .contains("it would last until Mon 2026-11-30 17:01")
     );
+    let both = "{hours: \"MON 09:00-17:00 Europe/Berlin\", time_zone: Europe/Berlin}";
+    assert_eq!(why(both, "{}", MONDAY), None);
     assert!(why("{hours: \"MON 09:00-17:00\"}", "{}", MONDAY).is_none(), "without a zone it is UTC");
 }
 
@@ -177,7 +179,9 @@ fn what_passed_before_may_be_promoted() {
     assert!(denials[0].why.contains("had other faults") && denials[0].why.contains("r2"), "{denials:?}");
     assert!(judged(Some(("dev", "2026-11-29T09:00:00Z")))[0].why.contains("never passed in staging"));
     assert!(policy("{promotion: {from: stagging}}").unwrap_err().contains("stagging"));
-    assert!(policy("{promotion: {from: production}}").is_err());
+    assert!(
+        policy("{promotion: {from: production}}").unwrap_err().contains("cannot be promoted from itself")
+    );
 }
 
 #[test]
@@ -235,6 +239,11 @@ fn mistakes_in_the_rules_are_refused() {
         ("{magnitude: {delay: lots}}", "no limit"),
         ("{hours: \"MON-FRI 9-5\"}", "hours"),
         ("{hours: \"MON-FRI 09:00-17:00 Europe/Atlantis\"}", "Atlantis"),
+        ("{hours: \"MON-FRI 09:00-09:00\"}", "meant whole"),
+        (
+            "{hours: \"MON 09:00-17:00 Europe/Berlin\", time_zone: UTC}",
+            "the zone is UTC here, and Europe/Berlin",
+        ),
         ("{duration: 5}", "duration"),
         ("[1]", "map"),
     ] {

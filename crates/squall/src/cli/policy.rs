@@ -38,7 +38,7 @@ struct Check {
     #[command(flatten)]
     settings: SettingsOptions,
     /// When it would be carried out: 2026-11-30T10:00:00Z; now, where it is not said
-    #[arg(long, value_name = "TIME")]
+    #[arg(long, value_name = "TIME", value_parser = instant)]
     at: Option<Timestamp>,
     /// As if this person had said yes
     #[arg(long, value_name = "NAME", value_parser = policy::approver)]
@@ -48,6 +48,12 @@ struct Check {
     seed: Option<u64>,
     #[command(flatten)]
     agent: AgentOptions,
+}
+
+/// An instant; a day alone is none.
+fn instant(text: &str) -> Result<Timestamp, String> {
+    let form = "give a day, a time and a zone: 2026-11-30T10:00:00Z, or 2026-11-30T11:00:00+01:00";
+    text.parse().map_err(|_| form.to_owned())
 }
 
 impl Options {
@@ -80,12 +86,8 @@ impl Check {
             let mut experiment = files::read(file, &overrides, out::colour(false))?;
             match rules.admit(file, &mut experiment, circumstances) {
                 Ok(()) => {
-                    out::say(format!(
-                        "{} ({}) is allowed in {}",
-                        experiment.name,
-                        file.display(),
-                        self.environment
-                    ));
+                    let allowed = rules.verdict_of_allowed(&self.environment);
+                    out::say(format!("{} ({}) {allowed}", experiment.name, file.display()));
                 }
                 Err(denial) => denied.push(denial.to_string()),
             }

@@ -102,6 +102,12 @@ fn targets_are_counted_and_what_is_protected_is_known_by_any_name() {
         run(&desk, environment, &[]).is(2, &["squall.yaml:8:", "which the settings protect"]);
     }
     desk.squall(&["run", "pause.yaml", "--yes"]).is(2, &["which the settings protect"]);
+    desk.write(
+        "squall.yaml",
+        "apiVersion: squall.dev/v1\nkind: Settings\nprotected: [{process: {name: nosuch}}]\n",
+    );
+    desk.squall(&["policy", "check", "pause.yaml", "--environment", "prodution"])
+        .is(0, &["strikes nothing that is protected", "no environment has rules in ./squall.yaml"]);
     assert_eq!(journals(&desk).len(), 1);
 }
 
@@ -138,6 +144,7 @@ fn hours_are_checked_at_any_time() {
     pause(&desk, &format!("{{name: {}}}", victims.name));
     let check =
         |at| desk.squall(&["policy", "check", "pause.yaml", "--environment", "production", "--at", at]);
+    check("2026-11-20").is(2, &["give a day, a time and a zone: 2026-11-30T10:00:00Z"]);
     check("2026-11-30T09:00:00Z").is(2, &["no settings", "--settings"]);
     settings(&desk, "    hours: \"MON-FRI 09:00-17:00 Europe/Berlin\"\n");
     check("2026-11-30T09:00:00Z").is(0, &["pause (pause.yaml) is allowed in production"]);
