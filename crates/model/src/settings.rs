@@ -73,6 +73,8 @@ pub struct Kind {
     pub name: &'static str,
     /// Checks parameters as they stand in a file; errors point at the place.
     pub check: fn(&Node) -> Result<(), ReadError>,
+    /// In `notify`: what it tells nothing of.
+    pub silent_on: &'static [Occasion],
 }
 
 /// All that settings may name.

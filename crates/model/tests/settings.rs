@@ -18,12 +18,12 @@ struct Hook {
 }
 
 fn kinds() -> Kinds {
-    let hook = |name| Kind { name, check: |node| read::decode::<Hook>(node).map(drop) };
-    let text = |name| Kind { name, check: |node| read::decode::<String>(node).map(drop) };
+    let hook = |name, silent_on| Kind { name, check: |node| read::decode::<Hook>(node).map(drop), silent_on };
+    let text = |name| Kind { name, check: |node| read::decode::<String>(node).map(drop), silent_on: &[] };
     Kinds {
         metrics: vec![text("push"), text("file")],
-        notify: vec![hook("slack"), hook("webhook")],
-        marks: vec![hook("grafana")],
+        notify: vec![hook("slack", &[Occasion::Start]), hook("webhook", &[])],
+        marks: vec![hook("grafana", &[])],
     }
 }
 
@@ -69,6 +69,8 @@ fn mistakes_point_at_their_places() {
         ("notify: [{on: [end]}]", "this does not say who is told; known: `slack`, `webhook`", "{on: [end]}"),
         ("notify: [{slack: {url: x}, webhook: {url: x}}]", "only one notifier", "webhook"),
         ("notify: [{slack: {url: x}, on: [finish]}]", "unknown value `finish`", "finish"),
+        ("notify: [{slack: {url: x}, on: []}]", "`on` names nothing", "[]"),
+        ("notify: [{slack: {url: x}, on: [start]}]", "`slack` tells nothing of these", "[start]"),
         ("notify: [{slack: {ulr: x}}]", "did you mean `url`?", "ulr"),
         ("notify: [{slack: {url: {environment: X}}}]", "known: `env`, `file`", "environment"),
         ("notify: [{slack: {url: {env: X, file: Y}}}]", "only one of `env` and `file`", "{env: X, file: Y}"),
@@ -92,7 +94,8 @@ fn settings_are_told_from_other_files() {
         ("kind: Settings\n", "`apiVersion` is missing"),
         ("apiVersion: squall.dev/v1\nkind: Experiment\n", "`kind` is not `Settings`"),
         ("apiVersion: squall.dev/v2\nkind: Settings\n", "`apiVersion` is not `squall.dev/v1`"),
-        ("", "empty"),
+        ("", "this file is empty; settings begin with"),
+        ("# later\n", "this file is empty; settings begin with"),
     ] {
         let errors = read::settings(&source(text), &Small, &kinds()).expect_err(text);
         assert!(errors[0].to_string().contains(words), "{text}: {}", errors[0]);

@@ -11,7 +11,7 @@ use serde::de::DeserializeOwned;
 use squall_model::event::Entry;
 use squall_model::node::Node;
 use squall_model::read::{self, ReadError};
-use squall_model::settings::Kind;
+use squall_model::settings::{Kind, Occasion};
 use std::net::SocketAddr;
 
 /// What is known when something is told.
@@ -55,6 +55,8 @@ pub(crate) trait Outlet: Sized + 'static {
     const SUMMARY: &'static str;
     /// Parameters that work.
     const EXAMPLE: &'static str;
+    /// Of what it tells nothing, for one that tells people.
+    const SILENT_ON: &'static [Occasion] = &[];
     /// Its parameters. Must refuse unknown fields.
     type Parameters: DeserializeOwned + JsonSchema;
 
@@ -77,6 +79,7 @@ pub struct Line<T: ?Sized> {
     pub example: &'static str,
     /// JSON Schema of the parameters.
     pub schema: fn() -> Schema,
+    silent_on: &'static [Occasion],
     check: fn(&Node) -> Result<(), ReadError>,
     build: Build<T>,
 }
@@ -85,12 +88,20 @@ impl<T: ?Sized> Line<T> {
     const fn of<O: Outlet>(build: Build<T>) -> Self {
         let check = |node: &Node| read::decode::<O::Parameters>(node).map(drop);
         let schema = || schemars::schema_for!(O::Parameters);
-        Self { name: O::NAME, summary: O::SUMMARY, example: O::EXAMPLE, schema, check, build }
+        Self {
+            name: O::NAME,
+            summary: O::SUMMARY,
+            example: O::EXAMPLE,
+            schema,
+            silent_on: O::SILENT_ON,
+            check,
+            build,
+        }
     }
 
     /// As the reader of settings knows it.
     pub fn kind(&self) -> Kind {
-        Kind { name: self.name, check: self.check }
+        Kind { name: self.name, check: self.check, silent_on: self.silent_on }
     }
 
     /// Makes one from parameters as they stand in a file.

@@ -55,7 +55,15 @@ impl Surroundings {
         };
         let text = text.trim().to_owned();
         if text.is_empty() {
-            return Err(format!("{name:?} is empty"));
+            return Err(match name {
+                Secret::Plain(_) => {
+                    "a text is empty; write it out, or `{env: NAME}` or `{file: PATH}`".to_owned()
+                }
+                Secret::Environment(variable) => format!("`{variable}` is empty in the environment"),
+                Secret::File(path) => {
+                    format!("there is nothing in the file {}", self.folder.join(path).display())
+                }
+            });
         }
         Ok(text)
     }
@@ -143,13 +151,25 @@ mod tests {
     fn secrets_are_looked_up_and_never_told() {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("token"), "sesame\n").unwrap();
-        let environment = BTreeMap::from([("URL".to_owned(), "ftp://sesame".to_owned())]);
+        let environment = BTreeMap::from([
+            ("URL".to_owned(), "ftp://sesame".to_owned()),
+            ("BLANK".to_owned(), String::new()),
+        ]);
         let surroundings = Surroundings::new(environment, folder.path().to_owned(), String::new());
         assert_eq!(surroundings.text(&Secret::File("token".into())).unwrap(), "sesame");
         let error = surroundings.text(&Secret::Environment("NONE".into())).unwrap_err();
         assert!(error.contains("`NONE`") && error.contains("set it"), "{error}");
         let error = surroundings.text(&Secret::File("missing".into())).unwrap_err();
         assert!(error.contains("missing"), "{error}");
+        std::fs::write(folder.path().join("blank"), " \n").unwrap();
+        for (secret, words) in [
+            (Secret::Plain(String::new()), "a text is empty"),
+            (Secret::Environment("BLANK".into()), "`BLANK` is empty in the environment"),
+            (Secret::File("blank".into()), "nothing in the file /"),
+        ] {
+            let error = surroundings.text(&secret).unwrap_err();
+            assert!(error.contains(words), "{error}");
+        }
         let error = surroundings.url(&Secret::Environment("URL".into()), "").unwrap_err();
         assert!(error.contains("http://") && !error.contains("sesame"), "{error}");
         let url = surroundings.url(&Secret::Plain("http://a/b/".into()), "/v1/traces").unwrap();

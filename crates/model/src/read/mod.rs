@@ -32,6 +32,8 @@ pub use variables::{Overrides, nearest_variable, variable_names, variables};
 
 /// The longest file that is read, in bytes.
 pub const MAX_LENGTH: usize = 1 << 20;
+/// What is said of a file without anything in it.
+const EMPTY: &str = "this file is empty";
 /// How deep values may nest.
 pub const MAX_DEPTH: usize = 64;
 /// How many values a file may hold, with every use of an alias or a variable counted anew.
@@ -163,7 +165,7 @@ pub fn parse(source: &Source) -> Result<Node, ReadError> {
         Format::Json => json::parse(text),
     }?;
     if node.content == Content::Null {
-        return Err(ReadError::at(Place::default(), "this file is empty")
+        return Err(ReadError::at(Place::default(), EMPTY)
             .help("`squall init` writes a first experiment; `squall faults` lists what can be done"));
     }
     Ok(node)

@@ -15,7 +15,7 @@
 
 use super::experiment::API_VERSION;
 use super::fields::{Fields, Reader};
-use super::{ReadError, Source, nearest, parse};
+use super::{EMPTY, ReadError, Source, nearest, parse};
 use crate::catalog::Catalog;
 use crate::node::{Content, Node};
 use crate::settings::{Call, Kind, Kinds, Notify, Occasion, Settings};
@@ -48,7 +48,7 @@ pub fn is_settings(source: &Source) -> Result<bool, ReadError> {
 /// # Errors
 /// All mistakes that could be found, in the order of the file.
 pub fn settings(source: &Source, catalog: &dyn Catalog, kinds: &Kinds) -> Result<Settings, Vec<ReadError>> {
-    let root = parse(source).map_err(|error| vec![error])?;
+    let root = parse(source).map_err(|error| vec![about_settings(error)])?;
     header(&root).map_err(|error| vec![error])?;
     let mut reader = Reader { text: &source.text, catalog, secrets: &[], errors: Vec::new() };
     let settings = reader.settings(&root, kinds);
@@ -63,10 +63,19 @@ pub fn settings(source: &Source, catalog: &dyn Catalog, kinds: &Kinds) -> Result
     }
 }
 
+fn beginning() -> String {
+    format!("settings begin with `apiVersion: {API_VERSION}` and `kind: {KIND}`")
+}
+
+/// Whoever has an empty file of settings is not helped by how an experiment begins.
+fn about_settings(error: ReadError) -> ReadError {
+    if error.message == EMPTY { error.help(beginning()) } else { error }
+}
+
 /// Checks that the file says it holds settings.
 fn header(root: &Node) -> Result<(), ReadError> {
     for (name, wanted) in [("apiVersion", API_VERSION), ("kind", KIND)] {
-        let help = format!("settings begin with `apiVersion: {API_VERSION}` and `kind: {KIND}`");
+        let help = beginning();
         match root.get(name) {
             Some(node) if node.content == Content::Text(wanted.to_owned()) => {}
             Some(node) => {
@@ -122,11 +131,23 @@ impl Reader<'_> {
         items.iter().filter_map(|item| self.notify_one(item, kinds)).collect()
     }
 
+    /// When somebody is told: once at least.
+    fn occasions(&mut self, node: &Node) -> Option<Vec<Occasion>> {
+        let on = self.value::<Vec<Occasion>>(node)?;
+        if on.is_empty() {
+            let help = "name some of `start`, `end`, `failure`, `abort`, `residue`, or leave `on` away";
+            self.error(
+                ReadError::at(node.place, "`on` names nothing, so that nobody would be told").help(help),
+            );
+        }
+        Some(on)
+    }
+
     fn notify_one(&mut self, node: &Node, kinds: &[Kind]) -> Option<Notify> {
         let names: Vec<&'static str> = kinds.iter().map(|kind| kind.name).collect();
         let mut fields = self.fields(node, "an entry of `notify`")?;
         let on = match fields.get("on") {
-            Some(node) => self.value::<Vec<Occasion>>(node),
+            Some(node) => self.occasions(node),
             None => Some(Occasion::DEFAULT.to_vec()),
         };
         let before = self.errors.len();
@@ -139,6 +160,12 @@ impl Reader<'_> {
         };
         let kind = kinds.iter().find(|kind| kind.name == key.name)?;
         let call = self.call(kind, parameters)?;
-        Some(Notify { call, on: on? })
+        let on = on?;
+        if let Some(place) = node.get("on").filter(|_| on.iter().all(|one| kind.silent_on.contains(one))) {
+            let help = "name another, such as `abort`, `failure` or `residue`, or leave `on` away";
+            let message = format!("`{}` tells nothing of these", kind.name);
+            self.error(ReadError::at(place.place, message).help(help));
+        }
+        Some(Notify { call, on })
     }
 }

@@ -12,7 +12,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::json;
 use squall_http::{Headers, Url};
-use squall_model::settings::Secret;
+use squall_model::settings::{Occasion, Secret};
 use std::collections::BTreeMap;
 
 /// How long an alert stays when nothing resolves it.
@@ -45,6 +45,7 @@ impl Outlet for Alertmanager {
     const SUMMARY: &'static str =
         "An alert in Prometheus' Alertmanager, which the next run that passes resolves";
     const EXAMPLE: &'static str = "alertmanager: {url: \"http://127.0.0.1:9093\", labels: {team: payment}}";
+    const SILENT_ON: &'static [Occasion] = &[Occasion::Start];
     type Parameters = Parameters;
 
     fn new(parameters: Parameters, surroundings: &Surroundings) -> Result<Self, String> {

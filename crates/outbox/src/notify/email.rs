@@ -7,6 +7,7 @@ use crate::message::Message;
 use crate::outlet::{Notifier, Outlet};
 use crate::surroundings::Surroundings;
 use lettre::message::Mailbox;
+use lettre::message::header::{ContentType, MIME_VERSION_1_0};
 use lettre::transport::smtp::authentication::Credentials;
 use lettre::transport::smtp::client::{Certificate, Tls, TlsParameters};
 use lettre::transport::smtp::extension::ClientId;
@@ -102,6 +103,16 @@ fn address(text: &str) -> Result<Mailbox, String> {
     text.parse().map_err(|error| format!("`{text}` is no address of e-mail: {error}"))
 }
 
+/// A name of the message in all the world (RFC 5322, section 3.6.4). What is told a second time keeps it.
+fn message_id(message: &Message) -> String {
+    let atom = |text: &str| -> String {
+        text.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect()
+    };
+    let host = if message.host.is_empty() { "localhost".to_owned() } else { atom(&message.host) };
+    let at = message.at.as_nanosecond();
+    format!("<squall-{}-{}-{at}@{host}>", message.kind, atom(&message.run))
+}
+
 impl Notifier for Email {
     fn destination(&self) -> String {
         format!("email ({}:{})", self.post.server, self.post.port)
@@ -112,13 +123,17 @@ impl Notifier for Email {
         let to = owner.map_or_else(|| self.to.clone(), |owner| vec![owner]);
         // One line: a line break would end the header.
         let subject: String = message.title.split_whitespace().collect::<Vec<_>>().join(" ");
-        let mut mail = lettre::Message::builder().from(self.from.clone()).subject(subject);
+        let mut mail = lettre::Message::builder()
+            .from(self.from.clone())
+            .subject(subject)
+            .message_id(Some(message_id(message)))
+            .header(MIME_VERSION_1_0);
         for one in to {
             mail = mail.to(one);
         }
         let text = format!("{}\n\n{}\n{}\n", message.title, message.body(), message.at);
         // With a sender and a receiver, nothing is missing from it.
-        let mail = mail.header(lettre::message::header::ContentType::TEXT_PLAIN).body(text);
+        let mail = mail.header(ContentType::TEXT_PLAIN).body(text);
         mail.map(|mail| Letter::mail(self.post.clone(), mail)).into_iter().collect()
     }
 }
@@ -181,4 +196,27 @@ fn words(error: &(dyn std::error::Error + 'static)) -> String {
         cause = error.source();
     }
     words
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::letter::Content;
+
+    #[test]
+    fn a_mail_has_a_name_of_its_own_and_says_what_it_is_made_of() {
+        let parameters =
+            r#"{"server": "localhost", "from": "squall@example.org", "to": ["ann@example.org"]}"#;
+        let email = Email::new(serde_json::from_str(parameters).unwrap(), &Surroundings::default()).unwrap();
+        let head = |second: i64| {
+            let message = Message::test("büro 7", jiff::Timestamp::from_second(second).unwrap());
+            let mut letters = email.letters(&message);
+            let Content::Mail(_, mail) = letters.remove(0).content else { panic!("this is no mail") };
+            String::from_utf8(mail.formatted()).unwrap()
+        };
+        let first = head(1);
+        assert!(first.contains("\r\nMIME-Version: 1.0\r\n"), "{first}");
+        assert!(first.contains("Message-ID: <squall-test--1000000000@b-ro-7>\r\n"), "{first}");
+        assert!(!head(2).contains("1000000000@"));
+    }
 }
