@@ -49,6 +49,15 @@ impl VariableOptions {
         Self { variables: self.variables.iter().cloned().chain(more).collect(), files: self.files.clone() }
     }
 
+    /// The names that `--var` gives.
+    pub(crate) fn names(&self) -> BTreeSet<String> {
+        self.variables
+            .iter()
+            .filter_map(|pair| pair.split_once('='))
+            .map(|(name, _)| name.trim().to_owned())
+            .collect()
+    }
+
     /// All that is given for one experiment file, in rising precedence; of the environment what is named for a variable.
     pub(crate) fn given(&self, file: &Path) -> Result<Vec<(String, String)>, Failure> {
         let overrides = self.overrides(&[file.to_owned()])?;

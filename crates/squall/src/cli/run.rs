@@ -189,6 +189,7 @@ impl Options {
     /// costs nothing. Tells the mistakes of all.
     fn read_all(&self, files: &[PathBuf]) -> Result<Vec<Read>, Failure> {
         let colour = out::colour(self.no_color) && std::io::stderr().is_terminal();
+        self.matrix.must_not_be(&self.variables.names())?;
         let mut combinations = Vec::new();
         for combination in self.matrix.combinations()? {
             let variables = self.variables.with(&combination);

@@ -14,8 +14,8 @@ use std::process::ExitCode;
 #[derive(Debug, Args)]
 pub(crate) struct Options {
     /// At most so many findings, the weightiest
-    #[arg(long, value_name = "N", default_value_t = 10)]
-    limit: usize,
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..))]
+    limit: u32,
     /// All findings, as JSON
     #[arg(long)]
     json: bool,
@@ -29,10 +29,11 @@ impl Options {
         } else if findings.is_empty() {
             out::say("the history shows nothing that has to be looked at");
         } else {
-            let texts: Vec<String> = findings.iter().zip(1..).take(self.limit).map(describe).collect();
+            let limit = self.limit as usize;
+            let texts: Vec<String> = findings.iter().zip(1..).take(limit).map(describe).collect();
             out::say(texts.join("\n"));
-            if findings.len() > self.limit {
-                out::say(format!("\n{} more; --limit shows them", findings.len() - self.limit));
+            if findings.len() > limit {
+                out::say(format!("\n{} more; --limit shows them", findings.len() - limit));
             }
         }
         Ok(ExitCode::SUCCESS)

@@ -211,5 +211,9 @@ fn what_is_there_is_not_written_over() {
     assert_eq!(desk.read(".github/workflows/chaos.yml"), "mine");
     desk.squall(&["ci", "init", "github", "--force"]).is(0, &["wrote .github/workflows/chaos.yml"]);
     assert_eq!(desk.read("chaos/process-failure.yaml"), "mine");
+    let other = Desk::new();
+    other.write("chaos", "somebody's file");
+    other.squall(&["ci", "init", "github"]).is(2, &["chaos must be a folder", "nothing was written"]);
+    assert!(!other.path(".github").exists());
     desk.squall(&["ci", "init", "jenkins"]).is(2, &["github", "gitlab"]);
 }

@@ -69,6 +69,8 @@ impl Options {
                 platform.path
             )));
         }
+        let paths = EXPERIMENTS.iter().map(|(path, _)| *path).chain([platform.path]);
+        paths.map(Path::new).try_for_each(folder_can_be)?;
         write(platform.path, platform.text)?;
         for (path, text) in EXPERIMENTS {
             // An experiment that is there already is somebody's work.
@@ -81,6 +83,18 @@ impl Options {
         out::say(format!("\nnow {}", platform.then));
         Ok(ExitCode::SUCCESS)
     }
+}
+
+/// Looks whether the folders of a file are there or can be made, before anything is written.
+fn folder_can_be(path: &Path) -> Result<(), Failure> {
+    let in_the_way = path.ancestors().skip(1).find(|above| above.exists() && !above.is_dir());
+    in_the_way.map_or(Ok(()), |above| {
+        Err(Failure::invalid(format!(
+            "{} must be a folder, for {}, and is none; nothing was written",
+            above.display(),
+            path.display()
+        )))
+    })
 }
 
 fn write(path: &str, text: &str) -> Result<(), Failure> {

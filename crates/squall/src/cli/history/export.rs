@@ -20,7 +20,7 @@ pub(super) struct Options {
     #[command(flatten)]
     selection: Selection,
     /// At most so many runs, the newest; all where it is not said
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     limit: Option<u32>,
     /// What to write
     #[arg(long, value_enum, default_value = "json")]

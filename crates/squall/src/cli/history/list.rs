@@ -18,7 +18,7 @@ pub(super) struct Options {
     #[command(flatten)]
     selection: Selection,
     /// At most so many runs
-    #[arg(long, value_name = "N", default_value_t = 20)]
+    #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..))]
     limit: u32,
     /// As JSON
     #[arg(long)]

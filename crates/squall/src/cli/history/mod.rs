@@ -47,7 +47,7 @@ impl Options {
 /// Which runs are meant.
 #[derive(Debug, Args)]
 struct Selection {
-    /// Only runs since then: so long ago (7d, 12h), a date, or a time
+    /// Only runs since then: so long ago (7d, 12h, 2w), a date, or a time
     #[arg(long, value_name = "WHEN", value_parser = since)]
     since: Option<Timestamp>,
     /// Only runs of this experiment
@@ -97,6 +97,14 @@ fn find<const COUNT: usize>(state: &State, names: [&str; COUNT]) -> Result<[Run;
     let runs = named.map(|(name, found)| one(name, found)).collect::<Result<Vec<Run>, Failure>>()?;
     // As many as there are names.
     runs.try_into().map_err(|_| Failure::failed("a run was lost on the way"))
+}
+
+/// The run that a name means; none where there is none.
+pub(super) fn meant(state: &State, name: &str) -> Result<Option<Run>, Failure> {
+    match history::ask(state, |history| history.find(name))? {
+        Found::Nothing => Ok(None),
+        found => one(name, found).map(Some),
+    }
 }
 
 fn one(name: &str, found: Found) -> Result<Run, Failure> {

@@ -3,6 +3,7 @@
 use crate::exit::Failure;
 use clap::Args;
 use squall_model::experiment::Experiment;
+use std::collections::BTreeSet;
 
 /// More combinations than anybody waits for.
 const MOST: usize = 1000;
@@ -31,6 +32,11 @@ fn dimension(text: &str) -> Result<Dimension, String> {
     if name.trim().is_empty() || values.iter().any(String::is_empty) {
         return Err("a name or a value is empty; such as delay=100ms,200ms".to_owned());
     }
+    if let Some((_, twice)) =
+        values.iter().enumerate().find(|(index, value)| values[..*index].contains(value))
+    {
+        return Err(format!("the value {twice} is given twice"));
+    }
     Ok(Dimension { name: name.trim().to_owned(), values })
 }
 
@@ -38,6 +44,14 @@ impl MatrixOptions {
     /// Whether there is no matrix.
     pub(super) fn is_empty(&self) -> bool {
         self.dimensions.is_empty()
+    }
+
+    /// Refuses variables that have another value by `--var`: one of the two would be passed over in silence.
+    pub(super) fn must_not_be(&self, given: &BTreeSet<String>) -> Result<(), Failure> {
+        let both = self.dimensions.iter().find(|dimension| given.contains(&dimension.name));
+        both.map_or(Ok(()), |Dimension { name, .. }| {
+            Err(Failure::invalid(format!("{name} is given by --matrix and by --var; give it by one of them")))
+        })
     }
 
     /// Every combination, the last variable changing fastest; a single empty one where there is no matrix.
@@ -92,10 +106,20 @@ mod tests {
     }
 
     #[test]
+    fn a_variable_has_one_giver() {
+        let matrix = MatrixOptions { dimensions: vec![dimension("a=1,2").unwrap()] };
+        let given = |name: &str| BTreeSet::from([name.to_owned()]);
+        assert!(matrix.must_not_be(&given("b")).is_ok());
+        assert!(
+            matrix.must_not_be(&given("a")).unwrap_err().to_string().contains("by --matrix and by --var")
+        );
+    }
+
+    #[test]
     fn every_combination_comes_once() {
         assert_eq!(combinations(&[]).unwrap(), [""]);
         assert_eq!(combinations(&["a=1, 2", "b=x,y"]).unwrap(), ["a1bx", "a1by", "a2bx", "a2by"]);
-        for wrong in [vec!["a"], vec!["a="], vec!["=1"], vec!["a=1,,2"], vec!["a=1", "a=2"]] {
+        for wrong in [vec!["a"], vec!["a="], vec!["=1"], vec!["a=1,,2"], vec!["a=1,1"], vec!["a=1", "a=2"]] {
             assert!(combinations(&wrong).is_err(), "{wrong:?}");
         }
         let many = (0..40).map(|number| number.to_string()).collect::<Vec<_>>().join(",");
