@@ -74,6 +74,19 @@ impl History {
         Self::opened(file, open())
     }
 
+    /// The history of where nothing happened yet; it is kept nowhere.
+    ///
+    /// # Errors
+    /// There is no memory for it.
+    pub fn of_nothing() -> Result<Self, HistoryError> {
+        let open = || {
+            let mut connection = Connection::open_in_memory()?;
+            schema::migrate(&mut connection)?;
+            Ok(connection)
+        };
+        Self::opened(Path::new(":memory:"), open())
+    }
+
     /// Opens a history that cannot be written, to read in it.
     pub fn look(file: &Path) -> Result<Self, HistoryError> {
         // A write-ahead log cannot be read without making a file beside it. What cannot be written does not change.

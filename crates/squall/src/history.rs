@@ -33,6 +33,10 @@ pub(crate) fn ask<T>(
     state: &State,
     mut question: impl FnMut(&History) -> Result<T, HistoryError>,
 ) -> Result<T, Failure> {
+    if !state.folder().exists() {
+        // Who asks makes no folder.
+        return History::of_nothing().and_then(|history| question(&history)).map_err(failed);
+    }
     state.prepare().map_err(|error| {
         Failure::invalid(format!("could not use the state folder {}: {error}", state.folder().display()))
     })?;
@@ -102,7 +106,13 @@ fn catch_up(state: &State, history: &mut History) -> Result<(), HistoryError> {
             // It is not over, or its end is still to be written.
             let found = if announced.contains(&name) { Found::Later } else { found(path) };
             match found {
-                Found::Run(run) => runs.push(Run { run: name, ..*run }),
+                Found::Run(run) => {
+                    // A copy is the same run, whatever its file is called.
+                    if run.run != name {
+                        history.pass_over(Kind::Run, &name, &format!("it is the journal of {}", run.run))?;
+                    }
+                    runs.push(*run);
+                }
                 Found::Later => waits = true,
                 Found::Nothing(why) => history.pass_over(Kind::Run, &name, &why)?,
             }

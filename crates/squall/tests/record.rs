@@ -233,6 +233,7 @@ fn a_history_that_is_held_or_no_file_stops_no_run() {
 #[test]
 fn a_run_that_is_killed_after_its_verdict_is_in_the_history() {
     let desk = Desk::new();
+    fs::create_dir(desk.path("state")).unwrap();
     desk.squall(&["history", "list"]).is(0, &[]);
     // It waits for the history, and never comes to write it.
     let held = Connection::open(desk.path("state/squall.db")).unwrap();
@@ -305,8 +306,11 @@ fn what_the_next_run_puts_back_is_in_the_audit_log() {
 #[test]
 fn an_audit_log_that_was_changed_cut_or_torn_is_told() {
     let desk = Desk::new();
-    desk.squall(&["audit", "verify"]).is(0, &["there is no entry"]);
-    desk.squall(&["audit", "head"]).is(1, &["no entry"]);
+    for verb in ["verify", "head"] {
+        desk.squall(&["audit", verb]).is(2, &["there is no audit log /", "nor the state folder"]);
+    }
+    desk.squall(&["audit", "list"]).is(0, &["no such entry"]);
+    assert!(desk.listed().is_empty() && !desk.path("state").exists(), "a question made a state folder");
     desk.squall(&["run", "holds.yaml", "--yes"]).is(0, &[]);
     let log = desk.path("state/audit.jsonl");
     let whole = fs::read_to_string(&log).unwrap();
@@ -330,11 +334,31 @@ fn an_audit_log_that_was_changed_cut_or_torn_is_told() {
 #[test]
 fn an_audit_log_that_cannot_be_written_stops_no_run() {
     let desk = Desk::new();
-    desk.squall(&["history", "list"]).is(0, &[]);
+    fs::create_dir(desk.path("state")).unwrap();
     std::os::unix::fs::symlink("/dev/full", desk.path("state/audit.jsonl")).unwrap();
     let told = desk.squall(&["run", "holds.yaml", "--yes"]);
     told.is(0, &["the audit log", "what was done stands"]);
     assert_eq!(desk.listed().len(), 1);
+}
+
+#[test]
+fn a_copy_of_a_journal_is_the_same_run_and_last_is_reported() {
+    let desk = Desk::new();
+    desk.squall(&["report", "last"]).is(2, &["could not read the journal last"]);
+    for name in ["first", "second"] {
+        desk.experiment(name, "true");
+        desk.squall(&["run", &format!("{name}.yaml"), "--yes"]).is(0, &[]);
+    }
+    let journal = desk.journals().remove(0);
+    fs::copy(&journal, desk.path("state/runs/copy.jsonl")).unwrap();
+    assert_eq!(desk.listed().len(), 2);
+    fs::copy(&journal, desk.path("state/runs/again.jsonl")).unwrap();
+    assert_eq!(desk.listed().len(), 2);
+    desk.squall(&["report", "last"]).is(0, &["second"]);
+    desk.squall(&["report", "last~1"]).is(0, &["first"]);
+    desk.squall(&["report", "20"]).is(2, &["the names of several runs begin with"]);
+    desk.squall(&["history", "list", "--limit", "0"]).is(2, &["--limit"]);
+    desk.squall(&["history", "list", "--since", "1w"]).is(0, &["second"]);
 }
 
 #[test]

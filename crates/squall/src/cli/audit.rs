@@ -41,7 +41,7 @@ struct VerifyOptions {
 
 #[derive(Debug, Args)]
 struct ListOptions {
-    /// Only entries since then: so long ago (7d, 12h), a date, or a time
+    /// Only entries since then: so long ago (7d, 12h, 2w), a date, or a time
     #[arg(long, value_name = "WHEN", value_parser = since)]
     since: Option<Timestamp>,
     /// As JSON
@@ -74,7 +74,16 @@ impl Options {
 }
 
 fn verified(state: &State, heads: &[Head]) -> Result<Verified, Failure> {
-    audit::log(state).verify(heads).map_err(|error| unreadable(state, &error))
+    let log = audit::log(state);
+    // What is not there is not whole. Where an entry must be there, that is told.
+    if heads.is_empty() && !log.file().exists() && !log.head_file().exists() {
+        let place = if state.folder().exists() { "" } else { ", nor the state folder it would lie in" };
+        return Err(Failure::invalid(format!(
+            "there is no audit log {}{place}; SQUALL_STATE names the state folder, and the first deed begins the log",
+            log.file().display()
+        )));
+    }
+    log.verify(heads).map_err(|error| unreadable(state, &error))
 }
 
 fn unreadable(state: &State, error: &io::Error) -> Failure {
