@@ -2,7 +2,7 @@
 
 use crate::carry::AgentOptions;
 use crate::exit::{Failure, Outcome};
-use crate::monkey::{self, Clock, Done, Entry, Event, Herald, Printer, Records, Seen, Until, Work};
+use crate::monkey::{self, Clock, Done, Entry, Event, Herald, Printer, Records, Seen, Teller, Until, Work};
 use crate::out;
 use crate::policy;
 use crate::settings::SettingsOptions;
@@ -19,6 +19,7 @@ use std::collections::BTreeMap;
 use std::io::IsTerminal as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 #[derive(Debug, Args)]
 #[command(arg_required_else_help = true)]
@@ -330,6 +331,7 @@ impl RunOptions {
         };
         let mut heralds: Vec<Box<dyn Herald>> = vec![Box::new(Printer)];
         heralds.extend(Messenger::of(&outbox).map(|messenger| Box::new(messenger) as _));
+        let clock = self.told.clock();
         let work = Work {
             seed: monkey::seed(&config, self.told.seed),
             config: &config,
@@ -337,9 +339,9 @@ impl RunOptions {
             dry,
             state: &state,
             records: &records,
-            clock: self.told.clock(),
+            clock,
             agent: self.agent,
-            heralds,
+            teller: Arc::new(Teller::new(heralds, records.clone(), clock)),
             outbox: &outbox,
             spared,
         };
@@ -425,7 +427,7 @@ fn words(entry: &Entry) -> String {
         Event::Told { owner, words } => {
             format!("told {}: {words}", owner.as_deref().unwrap_or("nobody in particular"))
         }
-        Event::Striking { instance, .. } => format!("about to end {instance}"),
+        Event::Striking { instance, .. } => format!("about to end {instance}, if nothing speaks against it"),
         Event::Struck { instance, verdict, reason, .. } => format!("{instance}: {verdict}, {reason}"),
         Event::Leashed { instance } => format!("leashed, would have ended {instance}"),
         Event::Spared { why } => format!("spared: {why}"),

@@ -15,7 +15,7 @@ pub(crate) struct News {
 }
 
 /// Somebody who passes news on. Whether they arrive is not the monkey's affair: it neither waits nor fails for them.
-pub(crate) trait Herald {
+pub(crate) trait Herald: Send + Sync {
     /// Passes them on.
     fn tell(&self, news: &News);
 }

@@ -5,12 +5,15 @@ mod clock;
 mod herald;
 mod inventory;
 mod records;
+mod settle;
+mod teller;
 mod work;
 
 pub(crate) use clock::Clock;
 pub(crate) use herald::{Herald, News, Printer};
 pub(crate) use inventory::{Seen, look};
 pub(crate) use records::{Entry, Event, Records};
+pub(crate) use teller::Teller;
 pub(crate) use work::{Done, Until, Work};
 
 use crate::exit::Failure;

@@ -12,6 +12,7 @@ use jiff::civil::Date;
 use rustix::fs::{FlockOperation, Mode, flock};
 use serde::{Deserialize, Serialize};
 use squall_practice::monkey::{DayPlan, History};
+use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead as _, BufReader, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -77,7 +78,7 @@ pub(crate) enum Event {
         /// Which.
         instance: String,
     },
-    /// A planned strike was not made.
+    /// A planned strike was not made, whether or not it was about to be.
     Spared {
         /// Why.
         why: String,
@@ -154,18 +155,20 @@ impl Records {
     /// only would have been done counts where `dry`, so that a leashed monkey tells what a free one would do.
     pub(crate) fn history(&self, dry: bool) -> History {
         let mut history = History::new();
-        let mut before = History::new();
+        // Strikes that were begun, with when the group was struck before.
+        let mut begun: BTreeMap<String, Option<Date>> = BTreeMap::new();
         for Entry { date, group, event, .. } in self.log() {
             let Some(group) = group else { continue };
             match event {
                 Event::Striking { .. } => {
-                    if let Some(last) = history.insert(group.clone(), date) {
-                        before.insert(group, last);
-                    }
+                    let last = history.insert(group.clone(), date);
+                    begun.insert(group, last);
                 }
-                Event::Struck { touched: false, .. } => match before.get(&group) {
-                    Some(last) => drop(history.insert(group, *last)),
-                    None => drop(history.remove(&group)),
+                Event::Struck { touched: true, .. } => drop(begun.remove(&group)),
+                Event::Struck { touched: false, .. } | Event::Spared { .. } => match begun.remove(&group) {
+                    Some(Some(last)) => drop(history.insert(group, last)),
+                    Some(None) => drop(history.remove(&group)),
+                    None => {}
                 },
                 Event::Leashed { .. } if dry => drop(history.insert(group, date)),
                 _ => {}
@@ -197,6 +200,10 @@ mod tests {
         Event::Striking { instance: "a".into(), id: "1".into() }
     }
 
+    fn spared() -> Event {
+        Event::Spared { why: "there may be an outage".into() }
+    }
+
     fn struck(touched: bool) -> Event {
         Event::Struck { instance: "a".into(), verdict: "passed".into(), reason: String::new(), touched }
     }
@@ -216,6 +223,12 @@ mod tests {
             entry(3, "c", Event::Leashed { instance: "c".into() }),
             entry(3, "d", striking()),
             entry(3, "d", struck(false)),
+            entry(3, "e", striking()),
+            entry(3, "e", spared()),
+            entry(4, "a", striking()),
+            entry(4, "a", spared()),
+            // Not even begun: what was before stays.
+            entry(5, "a", spared()),
         ] {
             records.add(&line).unwrap();
         }

@@ -1,6 +1,8 @@
 //! Carrying days out: plan, wait, tell, strike, tell, write down.
 
-use super::{Clock, Entry, Event, Herald, News, Records, Seen, look, overrides};
+use super::settle::{After, words};
+use super::teller::Announcer;
+use super::{Clock, Event, Records, Seen, Teller, look, overrides};
 use crate::audit;
 use crate::carry::{self, AgentOptions, Order, View};
 use crate::exit::Failure;
@@ -15,6 +17,7 @@ use squall_outbox::Outbox;
 use squall_practice::monkey::{Choice, Config, DayPlan, Victim, experiment, victim};
 use std::io;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -61,7 +64,7 @@ pub(crate) struct Work<'w> {
     pub(crate) records: &'w Records,
     pub(crate) clock: Clock,
     pub(crate) agent: AgentOptions,
-    pub(crate) heralds: Vec<Box<dyn Herald>>,
+    pub(crate) teller: Arc<Teller>,
     /// Tells other systems of the strikes.
     pub(crate) outbox: &'w Outbox,
     /// What the settings protect.
@@ -255,35 +258,46 @@ impl Work<'_> {
             self.tell(date, choice, format!("leashed: {name} would have been ended now"))?;
             return Ok(None);
         }
-        self.tell(date, choice, format!("{name} is ended now, one of {} instances", chosen.of))?;
         let striking = Event::Striking { instance: name.clone(), id: chosen.instance.id.clone() };
         self.note(date, Some(choice), striking)?;
-        let carried = self.carry_out(choice, &chosen);
-        let (verdict, reason) = match carried {
-            Ok(carried) => (carried.verdict, carried.reason),
-            Err(failure) => (Verdict::Invalid, failure.to_string()),
+        // Its owner hears of it when nothing speaks against it any more.
+        let words_now = format!("{name} is ended now, one of {} instances", chosen.of);
+        let announcer = Announcer::new(&self.teller, date, choice, words_now);
+        let after = match self.carry_out(choice, &chosen, announcer) {
+            Ok(carried) => After::of(carried),
+            Err(failure) => After::nothing(Verdict::Invalid, failure.to_string()),
         };
-        let touched = !matches!(verdict, Verdict::Invalid | Verdict::NotSteady);
-        let struck = Event::Struck {
-            instance: name.clone(),
-            verdict: verdict.to_string(),
-            reason: reason.clone(),
-            touched,
-        };
-        self.note(date, Some(choice), struck)?;
-        let what = if touched { "monkey_killed" } else { "monkey_spared" };
-        self.audit(what, choice, &[("instance", &name), ("verdict", verdict.name()), ("why", &reason)]);
-        let words = match verdict {
-            Verdict::Passed => format!("{name} was ended, {}", self.config.trial.shown()),
-            Verdict::NotSteady => format!("{name} is spared: there may be an outage ({reason})"),
-            Verdict::Invalid => format!("{name} is spared: {reason}"),
-            other => format!("{name}: {other}: {reason}"),
-        };
-        self.tell(date, choice, words)?;
-        Ok(Some(verdict).filter(|_| touched))
+        self.settle(date, choice, &name, &after)?;
+        Ok(Some(after.verdict).filter(|verdict| !matches!(verdict, Verdict::Invalid | Verdict::NotSteady)))
     }
 
-    fn carry_out(&self, choice: &Choice, chosen: &Victim<'_>) -> Result<carry::Carried, Failure> {
+    /// Writes down and tells what came of a strike.
+    pub(super) fn settle(
+        &self,
+        date: Date,
+        choice: &Choice,
+        name: &str,
+        after: &After,
+    ) -> Result<(), Failure> {
+        if !after.touched {
+            return self.spare(date, choice, after.spared(name));
+        }
+        let (instance, reason) = (name.to_owned(), after.reason.clone());
+        let struck = Event::Struck { instance, verdict: after.verdict.to_string(), reason, touched: true };
+        self.note(date, Some(choice), struck)?;
+        let details = [("instance", name), ("verdict", after.verdict.name()), ("why", after.reason.as_str())];
+        self.audit("monkey_killed", choice, &details);
+        self.tell(date, choice, words(self.config, name, after))
+    }
+
+    fn carry_out(
+        &self,
+        choice: &Choice,
+        chosen: &Victim<'_>,
+        announcer: Announcer,
+    ) -> Result<carry::Carried, Failure> {
+        let mut witnesses = telling::witnesses(self.outbox);
+        witnesses.push(Box::new(announcer));
         let name = format!("{}: {}", self.file.display(), choice.group);
         let text = experiment(self.config, &choice.group, chosen).to_string();
         let mut experiment = files::of_text(&name, text, &overrides()?)?;
@@ -299,7 +313,7 @@ impl Work<'_> {
             journal: None,
             approver: None,
             view: View::Quiet,
-            witnesses: telling::witnesses(self.outbox),
+            witnesses,
             halts: None,
         };
         carry::out(self.state, order)
@@ -317,16 +331,11 @@ impl Work<'_> {
     }
 
     fn tell(&self, date: Date, choice: &Choice, words: String) -> Result<(), Failure> {
-        let owner = choice.owner.clone();
-        let news = News { owner: owner.clone(), group: choice.group.to_string(), words: words.clone() };
-        self.heralds.iter().for_each(|herald| herald.tell(&news));
-        self.note(date, Some(choice), Event::Told { owner, words })
+        self.teller.tell(date, choice, words).map_err(|error| self.unwritten(&error))
     }
 
     fn note(&self, date: Date, choice: Option<&Choice>, event: Event) -> Result<(), Failure> {
-        let group = choice.map(|choice| choice.group.key());
-        let entry = Entry { at: self.clock.now(), date, group, event };
-        self.records.add(&entry).map_err(|error| self.unwritten(&error))
+        self.teller.note(date, choice, event).map_err(|error| self.unwritten(&error))
     }
 
     /// The same about a day, unless the log ends with it.

@@ -131,8 +131,15 @@ fn containers_that_opted_in_are_ended_at_the_planned_minute() {
         let careful = Monkey::told(&lab, name, &text);
         let output = careful.works_around(careful.planned("shop"), 8);
         assert!(shop.iter().all(|id| lab.runs(id)), "{name}: {}", errors(&output));
-        let struck = careful.events("struck");
-        assert_eq!(struck[0]["touched"], false, "{name}: {struck:?}");
+        // It is looked first: nobody is told of a strike that is not made, and it is not called one.
+        let spared = careful.events("spared");
+        let why = spared.last().unwrap()["why"].as_str().unwrap();
+        assert!(
+            why.contains("there may be an outage") && careful.events("struck").is_empty(),
+            "{name}: {why}"
+        );
+        let told = format!("{:?}", careful.events("told"));
+        assert!(!told.contains("is ended now") && told.contains("there may be an outage"), "{name}: {told}");
         assert!(output.status.success());
     }
 
