@@ -29,4 +29,4 @@ pub use group::{Eligibility, Group, Instance};
 pub use plan::{Choice, DayPlan, History, LeftOut, Outcome};
 pub use read::{Mistakes, read};
 pub use simulate::{Simulation, Tally, simulate};
-pub use strike::{Spared, Victim, experiment, victim};
+pub use strike::{Spared, Victim, experiment, title, victim};

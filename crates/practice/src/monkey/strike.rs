@@ -71,6 +71,11 @@ pub fn victim<'i>(
     Ok(Victim { instance: healthy[at], healthy: healthy.len(), of })
 }
 
+/// What the experiments are called that strike at a group.
+pub fn title(config: &Config, group: &str) -> String {
+    format!("monkey {}: {group}", config.name)
+}
+
 /// The experiment that ends an instance: what must hold before and again after is the file's, the method is one
 /// `process.kill`, and at most one target may be struck.
 pub fn experiment(config: &Config, group: &Group, victim: &Victim<'_>) -> Json {
@@ -78,7 +83,7 @@ pub fn experiment(config: &Config, group: &Group, victim: &Victim<'_>) -> Json {
     let mut experiment = json!({
         "apiVersion": "squall.dev/v1",
         "kind": "Experiment",
-        "name": format!("monkey {}: {}", config.name, group),
+        "name": title(config, &group.to_string()),
         "hypothesis": format!("{group} does without {}, one of its {} instances", victim.instance.name, victim.of),
         "tags": ["monkey"],
         "blast_radius": {"services": [group.app], "targets": 1},

@@ -61,6 +61,9 @@ pub(crate) enum Event {
         instance: String,
         /// What tells it from all others.
         id: String,
+        /// When, by the host's clock, which runs go by.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        by_host: Option<Timestamp>,
     },
     /// What came of it.
     Struck {
@@ -151,6 +154,21 @@ impl Records {
         lines.filter_map(|line| serde_json::from_slice(&line).ok()).collect()
     }
 
+    /// Strikes that were begun and of which nobody wrote down what came of them, oldest first.
+    pub(crate) fn unsettled(&self) -> Vec<Entry> {
+        let mut begun: Vec<Entry> = Vec::new();
+        for entry in self.log() {
+            match &entry.event {
+                Event::Striking { .. } => begun.push(entry),
+                Event::Struck { .. } | Event::Spared { .. } => {
+                    begun.retain(|other| (other.date, &other.group) != (entry.date, &entry.group));
+                }
+                _ => {}
+            }
+        }
+        begun
+    }
+
     /// When each group was struck last. A strike that was begun counts, unless it is known that nothing was touched; what
     /// only would have been done counts where `dry`, so that a leashed monkey tells what a free one would do.
     pub(crate) fn history(&self, dry: bool) -> History {
@@ -197,7 +215,7 @@ mod tests {
     }
 
     fn striking() -> Event {
-        Event::Striking { instance: "a".into(), id: "1".into() }
+        Event::Striking { instance: "a".into(), id: "1".into(), by_host: None }
     }
 
     fn spared() -> Event {
@@ -237,6 +255,11 @@ mod tests {
         };
         assert_eq!(days(false), [("a".to_owned(), 1), ("b".to_owned(), 2)]);
         assert_eq!(days(true).len(), 3);
+        // Of "b" nobody knows what came of it, until somebody has looked.
+        let unsettled = records.unsettled();
+        assert_eq!((unsettled.len(), unsettled[0].group.as_deref()), (1, Some("b")));
+        records.add(&entry(2, "b", struck(true))).unwrap();
+        assert_eq!(records.unsettled(), []);
         drop(lock);
     }
 

@@ -116,11 +116,15 @@ impl Work<'_> {
         let mut patience = Patience::new()?;
         let mut worst = None;
         let mut date = self.today();
+        let mut unsettled = self.settle_what_was_begun()?;
         let mut tasks = self.begin_day(date)?;
         let mut looked = self.clock.now();
         loop {
             if self.state.halt_file().exists() {
                 return Ok(Done::Halted);
+            }
+            if unsettled {
+                unsettled = self.settle_what_was_begun()?;
             }
             let now = self.clock.now();
             match until {
@@ -258,7 +262,11 @@ impl Work<'_> {
             self.tell(date, choice, format!("leashed: {name} would have been ended now"))?;
             return Ok(None);
         }
-        let striking = Event::Striking { instance: name.clone(), id: chosen.instance.id.clone() };
+        let striking = Event::Striking {
+            instance: name.clone(),
+            id: chosen.instance.id.clone(),
+            by_host: Some(Timestamp::now()),
+        };
         self.note(date, Some(choice), striking)?;
         // Its owner hears of it when nothing speaks against it any more.
         let words_now = format!("{name} is ended now, one of {} instances", chosen.of);

@@ -1,6 +1,6 @@
 //! The monkey on real containers and processes, at a planned minute of a clock that is set to it.
 
-use crate::lab::Lab;
+use crate::lab::{Lab, wait_until};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value as Json;
 use std::os::unix::process::CommandExt as _;
@@ -221,6 +221,41 @@ fn processes_that_opted_in_are_ended_and_others_are_not() {
         (kept[0]["origin"].as_str(), kept[0]["verdict"].as_str()),
         (Some("monkey processes"), Some("passed"))
     );
+}
+
+#[test]
+fn a_strike_during_which_the_monkey_was_killed_is_settled_later() {
+    let lab = Lab::without_daemon();
+    let mut sleepers = [Sleeper::start(true), Sleeper::start(true)];
+    let text = "inventory: [{processes: {app: sleepers, match: {cmdline: sleep 613.0625}}}]\nkill: {mean_days: 1}\n\
+                outage: {watch: 5m}\n";
+    let monkey = Monkey::told(&lab, "killed", text);
+    let at = monkey.planned("sleepers");
+    let now = (at - SignedDuration::from_secs(3)).to_string();
+    let mut running =
+        lab.squall(&["monkey", "run", "--config", &monkey.file, "--now", &now]).spawn().unwrap();
+    wait_until("an instance is ended", || sleepers.iter_mut().any(|sleeper| !sleeper.runs()));
+    running.kill().unwrap();
+    running.wait().unwrap();
+    assert_eq!((monkey.events("striking").len(), monkey.events("struck").len()), (1, 0));
+
+    let output = monkey.works_around(at + SignedDuration::from_mins(5), 10);
+    let struck = monkey.events("struck");
+    assert_eq!(struck.len(), 1, "{}", errors(&output));
+    assert_eq!(
+        (struck[0]["verdict"].as_str(), struck[0]["touched"].as_bool()),
+        (Some("aborted"), Some(true))
+    );
+    let told = monkey.events("told").pop().unwrap();
+    assert_eq!(told["owner"], "team@shop.example");
+    let words = told["words"].as_str().unwrap();
+    assert!(words.contains("was ended; aborted") && words.contains("ended without a word"), "{words}");
+    let explained = lab.output(&["monkey", "explain", "--config", &monkey.file, "--date", DAY]);
+    assert!(String::from_utf8_lossy(&explained.stdout).contains("aborted"));
+    // It is settled once, and it was a strike: nothing more comes of this day.
+    monkey.works_around(at + SignedDuration::from_mins(5), -2);
+    assert_eq!((monkey.events("struck").len(), monkey.events("striking").len()), (1, 1));
+    assert_eq!(sleepers.iter_mut().filter_map(|sleeper| sleeper.runs().then_some(())).count(), 1);
 }
 
 /// A unit without a service manager: a control group that is named as one.
