@@ -142,6 +142,7 @@ impl Outbox {
                 while let Some(told) = entries.recv().await {
                     match told {
                         Told::Entry(entry) => desk.on(&entry),
+                        Told::Past(entry) => desk.recall(&entry),
                         Told::Message(message) => desk.pass_on(&message),
                     }
                 }
@@ -188,6 +189,8 @@ pub type Answers = Vec<(String, Result<String, String>)>;
 /// What a follower hands over.
 enum Told {
     Entry(Box<Entry>),
+    /// Something that others heard of when it happened.
+    Past(Box<Entry>),
     Message(Message),
 }
 
@@ -204,6 +207,12 @@ impl Follower {
     /// Something happened. Returns at once.
     pub fn see(&mut self, entry: &Entry) {
         self.hand_over(Told::Entry(Box::new(entry.clone())));
+    }
+
+    /// Something happened before, and whoever is told of it has been: it counts, and what follows is understood. Returns at
+    /// once.
+    pub fn recall(&mut self, entry: &Entry) {
+        self.hand_over(Told::Past(Box::new(entry.clone())));
     }
 
     /// Tells people something that no event of a run tells. Returns at once.
@@ -262,13 +271,23 @@ impl Desk {
         self.mailboxes().map(|mailbox| tokio::spawn(mailbox.clone().work())).collect()
     }
 
-    fn on(&mut self, entry: &Entry) {
+    /// Counts an event; returns whether that changed anything.
+    fn count(&mut self, entry: &Entry) -> bool {
         self.run.on(entry);
         self.own.on(&self.run, entry);
-        let (changed, metrics) = {
-            let mut metrics = self.metrics.lock().unwrap_or_else(PoisonError::into_inner);
-            (metrics.on(&self.run, entry), metrics.clone())
-        };
+        self.metrics.lock().unwrap_or_else(PoisonError::into_inner).on(&self.run, entry)
+    }
+
+    fn recall(&mut self, entry: &Entry) {
+        self.count(entry);
+        for (_, occasions, _) in &mut self.notifiers {
+            occasions.on(&self.run, entry);
+        }
+    }
+
+    fn on(&mut self, entry: &Entry) {
+        let changed = self.count(entry);
+        let metrics = self.metrics.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let happened = Happened { entry, run: &self.run, metrics: &metrics, changed };
         for (exporter, mailbox) in &self.exporters {
             exporter.letters(happened).into_iter().for_each(|letter| mailbox.post(letter));

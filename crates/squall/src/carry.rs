@@ -16,7 +16,8 @@ use crate::exit::Failure;
 use crate::files::{self, VariableOptions};
 use crate::instruments::Toolbox;
 use crate::out;
-use crate::state::{LiveRun, State};
+use crate::state::{Audience, LiveRun, State};
+
 use crate::user;
 use clap::Args;
 use jiff::Timestamp;
@@ -96,6 +97,8 @@ pub(crate) struct Order {
     pub(crate) approver: Option<Box<dyn Approver>>,
     /// Follow it.
     pub(crate) witnesses: Vec<Box<dyn Witness>>,
+    /// Whom they tell, for whoever has to when this process cannot any more.
+    pub(crate) audience: Audience,
     /// Each reason that comes here ends the run at once.
     pub(crate) halts: Option<UnboundedReceiver<String>>,
 }
@@ -151,6 +154,7 @@ pub(crate) fn out(state: &State, order: Order) -> Result<Carried, Failure> {
         through_sudo: order.agent.sudo,
         journal: state.journal(&run),
         started: now.to_string(),
+        audience: order.audience,
     };
     let announcement = state.announce(&live).map_err(in_folder)?;
 
@@ -258,6 +262,7 @@ pub(crate) fn out_of_file(file: &Path, variables: Vec<String>, report: &Path) ->
         approver: None,
         view: View::Full { colour: out::colour(false) },
         witnesses: Vec::new(),
+        audience: Audience::default(),
         halts: None,
     };
     let carried = out(&State::locate()?, order)?;

@@ -55,8 +55,12 @@ fn end(state: &State, note: &Path, run: &LiveRun, restored: &[Restored]) -> io::
     }
     match trust::open(&run.journal, OFlags::RDWR | OFlags::APPEND) {
         Ok(file) => {
-            let added = add(file, &run.journal, restored)?;
+            let (past, added) = add(file, &run.journal, restored)?;
             tell(state, &run.run, &added);
+            // Settings can name files: nobody reads those with the rights of another.
+            if !added.is_empty() && lock.metadata()?.uid() == rustix::process::geteuid().as_raw() {
+                run.audience.tell(state, &past, &added);
+            }
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         Err(error) => return Err(error),
@@ -72,9 +76,11 @@ fn is_owed(state: &State, run: &LiveRun, restored: &[Restored]) -> bool {
     held.iter().any(|log| log.run == run.run && (log.alive || !is_told(&log.injection)))
 }
 
-fn add(mut file: File, path: &Path, restored: &[Restored]) -> io::Result<Vec<Entry>> {
+/// Adds what is missing at the end of a journal; what stood there, and what was added.
+fn add(mut file: File, path: &Path, restored: &[Restored]) -> io::Result<(Vec<Entry>, Vec<Entry>)> {
     let bytes = trust::read(path)?;
-    let entries = epilogue::missing(&journal::read(&bytes).entries, restored, Timestamp::now());
+    let past = journal::read(&bytes).entries;
+    let entries = epilogue::missing(&past, restored, Timestamp::now());
     // The last line of the brain may be torn.
     let mut lines = if bytes.ends_with(b"\n") { Vec::new() } else { b"\n".to_vec() };
     for entry in &entries {
@@ -84,7 +90,7 @@ fn add(mut file: File, path: &Path, restored: &[Restored]) -> io::Result<Vec<Ent
         file.write_all(&lines)?;
         file.sync_data()?;
     }
-    Ok(entries)
+    Ok((past, entries))
 }
 
 /// Tells the audit log how a run ended whose brain could not tell it any more.

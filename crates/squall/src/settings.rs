@@ -27,6 +27,11 @@ pub(crate) struct SettingsOptions {
 }
 
 impl SettingsOptions {
+    /// Settings in a file that is known.
+    pub(crate) fn of(settings: Option<PathBuf>) -> Self {
+        Self { settings }
+    }
+
     /// The options that name them again.
     pub(crate) fn again(&self) -> Vec<String> {
         let name = |file: &PathBuf| ["--settings".to_owned(), file.display().to_string()];

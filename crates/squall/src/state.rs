@@ -42,6 +42,18 @@ pub(crate) struct LiveRun {
     pub(crate) journal: PathBuf,
     /// When it started, RFC 3339.
     pub(crate) started: String,
+    /// Who is told of it.
+    #[serde(default)]
+    pub(crate) audience: Audience,
+}
+
+/// Who is told of a run, without secrets: where that stands.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub(crate) struct Audience {
+    /// The settings.
+    pub(crate) settings: Option<PathBuf>,
+    /// Options of the command line that stand in place of settings' keys, by the names of these.
+    pub(crate) options: Vec<(String, String)>,
 }
 
 impl State {

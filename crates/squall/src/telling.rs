@@ -6,7 +6,7 @@ use crate::exit::Failure;
 use crate::monkey::{Herald, News};
 use crate::out;
 use crate::settings::SettingsOptions;
-use crate::state::State;
+use crate::state::{Audience, State};
 use clap::Args;
 use jiff::Timestamp;
 use squall_model::event::Entry;
@@ -54,15 +54,8 @@ impl TellingOptions {
     pub(crate) fn open(&self, files: &[PathBuf], state: &State) -> Result<Outbox, Failure> {
         let mut outbox = Outbox::default();
         let asked = self.asked()?;
-        if let Some(mut found) = self.settings.find(files, state)? {
-            found.settings.metrics.retain(|call| asked.metrics.iter().all(|asked| asked.kind != call.kind));
-            let added = outbox.add(&found.settings, &surroundings(found.folder.clone()));
-            added.map_err(|errors| found.wrong(&errors))?;
-        }
-        outbox.add(&asked, &surroundings(PathBuf::new())).map_err(|errors| {
-            let words: Vec<String> = errors.iter().map(ToString::to_string).collect();
-            Failure::invalid(format!("--metrics-… or --otlp: {}; nothing was touched", words.join("; ")))
-        })?;
+        self.add_found(&mut outbox, &asked, files, state)?;
+        add_asked(&mut outbox, &asked)?;
         if outbox.is_empty() {
             return Ok(outbox);
         }
@@ -74,8 +67,28 @@ impl TellingOptions {
         Ok(outbox)
     }
 
+    /// Adds what the settings ask for and the options do not.
+    fn add_found(
+        &self,
+        outbox: &mut Outbox,
+        asked: &Settings,
+        files: &[PathBuf],
+        state: &State,
+    ) -> Result<(), Failure> {
+        let Some(mut found) = self.settings.find(files, state)? else { return Ok(()) };
+        found.settings.metrics.retain(|call| asked.metrics.iter().all(|asked| asked.kind != call.kind));
+        let added = outbox.add(&found.settings, &surroundings(found.folder.clone()));
+        added.map_err(|errors| found.wrong(&errors))
+    }
+
     /// What the options ask for, as settings.
     fn asked(&self) -> Result<Settings, Failure> {
+        let metrics = self.given()?.iter().map(|(kind, text)| asked_for(kind, text)).collect();
+        Ok(Settings { metrics, ..Settings::default() })
+    }
+
+    /// The options, by the names that they have in settings.
+    fn given(&self) -> Result<Vec<(String, String)>, Failure> {
         let file = self.metrics_file.as_deref().map(std::path::absolute).transpose()?;
         let file = file.map(|file| file.display().to_string());
         let options = [
@@ -84,12 +97,58 @@ impl TellingOptions {
             ("file", &file),
             ("otlp", &self.otlp),
         ];
-        let metrics: Vec<Call> = options
-            .into_iter()
-            .filter_map(|(kind, text)| text.as_ref().map(|text| asked_for(kind, text)))
-            .collect();
-        Ok(Settings { metrics, ..Settings::default() })
+        let given = options.into_iter().filter_map(|(kind, text)| Some((kind.to_owned(), text.clone()?)));
+        Ok(given.collect())
     }
+
+    /// Who is told while these files are carried out, for whoever has to tell the end of a run whose process was killed.
+    pub(crate) fn audience(&self, files: &[PathBuf], state: &State) -> Audience {
+        let found = self.settings.find(files, state).ok().flatten();
+        let settings = found.and_then(|found| std::path::absolute(found.source.name).ok());
+        Audience { settings, options: self.given().unwrap_or_default() }
+    }
+}
+
+impl Audience {
+    /// Tells them how a run ended that could not tell it any more: `past` they have heard of, `added` is new. What is wrong
+    /// with their settings now, or does not arrive, is in the program's own log alone.
+    pub(crate) fn tell(&self, state: &State, past: &[Entry], added: &[Entry]) {
+        let told =
+            self.outbox(state).and_then(|outbox| Ok(outbox.map(|outbox| outbox.follow()).transpose()?));
+        match told {
+            Ok(None) => {}
+            Ok(Some(mut follower)) => {
+                past.iter().for_each(|entry| follower.recall(entry));
+                added.iter().for_each(|entry| follower.see(entry));
+                follower.close().iter().for_each(|note| tracing::warn!(note, "the end of a killed run"));
+            }
+            Err(error) => tracing::warn!(%error, "nobody is told of the end of a killed run"),
+        }
+    }
+
+    fn outbox(&self, state: &State) -> Result<Option<Outbox>, Failure> {
+        let options = TellingOptions {
+            settings: SettingsOptions::of(self.settings.clone()),
+            ..TellingOptions::default()
+        };
+        let metrics: Vec<Call> = self.options.iter().map(|(kind, text)| asked_for(kind, text)).collect();
+        let asked = Settings { metrics, ..Settings::default() };
+        let mut outbox = Outbox::default();
+        if self.settings.is_some() {
+            options.add_found(&mut outbox, &asked, &[], state)?;
+        }
+        add_asked(&mut outbox, &asked)?;
+        outbox.keep(&state.folder().join("metrics.json"));
+        Ok(Some(outbox).filter(|outbox| !outbox.is_empty()))
+    }
+}
+
+/// Adds what options of the command line ask for.
+fn add_asked(outbox: &mut Outbox, asked: &Settings) -> Result<(), Failure> {
+    outbox.add(asked, &surroundings(PathBuf::new())).map_err(|errors| {
+        let words: Vec<String> = errors.iter().map(ToString::to_string).collect();
+        Failure::invalid(format!("--metrics-… or --otlp: {}; nothing was touched", words.join("; ")))
+    })
 }
 
 fn surroundings(folder: PathBuf) -> Surroundings {

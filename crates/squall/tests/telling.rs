@@ -1,42 +1,33 @@
 //! What runs tell other systems, with the built program and servers of the test's own: that it arrives, and that nobody who
 //! does not answer changes anything about a run.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on fails")]
+
+mod support;
 
 use serde_json::Value;
 use squall_http::testing::{RawServer, TestServer, answer, refusing_address, tls};
 use std::fs;
 use std::io::BufRead as _;
 use std::path::PathBuf;
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Command, Output, Stdio};
 use std::sync::{Arc, Mutex, mpsc};
+use support::{Ended, wait_until};
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncWrite, AsyncWriteExt, BufReader};
 use tokio_rustls::TlsAcceptor;
-
-struct Victim(Child);
-
-impl Victim {
-    fn start() -> Self {
-        Self(Command::new("sleep").arg("61.71875").spawn().unwrap())
-    }
-}
-
-impl Drop for Victim {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
 
 /// A folder with an experiment that pauses a process for a second, and perhaps settings beside it.
 struct Desk {
     folder: tempfile::TempDir,
-    victim: Victim,
+    victim: Ended,
 }
 
 impl Desk {
     fn new(settings: &str) -> Self {
-        let desk = Self { folder: tempfile::tempdir().unwrap(), victim: Victim::start() };
+        let desk = Self {
+            folder: tempfile::tempdir().unwrap(),
+            victim: Ended(Command::new("sleep").arg("61.71875").spawn().unwrap()),
+        };
         let pause = format!(
             "apiVersion: squall.dev/v1\nkind: Experiment\nname: pause\nblast_radius: {{services: [sleep]}}\n\
              method:\n  - fault: process.pause\n    target: {{process: {{pid: {}}}}}\n    for: 1s\n",
@@ -153,7 +144,7 @@ fn a_run_is_told_to_all_that_the_settings_name() {
 fn metrics_can_be_asked_for_while_a_fault_is_active() {
     let desk = Desk::new("");
     let mut run = desk.command(&["run", "pause.yaml", "--yes", "--metrics-listen", "0"]);
-    let mut run = Victim(run.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap());
+    let mut run = Ended(run.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap());
     let mut lines = std::io::BufReader::new(run.0.stderr.take().unwrap()).lines();
     let told =
         lines.find_map(|line| Some(line.unwrap().split_once("metrics are at ")?.1.to_owned())).unwrap();
@@ -173,6 +164,35 @@ fn metrics_can_be_asked_for_while_a_fault_is_active() {
     // Whoever asks hears how it ended.
     assert!(last.contains("chaos_experiment_status{experiment=\"pause\"} 1\n"), "{last}");
     assert!(last.contains("squall_runs_total{verdict=\"passed\"} 1\n"), "{last}");
+}
+
+#[test]
+fn the_end_of_a_run_whose_process_was_killed_is_told_and_counted() {
+    let (server, log) = server();
+    let desk = Desk::new(&format!(
+        "notify: [{{webhook: {{url: \"{}\", key: {{env: HOOK_KEY}}}}, on: [start, abort, end]}}]\n",
+        server.url("/hook")
+    ));
+    let long = fs::read_to_string(desk.path("pause.yaml")).unwrap().replace("for: 1s", "for: 5m");
+    fs::write(desk.path("pause.yaml"), long).unwrap();
+    let mut run = desk.command(&["run", "pause.yaml", "--yes", "--metrics-file", "out.prom"]);
+    let mut run = Ended(run.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap());
+    let metrics = || fs::read_to_string(desk.path("out.prom")).unwrap_or_default();
+    wait_until(|| metrics().contains("squall_injections_active 1\n"));
+    run.0.kill().unwrap();
+    run.0.wait().unwrap();
+    wait_until(|| metrics().contains("squall_runs_total{verdict=\"aborted\"} 1\n"));
+    assert!(metrics().contains("squall_injections_active 0\n"), "{}", metrics());
+    wait_until(|| log.lock().unwrap().len() > 1);
+    let kinds: Vec<Value> = log.lock().unwrap().iter().map(|(_, body)| body["kind"].clone()).collect();
+    assert!(kinds[0] == "start" && kinds[1..].iter().any(|kind| kind == "abort"), "{kinds:?}");
+    // It is counted once, whoever comes by later.
+    desk.squall(&["status"], &[]).is(0, &[]);
+    let short = fs::read_to_string(desk.path("pause.yaml")).unwrap().replace("for: 5m", "for: 1s");
+    fs::write(desk.path("pause.yaml"), short).unwrap();
+    desk.squall(&["run", "pause.yaml", "--yes", "--metrics-file", "out.prom"], &[]).is(0, &[]);
+    assert!(metrics().contains("squall_runs_total{verdict=\"aborted\"} 1\n"), "{}", metrics());
+    assert!(metrics().contains("squall_runs_total{verdict=\"passed\"} 1\n"), "{}", metrics());
 }
 
 #[test]
@@ -374,7 +394,7 @@ fn a_monkeys_owner_is_told() {
     let name = format!("sqtt{}", std::process::id());
     std::os::unix::fs::symlink("/bin/sleep", desk.path(&name)).unwrap();
     let sleep =
-        || Victim(Command::new(desk.path(&name)).arg("60").env("SQUALL_MONKEY", "enabled").spawn().unwrap());
+        || Ended(Command::new(desk.path(&name)).arg("60").env("SQUALL_MONKEY", "enabled").spawn().unwrap());
     let _instances = [sleep(), sleep()];
     let monkey = format!(
         "apiVersion: squall.dev/v1\nkind: Monkey\nname: shop\nleashed: true\nseed: 5\n\

@@ -12,7 +12,7 @@ use crate::out;
 use crate::policy::{Circumstances, Rules};
 use crate::registry::FAULTS;
 use crate::settings::SettingsOptions;
-use crate::state::State;
+use crate::state::{Audience, State};
 use clap::Args;
 use jiff::Timestamp;
 use serde_json::{Value as Json, json};
@@ -192,6 +192,7 @@ impl Options {
                 carry::View::Full { colour: out::colour(self.no_color) }
             },
             approver,
+            audience: Audience::default(),
             witnesses: Vec::new(),
             halts: None,
         };

@@ -314,8 +314,9 @@ impl RunOptions {
             )));
         };
         let spared = policy::spared(&self.settings, std::slice::from_ref(&self.told.config), &state)?;
-        let outbox = TellingOptions::of_settings(self.settings)
-            .open(std::slice::from_ref(&self.told.config), &state)?;
+        let telling = TellingOptions::of_settings(self.settings);
+        let files = std::slice::from_ref(&self.told.config);
+        let (outbox, audience) = (telling.open(files, &state)?, telling.audience(files, &state));
         let dry = !config.enabled || !config.kill.enabled || (config.leashed && !self.unleash);
         let mood = if dry { mood(&config) } else { "free" };
         out::warn(format!(
@@ -343,6 +344,7 @@ impl RunOptions {
             agent: self.agent,
             teller: Arc::new(Teller::new(heralds, records.clone(), clock)),
             outbox: &outbox,
+            audience,
             spared,
         };
         match work.carry_on(until)? {

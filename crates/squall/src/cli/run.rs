@@ -10,7 +10,7 @@ use crate::exit::{Failure, Outcome};
 use crate::files::{self, VariableOptions};
 use crate::out;
 use crate::policy::{self, Circumstances, Rules};
-use crate::state::State;
+use crate::state::{Audience, State};
 use crate::telling::{self, TellingOptions};
 use clap::Args;
 use jiff::Timestamp;
@@ -172,9 +172,15 @@ impl Options {
             let must_ask = frame.rules.is_some_and(|rules| rules.need_approval(self.environment.as_deref()));
             let approver = self.approver(&file, &experiment, seed, must_ask);
             let (name, line) = (experiment.name.clone(), first_line(&file, &experiment));
-            let witnesses = telling::witnesses(frame.outbox);
-            let order =
-                carry::Order { options, approver, witnesses, ..self.order(&file, experiment, seed, journal) };
+            let (witnesses, audience) =
+                (telling::witnesses(frame.outbox), self.telling.audience(files, &State::locate()?));
+            let order = carry::Order {
+                options,
+                approver,
+                witnesses,
+                audience,
+                ..self.order(&file, experiment, seed, journal)
+            };
             let carried = carry::out(&State::locate()?, order)?;
             let interrupted = carried.interrupted;
             done.push(Done { file, experiment: name, line, carried });
@@ -337,6 +343,7 @@ impl Options {
                 carry::View::Full { colour: out::colour(self.no_color) }
             },
             witnesses: Vec::new(),
+            audience: Audience::default(),
             halts: None,
         }
     }

@@ -7,7 +7,7 @@ use crate::audit;
 use crate::carry::{self, AgentOptions, Order, View};
 use crate::exit::Failure;
 use crate::files;
-use crate::state::State;
+use crate::state::{Audience, State};
 use crate::telling;
 use jiff::civil::Date;
 use jiff::{SignedDuration, Timestamp};
@@ -67,6 +67,7 @@ pub(crate) struct Work<'w> {
     pub(crate) teller: Arc<Teller>,
     /// Tells other systems of the strikes.
     pub(crate) outbox: &'w Outbox,
+    pub(crate) audience: Audience,
     /// What the settings protect.
     pub(crate) spared: Vec<Target>,
 }
@@ -322,6 +323,7 @@ impl Work<'_> {
             approver: None,
             view: View::Quiet,
             witnesses,
+            audience: self.audience.clone(),
             halts: None,
         };
         carry::out(self.state, order)

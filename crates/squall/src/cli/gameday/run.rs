@@ -15,7 +15,7 @@ use crate::exit::{Failure, Outcome};
 use crate::files::VariableOptions;
 use crate::out;
 use crate::policy;
-use crate::state::{LiveRun, State};
+use crate::state::{Audience, LiveRun, State};
 use crate::telling::{self, TellingOptions};
 use clap::Args;
 use jiff::Timestamp;
@@ -168,6 +168,7 @@ impl Options {
             agent: self.agent.clone(),
             redactor: redactor(&loaded),
             outbox,
+            audience: self.telling.audience(std::slice::from_ref(file), state),
         };
         let first = Input::Start(Box::new(setting), name);
         self.carry_out(day, &loaded.measures, first, reports)
@@ -218,6 +219,7 @@ impl Options {
             seed: carry::random_seed(),
             agent: self.agent.clone(),
             redactor: redactor(&loaded),
+            audience: self.telling.audience(std::slice::from_ref(&file), state),
             outbox: self.telling.open(&[file], state)?,
         };
         self.carry_out(day, &loaded.measures, Input::Resume, reports)
@@ -303,6 +305,7 @@ impl Options {
             journal,
             started: Timestamp::now().to_string(),
             through_sudo: self.agent.sudo,
+            audience: Audience::default(),
         })?;
         listen(sender.clone());
         let measuring = measure::start(measures, day.clock, measure::teller(sender.clone(), Told::Input))?;
@@ -438,6 +441,7 @@ struct Day<'s> {
     redactor: Redactor,
     /// Tells other systems of the experiments.
     outbox: Outbox,
+    audience: Audience,
 }
 
 /// What people see.
@@ -647,6 +651,7 @@ impl Stage<'_> {
             view: carry::View::Nothing,
             // Go and no-go were said by people before.
             approver: None,
+            audience: self.day.audience.clone(),
             witnesses,
             halts: Some(obeys),
         };
