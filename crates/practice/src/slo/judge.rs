@@ -6,18 +6,22 @@ use std::collections::BTreeMap;
 
 /// What was measured: for each metric the values found, or why one could not be.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct Measured(BTreeMap<String, Vec<Result<f64, String>>>);
+pub struct Measured {
+    values: BTreeMap<String, Vec<Result<f64, String>>>,
+    /// On how many requests, where that is known.
+    pub requests: Option<u64>,
+}
 
 impl Measured {
     /// Adds a value in base units, or why there is none. Of several values of a metric the worst counts.
     pub fn add(&mut self, metric: &str, value: Result<f64, String>) {
         let value = value.and_then(|number| possible(metric, number));
-        self.0.entry(metric.to_owned()).or_default().push(value);
+        self.values.entry(metric.to_owned()).or_default().push(value);
     }
 
     /// The names of what was measured.
     fn names(&self) -> Vec<&str> {
-        self.0.keys().map(String::as_str).collect()
+        self.values.keys().map(String::as_str).collect()
     }
 }
 
@@ -70,7 +74,7 @@ pub fn judge(objectives: &[Objective], measured: &Measured) -> Vec<Judgement> {
 }
 
 fn judge_one(objective: Objective, measured: &Measured) -> Judgement {
-    let values = measured.0.get(objective.metric).map(Vec::as_slice).unwrap_or_default();
+    let values = measured.values.get(objective.metric).map(Vec::as_slice).unwrap_or_default();
     let worst = objective.worst(values.iter().filter_map(|value| value.as_ref().ok().copied()));
     let unknown = values.iter().find_map(|value| value.as_ref().err());
     let standing = match (worst, unknown) {

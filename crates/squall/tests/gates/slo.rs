@@ -115,6 +115,8 @@ fn results_of_others_are_judged() {
     let objectives = ["--error-rate", "0.01", "--latency-p99", "500"];
     desk.squall(&check(&["--results", "k6.json"], &objectives)).is(0, &["0.2%", "321ms"]);
     desk.squall(&check(&["--results", "jmeter.jtl"], &objectives)).is(1, &["50%", "900ms"]);
+    desk.squall(&check(&["--results", "jmeter.jtl"], &["--latency-p999", "2s"]))
+        .is(0, &["latency_p999 rests on the slowest of 2 only"]);
     desk.squall(&check(&["--results", "k6.json"], &["--latency-p95", "500"]))
         .is(2, &["unknown", "--summary-trend-stats"]);
     desk.write("broken.csv", "elapsed,success\n1,true\nx,true\n");

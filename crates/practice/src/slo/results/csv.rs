@@ -102,6 +102,7 @@ impl Requests {
     fn measured(mut self, columns: &Columns) -> Measured {
         self.latencies.sort_unstable_by(f64::total_cmp);
         let mut measured = Measured::default();
+        measured.requests = Some(self.count);
         let share = |part: u64| match self.count {
             _ if !columns.says_success() => Err("the table has no column `success` or `status`".to_owned()),
             0 => Err("the table has no request".to_owned()),

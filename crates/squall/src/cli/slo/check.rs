@@ -126,8 +126,7 @@ fn too_few(objectives: &[Objective], requests: Option<u64>) -> Option<String> {
     let is_asked = objectives.iter().any(|objective| objective.metric == "latency_p999");
     let requests = requests.filter(|requests| is_asked && *requests < REQUESTS_OF_P999)?;
     Some(format!(
-        "latency_p999 rests on the slowest of {requests} only; it takes {REQUESTS_OF_P999} requests or more to tell it: raise \
-         --rate or --duration"
+        "latency_p999 rests on the slowest of {requests} only; it takes {REQUESTS_OF_P999} requests or more to tell it"
     ))
 }
 

@@ -20,5 +20,6 @@ pub(super) fn measure(file: &Path) -> Result<Findings, Failure> {
         return Err(wrong(format!("it has {READ_AT_MOST} bytes or more; give a part of it")));
     }
     let measured = slo::read_results(&name, &text).map_err(wrong)?;
-    Ok(Findings { measured, source: name, requests: None, notes: Vec::new() })
+    let requests = measured.requests;
+    Ok(Findings { measured, source: name, requests, notes: Vec::new() })
 }
