@@ -2,6 +2,7 @@
 //! later, adds what is missing: what is known of the undo, and a verdict. Without I/O.
 
 use squall_model::event::{AbortCause, Entry, Event};
+use squall_model::fault::is_for_good;
 use squall_model::protocol::Restored;
 use squall_model::verdict::Verdict;
 
@@ -41,7 +42,7 @@ pub fn missing(journal: &[Entry], restored: &[Restored], now: Timestamp) -> Vec<
     let (verdict, mut reasons) = if !left.is_empty() {
         (Verdict::Residue, left)
     } else if touched {
-        (Verdict::Aborted, vec!["everything was put back".to_owned()])
+        (Verdict::Aborted, vec![over(journal).to_owned()])
     } else {
         (Verdict::Aborted, vec!["nothing was touched".to_owned()])
     };
@@ -52,6 +53,17 @@ pub fn missing(journal: &[Entry], restored: &[Restored], now: Timestamp) -> Vec<
     let since = now.duration_since(last.at).as_secs_f64();
     let elapsed = last.elapsed + if (0.0..STILL_OF_THE_RUN).contains(&since) { since } else { 0.0 };
     events.into_iter().map(|event| Entry { at: now, elapsed, event }).collect()
+}
+
+/// That nothing is left, in words that are true also of what cannot be put back.
+fn over(journal: &[Entry]) -> &'static str {
+    let is_for_good =
+        |entry: &Entry| matches!(&entry.event, Event::InjectStarted { fault, .. } if is_for_good(fault));
+    if journal.iter().any(is_for_good) {
+        "what was ended stays ended; what can be put back was, and nothing of Squall's is left"
+    } else {
+        "everything was put back"
+    }
 }
 
 /// The injections that were begun and are not told to be put back, with what could not be when it was last tried.
@@ -129,6 +141,16 @@ mod tests {
         assert_eq!(names(&added), ["aborted", "restored", "verdict"]);
         ends(&added, Verdict::Aborted, "ended without a word");
         assert!(added.iter().all(|entry| (entry.elapsed - 6.0).abs() < 1e-9));
+    }
+
+    #[test]
+    fn what_a_killed_run_ended_for_good_is_not_called_put_back() {
+        let mut killed = begun("a");
+        if let Event::InjectStarted { fault, .. } = &mut killed {
+            *fault = "process.kill".to_owned();
+        }
+        let added = format!("{:?}", add(&journal([killed]), &[]));
+        assert!(added.contains("stays ended") && !added.contains("everything was put back"), "{added}");
     }
 
     #[test]

@@ -29,6 +29,14 @@ pub enum PlanError {
     Parameters(String),
 }
 
+/// Faults that end something for good: what they ended is not put back, only nothing of Squall's is left of them.
+const FOR_GOOD: [&str; 1] = ["process.kill"];
+
+/// Whether a fault, by its name, ends something that no undo brings back.
+pub fn is_for_good(fault: &str) -> bool {
+    FOR_GOOD.contains(&fault)
+}
+
 /// A kind of harm.
 pub trait Fault: 'static {
     /// Its name in experiment files: `network.latency`.

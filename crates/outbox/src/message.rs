@@ -4,6 +4,7 @@ use crate::run::Run;
 use jiff::Timestamp;
 use serde::Serialize;
 use squall_model::event::{Entry, Event, Phase};
+use squall_model::fault::is_for_good;
 use squall_model::settings::Occasion;
 use squall_model::verdict::Verdict;
 use std::collections::BTreeMap;
@@ -110,7 +111,13 @@ impl Message {
             Occasion::Start => "begins".to_owned(),
             Occasion::Abort => {
                 let reason = run.aborted.as_ref().map(|(reason, _)| reason.as_str()).unwrap_or_default();
-                format!("is ended early, everything is being put back: {reason}")
+                let is_any_for_good = run.injections.iter().any(|injection| is_for_good(&injection.fault));
+                let what = if is_any_for_good {
+                    "what can be is being put back"
+                } else {
+                    "everything is being put back"
+                };
+                format!("is ended early, {what}: {reason}")
             }
             Occasion::Residue => {
                 format!(
@@ -159,6 +166,9 @@ fn details(run: &Run) -> Vec<(&'static str, String)> {
     let faults = run.injections.iter().rev().take(5).map(|injection| {
         let state = match (&injection.failed, injection.over, injection.residue.is_empty()) {
             (Some(_), ..) => "could not be made",
+            (_, Some(_), true) if is_for_good(&injection.fault) => {
+                "cannot be put back, and nothing of Squall's is left"
+            }
             (_, Some(_), true) => "put back",
             (_, Some(_), false) => "not put back",
             _ => "active",
@@ -282,6 +292,25 @@ mod tests {
         assert!(body.contains("fault: network.latency on eth0 (not put back)\n"), "{body}");
         assert!(body.contains("hypothesis: it is well\n"), "{body}");
         assert_eq!(messages[2].verdict, Some(Verdict::Residue));
+    }
+
+    #[test]
+    fn what_was_ended_for_good_is_not_called_put_back() {
+        let mut journal = journal("x", Verdict::Aborted);
+        for entry in &mut journal {
+            match &mut entry.event {
+                Event::InjectStarted { fault, .. } => *fault = "process.kill".to_owned(),
+                Event::Restored { restored, residue, .. } => {
+                    (restored.fault, *residue) = ("process.kill".to_owned(), Vec::new());
+                    restored.errors.clear();
+                }
+                _ => {}
+            }
+        }
+        let messages = told(&ALL, &journal);
+        let last = messages.last().unwrap().body();
+        assert!(last.contains("(cannot be put back, and nothing of Squall's is left)"), "{last}");
+        assert!(messages.iter().all(|message| !message.title.contains("everything")), "{messages:?}");
     }
 
     #[test]

@@ -166,7 +166,7 @@ fn banner(page: &mut String, story: &Story) {
         page.push_str("</ul>\n");
     }
     if story.ending.as_ref().is_some_and(|ending| !ending.reasons.is_empty()) {
-        let _ = writeln!(page, "<p class=\"meaning\">{}</p>", words::verdict_meaning(verdict));
+        let _ = writeln!(page, "<p class=\"meaning\">{}</p>", words::meaning(story));
     }
     page.push_str("</div>\n</section>\n");
     if !story.header.hypothesis.is_empty() {
@@ -224,10 +224,12 @@ fn key_numbers(page: &mut String, story: &Story) {
         };
         key(page, "Recovery", class, &value, &format!("{sub}<br>allowed: {}", span(recovery.within)));
     }
-    let total = story.put_backs_of_made().count() + story.never_put_back().len();
-    let clean = story.put_backs_of_made().filter(|(_, done)| done.residue.is_empty()).count();
+    let total = story.put_backs_that_can_be().count() + story.never_put_back().len();
+    let clean = story.put_backs_that_can_be().filter(|(_, done)| done.residue.is_empty()).count();
     let injections = if total == 1 { "injection" } else { "injections" };
+    let for_good = words::ended_for_good(story.ended_for_good());
     let (class, value, sub) = match total {
+        0 if !for_good.is_empty() => ("", "nothing to do".to_owned(), String::new()),
         0 if story.put_backs().next().is_some() => {
             ("", "nothing to do".to_owned(), "no injection was made; nothing is left".to_owned())
         }
@@ -239,7 +241,8 @@ fn key_numbers(page: &mut String, story: &Story) {
         }
         _ => ("bad", format!("{clean} of {total}"), format!("{injections}; residue is left")),
     };
-    key(page, "Put back", class, &value, &sub);
+    let subs: Vec<String> = [sub, for_good].into_iter().filter(|sub| !sub.is_empty()).collect();
+    key(page, "Put back", class, &value, &subs.join("<br>"));
     page.push_str("</dl>\n");
 }
 
@@ -534,7 +537,7 @@ fn injection(page: &mut String, story: &Story, known: &Injection) {
     fact(page, "Did", &lines(&known.does));
     fact(page, "Undone by", &lines(&known.undone_by));
     match &known.put_back {
-        Some(done) => fact(page, "Put back", &put_back(done)),
+        Some(done) => fact(page, "Put back", &put_back(known, done)),
         None if known.active.or(known.begun).is_some() && known.failure.is_none() => {
             let words = "the journal ends before it was put back: run <code>squall recover</code>, then <code>squall leftovers</code>";
             fact(page, "Put back", &format!("{}{words}", sign(Tone::Bad)));
@@ -556,8 +559,11 @@ fn lines(texts: &[String]) -> String {
     each.join("")
 }
 
-fn put_back(done: &PutBack) -> String {
+fn put_back(known: &Injection, done: &PutBack) -> String {
     let mut markup = String::new();
+    if known.is_for_good() && done.residue.is_empty() {
+        let _ = write!(markup, "<p>{}{}</p>", sign(Tone::Neutral), escape(words::FOR_GOOD));
+    }
     for step in &done.restored.steps {
         let (tone, words) = words::reverted(step);
         let _ = write!(markup, "<p>{}{}</p>", sign(tone), escape(&words));

@@ -78,6 +78,8 @@ struct InjectionSummary<'s> {
     evidence: &'s [Evidence],
     failure: Option<&'s str>,
     put_back: bool,
+    /// Whether it ended something that no undo brings back; `put_back` is false then.
+    for_good: bool,
     looked_at: Vec<&'s str>,
     residue: &'s [String],
 }
@@ -192,7 +194,9 @@ fn of_injection<'s>(story: &Story, injection: &'s Injection) -> InjectionSummary
         effect_seen: injection.effect_seen(),
         evidence: &injection.evidence,
         failure: injection.failure.as_deref(),
-        put_back: done.is_some_and(|done| words::put_back_tone(done) == words::Tone::Good),
+        put_back: !injection.is_for_good()
+            && done.is_some_and(|done| words::put_back_tone(done) == words::Tone::Good),
+        for_good: injection.is_for_good(),
         looked_at: done
             .map(|done| done.restored.steps.iter().map(Reverted::looked_at).collect())
             .unwrap_or_default(),

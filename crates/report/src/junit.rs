@@ -197,7 +197,8 @@ fn recovery(story: &Story) -> TestCase {
 }
 
 fn put_back(story: &Story, injection: &Injection) -> Option<TestCase> {
-    let name = format!("put back: {}", called(injection));
+    let what = if injection.is_for_good() { "nothing left" } else { "put back" };
+    let name = format!("{what}: {}", called(injection));
     let Some(done) = &injection.put_back else {
         let owed = injection.active.or(injection.begun).is_some() && injection.failure.is_none();
         return owed.then(|| {

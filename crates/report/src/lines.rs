@@ -7,7 +7,7 @@ use crate::words;
 use squall_model::condition::Truth;
 use squall_model::event::{Entry, Event, Phase, Planned};
 use squall_model::quantity::{Unit, short_name, span};
-use squall_model::undo::{Effect, Evidence, Reverted};
+use squall_model::undo::{Effect, Evidence};
 use std::collections::BTreeMap;
 
 /// Metrics are told this often, in seconds.
@@ -173,9 +173,12 @@ impl Lines {
         let (known, done) = self.story.put_backs().find(|(known, _)| known.id == injection)?;
         let name = known.name();
         Some(if done.residue.is_empty() {
-            let looks: Vec<&str> = done.restored.steps.iter().map(Reverted::looked_at).collect();
+            let looks: Vec<&str> = done.restored.steps.iter().map(words::looked_at_in).collect();
             let looks =
                 if looks.is_empty() { String::new() } else { format!(", looked at {}", looks.join("; ")) };
+            if known.is_for_good() {
+                return Some(format!("{name}: {}{looks}", words::FOR_GOOD));
+            }
             format!("{name}: put back in {}{looks}", span(done.seconds))
         } else {
             format!("{name}: RESIDUE: {}", done.residue.join("; "))

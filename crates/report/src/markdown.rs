@@ -114,7 +114,7 @@ fn aftermath(page: &mut String, story: &Story) {
         names.iter().zip(facts).filter_map(|(name, fact)| fact.map(|(tone, words)| (name, tone, words)));
     let told = told.map(|(name, tone, words)| format!("{} {name}: {}", sign(tone), escaped(&words)));
     let looks = story.put_backs().filter(|(_, done)| done.residue.is_empty()).flat_map(|(_, done)| {
-        done.restored.steps.iter().map(|step| format!("Looked at: {}", escaped(step.looked_at())))
+        done.restored.steps.iter().map(|step| format!("Looked at: {}", escaped(words::looked_at_in(step))))
     });
     list(page, "Afterwards", told.chain(looks));
     list(page, "Residue, to be put right by hand", story.residue().into_iter().map(code));

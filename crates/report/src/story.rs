@@ -402,6 +402,16 @@ impl Story {
         self.put_backs().filter(|(known, done)| known.active.is_some() || !done.residue.is_empty())
     }
 
+    /// The same of those that can be put back at all.
+    pub fn put_backs_that_can_be(&self) -> impl Iterator<Item = (&Injection, &PutBack)> {
+        self.put_backs_of_made().filter(|(known, done)| !known.is_for_good() || !done.residue.is_empty())
+    }
+
+    /// How many injections ended something for good and left nothing of Squall's.
+    pub fn ended_for_good(&self) -> usize {
+        self.put_backs_of_made().count() - self.put_backs_that_can_be().count()
+    }
+
     /// All that could not be put back, in words.
     pub fn residue(&self) -> Vec<&str> {
         self.put_backs().flat_map(|(_, done)| done.residue.iter().map(String::as_str)).collect()
@@ -653,6 +663,11 @@ impl Injection {
     /// The fault and what it strikes: `network.latency on payment (pid 812)`.
     pub fn name(&self) -> String {
         named(&self.fault, &self.target)
+    }
+
+    /// Whether it ended something that no undo brings back.
+    pub fn is_for_good(&self) -> bool {
+        squall_model::fault::is_for_good(&self.fault)
     }
 
     /// Whether every step that was looked at showed an effect, and at least one was.

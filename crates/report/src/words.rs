@@ -91,6 +91,15 @@ pub fn verdict_meaning(verdict: Option<Verdict>) -> &'static str {
     }
 }
 
+/// What the verdict of a run means, where not all that it did can be put back.
+pub fn meaning(story: &Story) -> String {
+    let meaning = verdict_meaning(story.verdict());
+    if story.ended_for_good() == 0 {
+        return meaning.to_owned();
+    }
+    meaning.replace("everything was put back", "what can be put back was, and nothing of Squall's is left")
+}
+
 /// The one sentence that says why.
 pub fn reason(story: &Story) -> &str {
     let first = story.ending.as_ref().and_then(|ending| ending.reasons.first());
@@ -198,13 +207,39 @@ pub fn recovery(story: &Story) -> Option<(Tone, String)> {
     })
 }
 
-/// What was put back, counted: `2 of 2 injections put back, each looked at again`.
+/// What is said of an injection that ended something, once it is over.
+pub const FOR_GOOD: &str = "cannot be put back: what was ended stays ended; nothing of Squall's is left";
+
+/// How many injections ended something for good; empty where none did.
+pub fn ended_for_good(count: usize) -> String {
+    match count {
+        0 => String::new(),
+        1 => format!("1 injection {FOR_GOOD}"),
+        count => format!("{count} injections {FOR_GOOD}"),
+    }
+}
+
+/// What was put back, counted: `2 of 2 injections put back, each looked at again`, and what cannot be.
 pub fn put_back(story: &Story) -> (Tone, String) {
     let (mut all, mut clean) = (0, 0);
-    for (_, done) in story.put_backs_of_made() {
+    for (_, done) in story.put_backs_that_can_be() {
         all += 1;
         clean += usize::from(done.residue.is_empty());
     }
+    let for_good = ended_for_good(story.ended_for_good());
+    let is_owed = all + story.never_put_back().len() > 0;
+    match (is_owed, for_good.is_empty()) {
+        (_, true) => counted(story, all, clean),
+        (false, false) => (Tone::Good, for_good),
+        (true, false) => {
+            let (tone, words) = counted(story, all, clean);
+            (tone, format!("{words}; {for_good}"))
+        }
+    }
+}
+
+/// The same of those that can be put back.
+fn counted(story: &Story, all: usize, clean: usize) -> (Tone, String) {
     let missing = story.never_put_back().len();
     let things = if all + missing == 1 { "injection" } else { "injections" };
     match (all + missing, clean) {
@@ -231,9 +266,22 @@ pub fn put_back_tone(done: &PutBack) -> Tone {
     Tone::of(done.residue.is_empty())
 }
 
+/// How the undo of a step begins that leaves nothing to undo.
+const NOTHING: &str = "nothing: ";
+
+/// What was looked at after a step of an undo.
+pub fn looked_at_in(step: &Reverted) -> &str {
+    let looked_at = step.looked_at();
+    looked_at.strip_prefix(NOTHING).unwrap_or(looked_at)
+}
+
 /// One step of an undo: what came of it, and what was looked at.
 pub fn reverted(step: &Reverted) -> (Tone, String) {
     match step {
+        // What cannot be taken back says so itself.
+        Reverted::AlreadyGone { looked_at } if looked_at.starts_with(NOTHING) => {
+            (Tone::Good, looked_at_in(step).to_owned())
+        }
         Reverted::Undone { looked_at } => (Tone::Good, format!("put back; looked at {looked_at}")),
         Reverted::AlreadyGone { looked_at } => (Tone::Good, format!("already gone; looked at {looked_at}")),
         Reverted::Drifted(difference) => (

@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use rustix::fs::OFlags;
 use squall_history::audit::{Audit, Note};
 use squall_linux::trust;
+use squall_model::fault::is_for_good;
 use squall_model::protocol::Restored;
 use std::io;
 use std::sync::mpsc::{self, Receiver, Sender};
@@ -36,7 +37,9 @@ pub(crate) fn now(what: &str, on: &str, details: &[(&str, &str)]) -> Note {
 /// A note that something was put back that a dead owner had left.
 pub(crate) fn recovered(restored: &Restored) -> Note {
     let residue = restored.residue();
-    let how = if residue.is_empty() { "put back".to_owned() } else { residue.join("; ") };
+    let over =
+        if is_for_good(&restored.fault) { "cannot be put back, and nothing is left" } else { "put back" };
+    let how = if residue.is_empty() { over.to_owned() } else { residue.join("; ") };
     let details = [("fault", restored.fault.as_str()), ("target", &restored.target), ("how", &how)];
     now("recovered", &restored.injection, &details)
 }

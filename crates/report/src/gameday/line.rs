@@ -81,6 +81,9 @@ pub(super) fn words(told: &Chronicle, event: &Event) -> Option<(Kind, Tone, Stri
             let fault = told.faults.iter().rev().find(|fault| fault.injection == *injection);
             let name = fault.map_or(injection.as_str(), |fault| fault.name.as_str());
             match residue.first() {
+                None if fault.is_some_and(|fault| fault.is_for_good) => {
+                    Some((Kind::Fault, Tone::Good, format!("Over: {name}: {}", crate::words::FOR_GOOD)))
+                }
                 None => Some((Kind::Fault, Tone::Good, format!("Put back: {name}"))),
                 Some(residue) => Some((Kind::Fault, Tone::Bad, format!("Not put back: {name}: {residue}"))),
             }

@@ -94,7 +94,7 @@ fn broken(page: &mut String, chronicle: &Chronicle) {
             let (tone, state) = match (fault.to, fault.residue.first()) {
                 (_, Some(residue)) => (Tone::Bad, format!("not put back: {}", code(residue))),
                 (None, None) => (Tone::Bad, "the journal ends while it is active".to_owned()),
-                (Some(_), None) => (Tone::Good, "put back".to_owned()),
+                (Some(_), None) => (Tone::Good, fault.over().to_owned()),
             };
             format!("{} {}, {when}: {state}", sign(tone), escaped(&fault.name))
         }),

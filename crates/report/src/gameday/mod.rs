@@ -130,6 +130,15 @@ pub struct Fault {
     pub to: Option<f64>,
     /// What could not be put back.
     pub residue: Vec<String>,
+    /// Whether it ended something that no undo brings back.
+    pub is_for_good: bool,
+}
+
+impl Fault {
+    /// What is said of it when it is over and left nothing.
+    pub fn over(&self) -> &'static str {
+        if self.is_for_good { crate::words::FOR_GOOD } else { "put back" }
+    }
 }
 
 /// An experiment of the day.
@@ -280,6 +289,7 @@ impl Chronicle {
             Event::FaultActive { injection, fault, target, .. } => self.faults.push(Fault {
                 injection: injection.clone(),
                 name: crate::story::named(fault, target),
+                is_for_good: squall_model::fault::is_for_good(fault),
                 from: elapsed,
                 to: None,
                 residue: Vec::new(),

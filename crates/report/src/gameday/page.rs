@@ -356,7 +356,7 @@ fn fault(page: &mut String, chronicle: &Chronicle, fault: &super::Fault) {
     let state = match (fault.to, fault.residue.first()) {
         (_, Some(residue)) => format!("{}not put back: {}", sign(Tone::Bad), escape(residue)),
         (None, None) => format!("{}the journal ends while it is active", sign(Tone::Bad)),
-        (Some(_), None) => format!("{}put back", sign(Tone::Good)),
+        (Some(_), None) => format!("{}{}", sign(Tone::Good), fault.over()),
     };
     fact(page, "Active", &format!("<p>{}, {when}</p><p>{state}</p>", escape(&fault.name)));
 }

@@ -375,6 +375,35 @@ pub(crate) fn aborted() -> Vec<Entry> {
     journal.verdict(Verdict::Aborted, &["the guard ended the run: error_rate > 50% for 3s (71.2 %)"])
 }
 
+/// A process is killed, beside a slow network or alone.
+pub(crate) fn killed(alone: bool) -> Vec<Entry> {
+    let mut journal = Journal::new("payment-survives-without-one-worker", "", 10.0);
+    let kill = (
+        "kill-1",
+        "process.kill",
+        "worker (pid 830)",
+        "send SIGKILL",
+        "nothing: SIGKILL cannot be taken back",
+    );
+    journal.plan(&[kill], 10, &[]);
+    journal.quiet();
+    journal.phase(Phase::Fault);
+    journal.inject(kill.0, kill.1, kill.2, Evidence::seen("worker (pid 830) has ended"));
+    if !alone {
+        journal.inject_latency();
+    }
+    journal.second(Phase::Fault, 0.0, 0.09, 200.0);
+    journal.undo("over");
+    if !alone {
+        journal.latency_undone();
+    }
+    let looked_at =
+        "nothing: SIGKILL to worker (pid 830) cannot be taken back and leaves nothing of ours".into();
+    journal.restored(kill.0, kill.1, kill.2, Reverted::AlreadyGone { looked_at });
+    journal.recover(1);
+    journal.verdict(Verdict::Passed, &["every check held while the fault was active"])
+}
+
 /// Somebody else changed the qdisc meanwhile.
 pub(crate) fn residue() -> Vec<Entry> {
     let mut journal = Journal::new("payment-survives-a-slow-ledger", SLOW, 60.0);

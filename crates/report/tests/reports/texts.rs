@@ -38,6 +38,36 @@ fn what_was_never_made_was_not_put_back() {
 }
 
 #[test]
+fn what_was_ended_is_not_called_put_back() {
+    let (_, words) = words::put_back(&Story::of(&support::killed(true)));
+    assert_eq!(words, format!("1 injection {}", words::FOR_GOOD));
+    let (_, words) = words::put_back(&Story::of(&support::killed(false)));
+    assert_eq!(
+        words,
+        format!("1 of 1 injection put back, and looked at again; 1 injection {}", words::FOR_GOOD)
+    );
+    let entries = support::killed(true);
+    let mut lines = Lines::default();
+    let told: Vec<String> = entries.iter().filter_map(|entry| lines.on(entry)).collect();
+    let summary = text::summary(&Story::of(&entries), Colour::Off);
+    for format in ["html", "markdown", "junit", "json"] {
+        let page = squall_report::Format::named(format).unwrap().render(&entries).to_lowercase();
+        for lie in [
+            "1 of 1",
+            "everything was put back",
+            "put back: process.kill",
+            "put back in",
+            "\"put_back\": true",
+        ] {
+            assert!(!page.contains(lie), "{format} says {lie:?}: {page}");
+        }
+    }
+    for told in told.into_iter().chain([summary]) {
+        assert!(!told.contains("put back in") && !told.contains("1 of 1"), "{told}");
+    }
+}
+
+#[test]
 fn colour_changes_nothing_but_colour() {
     let story = Story::of(&support::failed());
     let coloured = text::summary(&story, Colour::On);

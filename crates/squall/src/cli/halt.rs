@@ -8,8 +8,10 @@ use crate::state::{LiveRun, State};
 use crate::undo_logs::{self, Held};
 use clap::Args;
 use squall_linux::sys::pidfd::Pidfd;
+use squall_model::fault::is_for_good;
 use squall_model::protocol::Restored;
 use squall_model::step::{ProcessRef, Signal};
+use squall_report::words::FOR_GOOD;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -49,7 +51,7 @@ impl Options {
             out::say(format!("halted run {} of {}", live.run, live.experiment));
         }
         for one in held.iter().filter(|one| !left.iter().any(|other| other.injection == one.injection)) {
-            out::say(format!("put back: {} on {} ({})", one.fault, one.target, one.injection));
+            out::say(over(one));
         }
         let residue: Vec<String> = recovered.iter().flat_map(Restored::residue).collect();
         let owed: Vec<String> = left.iter().map(still_held).collect();
@@ -142,6 +144,12 @@ fn signal(process: &ProcessRef, signal: Signal) -> Result<(), String> {
         .map_err(|error| format!("could not send {signal} to {process}: {error}; try `sudo squall halt`"))
 }
 
+/// What is said of an injection of which nothing is held any more.
+fn over(one: &Held) -> String {
+    let name = format!("{} on {} ({})", one.fault, one.target, one.injection);
+    if is_for_good(&one.fault) { format!("{name} {FOR_GOOD}") } else { format!("put back: {name}") }
+}
+
 fn still_held(held: &Held) -> String {
     let owed = if held.owed.is_empty() { "it is not known what".to_owned() } else { held.owed.join("; ") };
     format!("not put back: {} on {} ({}): {owed}", held.fault, held.target, held.injection)
@@ -160,6 +168,26 @@ mod tests {
     use super::*;
     use squall_linux::sys::process;
     use std::process::Command;
+
+    #[test]
+    fn what_was_ended_is_not_called_put_back() {
+        let held = |fault: &str| Held {
+            injection: "a-1".into(),
+            run: "run-1".into(),
+            fault: fault.into(),
+            target: "container w1".into(),
+            owner: 1,
+            alive: false,
+            lease: "5s".into(),
+            since: String::new(),
+            owed: Vec::new(),
+            claims: Vec::new(),
+            agent: None,
+        };
+        assert_eq!(over(&held("process.pause")), "put back: process.pause on container w1 (a-1)");
+        let killed = over(&held("process.kill"));
+        assert!(killed.starts_with("process.kill on container w1 (a-1) cannot be put back"), "{killed}");
+    }
 
     #[test]
     fn a_process_that_got_the_number_of_a_dead_agent_is_let_be() {

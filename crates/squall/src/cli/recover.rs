@@ -14,6 +14,7 @@ use squall_engine::hands::Hands;
 use squall_linux::disk::Folder;
 use squall_linux::machine::LinuxMachine;
 use squall_linux::sys::process;
+use squall_model::fault::is_for_good;
 use squall_model::protocol::Restored;
 use std::process::ExitCode;
 
@@ -76,7 +77,11 @@ pub(crate) fn recover(state: &State) -> Result<Vec<Restored>, Failure> {
 /// One injection that was put back, in words.
 pub(crate) fn describe(restored: &Restored) -> String {
     let looked: Vec<&str> = restored.steps.iter().map(squall_model::undo::Reverted::looked_at).collect();
-    let verb = if restored.residue().is_empty() { "put back" } else { "NOT put back" };
+    let verb = match (restored.residue().is_empty(), is_for_good(&restored.fault)) {
+        (false, _) => "NOT put back",
+        (true, true) => "over, and what was ended stays ended",
+        (true, false) => "put back",
+    };
     let looked =
         if looked.is_empty() { String::new() } else { format!("; looked at: {}", looked.join("; ")) };
     format!("{verb}: {} on {} ({}){looked}", restored.fault, restored.target, restored.injection)
