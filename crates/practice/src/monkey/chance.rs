@@ -42,6 +42,22 @@ impl Chance {
         f64::from(self.minimum) - 1.0 + 1.0 / self.a_day
     }
 
+    /// The probability that the gap between two strikes is so many days or more.
+    pub fn of_gap_of_at_least(&self, days: u32) -> f64 {
+        let more = days.saturating_sub(self.minimum);
+        (1.0 - self.a_day).powi(i32::try_from(more).unwrap_or(i32::MAX))
+    }
+
+    /// How often a group is struck, in words.
+    pub fn words(&self) -> String {
+        if self.a_day <= 0.0 {
+            return "no strike, ever".to_owned();
+        }
+        let days =
+            |count: u32| if count == 1 { "1 work day".to_owned() } else { format!("{count} work days") };
+        format!("one strike in {:.1} work days on average, {} at least", self.mean(), days(self.minimum))
+    }
+
     /// The probability that the gap between two strikes is exactly so many days.
     pub fn of_gap(&self, days: u32) -> f64 {
         match days.checked_sub(self.minimum) {
@@ -67,7 +83,17 @@ mod tests {
             // The distribution says the same as the formula.
             let sum: f64 = (1..20_000).map(|days| f64::from(days) * chance.of_gap(days)).sum();
             assert!((sum - mean).abs() < 1e-6, "{mean} {minimum}: {sum}");
+            let tail: f64 = (9..20_000).map(|days| chance.of_gap(days)).sum();
+            assert!((tail - chance.of_gap_of_at_least(9)).abs() < 1e-6, "{mean} {minimum}: {tail}");
+            assert!((chance.of_gap_of_at_least(1) - 1.0).abs() < 1e-9);
         }
+    }
+
+    #[test]
+    fn a_chance_of_nothing_is_called_so() {
+        assert_eq!(chance(None, 1, Some(0.0)).words(), "no strike, ever");
+        let words = chance(Some(2.0), 1, None).words();
+        assert_eq!(words, "one strike in 2.0 work days on average, 1 work day at least");
     }
 
     #[test]

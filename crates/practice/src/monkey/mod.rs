@@ -28,5 +28,5 @@ pub use config::{
 pub use group::{Eligibility, Group, Instance};
 pub use plan::{Choice, DayPlan, History, LeftOut, Outcome};
 pub use read::{Mistakes, read};
-pub use simulate::{Simulation, Tally, simulate};
+pub use simulate::{GapRow, Simulation, Tally, simulate};
 pub use strike::{Spared, Victim, experiment, title, victim};

@@ -44,8 +44,8 @@ pub struct Tally {
     pub strikes: u64,
     /// The mean number of striking days from one strike at a group to the next that the mathematics says.
     pub mean_gap_expected: f64,
-    /// The same as it came out: the minimum, less one, and rolls for each strike.
-    pub mean_gap: f64,
+    /// The same as it came out: the minimum, less one, and rolls for each strike; none where there was no strike.
+    pub mean_gap: Option<f64>,
     /// How often a gap was so many days long; the last entry is that and longer. A gap is counted if it began early enough
     /// for the longest one here to be seen, so that long ones are not missed more often than short ones.
     pub gaps: Vec<u64>,
@@ -105,6 +105,39 @@ struct StrikingDay {
     first: usize,
 }
 
+/// How many gaps there were of a length, and how many should be.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct GapRow {
+    /// So many days.
+    pub days: usize,
+    /// Whether longer ones are counted here too.
+    pub or_more: bool,
+    /// How many there were.
+    pub seen: u64,
+    /// How many there should be.
+    pub expected: f64,
+}
+
+impl Tally {
+    /// The gaps in so many rows at most; the last one holds all that are as long or longer.
+    pub fn rows(&self, chance: Chance, at_most: usize) -> Vec<GapRow> {
+        let counted: u64 = self.gaps.iter().sum();
+        let least = chance.minimum as usize;
+        let last = self.gaps.len().saturating_sub(1).min(least + at_most.saturating_sub(1));
+        let row = |days: usize| {
+            let or_more = days == last;
+            let so_many = u32::try_from(days).unwrap_or(u32::MAX);
+            let (seen, share) = if or_more {
+                (self.gaps[days..].iter().sum(), chance.of_gap_of_at_least(so_many))
+            } else {
+                (self.gaps[days], chance.of_gap(so_many))
+            };
+            GapRow { days, or_more, seen, expected: share * counted as f64 }
+        };
+        if counted == 0 { Vec::new() } else { (least.min(last)..=last).map(row).collect() }
+    }
+}
+
 /// What some of the groups came to.
 struct Part {
     strikes: u64,
@@ -157,7 +190,8 @@ pub fn simulate(config: &Config, simulation: Simulation) -> Tally {
         chance: chance.a_day,
         strikes,
         mean_gap_expected: chance.mean(),
-        mean_gap: f64::from(chance.minimum) - 1.0 + sum(|part| part.rolls) as f64 / strikes as f64,
+        mean_gap: (strikes > 0)
+            .then(|| f64::from(chance.minimum) - 1.0 + sum(|part| part.rolls) as f64 / strikes as f64),
         gaps,
         groups_never_struck: sum(|part| part.groups_never_struck),
         instances_struck: sum(|part| part.instances_struck),

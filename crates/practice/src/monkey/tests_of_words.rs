@@ -68,3 +68,32 @@ fn a_simulation_counts_no_strike_that_can_never_be() {
     assert_eq!((tally.group_size, tally.groups, tally.groups_at_floor), (3, 34, 1));
     assert_eq!((tally.strikes, tally.groups_never_struck), (33 * tally.striking_days as u64, 0));
 }
+
+#[test]
+fn the_last_row_of_a_short_table_is_compared_with_all_that_is_as_long() {
+    let config = own(&OFTEN.replace("mean_days: 1", "mean_days: 2.5"));
+    let chance = config.chance_of("");
+    for days in [30, 365] {
+        let simulation =
+            Simulation { instances: 40_000, group_size: None, from: date(2026, 1, 1), days, seed: 7 };
+        let tally = simulate(&config, simulation);
+        let rows = tally.rows(chance, 12);
+        assert!(rows.len() <= 12 && rows.iter().filter(|row| row.or_more).count() == 1);
+        let seen: u64 = rows.iter().map(|row| row.seen).sum();
+        assert_eq!(seen, tally.gaps.iter().sum::<u64>());
+        for row in rows.iter().filter(|row| row.expected > 100.0) {
+            let error = row.seen as f64 - row.expected;
+            assert!(error.abs() < 5.0 * row.expected.sqrt(), "{days}: {row:?}");
+        }
+        assert!(rows.last().unwrap().or_more);
+    }
+}
+
+#[test]
+fn without_a_strike_there_is_no_mean() {
+    let config = own(OFTEN);
+    let sunday = Simulation { instances: 10, group_size: None, from: date(2026, 11, 29), days: 1, seed: 7 };
+    let tally = simulate(&config, sunday);
+    assert_eq!((tally.strikes, tally.mean_gap), (0, None));
+    assert!(tally.rows(config.chance_of(""), 12).is_empty());
+}

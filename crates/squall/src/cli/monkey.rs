@@ -187,15 +187,7 @@ fn describe(config: &Config, seen: &Seen, seed: u64, plans: &[DayPlan], days: u1
         format!("{} ({}), on work days ({})", config.cron, calendar.time_zone, calendar.work_days),
     );
     let chance = config.chance_of("");
-    row(
-        "chance",
-        format!(
-            "{} a work day for each group: one strike in {:.1} work days on average, {} at least",
-            percent(chance.a_day),
-            chance.mean(),
-            chance.minimum
-        ),
-    );
+    row("chance", format!("{} a work day for each group: {}", percent(chance.a_day), chance.words()));
     for account in &config.accounts {
         let owner = account.owner.as_ref().map(|owner| format!(", owned by {owner}")).unwrap_or_default();
         let (name, region, stack, detail) = (&account.name, &account.region, &account.stack, &account.detail);
@@ -466,11 +458,23 @@ fn floored(config: &Config, tally: &Tally) -> String {
     )
 }
 
+/// How far apart strikes came, and should.
+fn mean(tally: &Tally) -> String {
+    let should = match tally.mean_gap_expected {
+        days if days.is_finite() => format!("the mathematics says {days:.3} work days from one to the next"),
+        _ => "the chance is 0, so there never is one".to_owned(),
+    };
+    match tally.mean_gap {
+        Some(days) => format!("{days:.3} work days from one strike at a group to the next; {should}"),
+        None => format!("there was no strike; {should}"),
+    }
+}
+
+/// So many rows the table of a simulation has at most.
+const ROWS: usize = 15;
+
 fn describe_tally(config: &Config, simulation: Simulation, tally: &Tally) -> String {
     let chance = config.chance_of("");
-    let rows: BTreeMap<usize, u64> =
-        tally.gaps.iter().copied().enumerate().filter(|(_, count)| *count > 0).collect();
-    let gaps: u64 = tally.gaps.iter().sum();
     let mut lines = vec![
         format!(
             "{} in {} of {}, {} from {} on, of which {} can be struck on (seed {})",
@@ -487,30 +491,60 @@ fn describe_tally(config: &Config, simulation: Simulation, tally: &Tally) -> Str
             "  strikes       {} in all, at most {} on one day and {} at one instant",
             tally.strikes, tally.most_on_a_day, tally.most_at_once
         ),
-        format!(
-            "  mean          {:.3} work days from one strike at a group to the next; the mathematics says {:.3}",
-            tally.mean_gap, tally.mean_gap_expected
-        ),
+        format!("  mean          {}", mean(tally)),
         format!("  in one group  at most {} on one day", tally.most_in_a_group_on_a_day),
         format!(
             "  never struck  {}; {} struck at least once",
             counted(tally.groups_never_struck, "group"),
             counted(tally.instances_struck, "instance")
         ),
-        "\n  work days to the next   seen     expected".to_owned(),
     ];
+    let rows = tally.rows(chance, ROWS);
+    if !rows.is_empty() {
+        lines.push("\n  work days to the next   seen     expected".to_owned());
+    }
     if tally.groups_at_floor > 0 {
         lines.insert(1, floored(config, tally));
     }
-    for (days, count) in rows.iter().take(15) {
-        let expected = chance.of_gap(*days as u32) * gaps as f64;
-        lines.push(format!("  {days:>21}   {count:<8} {expected:.1}"));
-    }
-    let (more, rest): (usize, u64) =
-        rows.iter().skip(15).fold((0, 0), |(more, rest), (_, count)| (more + 1, rest + count));
-    if more > 0 {
-        lines.push(format!("  {:>21}   {rest}", "longer"));
+    for row in rows {
+        let days = if row.or_more { format!(">= {}", row.days) } else { row.days.to_string() };
+        lines.push(format!("  {days:>21}   {:<8} {:.1}", row.seen, row.expected));
     }
     lines.push("\nnothing was touched".to_owned());
     lines.join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use squall_model::read::Source;
+
+    fn config(kill: &str) -> Config {
+        let text = format!(
+            "apiVersion: squall.dev/v1\nkind: Monkey\nname: shop\ninventory: [{{docker: {{}}}}]\n\
+             schedule: {{cron: '0 * 9-14 * * MON-FRI'}}\nkill: {kill}\n"
+        );
+        let source = Source { name: "monkey.yaml".to_owned(), text };
+        squall_practice::monkey::read(&source).unwrap()
+    }
+
+    fn simulated(kill: &str, from: &str, days: usize) -> String {
+        let from = from.parse().unwrap();
+        let simulation = Simulation { instances: 1000, group_size: None, from, days, seed: 1 };
+        let config = config(kill);
+        describe_tally(&config, simulation, &simulate(&config, simulation))
+    }
+
+    #[test]
+    fn a_simulation_tells_what_it_counts_together() {
+        let text = simulated("{mean_days: 2.5}", "2026-11-02", 30);
+        assert!(text.contains("  >= 11 ") && text.contains("500 groups of 2, 30 days"), "{text}");
+        let sunday = simulated("{mean_days: 2.5}", "2026-11-29", 1);
+        assert!(sunday.contains("there was no strike") && sunday.contains(", 1 day from"), "{sunday}");
+        let never = simulated("{probability: 0}", "2026-11-02", 30);
+        assert!(never.contains("the chance is 0"), "{never}");
+        for text in [sunday, never] {
+            assert!(!text.contains("NaN") && !text.contains("inf"), "{text}");
+        }
+    }
 }
