@@ -273,13 +273,19 @@ pub struct AlertSource {
 }
 
 /// How a session is carried out.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Setting {
     /// The plan's file.
     pub file: String,
     /// The file with the measures, where it is another.
     #[serde(default)]
     pub with: String,
+    /// The variables that were given and are used, with their values: an interrupted session goes on with them.
+    #[serde(default)]
+    pub variables: BTreeMap<String, String>,
+    /// Variables that were given and whose values are secret: they are given anew.
+    #[serde(default)]
+    pub withheld: Vec<String>,
     /// Whether everything is gone through without a fault.
     pub rehearsal: bool,
     /// How long the phase of observation lasts at least, in seconds.

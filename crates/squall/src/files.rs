@@ -38,6 +38,19 @@ impl VariableOptions {
         Self { variables, files: Vec::new() }
     }
 
+    /// These, as if given with `--var`.
+    pub(crate) fn of_pairs(pairs: &[(String, String)]) -> Self {
+        Self::default().with(pairs)
+    }
+
+    /// The same, then others, which win.
+    pub(crate) fn followed_by(&self, others: &Self) -> Self {
+        Self {
+            variables: [&self.variables[..], &others.variables].concat(),
+            files: [&self.files[..], &others.files].concat(),
+        }
+    }
+
     /// The files that variables are read from.
     pub(crate) fn files(&self) -> &[PathBuf] {
         &self.files

@@ -31,6 +31,19 @@ pub struct Overrides {
     pub environment: BTreeMap<String, String>,
 }
 
+impl Overrides {
+    /// What is given for these names, in the form of `--var`; of the environment what is named for a variable.
+    pub fn given(&self, names: &BTreeSet<String>) -> BTreeMap<String, String> {
+        let named = self.environment.iter().filter_map(|(name, value)| {
+            let name = name.strip_prefix(PREFIX)?;
+            let spelled = [name.to_owned(), name.to_ascii_lowercase()];
+            Some((spelled.into_iter().find(|name| names.contains(name))?, value.clone()))
+        });
+        let given = self.variables.iter().filter(|(name, _)| names.contains(name)).cloned();
+        named.chain(given).collect()
+    }
+}
+
 /// Reads a file of variables (`--var-file`): a map of single values, in the form of [`Overrides::variables`].
 ///
 /// # Errors

@@ -548,7 +548,6 @@ mod tests {
         };
         let setting = Setting {
             file: EVIL.into(),
-            with: String::new(),
             rehearsal: false,
             observe: 10.0,
             baseline: 1.0,
@@ -557,6 +556,7 @@ mod tests {
             limits: Vec::new(),
             squall: "0".into(),
             host: EVIL.into(),
+            ..Setting::default()
         };
         let judgement =
             |outcome| Judgement { criterion: EVIL.into(), outcome, why: EVIL.into(), by_people: false };

@@ -90,7 +90,6 @@ fn plan(experiments: usize) -> Plan {
 fn setting(rehearsal: bool) -> Box<Setting> {
     Box::new(Setting {
         file: "plan.md".into(),
-        with: String::new(),
         rehearsal,
         observe: 12.0,
         baseline: 3.0,
@@ -99,6 +98,7 @@ fn setting(rehearsal: bool) -> Box<Setting> {
         limits: Vec::new(),
         squall: "test".into(),
         host: "test".into(),
+        ..Setting::default()
     })
 }
 

@@ -7,6 +7,7 @@ mod new;
 mod notebook;
 mod plan;
 mod report;
+mod resume;
 mod run;
 mod screen;
 

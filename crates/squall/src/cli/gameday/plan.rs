@@ -8,6 +8,7 @@ use squall_model::gameday::{Measures, Plan};
 use squall_model::node::Place;
 use squall_model::read::{self, ReadError, Source};
 use squall_practice::gameday::{self, Draft};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// How a plan's own companion ends: `database.md` is measured with `database.squall.yaml`.
@@ -21,6 +22,8 @@ pub(super) struct Loaded {
     pub(super) with: Option<PathBuf>,
     pub(super) experiments: Vec<Experiment>,
     pub(super) remarks: Vec<String>,
+    /// The variables that were given by whatever way and are used.
+    pub(super) given: BTreeMap<String, String>,
 }
 
 /// Reads a plan. Errors are ready to be shown, pointing at the places in the files.
@@ -86,7 +89,8 @@ pub(super) fn load(
             "--var {name}=… was given, but neither what the plan is measured with nor an experiment uses it; {advice}"
         )));
     }
-    Ok(Loaded { plan, measures, with, experiments, remarks: draft.remarks })
+    let given = overrides.given(&known);
+    Ok(Loaded { plan, measures, with, experiments, remarks: draft.remarks, given })
 }
 
 /// The text that says what is measured, if there is one, and its file where it is not the plan.

@@ -6,6 +6,7 @@ use super::measure::{self, Clock, Measuring};
 use super::notebook::{self, Notebook};
 use super::plan::{self, Loaded};
 use super::report::{self, Reports};
+use super::resume::{self, Begun};
 use super::screen::Screen;
 use crate::audit::{self, Clerk};
 use crate::carry::{self, AgentOptions, Carried};
@@ -179,19 +180,15 @@ impl Options {
         reports.spare(state, std::slice::from_ref(&path))?;
         let (notebook, entries) = Notebook::reopen(&path)
             .map_err(|error| Failure::invalid(format!("could not go on with {}: {error}", path.display())))?;
-        let started = entries.iter().find_map(|entry| match &entry.event {
-            Event::SessionStarted { session, setting, .. } => Some((session.clone(), (**setting).clone())),
-            _ => None,
-        });
-        let (Some((name, setting)), Some(last)) = (started, entries.last()) else {
-            return Err(Failure::invalid(format!("{} is not the journal of a game day", path.display())));
-        };
+        let begun = Begun::of(&entries, &path)?;
+        let (name, setting) = (begun.session.clone(), &begun.setting);
         let file = self.file.clone().unwrap_or_else(|| PathBuf::from(&setting.file));
         let with = self
             .with
             .clone()
             .or_else(|| Some(PathBuf::from(&setting.with)).filter(|with| *with != PathBuf::new()));
-        let loaded = plan::load(&file, with.as_deref(), &self.variables, self.colour())?;
+        let loaded = plan::load(&file, with.as_deref(), &begun.variables(&self.variables)?, self.colour())?;
+        begun.must_be_alike(&loaded.given)?;
         reports.spare(state, &self.used(&file, &loaded))?;
         let attendance = Attendance { unattended: self.yes };
         let session = Session::resumed(&entries, loaded.measures.clone(), attendance);
@@ -207,13 +204,13 @@ impl Options {
             return Err(Failure::invalid("the plan has other experiments than when the session began"));
         }
         // The clock on the wall tells how long nobody measured.
-        let gap = Timestamp::now().duration_since(last.at).as_secs_f64().max(0.0);
+        let gap = Timestamp::now().duration_since(begun.last.at).as_secs_f64().max(0.0);
         let day = Day {
             state,
             name,
             session,
             notebook,
-            clock: Clock::showing(last.elapsed + gap),
+            clock: Clock::showing(begun.last.elapsed + gap),
             chronicle: Chronicle::of(&entries),
             experiments: self.experiments(&loaded, &file, state)?,
             seed: carry::random_seed(),
@@ -278,9 +275,12 @@ impl Options {
             _ => None,
         });
         let (objectives, limits) = thresholds(plan, measures);
+        let (variables, withheld) = resume::written_down(&loaded.given, &redactor(loaded));
         Setting {
             file: file.display().to_string(),
             with: with.as_ref().map_or_else(String::new, |path| path.display().to_string()),
+            variables,
+            withheld,
             rehearsal: self.rehearse,
             observe: given(self.observe, planned, observe),
             baseline: given(self.baseline, measures.baseline, if is_measured { BASELINE } else { 0.0 }),
@@ -341,8 +341,10 @@ impl Options {
         if day.chronicle.verdict().is_some() {
             telling::farewell(&day.outbox);
         } else {
-            let same = " (with the same --var and --with options)";
-            out::say(format!("the session can go on: squall gameday run --resume {name}{same}"));
+            let withheld = day.session.setting().map_or(&[][..], |setting| &setting.withheld);
+            let again: Vec<String> = withheld.iter().map(|name| format!(" --var {name}=…")).collect();
+            let again = again.concat();
+            out::say(format!("the session can go on: squall gameday run --resume {name}{again}"));
         }
         Ok(ExitCode::from(verdict.exit_code()))
     }

@@ -1,0 +1,118 @@
+//! An interrupted session goes on as it began: with the variables that it was verified with.
+
+use crate::exit::Failure;
+use crate::files::VariableOptions;
+use squall_model::gameday::{Entry, Event, Setting};
+use squall_model::redaction::Redactor;
+use std::collections::BTreeMap;
+use std::path::Path;
+
+/// A session as its journal tells of it.
+pub(super) struct Begun {
+    pub(super) session: String,
+    pub(super) setting: Setting,
+    /// The last thing that is known of it.
+    pub(super) last: Entry,
+}
+
+impl Begun {
+    pub(super) fn of(entries: &[Entry], path: &Path) -> Result<Self, Failure> {
+        let started = entries.iter().find_map(|entry| match &entry.event {
+            Event::SessionStarted { session, setting, .. } => Some((session.clone(), (**setting).clone())),
+            _ => None,
+        });
+        let (Some((session, setting)), Some(last)) = (started, entries.last().cloned()) else {
+            return Err(Failure::invalid(format!("{} is not the journal of a game day", path.display())));
+        };
+        Ok(Self { session, setting, last })
+    }
+
+    /// The variables that it began with, and those that are secret and were given again.
+    pub(super) fn variables(&self, given: &VariableOptions) -> Result<VariableOptions, Failure> {
+        let now = given.overrides(&[])?;
+        let wanted = self.setting.withheld.iter().cloned().collect();
+        let again = now.given(&wanted);
+        if let Some(name) = wanted.iter().find(|name| !again.contains_key(*name)) {
+            return Err(Failure::invalid(format!(
+                "session {} needs --var {name}=… again: its value is secret, so it was not written down; the session \
+                 stays open",
+                self.session
+            )));
+        }
+        let kept: Vec<(String, String)> = self.setting.variables.clone().into_iter().collect();
+        Ok(VariableOptions::of_pairs(&kept).followed_by(given))
+    }
+
+    /// Refuses what would make another day of it than the one that was verified.
+    pub(super) fn must_be_alike(&self, given: &BTreeMap<String, String>) -> Result<(), Failure> {
+        let Self { session, setting, .. } = self;
+        for (name, value) in given.iter().filter(|(name, _)| !setting.withheld.contains(name)) {
+            let began = match setting.variables.get(name) {
+                Some(kept) if kept == value => continue,
+                Some(kept) => format!("with {name}={kept}"),
+                None => format!("without a value for {name}"),
+            };
+            return Err(Failure::invalid(format!(
+                "session {session} began {began}, and another value is given now: what was verified is something else; \
+                 leave it away, or begin a new session; this one stays open"
+            )));
+        }
+        Ok(())
+    }
+}
+
+/// What is written down of the variables that were given: values, and the names of those whose values are secret.
+pub(super) fn written_down(
+    given: &BTreeMap<String, String>,
+    redactor: &Redactor,
+) -> (BTreeMap<String, String>, Vec<String>) {
+    let (kept, withheld): (BTreeMap<_, _>, BTreeMap<_, _>) =
+        given.clone().into_iter().partition(|(_, value)| redactor.text(value) == *value);
+    (kept, withheld.into_keys().collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn begun(variables: &[(&str, &str)], withheld: &[&str]) -> Begun {
+        let setting = Setting {
+            variables: pairs(variables),
+            withheld: withheld.iter().map(|name| (*name).to_owned()).collect(),
+            ..Setting::default()
+        };
+        let at = "2026-01-02T03:04:05Z".parse().unwrap();
+        let event = Event::Suspended { reason: "lunch".into() };
+        Begun { session: "s".into(), setting, last: Entry { at, elapsed: 1.0, event } }
+    }
+
+    fn pairs(variables: &[(&str, &str)]) -> BTreeMap<String, String> {
+        variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+    }
+
+    #[test]
+    fn a_session_goes_on_with_the_variables_that_it_began_with() {
+        let begun = begun(&[("pid", "17")], &[]);
+        let overrides = begun.variables(&VariableOptions::default()).unwrap().overrides(&[]).unwrap();
+        assert_eq!(overrides.variables, [("pid".to_owned(), "17".to_owned())]);
+        assert!(begun.must_be_alike(&pairs(&[("pid", "17")])).is_ok());
+        let other = begun.must_be_alike(&pairs(&[("pid", "18")])).unwrap_err().to_string();
+        assert!(other.contains("began with pid=17") && !other.contains("18"), "{other}");
+        let more = begun.must_be_alike(&pairs(&[("host", "db")])).unwrap_err().to_string();
+        assert!(more.contains("without a value for host"), "{more}");
+    }
+
+    #[test]
+    fn what_is_secret_is_not_written_down_and_is_asked_for_again() {
+        let redactor = Redactor::new(&["hunter2".to_owned()]);
+        let given = pairs(&[("pid", "17"), ("token", "\"hunter2\"")]);
+        let (kept, withheld) = written_down(&given, &redactor);
+        assert_eq!((kept, withheld), (pairs(&[("pid", "17")]), vec!["token".to_owned()]));
+        let begun = begun(&[("pid", "17")], &["token"]);
+        let missing = begun.variables(&VariableOptions::default()).err().unwrap().to_string();
+        assert!(missing.contains("--var token=…"), "{missing}");
+        let given_again = VariableOptions::of(vec!["token=hunter2".to_owned()]);
+        assert_eq!(begun.variables(&given_again).unwrap().overrides(&[]).unwrap().variables.len(), 2);
+        assert!(begun.must_be_alike(&pairs(&[("pid", "17"), ("token", "x")])).is_ok());
+    }
+}
