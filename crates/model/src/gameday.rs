@@ -280,6 +280,9 @@ pub struct Setting {
     /// The file with the measures, where it is another.
     #[serde(default)]
     pub with: String,
+    /// The folder that the names of files start from.
+    #[serde(default)]
+    pub folder: String,
     /// The variables that were given and are used, with their values: an interrupted session goes on with them.
     #[serde(default)]
     pub variables: BTreeMap<String, String>,

@@ -159,7 +159,10 @@ fn a_session_that_is_killed_leaves_no_fault_loses_no_note_and_goes_on() {
     let (code, said) = desk.squall(&[&resumed[..], &["--var", "ledger_pid=1"]].concat());
     let began = format!("began with ledger_pid={}", shop.pid("ledger"));
     assert!(code == 2 && said.contains(&began) && said.contains("stays open"), "{said}");
-    let (code, said) = desk.squall(&resumed);
+    // From whatever folder.
+    std::fs::create_dir(desk.path("elsewhere")).unwrap();
+    let elsewhere = |arguments: &[&str]| desk.squall_in("elsewhere", arguments);
+    let (code, said) = elsewhere(&resumed);
     assert!([0, 1].contains(&code), "{said}");
     assert!(said.contains("what was active when it was interrupted was put back"), "{said}");
     assert!(!shop.is_stopped("ledger"));
@@ -171,9 +174,13 @@ fn a_session_that_is_killed_leaves_no_fault_loses_no_note_and_goes_on() {
     // What was counted before the first failure is what counts.
     let counted_before = |entry: &&serde_json::Value| entry["moment"] == "before";
     assert_eq!(journal.iter().filter(counted_before).count(), 1, "{said}");
-    let (code, said) = desk.squall(&resumed);
+    std::fs::remove_file(desk.path("ledger-hangs.yaml")).unwrap();
+    let (code, said) = elsewhere(&resumed);
     assert_eq!(code, 2, "{said}");
     assert!(said.contains("is over"), "{said}");
+    // Nor does a report overwrite the plan from there.
+    let (code, said) = elsewhere(&["gameday", "report", "last", "-o", "../database-failure.md"]);
+    assert_eq!(code, 2, "{said}");
 }
 
 #[test]

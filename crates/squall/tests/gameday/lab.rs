@@ -83,7 +83,13 @@ impl Desk {
 
     /// Runs a command to its end: exit code and all that it said.
     pub(crate) fn squall(&self, arguments: &[&str]) -> (i32, String) {
-        let output = self.command(arguments).stdin(Stdio::null()).output().unwrap();
+        self.squall_in("", arguments)
+    }
+
+    /// The same, from a folder within.
+    pub(crate) fn squall_in(&self, folder: &str, arguments: &[&str]) -> (i32, String) {
+        let mut command = self.command(arguments);
+        let output = command.current_dir(self.path(folder)).stdin(Stdio::null()).output().unwrap();
         let said = [output.stdout, output.stderr].concat();
         (output.status.code().unwrap_or(-1), String::from_utf8_lossy(&said).into_owned())
     }

@@ -1,6 +1,6 @@
 //! The reports of a game day: written at its end, or again with `squall gameday report SESSION`.
 
-use super::notebook;
+use super::{notebook, resume};
 use crate::exit::{Failure, Outcome};
 use crate::files;
 use crate::out;
@@ -40,9 +40,9 @@ impl Options {
 
 /// The files that a session is made of, as its journal names them.
 fn of_session(chronicle: &Chronicle) -> Vec<PathBuf> {
-    let setting = chronicle.setting.iter().flat_map(|setting| [&setting.file, &setting.with]);
+    let Some(setting) = &chronicle.setting else { return Vec::new() };
     let experiments = chronicle.plan.experiments.iter().map(|linked| &linked.file);
-    setting.chain(experiments).map(PathBuf::from).collect()
+    experiments.chain([&setting.file, &setting.with]).map(|name| resume::file_of(setting, name)).collect()
 }
 
 /// Tells a chronicle.

@@ -1,11 +1,11 @@
-//! An interrupted session goes on as it began: with the variables that it was verified with.
+//! An interrupted session goes on as it began: with the files and the variables that it was verified with.
 
 use crate::exit::Failure;
-use crate::files::VariableOptions;
+use crate::files::{self, VariableOptions};
 use squall_model::gameday::{Entry, Event, Setting};
 use squall_model::redaction::Redactor;
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// A session as its journal tells of it.
 pub(super) struct Begun {
@@ -24,7 +24,40 @@ impl Begun {
         let (Some((session, setting)), Some(last)) = (started, entries.last().cloned()) else {
             return Err(Failure::invalid(format!("{} is not the journal of a game day", path.display())));
         };
+        let is_end = |entry: &&Entry| matches!(entry.event, Event::Ended { .. } | Event::Resumed { .. });
+        if let Some(Event::Ended { verdict, .. }) =
+            entries.iter().rev().find(is_end).map(|entry| &entry.event)
+        {
+            return Err(Failure::invalid(format!(
+                "session {session} is over, it ended as {verdict}; `squall gameday report {session}` tells it again"
+            )));
+        }
         Ok(Self { session, setting, last })
+    }
+
+    /// The plan, wherever one stands.
+    pub(super) fn file(&self) -> PathBuf {
+        file_of(&self.setting, &self.setting.file)
+    }
+
+    /// What it is measured with, where that is another file; another than before is refused.
+    pub(super) fn with(&self, given: Option<&Path>) -> Result<Option<PathBuf>, Failure> {
+        let began =
+            Some(&self.setting.with).filter(|name| !name.is_empty()).map(|name| file_of(&self.setting, name));
+        let is_alike = |given: &Path| began.as_deref().is_some_and(|began| files::are_one(given, began));
+        match given {
+            Some(given) if !is_alike(given) => {
+                let measured =
+                    began.map_or("what stands in the plan".to_owned(), |file| file.display().to_string());
+                Err(Failure::invalid(format!(
+                    "session {} is measured with {measured}, and --with {} is something else; leave it away; the session \
+                     stays open",
+                    self.session,
+                    given.display()
+                )))
+            }
+            _ => Ok(began),
+        }
     }
 
     /// The variables that it began with, and those that are secret and were given again.
@@ -59,6 +92,11 @@ impl Begun {
         }
         Ok(())
     }
+}
+
+/// A file that a session speaks of, wherever one stands.
+pub(super) fn file_of(setting: &Setting, name: &str) -> PathBuf {
+    Path::new(&setting.folder).join(name)
 }
 
 /// What is written down of the variables that were given: values, and the names of those whose values are secret.

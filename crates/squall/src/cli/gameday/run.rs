@@ -147,7 +147,7 @@ impl Options {
         }
         let now = Timestamp::now();
         let name = format!("{}-{:04x}", now.strftime("%Y%m%d-%H%M%S"), fastrand::u16(..));
-        let setting = self.setting(file, &loaded);
+        let setting = self.setting(file, &loaded)?;
         let outbox = self.telling.open(std::slice::from_ref(file), state)?;
         let experiments = self.experiments(&loaded, file, state)?;
         let seed = carry::random_seed();
@@ -181,12 +181,9 @@ impl Options {
         let (notebook, entries) = Notebook::reopen(&path)
             .map_err(|error| Failure::invalid(format!("could not go on with {}: {error}", path.display())))?;
         let begun = Begun::of(&entries, &path)?;
-        let (name, setting) = (begun.session.clone(), &begun.setting);
-        let file = self.file.clone().unwrap_or_else(|| PathBuf::from(&setting.file));
-        let with = self
-            .with
-            .clone()
-            .or_else(|| Some(PathBuf::from(&setting.with)).filter(|with| *with != PathBuf::new()));
+        let name = begun.session.clone();
+        let file = self.file.clone().unwrap_or_else(|| begun.file());
+        let with = begun.with(self.with.as_deref())?;
         let loaded = plan::load(&file, with.as_deref(), &begun.variables(&self.variables)?, self.colour())?;
         begun.must_be_alike(&loaded.given)?;
         reports.spare(state, &self.used(&file, &loaded))?;
@@ -195,11 +192,6 @@ impl Options {
         let Some(session) = session else {
             return Err(Failure::invalid(format!("{} does not hold its plan", path.display())));
         };
-        if let Some(verdict) = session.verdict() {
-            return Err(Failure::invalid(format!(
-                "session {name} is over, it ended as {verdict}; `squall gameday report {name}` tells it again"
-            )));
-        }
         if session.plan().experiments.len() != loaded.experiments.len() {
             return Err(Failure::invalid("the plan has other experiments than when the session began"));
         }
@@ -262,7 +254,7 @@ impl Options {
         }
     }
 
-    fn setting(&self, file: &Path, loaded: &Loaded) -> Setting {
+    fn setting(&self, file: &Path, loaded: &Loaded) -> Result<Setting, Failure> {
         let Loaded { plan, measures, with, .. } = loaded;
         let given = |flag: Option<Duration>, planned: Option<Duration>, otherwise: f64| {
             flag.or(planned).map_or(otherwise, Duration::as_seconds)
@@ -276,8 +268,9 @@ impl Options {
         });
         let (objectives, limits) = thresholds(plan, measures);
         let (variables, withheld) = resume::written_down(&loaded.given, &redactor(loaded));
-        Setting {
+        Ok(Setting {
             file: file.display().to_string(),
+            folder: std::env::current_dir()?.display().to_string(),
             with: with.as_ref().map_or_else(String::new, |path| path.display().to_string()),
             variables,
             withheld,
@@ -289,7 +282,7 @@ impl Options {
             limits,
             squall: env!("CARGO_PKG_VERSION").to_owned(),
             host: rustix::system::uname().nodename().to_string_lossy().into_owned(),
-        }
+        })
     }
 
     fn carry_out(&self, day: Day<'_>, measures: &Measures, first: Input, reports: &Reports) -> Outcome {
