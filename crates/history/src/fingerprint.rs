@@ -16,7 +16,11 @@ pub fn fingerprint(experiment: &Experiment) -> String {
         Action::Wait(time) => json!({"wait": time.to_string()}),
         Action::Strike(strikes) => strikes.iter().map(does).collect(),
     });
-    let text = Json::Array(actions.collect()).to_string();
+    mark(&Json::Array(actions.collect()).to_string())
+}
+
+/// A mark of a text, from which nothing of it can be read: the beginning of its SHA-256.
+pub fn mark(text: &str) -> String {
     hexadecimal(&digest(&SHA256, text.as_bytes()).as_ref()[..8])
 }
 

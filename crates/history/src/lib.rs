@@ -15,7 +15,7 @@ mod take_in;
 
 pub use error::{HistoryError, Trouble};
 pub use find::Found;
-pub use fingerprint::fingerprint;
+pub use fingerprint::{fingerprint, mark};
 pub use list::Wanted;
 
 use jiff::Timestamp;

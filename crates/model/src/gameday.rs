@@ -280,6 +280,9 @@ pub struct Setting {
     /// The file with the measures, where it is another.
     #[serde(default)]
     pub with: String,
+    /// Marks of the files as they were when it began; none in journals of earlier versions.
+    #[serde(default)]
+    pub marks: Option<Marks>,
     /// The folder that the names of files start from.
     #[serde(default)]
     pub folder: String,
@@ -305,6 +308,18 @@ pub struct Setting {
     pub squall: String,
     /// Name of the host.
     pub host: String,
+}
+
+/// What tells whether files are as they were: hashes, from which nothing can be read.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Marks {
+    /// Of the plan.
+    pub plan: String,
+    /// Of the file with the measures, where it is another.
+    #[serde(default)]
+    pub with: String,
+    /// Of the experiments in the order of the plan, with variables put in and secrets taken out.
+    pub experiments: Vec<String>,
 }
 
 /// One line of a session's journal.
@@ -400,6 +415,9 @@ pub enum Event {
     Resumed {
         /// Experiments that were going on when it was interrupted; their agents have put everything back.
         interrupted: Vec<usize>,
+        /// What is not as it was when the session began, in words.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        changed: Vec<String>,
     },
     /// The facilitator left; the session can be resumed.
     Suspended {

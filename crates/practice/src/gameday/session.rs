@@ -92,8 +92,8 @@ pub enum Command {
 pub enum Input {
     /// It begins.
     Start(Box<Setting>, String),
-    /// It goes on after an interruption.
-    Resume,
+    /// It goes on after an interruption; what is not as it was when it began, in words.
+    Resume(Vec<String>),
     /// A second is over.
     Second(Sample),
     /// Nothing is measured any more; this was the last.
@@ -205,11 +205,6 @@ impl Session {
         Some(session)
     }
 
-    /// The verdict, where the session is over.
-    pub fn verdict(&self) -> Option<Verdict> {
-        self.record.ended
-    }
-
     /// The plan.
     pub fn plan(&self) -> &Plan {
         &self.record.plan
@@ -232,7 +227,7 @@ impl Session {
         }
         match input {
             Input::Start(setting, session) => self.start(now, setting, session),
-            Input::Resume => self.resume(now),
+            Input::Resume(changed) => self.resume(now, changed),
             Input::Second(sample) => self.second(now, &sample),
             Input::Settled(sample) => {
                 self.measured(now, &sample);
@@ -268,10 +263,10 @@ impl Session {
 
     /// Goes on where it stood. What was active when the session was interrupted was put back by its agent, and is made
     /// again only after the steady state was looked at anew.
-    fn resume(&mut self, now: f64) {
+    fn resume(&mut self, now: f64, changed: Vec<String>) {
         let interrupted = self.record.interrupted_runs();
         let anew = !interrupted.is_empty() || matches!(self.record.phase, None | Some(Phase::Verify));
-        self.emit(now, Event::Resumed { interrupted });
+        self.emit(now, Event::Resumed { interrupted, changed });
         if anew {
             self.emit(now, Event::PhaseStarted { phase: Phase::Verify });
         }

@@ -20,15 +20,7 @@ pub(super) fn words(told: &Chronicle, event: &Event) -> Option<(Kind, Tone, Stri
             let what = if setting.rehearsal { "Rehearsal of" } else { "Game day" };
             plain(Kind::Session, format!("{what} {:?} begins, session {session}", plan.title))
         }
-        Event::Resumed { interrupted } if interrupted.is_empty() => {
-            plain(Kind::Session, "The session goes on".to_owned())
-        }
-        Event::Resumed { .. } => plain(
-            Kind::Session,
-            "The session goes on; what was active when it was interrupted was put back, and is made again after a new \
-             look at the steady state"
-                .to_owned(),
-        ),
+        Event::Resumed { interrupted, changed } => plain(Kind::Session, resumed(interrupted, changed)),
         Event::Suspended { reason } => plain(Kind::Session, format!("The facilitator left: {reason}")),
         Event::PhaseStarted { phase } => plain(Kind::Phase, phase_words(told, *phase)),
         Event::Held { question, who } => {
@@ -47,7 +39,8 @@ pub(super) fn words(told: &Chronicle, event: &Event) -> Option<(Kind, Tone, Stri
         }
         Event::Steady { failing, .. } => {
             let why = failing.first().map_or(String::new(), |why| format!(": {why}"));
-            let more = if failing.len() > 1 { format!(", and {} more", failing.len() - 1) } else { String::new() };
+            let more =
+                if failing.len() > 1 { format!(", and {} more", failing.len() - 1) } else { String::new() };
             Some((Kind::Measured, Tone::Bad, format!("The steady state does not hold{why}{more}")))
         }
         Event::Service { name, health, found } => {
@@ -57,10 +50,13 @@ pub(super) fn words(told: &Chronicle, event: &Event) -> Option<(Kind, Tone, Stri
         Event::Alerts { error: Some(why), .. } => {
             Some((Kind::Measured, Tone::Warning, format!("Alerts could not be read: {why}")))
         }
-        Event::Alerts { firing, .. } if firing.is_empty() => plain(Kind::Measured, "No alert fires".to_owned()),
+        Event::Alerts { firing, .. } if firing.is_empty() => {
+            plain(Kind::Measured, "No alert fires".to_owned())
+        }
         Event::Alerts { firing, .. } => plain(Kind::Measured, format!("Alerts fire: {}", firing.join(", "))),
         Event::Data { moment, values, errors, broken } => {
-            let counted = values.iter().map(|(name, value)| format!("{name} {}", Unit::of(name).show(*value)));
+            let counted =
+                values.iter().map(|(name, value)| format!("{name} {}", Unit::of(name).show(*value)));
             let failed = errors.iter().map(|(name, why)| format!("{name}: {why}"));
             let words = counted.chain(failed).collect::<Vec<_>>().join(", ");
             let when = if *moment == Moment::Before { "before" } else { "afterwards" };
@@ -95,7 +91,9 @@ pub(super) fn words(told: &Chronicle, event: &Event) -> Option<(Kind, Tone, Stri
             Some((Kind::Fault, verdict_tone(Some(*verdict)), text))
         }
         Event::Recovered { .. } if told.is_rehearsal() => None,
-        Event::Recovered { seconds, failover, within, by_people } => Some(recovery(*seconds, *failover, *within, *by_people)),
+        Event::Recovered { seconds, failover, within, by_people } => {
+            Some(recovery(*seconds, *failover, *within, *by_people))
+        }
         Event::Noted { kind, text } => {
             let word = match kind {
                 NoteKind::Note => "Note",
@@ -105,7 +103,8 @@ pub(super) fn words(told: &Chronicle, event: &Event) -> Option<(Kind, Tone, Stri
         }
         Event::FollowUp(follow_up) => {
             let owner = if follow_up.owner.is_empty() { "nobody yet" } else { &follow_up.owner };
-            let due = if follow_up.due.is_empty() { String::new() } else { format!(", due {}", follow_up.due) };
+            let due =
+                if follow_up.due.is_empty() { String::new() } else { format!(", due {}", follow_up.due) };
             plain(Kind::FollowUp, format!("Follow-up: {} ({owner}{due})", follow_up.what))
         }
         Event::Asked { criterion } => {
@@ -122,7 +121,8 @@ pub(super) fn words(told: &Chronicle, event: &Event) -> Option<(Kind, Tone, Stri
             let of = |wanted: Outcome| judgements.iter().filter(|one| one.outcome == wanted).count();
             let parts = [Outcome::Met, Outcome::Rehearsed, Outcome::NotMet, Outcome::Unknown];
             let words = parts.into_iter().filter(|outcome| of(*outcome) > 0);
-            let words = words.map(|outcome| format!("{} {}", number(of(outcome) as f64), outcome_word(outcome)));
+            let words =
+                words.map(|outcome| format!("{} {}", number(of(outcome) as f64), outcome_word(outcome)));
             plain(Kind::Session, format!("Criteria: {}", words.collect::<Vec<_>>().join(", ")))
         }
         Event::Ended { verdict, reasons, .. } => {
@@ -130,6 +130,13 @@ pub(super) fn words(told: &Chronicle, event: &Event) -> Option<(Kind, Tone, Stri
             Some((Kind::Session, verdict_tone(Some(*verdict)), format!("Ended as {verdict}: {why}")))
         }
     }
+}
+
+fn resumed(interrupted: &[usize], changed: &[String]) -> String {
+    let again = "what was active when it was interrupted was put back, and is made again after a new look at the steady state";
+    let again = Some(again.to_owned()).filter(|_| !interrupted.is_empty());
+    let parts = std::iter::once("The session goes on".to_owned()).chain(again).chain(changed.iter().cloned());
+    parts.collect::<Vec<_>>().join("; ")
 }
 
 fn phase_words(told: &Chronicle, phase: Phase) -> String {

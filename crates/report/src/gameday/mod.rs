@@ -327,7 +327,7 @@ impl Chronicle {
             }
             Event::Metrics { .. } | Event::Noted { .. } | Event::Suspended { .. } => {}
         }
-        if let Event::Resumed { interrupted } = &entry.event
+        if let Event::Resumed { interrupted, .. } = &entry.event
             && !interrupted.is_empty()
         {
             // Their agents put them back when the session was lost; when exactly, the runs' own journals tell.
@@ -659,7 +659,7 @@ mod tests {
         entries.insert(2, Entry { elapsed: 1.0, event: counted(Moment::Before, 5.0), ..entries[1].clone() });
         let last = entries.last().unwrap().clone();
         let later = |elapsed, event| Entry { elapsed, event, ..last.clone() };
-        entries.push(later(68.0, Event::Resumed { interrupted: vec![0] }));
+        entries.push(later(68.0, Event::Resumed { interrupted: vec![0], changed: vec![EVIL.into()] }));
         entries.push(later(69.0, counted(Moment::Before, 3.0)));
         let chronicle = Chronicle::of(&entries);
         assert_eq!(chronicle.before, BTreeMap::from([("orders".to_owned(), 5.0)]));
@@ -668,6 +668,12 @@ mod tests {
         let said = |(_, text): &(Tone, String)| text.contains("at 0:08") && text.contains("until 1:08");
         assert!(findings.iter().any(said), "{findings:?}");
         assert!(html(&chronicle).contains("nothing was measured until"));
+        assert!(
+            chronicle
+                .log
+                .iter()
+                .any(|line| line.text.starts_with("The session goes on") && line.text.ends_with(EVIL))
+        );
     }
 
     #[test]

@@ -159,12 +159,20 @@ fn a_session_that_is_killed_leaves_no_fault_loses_no_note_and_goes_on() {
     let (code, said) = desk.squall(&[&resumed[..], &["--var", "ledger_pid=1"]].concat());
     let began = format!("began with ledger_pid={}", shop.pid("ledger"));
     assert!(code == 2 && said.contains(&began) && said.contains("stays open"), "{said}");
+    // Nor is an experiment carried out that is not what was agreed.
+    let agreed = desk.read("ledger-hangs.yaml");
+    desk.write("ledger-hangs.yaml", &agreed.replace("duration: 10m", "duration: 11m"));
+    let (code, said) = desk.squall(&resumed);
+    assert!(code == 2 && said.contains("--accept-changes") && said.contains("stays open"), "{said}");
+    desk.write("ledger-hangs.yaml", &agreed);
+    desk.write("database-failure.md", &(crate::lab::PLAN.to_owned() + "\n## Background\nwords\n"));
     // From whatever folder.
     std::fs::create_dir(desk.path("elsewhere")).unwrap();
     let elsewhere = |arguments: &[&str]| desk.squall_in("elsewhere", arguments);
     let (code, said) = elsewhere(&resumed);
     assert!([0, 1].contains(&code), "{said}");
     assert!(said.contains("what was active when it was interrupted was put back"), "{said}");
+    assert!(said.contains("the plan has changed since the session began"), "{said}");
     assert!(!shop.is_stopped("ledger"));
     let journal = desk.journal();
     assert_eq!(journal.iter().filter(|entry| entry["event"] == "resumed").count(), 1);

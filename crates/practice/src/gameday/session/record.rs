@@ -65,7 +65,6 @@ pub(in crate::gameday) struct Record {
     pub(in crate::gameday) suspended: bool,
     /// Nobody is waited for: a signal ends it.
     pub(in crate::gameday) hurried: bool,
-    pub(in crate::gameday) ended: Option<Verdict>,
 }
 
 impl Record {
@@ -126,7 +125,7 @@ impl Record {
     fn learn(&mut self, now: f64, event: &Event) {
         match event {
             Event::SessionStarted { setting, .. } => self.setting = Some((**setting).clone()),
-            Event::Resumed { interrupted } => self.resumed(interrupted),
+            Event::Resumed { interrupted, .. } => self.resumed(interrupted),
             Event::Suspended { .. } => self.suspended = true,
             Event::PhaseStarted { phase } => {
                 self.phase = Some(*phase);
@@ -208,8 +207,7 @@ impl Record {
                 self.halted = Some(reason.clone());
                 self.hold = None;
             }
-            Event::Ended { verdict, .. } => self.ended = Some(*verdict),
-            Event::Noted { .. } | Event::FollowUp(_) | Event::Judged { .. } => {}
+            Event::Noted { .. } | Event::FollowUp(_) | Event::Judged { .. } | Event::Ended { .. } => {}
         }
     }
 
@@ -243,7 +241,6 @@ impl Record {
     /// What was cut short is to be done again. What was measured of it, and counted before it, still counts.
     fn resumed(&mut self, interrupted: &[usize]) {
         self.suspended = false;
-        self.ended = None;
         if interrupted.is_empty() {
             return;
         }

@@ -411,7 +411,7 @@ fn who_leaves_can_come_back() {
     assert!(world.faulty_since.is_none());
     world.finished = None;
     world.session = Session::resumed(&world.journal, measures(), Options::default()).unwrap();
-    world.give(Input::Resume);
+    world.give(Input::Resume(Vec::new()));
     assert_eq!(world.go_on(), Verdict::Passed, "{:?}", world.judged());
 }
 
@@ -433,7 +433,7 @@ fn killed_and_resumed(mut world: World, seconds: usize) -> World {
 fn what_was_counted_before_the_first_failure_stands_after_a_resume() {
     let mut world = killed_and_resumed(World::new(plan(1), Options { unattended: true }), 3);
     world.orders = -500.0;
-    world.give(Input::Resume);
+    world.give(Input::Resume(Vec::new()));
     world.go_on();
     let (outcome, why) = &world.judged()[3];
     assert_eq!(*outcome, NotMet, "{why}");
@@ -446,7 +446,7 @@ fn what_was_never_counted_before_the_failure_is_unknown_after_a_resume() {
     let is_count = |entry: &Entry| matches!(entry.event, Event::Data { .. });
     world.journal.retain(|entry| !is_count(entry));
     world.session = Session::resumed(&world.journal, measures(), world.session.options).unwrap();
-    world.give(Input::Resume);
+    world.give(Input::Resume(Vec::new()));
     world.go_on();
     let (outcome, why) = &world.judged()[3];
     assert_eq!((*outcome, why.as_str()), (Unknown, "orders was not counted before the failure"));
@@ -464,7 +464,7 @@ fn what_was_measured_of_a_failure_that_was_cut_short_counts() {
     let mut world = killed_and_resumed(world, 4);
     // Made again, nothing fails.
     world.harm = 0.0;
-    world.give(Input::Resume);
+    world.give(Input::Resume(Vec::new()));
     world.go_on();
     let judged = world.judged();
     assert_eq!((judged[1].0, judged[2].0), (NotMet, NotMet), "{judged:?}");
@@ -474,7 +474,7 @@ fn what_was_measured_of_a_failure_that_was_cut_short_counts() {
 fn a_failure_that_was_cut_short_and_not_made_again_is_not_one_that_never_was() {
     let mut world = killed_and_resumed(World::new(plan(1), Options::default()), 3);
     world.says = |_| Some(Command::NoGo("enough".into()));
-    world.give(Input::Resume);
+    world.give(Input::Resume(Vec::new()));
     assert_eq!(world.go_on(), Verdict::Aborted);
     let Event::Ended { reasons, .. } = &world.journal.last().unwrap().event else { panic!() };
     assert!(reasons[0].contains("was made again: enough"), "{reasons:?}");
@@ -493,7 +493,7 @@ fn a_session_that_is_killed_at_any_event_comes_to_the_same_end() {
         world.now = journal[cut - 1].elapsed + 20.0;
         // The agent of whatever was active has put it back meanwhile.
         world.session = Session::resumed(&world.journal, measures(), Options::default()).unwrap();
-        world.give(Input::Resume);
+        world.give(Input::Resume(Vec::new()));
         let verdict = world.go_on();
         let last = &journal[cut - 1].event;
         // A gap in the measurements of the time that is judged leaves something unknown, and that only.

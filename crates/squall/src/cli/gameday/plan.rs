@@ -4,9 +4,10 @@ use crate::exit::Failure;
 use crate::files::{self, VariableOptions};
 use crate::registry::Registry;
 use squall_model::experiment::Experiment;
-use squall_model::gameday::{Measures, Plan};
+use squall_model::gameday::{Marks, Measures, Plan};
 use squall_model::node::Place;
 use squall_model::read::{self, ReadError, Source};
+use squall_model::redaction::Redactor;
 use squall_practice::gameday::{self, Draft};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -22,6 +23,8 @@ pub(super) struct Loaded {
     pub(super) with: Option<PathBuf>,
     pub(super) experiments: Vec<Experiment>,
     pub(super) remarks: Vec<String>,
+    /// What tells whether the files are as they were.
+    pub(super) marks: Marks,
     /// The variables that were given by whatever way and are used.
     pub(super) given: BTreeMap<String, String>,
 }
@@ -90,7 +93,18 @@ pub(super) fn load(
         )));
     }
     let given = overrides.given(&known);
-    Ok(Loaded { plan, measures, with, experiments, remarks: draft.remarks, given })
+    let marks = Marks {
+        plan: squall_history::mark(&source.text),
+        with: with.as_ref().map_or_else(String::new, |_| squall_history::mark(&shown.text)),
+        experiments: experiments.iter().map(marked).collect(),
+    };
+    Ok(Loaded { plan, measures, with, experiments, remarks: draft.remarks, marks, given })
+}
+
+/// A mark of all that an experiment does; secrets are no part of it.
+fn marked(experiment: &Experiment) -> String {
+    let text = Redactor::new(&experiment.secrets).text(&format!("{experiment:?}"));
+    squall_history::mark(&text)
 }
 
 /// The text that says what is measured, if there is one, and its file where it is not the plan.

@@ -1,5 +1,6 @@
 //! An interrupted session goes on as it began: with the files and the variables that it was verified with.
 
+use super::plan::Loaded;
 use crate::exit::Failure;
 use crate::files::{self, VariableOptions};
 use squall_model::gameday::{Entry, Event, Setting};
@@ -91,6 +92,36 @@ impl Begun {
             )));
         }
         Ok(())
+    }
+}
+
+impl Begun {
+    /// What is not as it was when the session began, in words. An experiment that would do something else than what was
+    /// agreed is refused, unless it is said that it may.
+    pub(super) fn changes(&self, loaded: &Loaded, accepted: bool) -> Result<Vec<String>, Failure> {
+        let Some(began) = &self.setting.marks else { return Ok(Vec::new()) };
+        let now = &loaded.marks;
+        let mut changes = Vec::new();
+        if began.plan != now.plan {
+            let still = "its criteria are those that it had then, what is measured is what it says now";
+            changes.push(format!("the plan has changed since the session began: {still}"));
+        }
+        if began.with != now.with {
+            changes.push("what it is measured with has changed since the session began".to_owned());
+        }
+        let experiments = loaded.plan.experiments.iter().zip(began.experiments.iter().zip(&now.experiments));
+        for (linked, _) in experiments.filter(|(_, (began, now))| began != now) {
+            if !accepted {
+                return Err(Failure::invalid(format!(
+                    "experiment {} ({}) is not what it was when session {} began, and would do something else than was \
+                     agreed: put the file back as it was, or carry it out as it is now with --accept-changes; the \
+                     session stays open",
+                    linked.name, linked.file, self.session
+                )));
+            }
+            changes.push(format!("experiment {} has changed since the session began", linked.name));
+        }
+        Ok(changes)
     }
 }
 

@@ -69,6 +69,9 @@ pub(crate) struct Options {
     /// Goes on with an interrupted session: its name, its journal, or `last`
     #[arg(long, value_name = "SESSION")]
     resume: Option<String>,
+    /// With --resume: carries experiments out as they are now, where they are not what they were
+    #[arg(long, requires = "resume")]
+    accept_changes: bool,
     /// Writes a report, .html or .md; may be given several times
     #[arg(long, value_name = "FILE")]
     report: Vec<PathBuf>,
@@ -186,6 +189,7 @@ impl Options {
         let with = begun.with(self.with.as_deref())?;
         let loaded = plan::load(&file, with.as_deref(), &begun.variables(&self.variables)?, self.colour())?;
         begun.must_be_alike(&loaded.given)?;
+        let changed = begun.changes(&loaded, self.accept_changes)?;
         reports.spare(state, &self.used(&file, &loaded))?;
         let attendance = Attendance { unattended: self.yes };
         let session = Session::resumed(&entries, loaded.measures.clone(), attendance);
@@ -211,7 +215,7 @@ impl Options {
             audience: self.telling.audience(std::slice::from_ref(&file), state),
             outbox: self.telling.open(&[file], state)?,
         };
-        self.carry_out(day, &loaded.measures, Input::Resume, reports)
+        self.carry_out(day, &loaded.measures, Input::Resume(changed), reports)
     }
 
     /// All files that the day is made of.
@@ -272,6 +276,7 @@ impl Options {
             file: file.display().to_string(),
             folder: std::env::current_dir()?.display().to_string(),
             with: with.as_ref().map_or_else(String::new, |path| path.display().to_string()),
+            marks: Some(loaded.marks.clone()),
             variables,
             withheld,
             rehearsal: self.rehearse,
