@@ -1,7 +1,7 @@
 //! Times at which nothing may happen: once, from one day to another, or in every week.
 
 use super::{CalendarError, Hours, local};
-use jiff::civil::DateTime;
+use jiff::civil::{DateTime, Time};
 use jiff::{ToSpan as _, Unit};
 use serde::{Deserialize, Deserializer, Serialize};
 
@@ -68,22 +68,43 @@ fn once(from: &str, until: &str) -> Result<When, CalendarError> {
             CalendarError(format!("{text:?} is no day or time; such as 2026-11-23 or 2026-11-23 14:00"))
         })
     };
-    let ((from, _), (until, unit)) = (read(from)?, read(until)?);
+    let ((begin, _), (end, unit)) = (read(from)?, read(until)?);
     // A day is meant whole.
-    let until = if unit == Unit::Day { until.saturating_add(1.day()) } else { until };
-    if from >= until {
-        return Err(CalendarError(format!("the freeze ends before it begins: {from} to {until}")));
+    let end = if unit == Unit::Day { end.saturating_add(1.day()) } else { end };
+    if begin >= end {
+        return Err(CalendarError(format!("the freeze ends before it begins: from {from} until {until}")));
     }
-    Ok(When::Once { from, until })
+    Ok(When::Once { from: begin, until: end })
 }
 
 impl std::fmt::Display for Freeze {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match &self.when {
-            When::Once { from, until } => write!(formatter, "freeze from {from} until {until}")?,
+            When::Once { from, until } => {
+                let (from, until) = (moment(*from), last(*until));
+                write!(formatter, "freeze from {from} until {until}")?;
+            }
             When::Weekly { weekly } => write!(formatter, "freeze every week {weekly}")?,
         }
         if self.reason.is_empty() { Ok(()) } else { write!(formatter, ": {}", self.reason) }
+    }
+}
+
+/// A local time; a day alone where it is its beginning.
+fn moment(time: DateTime) -> String {
+    if time.time() == Time::midnight() {
+        time.date().to_string()
+    } else {
+        time.strftime("%Y-%m-%d %H:%M").to_string()
+    }
+}
+
+/// The end of a freeze; the last day, with it, where that is meant whole.
+fn last(until: DateTime) -> String {
+    if until.time() == Time::midnight() {
+        format!("the end of {}", until.saturating_sub(1.day()).date())
+    } else {
+        moment(until)
     }
 }
 
@@ -112,7 +133,11 @@ mod tests {
         ] {
             assert_eq!(days.holds(local.parse().unwrap()), holds, "{local}");
         }
+        assert_eq!(days.to_string(), "freeze from 2026-11-23 until the end of 2026-11-24: sale");
+        let reversed = freeze(r#"{"from": "2026-12-05", "until": "2026-12-01"}"#).unwrap_err();
+        assert!(reversed.contains("from 2026-12-05 until 2026-12-01"), "{reversed}");
         let times = freeze(r#"{"from": "2026-11-23 14:00", "until": "2026-11-23T15:30"}"#).unwrap();
+        assert_eq!(times.to_string(), "freeze from 2026-11-23 14:00 until 2026-11-23 15:30");
         assert!(times.holds("2026-11-23 15:29:00".parse().unwrap()));
         assert!(!times.holds("2026-11-23 15:30:00".parse().unwrap()));
         let weekly = freeze(r#"{"weekly": "FRI 14:00 - MON 08:00"}"#).unwrap();

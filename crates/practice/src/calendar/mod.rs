@@ -191,6 +191,29 @@ impl Calendar {
         self.freeze.iter().find(|freeze| freeze.holds(local))
     }
 
+    /// Why there is no instant of a day at which a schedule fires and nothing is frozen; none where there is one.
+    pub fn closed(&self, cron: &Cron, date: Date) -> Option<String> {
+        let day = self.day(date);
+        if day != Day::Work {
+            return Some(format!("it is {day}"));
+        }
+        let firings = cron.firings(date, &self.time_zone);
+        if firings.is_empty() {
+            return Some("the schedule does not fire on it".to_owned());
+        }
+        let holding: Option<Vec<&Freeze>> = firings.into_iter().map(|at| self.frozen(at)).collect();
+        let mut words: Vec<String> = holding?.into_iter().map(ToString::to_string).collect();
+        words.dedup();
+        Some(words.join(", then "))
+    }
+
+    /// Whether a schedule fires on a work day, leaving holidays and freezes aside.
+    pub fn meets(&self, cron: &Cron) -> bool {
+        // 28 years hold every date on every weekday.
+        let days = Self::days_from(Date::constant(2000, 1, 1)).take(FARTHEST);
+        days.into_iter().any(|date| cron.fires_on(date) && self.work_days.holds(date.weekday()))
+    }
+
     /// The instants of a day at which a schedule fires and nothing is frozen, in order. Empty on days that are not
     /// worked.
     pub fn openings(&self, cron: &Cron, date: Date) -> Vec<Timestamp> {

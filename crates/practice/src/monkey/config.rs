@@ -103,6 +103,13 @@ fn any() -> String {
 }
 
 impl Scope {
+    /// Whether all instances are meant.
+    pub fn is_everything(&self) -> bool {
+        [&self.account, &self.region, &self.app, &self.stack, &self.detail]
+            .into_iter()
+            .all(|word| word == "*")
+    }
+
     /// Whether an instance is meant.
     pub fn holds(&self, instance: &Instance) -> bool {
         let said = |own: &Option<String>| own.clone().unwrap_or_default();

@@ -97,9 +97,7 @@ pub(super) fn judge(config: &Config, instance: &Instance) -> Eligibility {
         return Eligibility::Not(format!("`{pattern}` is never struck"));
     }
     let Some(account) = account_of(config, instance) else {
-        return Eligibility::Not(
-            "it is in none of the accounts, regions, stacks and details of the file".to_owned(),
-        );
+        return Eligibility::Not(nowhere(config, instance));
     };
     // What an instance does not say of itself it has from the only account that it can be of.
     let own_account = instance.account.clone().unwrap_or_else(|| literal(&account.name));
@@ -125,6 +123,24 @@ pub(super) fn judge(config: &Config, instance: &Instance) -> Eligibility {
     let region = (kill.regions_are_independent && !own_region.is_empty()).then_some(own_region);
     let group = Group { account: own_account, region, app: instance.app.clone(), part };
     Eligibility::Member { group, owner: account.owner.clone() }
+}
+
+/// Why an instance is in none of the accounts.
+fn nowhere(config: &Config, instance: &Instance) -> String {
+    let unsaid = [("account", instance.account.is_none()), ("region", instance.region.is_none())];
+    let unsaid: Vec<String> = unsaid
+        .into_iter()
+        .filter(|(_, is_unsaid)| *is_unsaid)
+        .map(|(name, _)| format!("squall.{name}"))
+        .collect();
+    let none = "it is in none of the accounts, regions, stacks and details of the file";
+    if unsaid.is_empty() || config.accounts.len() < 2 {
+        return none.to_owned();
+    }
+    format!(
+        "it has no {} (and `inventory` gives none), which of several accounts none is assumed for: {none}",
+        unsaid.join(" and no ")
+    )
 }
 
 /// The first account that an instance fits; all fit where the file names none.

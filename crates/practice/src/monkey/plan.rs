@@ -24,6 +24,9 @@ pub struct DayPlan {
     /// The first and last of them, in local time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub window: Option<(String, String)>,
+    /// Why there is none of them, if so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub closed: Option<String>,
     /// What all choices follow from.
     pub seed: u64,
     /// What was decided for each group.
@@ -131,6 +134,7 @@ impl DayPlan {
             day: calendar.day(date).to_string(),
             openings: openings.len(),
             window,
+            closed: calendar.closed(&config.cron, date),
             seed,
             choices: groups.into_iter().map(choose).collect(),
             left_out,
@@ -147,6 +151,15 @@ impl DayPlan {
             self.choices.iter().filter_map(|choice| Some((strike(choice)?, choice))).collect();
         strikes.sort_by(|a, b| (a.0, &a.1.group).cmp(&(b.0, &b.1.group)));
         strikes
+    }
+
+    /// Whether it is what the file says now: one that was written before a change stays as it is.
+    pub fn is_of(&self, config: &Config, seed: u64) -> bool {
+        let now = Self::make(config, seed, self.date, &[], &History::new());
+        let same_chance =
+            |choice: &Choice| (choice.chance - config.chance_of(&choice.group.app).a_day).abs() < 1e-12;
+        (now.openings, now.seed, &now.window) == (self.openings, self.seed, &self.window)
+            && self.choices.iter().all(same_chance)
     }
 
     /// How many groups are not struck because they have no more instances than must be left.

@@ -180,7 +180,7 @@ fn only_what_opted_in_and_is_meant_is_struck() {
     for (instance, why) in [
         (Instance { opted_in: false, ..placed("prod", "eu", "shop", "") }, "opted in"),
         (placed("prod", "us", "shop", ""), "none of the accounts"),
-        (instance("shop", 1), "none of the accounts"),
+        (instance("shop", 1), "no squall.account and no squall.region"),
         (placed("prod", "eu", "db", ""), "exception: app db"),
         (placed("test", "eu", "shop", "qa"), "exception: account test, stack qa"),
         (placed("prod", "eu", "blog", ""), "`only`"),

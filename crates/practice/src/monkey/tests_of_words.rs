@@ -3,6 +3,7 @@
 use super::tests::{OFTEN, instance, own};
 use super::*;
 use jiff::civil::date;
+use squall_model::read::Source;
 
 #[test]
 fn what_nobody_watched_is_not_told_as_watched() {
@@ -96,4 +97,77 @@ fn without_a_strike_there_is_no_mean() {
     let tally = simulate(&config, sunday);
     assert_eq!((tally.strikes, tally.mean_gap), (0, None));
     assert!(tally.rows(config.chance_of(""), 12).is_empty());
+}
+
+fn refusal(text: &str) -> String {
+    let source = Source { name: "monkey.yaml".to_owned(), text: text.to_owned() };
+    read(&source).unwrap_err().render(false)
+}
+
+#[test]
+fn a_file_that_lacks_much_is_told_all_at_once() {
+    for empty in ["", "\n# nothing yet\n---\n"] {
+        let told = refusal(empty);
+        assert!(told.contains("kind: Monkey") && !told.contains("squall init"), "{told}");
+    }
+    let told = refusal("apiVersion: squall.dev/v1\nkind: Monkey\n");
+    assert!(told.contains("`name`, `schedule`, `inventory`, `kill` are missing"), "{told}");
+}
+
+#[test]
+fn a_wrong_field_of_a_schedule_is_pointed_at() {
+    let head =
+        "apiVersion: squall.dev/v1\nkind: Monkey\nname: a\ninventory: [{docker: {}}]\nkill: {mean_days: 1}\n";
+    for (cron, field, after) in [
+        ("0 * 9-25 * * MON-FRI", "9-25", 4),
+        ("25 25 * * *", "25", 3),
+        ("0 0 9 * 13 *", "13", 8),
+        ("* * * * MON-FRX", "MON-FRX", 8),
+        ("61 * * * * *", "61", 0),
+    ] {
+        let told = refusal(&format!("{head}schedule: {{cron: '{cron}'}}\n"));
+        let marks = told.lines().find(|line| line.contains('^')).unwrap();
+        let line = told.lines().find(|line| line.contains("schedule: {cron")).unwrap();
+        let begins = line.find(cron).unwrap() + after;
+        assert_eq!(marks.find('^'), Some(begins), "{told}");
+        assert_eq!(marks.matches('^').count(), field.len(), "{told}");
+    }
+}
+
+#[test]
+fn a_file_by_which_nothing_is_ever_struck_says_so() {
+    let notes = |text: &str| own(text).notes.join("\n");
+    let never = "nothing will ever be struck";
+    for text in [
+        OFTEN.replace("MON-FRI", "SAT"),
+        format!("{OFTEN}exceptions: [{{app: db}}, {{}}]\n"),
+        OFTEN.replace("mean_days: 1", "probability: 0"),
+    ] {
+        assert!(notes(&text).contains(never), "{text}: {}", notes(&text));
+    }
+    assert!(!notes(&format!("{OFTEN}exceptions: [{{app: db}}]\n")).contains(never));
+}
+
+#[test]
+fn a_closed_day_says_which_freeze_or_holiday_closes_it() {
+    let plan = |schedule: &str, day: i8| {
+        let schedule = format!("cron: '0 * 9-14 * * MON-FRI', {schedule}");
+        let config = own(&OFTEN.replace("cron: '0 * 9-14 * * MON-FRI'", &schedule));
+        DayPlan::make(&config, 1, date(2026, 12, day), &[], &History::new()).closed
+    };
+    let sale = "freeze: [{from: 2026-12-01, until: 2026-12-02, reason: sale}]";
+    assert_eq!(plan(sale, 2).unwrap(), "freeze from 2026-12-01 until the end of 2026-12-02: sale");
+    assert_eq!(plan(sale, 3), None);
+    assert!(plan("holidays: [12-24]", 24).unwrap().contains("a holiday (12-24)"));
+    assert!(plan("work_days: MON-SUN", 5).unwrap().contains("does not fire"));
+}
+
+#[test]
+fn a_plan_that_was_written_before_the_file_was_changed_is_known() {
+    let (before, day) = (own(OFTEN), date(2026, 11, 30));
+    let instances = [instance("shop", 0), instance("shop", 1)];
+    let plan = DayPlan::make(&before, 1, day, &instances, &History::new());
+    assert!(plan.is_of(&before, 1) && !plan.is_of(&before, 2));
+    assert!(!plan.is_of(&own(&OFTEN.replace("9-14", "9-15")), 1));
+    assert!(!plan.is_of(&own(&OFTEN.replace("mean_days: 1", "mean_days: 3")), 1));
 }

@@ -11,8 +11,8 @@ mod document;
 mod netflix;
 mod squall;
 
-use super::config::{Config, Kill};
-use squall_model::node::{Content, Node};
+use super::config::{Config, Kill, Scope};
+use squall_model::node::{Content, Node, Place};
 use squall_model::read::{self, Format, ReadError, Source};
 
 /// Mistakes in a file, or in a file within it.
@@ -36,7 +36,13 @@ impl Mistakes {
 /// # Errors
 /// What is wrong with it, and where.
 pub fn read(source: &Source) -> Result<Config, Mistakes> {
-    let mut config = of_any_kind(source)?;
+    if is_empty(source) {
+        let empty =
+            ReadError::at(Place::default(), "this file is empty: a monkey is told nothing").help(SMALLEST);
+        return Err(Mistakes { source: source.clone(), errors: vec![empty] });
+    }
+    let mut config = of_any_kind(source).map_err(narrowed)?;
+    note_never(&mut config);
     if !config.trial.judges() {
         config.notes.push(
             "nothing is watched: without `outage.steady_state` no strike is held back by an outage, and none shows whether the \
@@ -45,6 +51,55 @@ pub fn read(source: &Source) -> Result<Config, Mistakes> {
         );
     }
     Ok(config)
+}
+
+/// The least that a file of Squall's own says.
+const SMALLEST: &str = "the least is: `apiVersion: squall.dev/v1`, `kind: Monkey`, `name: shop`, \
+                        `schedule: {cron: \"0 * 9-14 * * MON-FRI\"}`, `inventory: [{docker: {}}]`, `kill: {mean_days: 5}`";
+
+/// Whether nothing is in a file but comments.
+fn is_empty(source: &Source) -> bool {
+    source.text.lines().map(str::trim).all(|line| line.is_empty() || line == "---" || line.starts_with('#'))
+}
+
+/// The same mistakes, at the very field of a schedule where that is wrong.
+fn narrowed(mut mistakes: Mistakes) -> Mistakes {
+    for error in &mut mistakes.errors {
+        if let Some(place) = field_of_schedule(&mistakes.source.text, error) {
+            error.place = place;
+        }
+    }
+    mistakes
+}
+
+fn field_of_schedule(text: &str, error: &ReadError) -> Option<Place> {
+    let (_, rest) = error.message.split_once("of the schedule is the ")?;
+    let from_the_end = FIELDS.iter().position(|field| rest.starts_with(field))?;
+    let written = text.get(error.place.start..error.place.end)?;
+    let is_part = |c: char| !c.is_whitespace() && !matches!(c, '"' | '\'');
+    let fields: Vec<&str> = written.split(|c| !is_part(c)).filter(|field| !field.is_empty()).collect();
+    let field = fields.get(fields.len().checked_sub(from_the_end + 1)?)?;
+    let start = error.place.start + (field.as_ptr() as usize - written.as_ptr() as usize);
+    Some(Place { start, end: start + field.len() })
+}
+
+/// The fields of a schedule, the last first; "day of the month" stands before "day" alone could.
+const FIELDS: [&str; 6] = ["day of the week", "month,", "day of the month", "hour", "minute", "second"];
+
+/// Says so where nothing can ever be struck.
+fn note_never(config: &mut Config) {
+    let never = |why: &str| format!("{why}: nothing will ever be struck");
+    if !config.calendar.meets(&config.cron) {
+        let (cron, days) = (&config.cron, &config.calendar.work_days);
+        config.notes.push(never(&format!("the schedule `{cron}` fires on none of the work days ({days})")));
+    }
+    if config.exceptions.iter().any(Scope::is_everything) {
+        config.notes.push(never("an entry of `exceptions` says nothing, and so leaves everything alone"));
+    }
+    let kills = || std::iter::once(&config.kill).chain(config.apps.values());
+    if kills().all(|kill| super::Chance::of(kill).a_day <= 0.0) {
+        config.notes.push(never("the chance of a strike is 0"));
+    }
 }
 
 fn of_any_kind(source: &Source) -> Result<Config, Mistakes> {

@@ -132,6 +132,7 @@ fn one() -> usize {
 }
 
 pub(super) fn read(root: &Node) -> Result<Config, ReadError> {
+    all_are_there(root)?;
     let file: File = decode(root)?;
     let at = |name: &str| root.get(name).unwrap_or(root);
     let name_is_plain = !file.name.is_empty()
@@ -201,6 +202,26 @@ pub(super) fn read(root: &Node) -> Result<Config, ReadError> {
         seed: file.seed,
         notes,
     })
+}
+
+/// Tells of all keys that are missing at once.
+fn all_are_there(root: &Node) -> Result<(), ReadError> {
+    let needed = [
+        ("name", "`name: shop`"),
+        ("schedule", "`schedule: {cron: \"0 * 9-14 * * MON-FRI\"}`"),
+        ("inventory", "`inventory: [{docker: {}}]`"),
+        ("kill", "`kill: {mean_days: 5}`"),
+    ];
+    let missing: Vec<_> = needed.into_iter().filter(|(name, _)| root.get(name).is_none()).collect();
+    let names: Vec<String> = missing.iter().map(|(name, _)| format!("`{name}`")).collect();
+    let examples: Vec<&str> = missing.iter().map(|(_, example)| *example).collect();
+    let are = match names.as_slice() {
+        [] => return Ok(()),
+        [_] => "is",
+        _ => "are",
+    };
+    let message = format!("{} {are} missing", names.join(", "));
+    Err(ReadError::at(root.place, message).help(format!("such as {}", examples.join(", "))))
 }
 
 impl AppStrikes {
