@@ -220,6 +220,12 @@ impl Session {
         !self.finished && (self.record.hold.is_some() || self.record.asked.is_some())
     }
 
+    /// Whether go or no-go means anything now: something is asked, or a go ends the observation.
+    pub fn takes(&self, go: bool) -> bool {
+        let observes = self.record.phase == Some(Phase::Observe) && !self.record.is_running();
+        !self.finished && (self.record.hold.is_some() || (go && observes))
+    }
+
     /// Takes in what happened at `now`.
     pub fn on(&mut self, now: f64, input: Input) -> Vec<Output> {
         if self.finished {

@@ -636,8 +636,9 @@ mod tests {
         for end in 0..=entries.len() {
             let chronicle = Chronicle::of(&entries[..end]);
             for size in [(80, 24), (40, 12), (200, 60)] {
-                for prompt in [None, Some(&prompt)] {
-                    let lines = screen::draw(&chronicle, end as f64, "12:00:00", prompt, size);
+                let hint = screen::Bottom::Hint(EVIL);
+                for bottom in [screen::Bottom::Keys, screen::Bottom::Prompt(&prompt), hint] {
+                    let lines = screen::draw(&chronicle, end as f64, "12:00:00", bottom, size);
                     assert_eq!(lines.len(), size.1, "{size:?} after {end} events");
                     assert!(lines.iter().all(|line| line.width() <= size.0), "{size:?} after {end} events");
                     assert!(lines.iter().all(|line| !line.text(Colour::Off).contains('\u{1b}')));

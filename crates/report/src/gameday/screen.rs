@@ -24,13 +24,24 @@ pub struct Prompt {
     pub typed: String,
 }
 
+/// What stands at the bottom.
+#[derive(Debug, Clone, Copy)]
+pub enum Bottom<'p> {
+    /// The keys.
+    Keys,
+    /// What is being typed.
+    Prompt(&'p Prompt),
+    /// Something that is told, above the keys.
+    Hint(&'p str),
+}
+
 /// The view in exactly `height` lines of at most `columns` columns. `now` is the time in seconds since the session
 /// began, `wall` the time on the clock.
 pub fn draw(
     chronicle: &Chronicle,
     now: f64,
     wall: &str,
-    prompt: Option<&Prompt>,
+    bottom: Bottom<'_>,
     (columns, height): (usize, usize),
 ) -> Vec<Line> {
     let columns = columns.max(NARROWEST);
@@ -38,7 +49,7 @@ pub fn draw(
     top.extend(progress(chronicle, now, columns));
     top.extend(planned(chronicle, now));
     top.extend(question(chronicle, columns));
-    let bottom = bottom(chronicle, prompt, columns);
+    let bottom = footer(chronicle, bottom, columns);
     let room = height.saturating_sub(top.len() + bottom.len() + 1);
     let mut middle = state(chronicle, now);
     let left = room.saturating_sub(middle.len() + LEAST_LOG);
@@ -249,8 +260,8 @@ fn log(chronicle: &Chronicle, columns: usize, room: usize) -> Vec<Line> {
 }
 
 /// The prompt or the keys.
-fn bottom(chronicle: &Chronicle, prompt: Option<&Prompt>, columns: usize) -> Vec<Line> {
-    if let Some(prompt) = prompt {
+fn footer(chronicle: &Chronicle, bottom: Bottom<'_>, columns: usize) -> Vec<Line> {
+    if let Bottom::Prompt(prompt) = bottom {
         let label = format!("{}: ", prompt.label);
         // The end of what is typed stays in sight.
         let room = columns.saturating_sub(width(&label) + 2);
@@ -279,5 +290,8 @@ fn bottom(chronicle: &Chronicle, prompt: Option<&Prompt>, columns: usize) -> Vec
         let style = if *key == "h" { Style::Bad } else { Style::Strong };
         line = line.with(style, *key).plain(format!(" {does}   "));
     }
-    vec![line]
+    match bottom {
+        Bottom::Hint(hint) => vec![Line::new().with(Style::Warning, crate::paint::printable(hint)), line],
+        _ => vec![line],
+    }
 }

@@ -1,6 +1,8 @@
 //! Plans written and understood, without a shop.
 
 use crate::lab::{Desk, PLAN};
+use std::io::Write;
+use std::process::Stdio;
 
 #[test]
 fn a_new_plan_is_a_valid_one() {
@@ -141,4 +143,23 @@ fn a_report_is_never_written_over_what_the_day_is_made_of() {
     // A report may be written anew.
     let (code, said) = desk.squall(&["gameday", "report", "last", "-o", "day.md"]);
     assert_eq!(code, 0, "{said}");
+}
+
+#[test]
+fn a_go_that_nothing_waits_for_is_answered_and_its_reason_is_kept() {
+    let desk = Desk::new();
+    desk.write("plan.md", PLAN);
+    desk.write("plan.squall.yaml", "probes: {self: {exec: {command: \"true\"}}}\nbaseline: 600s\n");
+    let mut command = desk.command(&["gameday", "run", "plan.md"]);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut day = command.spawn().unwrap();
+    day.stdin.take().unwrap().write_all(b"go\nno-go a release is on\nquit\n").unwrap();
+    let output = day.wait_with_output().unwrap();
+    let told = String::from_utf8(output.stderr).unwrap();
+    for words in ["nothing waits for a go; `halt` ends it", "nothing waits for a no-go"] {
+        assert!(told.contains(words), "{told}");
+    }
+    let journal = desk.journal();
+    assert!(journal.iter().any(|entry| entry["text"] == "no-go, while nothing was asked: a release is on"));
+    assert!(!journal.iter().any(|entry| entry["event"] == "decided"));
 }

@@ -93,6 +93,8 @@ fn a_facilitator_leads_a_day_from_a_small_terminal() {
     terminal.see("go, with a remark or none:");
     terminal.enter();
     let shown = terminal.see("process.pause on");
+    terminal.press("g");
+    terminal.see("nothing waits for a go; h halts the day");
     assert!(shown.contains("active") && shown.contains("▶ 3 Observe"), "{shown}");
     terminal.press("f");
     terminal.press("Add a runbook; Bob Johnson; 2026-12-15");

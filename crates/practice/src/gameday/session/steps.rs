@@ -68,10 +68,7 @@ impl Session {
     pub(super) fn decided(&mut self, now: f64, go: bool, remark: String) {
         if self.record.hold.is_some() {
             self.emit(now, Event::Decided { go, remark });
-            return;
-        }
-        let over = self.record.phase == Some(Phase::Observe) && !self.record.is_running();
-        if go && over {
+        } else if self.takes(go) {
             let remark = if remark.is_empty() { "the observation ends here".to_owned() } else { remark };
             self.emit(now, Event::Decided { go, remark });
         }

@@ -387,6 +387,28 @@ fn people_can_make_the_failure_by_hand() {
 }
 
 #[test]
+fn go_and_no_go_mean_something_only_where_something_is_asked() {
+    let mut world = World::new(plan(1), Options::default());
+    world.says = |_| None;
+    world.start(false);
+    assert!(!world.session.takes(true) && !world.session.takes(false));
+    while !world.session.waits_for_people() {
+        world.second();
+    }
+    assert!(world.session.takes(true) && world.session.takes(false));
+    world.give(Input::Said(Command::Go(String::new())));
+    while world.faulty_since.is_none() {
+        world.second();
+    }
+    // The experiment goes on; then a go ends the observation.
+    assert!(!world.session.takes(true) && !world.session.takes(false));
+    while world.running.is_some() {
+        world.second();
+    }
+    assert!(world.session.takes(true) && !world.session.takes(false));
+}
+
+#[test]
 fn a_signal_ends_it_without_asking_anybody() {
     let mut world = World::new(plan(1), Options::default());
     world.start(false);

@@ -24,7 +24,7 @@ use squall_linux::sys::process;
 use squall_model::condition::Bound;
 use squall_model::event;
 use squall_model::experiment::Experiment;
-use squall_model::gameday::{Entry, Event, Means, Measures, Plan, Setting, Test};
+use squall_model::gameday::{Entry, Event, Means, Measures, NoteKind, Plan, Setting, Test};
 use squall_model::redaction::Redactor;
 use squall_model::units::Duration;
 use squall_model::verdict::Verdict;
@@ -502,17 +502,18 @@ impl Stage<'_> {
         match told {
             Told::Input(input) => self.give(input),
             Told::Line(line) => match commands::parse(&line, self.day.chronicle.asked.is_some()) {
-                Ok(Some(command)) => self.give(Input::Said(command)),
+                Ok(Some(command)) => self.say(command),
                 Ok(None) => None,
                 Err(why) => {
-                    out::warn(format!("squall: {why}"));
+                    self.hint(why);
                     None
                 }
             },
             Told::Typed(bytes) => {
+                let takes = [true, false].map(|go| self.day.session.takes(go));
                 let Face::Screen(screen) = &mut self.face else { return None };
-                let commands = screen.typed(&bytes, &self.day.chronicle);
-                commands.into_iter().find_map(|command| self.give(Input::Said(command)))
+                let commands = screen.typed(&bytes, &self.day.chronicle, takes);
+                commands.into_iter().find_map(|command| self.say(command))
             }
             Told::Closed if self.unattended => None,
             Told::Closed => {
@@ -522,6 +523,34 @@ impl Stage<'_> {
             Told::Event(experiment, event) => self.follow(experiment, *event),
             Told::Ended(experiment, carried) => self.give(ended(experiment, *carried)),
             Told::Signal(name) => self.give(Input::Interrupted(name.to_owned())),
+        }
+    }
+
+    /// Somebody said something. A go or no-go that nothing waits for is not swallowed: whoever says it is told, and why it
+    /// was said is kept.
+    fn say(&mut self, command: Command) -> Option<Verdict> {
+        let (go, remark) = match &command {
+            Command::Go(remark) => (true, remark),
+            Command::NoGo(remark) => (false, remark),
+            _ => return self.give(Input::Said(command)),
+        };
+        if self.day.session.takes(go) {
+            return self.give(Input::Said(command));
+        }
+        let word = if go { "go" } else { "no-go" };
+        let note = (!remark.is_empty()).then(|| format!("{word}, while nothing was asked: {remark}"));
+        self.hint(match self.day.chronicle.asked {
+            Some(_) => format!("nothing waits for a {word}; yes, no or unknown answers the question"),
+            None => format!("nothing waits for a {word}; `halt` ends it"),
+        });
+        note.and_then(|text| self.give(Input::Said(Command::Note(NoteKind::Note, text))))
+    }
+
+    /// Tells who leads the day something that is no part of it.
+    fn hint(&mut self, text: String) {
+        match &mut self.face {
+            Face::Lines => out::warn(format!("squall: {text}")),
+            Face::Screen(screen) => screen.hint(text),
         }
     }
 

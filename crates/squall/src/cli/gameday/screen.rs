@@ -6,11 +6,11 @@ use super::run::Told;
 use crate::exit::Failure;
 use jiff::Zoned;
 use rustix::termios::{OptionalActions, Termios, tcgetattr, tcgetwinsize, tcsetattr};
-use squall_model::gameday::{NoteKind, Outcome, Phase};
+use squall_model::gameday::{NoteKind, Outcome};
 use squall_practice::gameday::{Command, follow_up};
 use squall_report::Colour;
 use squall_report::gameday::Chronicle;
-use squall_report::gameday::screen::{Prompt, draw};
+use squall_report::gameday::screen::{Bottom, Prompt, draw};
 use std::fmt::Write as _;
 use std::io::{self, Read, Write};
 use std::sync::mpsc::Sender;
@@ -37,6 +37,8 @@ pub(super) struct Screen {
     before: Termios,
     colour: Colour,
     typing: Option<(Purpose, Prompt)>,
+    /// What is told until the next key.
+    hint: Option<String>,
     /// Bytes of a character that is not whole yet.
     partial: Vec<u8>,
     shown: Vec<String>,
@@ -61,6 +63,7 @@ impl Screen {
             before,
             colour: if colour { Colour::On } else { Colour::Off },
             typing: None,
+            hint: None,
             partial: Vec::new(),
             shown: Vec::new(),
         };
@@ -93,8 +96,12 @@ impl Screen {
             _ => (80, 24),
         };
         let wall = Zoned::now().strftime("%H:%M:%S").to_string();
-        let prompt = self.typing.as_ref().map(|(_, prompt)| prompt);
-        let lines: Vec<String> = draw(chronicle, now, &wall, prompt, (columns, rows))
+        let bottom = match (&self.typing, &self.hint) {
+            (Some((_, prompt)), _) => Bottom::Prompt(prompt),
+            (None, Some(hint)) => Bottom::Hint(hint),
+            (None, None) => Bottom::Keys,
+        };
+        let lines: Vec<String> = draw(chronicle, now, &wall, bottom, (columns, rows))
             .iter()
             .map(|line| line.text(self.colour))
             .collect();
@@ -115,8 +122,13 @@ impl Screen {
         }
     }
 
-    /// What was typed, as commands.
-    pub(super) fn typed(&mut self, bytes: &[u8], chronicle: &Chronicle) -> Vec<Command> {
+    /// Tells something until the next key.
+    pub(super) fn hint(&mut self, text: String) {
+        self.hint = Some(text);
+    }
+
+    /// What was typed, as commands. `takes`: whether a go means anything now, and a no-go.
+    pub(super) fn typed(&mut self, bytes: &[u8], chronicle: &Chronicle, takes: [bool; 2]) -> Vec<Command> {
         self.partial.extend_from_slice(bytes);
         let bytes = std::mem::take(&mut self.partial);
         let text = match std::str::from_utf8(&bytes) {
@@ -134,10 +146,11 @@ impl Screen {
         if text.len() > 1 && text.starts_with('\x1b') {
             return Vec::new();
         }
-        text.chars().filter_map(|key| self.key(key, chronicle)).collect()
+        text.chars().filter_map(|key| self.key(key, chronicle, takes)).collect()
     }
 
-    fn key(&mut self, key: char, chronicle: &Chronicle) -> Option<Command> {
+    fn key(&mut self, key: char, chronicle: &Chronicle, [go, no_go]: [bool; 2]) -> Option<Command> {
+        self.hint = None;
         // Ctrl-C halts, whatever is being typed: it is what hands reach for.
         if key == '\x03' {
             self.typing = None;
@@ -160,9 +173,6 @@ impl Screen {
             return None;
         }
         let asked = chronicle.asked.is_some();
-        // An observation is ended early by a go as well.
-        let observes = chronicle.phase().is_some_and(|(phase, _)| phase == Phase::Observe);
-        let decides = chronicle.hold.is_some() || observes;
         let ask = |purpose: Purpose, label: &str| {
             let prompt = Prompt { label: label.to_owned(), typed: String::new() };
             Some((purpose, prompt))
@@ -174,12 +184,17 @@ impl Screen {
             'y' if asked => ask(Purpose::Answer(Outcome::Met), "met, because"),
             'x' if asked => ask(Purpose::Answer(Outcome::NotMet), "not met, because"),
             'u' if asked => ask(Purpose::Answer(Outcome::Unknown), "unknown, because"),
-            'g' if decides => ask(Purpose::Go(true), "go, with a remark or none"),
-            'x' if decides => ask(Purpose::Go(false), "no-go, because"),
+            'g' if go => ask(Purpose::Go(true), "go, with a remark or none"),
+            'x' if no_go => ask(Purpose::Go(false), "no-go, because"),
             'q' => {
                 ask(Purpose::Leave, "leave? everything is put back, and the session can go on later (y/n)")
             }
             'h' => return Some(Command::Halt("the facilitator".to_owned())),
+            'g' | 'x' if !asked => {
+                let word = if key.eq_ignore_ascii_case(&'g') { "go" } else { "no-go" };
+                self.hint = Some(format!("nothing waits for a {word}; h halts the day"));
+                None
+            }
             _ => None,
         };
         None
