@@ -13,7 +13,7 @@ mod plan;
 mod quantities;
 mod session;
 
-pub use plan::{Draft, follow_up, read};
+pub use plan::{Draft, ReadFollowUp, follow_up, read};
 pub use session::{Answer, Command, Input, Options, Output, Present, Sample, Session};
 
 /// The language of the fenced block in a plan that says what is measured.

@@ -164,6 +164,7 @@ struct Reader {
     criteria: Vec<Text>,
     experiments: Vec<(LinkedExperiment, Place)>,
     slots: Vec<Text>,
+    remarks: Vec<String>,
 }
 
 impl Reader {
@@ -181,7 +182,7 @@ impl Reader {
             Kind::Rollback => self.plan.rollback = items(texts).into_iter().map(|text| text.words).collect(),
             Kind::Experiments => items(texts).iter().for_each(|text| self.experiment(text)),
             Kind::FollowUps => {
-                self.plan.follow_ups = items(texts).iter().map(|text| follow_up(&text.words)).collect();
+                items(texts).iter().for_each(|text| self.follow_up(text));
             }
         }
         if texts.is_empty() {
@@ -205,6 +206,16 @@ impl Reader {
         short.filter(|short| !short.is_empty()).unwrap_or(title).clone_into(&mut self.plan.title);
         if self.plan.objective.is_empty() {
             self.plan.objective = joined(&section.texts);
+        }
+    }
+
+    fn follow_up(&mut self, text: &Text) {
+        match follow_up(&text.words) {
+            Ok(ReadFollowUp { follow_up, unread }) => {
+                self.remarks.extend(unread.map(|why| format!("follow-up {:?}: {why}", text.words)));
+                self.plan.follow_ups.push(follow_up);
+            }
+            Err(why) => self.errors.push(ReadError::at(text.place, why)),
         }
     }
 
@@ -305,7 +316,8 @@ impl Reader {
             (Kind::Rollback, "rollback plan"),
         ];
         let missing = wished.iter().filter(|(kind, _)| !seen.contains(kind));
-        let remarks = missing.map(|(_, name)| format!("the plan has no {name}")).collect();
+        let missing = missing.map(|(_, name)| format!("the plan has no {name}"));
+        let remarks = missing.chain(std::mem::take(&mut self.remarks)).collect();
         if self.plan.title.is_empty() {
             "Game day".clone_into(&mut self.plan.title);
         }
@@ -397,31 +409,73 @@ fn phase_of(text: &str) -> Option<Phase> {
     PHASE_WORDS.iter().find(|(_, known)| known.iter().any(&has)).map(|(phase, _)| *phase)
 }
 
-/// `Add a replica (owner: Jane, due: 2026-12-01)`, `Add a replica - Jane - 2026-12-01`, `Add a replica @jane`.
-pub fn follow_up(text: &str) -> FollowUp {
-    let mut found = FollowUp { what: text.to_owned(), owner: String::new(), due: String::new() };
-    let parts = text.split([',', ';', '(', ')']).flat_map(|part| part.split(" - "));
+/// A follow-up as it was understood, and what of it could not be read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReadFollowUp {
+    /// What was understood; a due date that is none stays among its words.
+    pub follow_up: FollowUp,
+    /// What could not be read, in words.
+    pub unread: Option<String>,
+}
+
+/// `Add a replica; Jane; 2026-12-01`, `Add a replica (owner: Jane, due: 2026-12-01)`,
+/// `Add a replica - Jane - 2026-12-01`, `Add a replica @jane`.
+///
+/// # Errors
+/// Where it does not say what is to be done.
+pub fn follow_up(text: &str) -> Result<ReadFollowUp, String> {
+    let parts: Vec<&str> = text.split(';').map(str::trim).collect();
+    let (what, owner, due) = match parts[..] {
+        [text] => split_up(text),
+        [what, last] if is_like_a_date(last) => (what.to_owned(), String::new(), last.to_owned()),
+        [what, owner] => (what.to_owned(), owner.to_owned(), String::new()),
+        [what, owner, due] => (what.to_owned(), owner.to_owned(), due.to_owned()),
+        _ => return Err("a follow-up has three parts at most: WHAT; OWNER; DUE".to_owned()),
+    };
+    if what.trim().is_empty() {
+        return Err("a follow-up says what is to be done: WHAT; OWNER; DUE".to_owned());
+    }
+    if due.is_empty() || is_date(&due) {
+        return Ok(ReadFollowUp { follow_up: FollowUp { what, owner, due }, unread: None });
+    }
+    let unread = format!("the due date {due:?} could not be read, such as 2026-12-31; it is kept as words");
+    let follow_up = FollowUp { what: format!("{what} (due: {due})"), owner, due: String::new() };
+    Ok(ReadFollowUp { follow_up, unread: Some(unread) })
+}
+
+fn is_date(text: &str) -> bool {
+    text.parse::<jiff::civil::Date>().is_ok()
+}
+
+/// Whether a text is meant to be a date: `31.12.2026`, `2027-02-31`.
+fn is_like_a_date(text: &str) -> bool {
+    let parts: Vec<&str> = text.split(['.', '-', '/']).collect();
+    parts.len() == 3 && parts.iter().all(|part| !part.is_empty() && part.chars().all(|c| c.is_ascii_digit()))
+}
+
+/// What, owner and due date of a follow-up without semicolons.
+fn split_up(text: &str) -> (String, String, String) {
+    let (mut owner, mut due) = (String::new(), String::new());
+    let parts = text.split([',', '(', ')']).flat_map(|part| part.split(" - "));
     let mut kept: Vec<&str> = Vec::new();
     for part in parts.map(str::trim).filter(|part| !part.is_empty()) {
         let lower = part.to_lowercase();
-        let value = |key: &str| lower.starts_with(key).then(|| part[key.len()..].trim().to_owned());
-        let is_date = |word: &str| word.parse::<jiff::civil::Date>().is_ok();
-        if let Some(owner) = value("owner:").or_else(|| part.strip_prefix('@').map(str::to_owned)) {
-            found.owner = owner;
-        } else if let Some(due) = value("due:").or_else(|| is_date(part).then(|| part.to_owned())) {
-            found.due = due;
+        let value =
+            |key: &str| lower.starts_with(key).then(|| part.get(key.len()..).unwrap_or("").trim().to_owned());
+        if let Some(named) = value("owner:").or_else(|| part.strip_prefix('@').map(str::to_owned)) {
+            owner = named;
+        } else if let Some(named) = value("due:").or_else(|| is_like_a_date(part).then(|| part.to_owned())) {
+            due = named;
         } else {
             kept.push(part);
         }
     }
-    // `what - owner - date`
-    if let ([what, owner], true) = (kept.as_slice(), found.owner.is_empty() && !found.due.is_empty()) {
-        (*owner).clone_into(&mut found.owner);
-        (*what).clone_into(&mut found.what);
-    } else if !found.owner.is_empty() || !found.due.is_empty() {
-        found.what = kept.join(", ");
+    match kept[..] {
+        // `what - owner - date`
+        [what, named] if owner.is_empty() && !due.is_empty() => (what.to_owned(), named.to_owned(), due),
+        _ if owner.is_empty() && due.is_empty() => (text.to_owned(), owner, due),
+        _ => (kept.join(", "), owner, due),
     }
-    found
 }
 
 impl Draft {
@@ -562,6 +616,30 @@ mod tests {
             ]
         );
         assert_eq!(plan.others, ["Background"]);
+    }
+
+    #[test]
+    fn what_cannot_be_read_of_a_follow_up_is_named_and_nothing_of_it_is_lost() {
+        let read = |text: &str| {
+            let ReadFollowUp { follow_up: FollowUp { what, owner, due }, unread } = follow_up(text).unwrap();
+            (what, owner, due, unread.is_some())
+        };
+        let told =
+            |what: &str, owner: &str, due: &str, unread| (what.into(), owner.into(), due.into(), unread);
+        assert_eq!(read("fix it; Bob; 2026-12-31"), told("fix it", "Bob", "2026-12-31", false));
+        assert_eq!(read("fix it; Bob"), told("fix it", "Bob", "", false));
+        assert_eq!(read("fix it; 2026-12-31"), told("fix it", "", "2026-12-31", false));
+        assert_eq!(read("fix it; Bob; 31.12.2026"), told("fix it (due: 31.12.2026)", "Bob", "", true));
+        assert_eq!(read("fix it; Bob; soon"), told("fix it (due: soon)", "Bob", "", true));
+        assert_eq!(read("fix2; Ann; 2027-02-31"), told("fix2 (due: 2027-02-31)", "Ann", "", true));
+        assert_eq!(read("fix it - Bob - 31.12.2026"), told("fix it (due: 31.12.2026)", "Bob", "", true));
+        assert_eq!(read("fix, and soon"), told("fix, and soon", "", "", false));
+        for wrong in ["; ;", " ", ";Bob", "a; b; c; d", "(owner: Bo)"] {
+            assert!(follow_up(wrong).is_err(), "{wrong}");
+        }
+        let plan = "# A\n## Criteria\n- fine\n## Follow-ups\n- fix it (owner: Bo, due: 31.12.2026)\n";
+        let draft = super::read(plan).unwrap();
+        assert!(draft.remarks.iter().any(|remark| remark.contains("31.12.2026")), "{:?}", draft.remarks);
     }
 
     #[test]

@@ -502,7 +502,11 @@ impl Stage<'_> {
         match told {
             Told::Input(input) => self.give(input),
             Told::Line(line) => match commands::parse(&line, self.day.chronicle.asked.is_some()) {
-                Ok(Some(command)) => self.say(command),
+                Ok(Some((command, unread))) => {
+                    let ended = self.say(command);
+                    unread.into_iter().for_each(|why| self.hint(why));
+                    ended
+                }
                 Ok(None) => None,
                 Err(why) => {
                     self.hint(why);

@@ -7,7 +7,7 @@ use crate::exit::Failure;
 use jiff::Zoned;
 use rustix::termios::{OptionalActions, Termios, tcgetattr, tcgetwinsize, tcsetattr};
 use squall_model::gameday::{NoteKind, Outcome};
-use squall_practice::gameday::{Command, follow_up};
+use squall_practice::gameday::Command;
 use squall_report::Colour;
 use squall_report::gameday::Chronicle;
 use squall_report::gameday::screen::{Bottom, Prompt, draw};
@@ -161,7 +161,7 @@ impl Screen {
                 '\r' | '\n' => {
                     let (purpose, typed) = (purpose.clone(), prompt.typed.trim().to_owned());
                     self.typing = None;
-                    return finished(&purpose, typed);
+                    return self.finished(&purpose, typed);
                 }
                 '\x1b' => self.typing = None,
                 '\x7f' | '\x08' => drop(prompt.typed.pop()),
@@ -199,20 +199,30 @@ impl Screen {
         };
         None
     }
-}
 
-/// The command of a line that was typed to its end.
-fn finished(purpose: &Purpose, typed: String) -> Option<Command> {
-    match purpose {
-        Purpose::Note(_) | Purpose::FollowUp if typed.is_empty() => None,
-        Purpose::Note(kind) => Some(Command::Note(*kind, typed)),
-        Purpose::FollowUp => Some(Command::FollowUp(follow_up(&typed))),
-        Purpose::Go(true) => Some(Command::Go(typed)),
-        Purpose::Go(false) => Some(Command::NoGo(typed)),
-        Purpose::Answer(outcome) => Some(Command::Answer(*outcome, typed)),
-        Purpose::Leave => {
-            let sure = matches!(typed.to_lowercase().as_str(), "y" | "yes");
-            sure.then(|| commands::parse("quit", false).ok().flatten()).flatten()
+    /// The command of a line that was typed to its end.
+    fn finished(&mut self, purpose: &Purpose, typed: String) -> Option<Command> {
+        match purpose {
+            Purpose::Note(_) | Purpose::FollowUp if typed.is_empty() => None,
+            Purpose::Note(kind) => Some(Command::Note(*kind, typed)),
+            Purpose::FollowUp => match commands::agreed(&typed) {
+                Ok((command, unread)) => {
+                    self.hint = unread;
+                    Some(command)
+                }
+                Err(why) => {
+                    self.hint = Some(why);
+                    None
+                }
+            },
+            Purpose::Go(true) => Some(Command::Go(typed)),
+            Purpose::Go(false) => Some(Command::NoGo(typed)),
+            Purpose::Answer(outcome) => Some(Command::Answer(*outcome, typed)),
+            Purpose::Leave => {
+                let sure = matches!(typed.to_lowercase().as_str(), "y" | "yes");
+                let said = sure.then(|| commands::parse("quit", false).ok().flatten()).flatten();
+                said.map(|(command, _)| command)
+            }
         }
     }
 }
