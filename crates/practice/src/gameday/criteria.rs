@@ -1,6 +1,7 @@
 //! What a machine can check of a criterion that people wrote, and how. What is not clearly understood is asked of
 //! people: a wrong check would be worse than none.
 
+use super::GAP;
 use super::quantities::{self, Quantity};
 use squall_model::condition::Condition;
 use squall_model::gameday::{Criterion, Means, Measures, Test};
@@ -143,14 +144,14 @@ fn understood(text: &str, measures: &Measures) -> Means {
     {
         return returns(kind, within, measures);
     }
-    people("free text", assign(text))
+    people("free text, which stays with people unless a metric tells", assign(text, "METRIC"))
 }
 
-/// The line that says how to check any criterion.
-fn assign(text: &str) -> String {
+/// The line that says how to check any criterion, with a gap to be filled in: as it is, it is refused.
+fn assign(text: &str, metric: &str) -> String {
     let short: String = text.chars().take(60).collect();
     let quoted = serde_free_quote(short.trim_end());
-    format!("criteria: {{{quoted}: {{expect: \"error_rate < 1%\"}}}}")
+    format!("criteria: {{{quoted}: {{expect: \"{metric} < {GAP}\"}}}}")
 }
 
 /// A text in double quotes, for YAML.
@@ -259,19 +260,21 @@ fn threshold(text: &str, lower: &str, found: &[quantities::Found], measures: &Me
         .iter()
         .filter(|found| !text[found.range.clone()].to_lowercase().starts_with(words))
         .filter_map(|found| match (metric, found.quantity) {
+            // As in a condition: 0.01 is 1 %. From one on, a percent may be meant.
+            (_, Quantity::Bare(share)) if is_share(metric) && share > 0.0 && share < 1.0 => {
+                Some(format!("{}%", rounded(share * 100.0)))
+            }
             ("throughput", Quantity::Frequency(number) | Quantity::Bare(number)) => Some(format!("{number}")),
             (_, Quantity::Time(seconds)) if metric.starts_with("latency") => {
                 Some(format!("{}ms", seconds * 1000.0))
             }
-            (_, Quantity::Share(share)) if !metric.starts_with("latency") && metric != "throughput" => {
-                Some(format!("{}%", rounded(share * 100.0)))
-            }
+            (_, Quantity::Share(share)) if is_share(metric) => Some(format!("{}%", rounded(share * 100.0))),
             _ => None,
         })
         .collect();
     let has = |words: &[&str]| words.iter().any(|word| contains(lower, word));
     let [value] = &fitting[..] else {
-        return Some(people("no threshold that could be read", assign(text)));
+        return Some(no_threshold(text, metric, found));
     };
     let others = found.len() > 1;
     let less_is_good = metric == "error_rate" || metric.starts_with("latency");
@@ -280,7 +283,7 @@ fn threshold(text: &str, lower: &str, found: &[quantities::Found], measures: &Me
     let odd =
         (less && !less_is_good && !more) || (more && less_is_good && !less && !has(&["maintain", "keep"]));
     if odd || others {
-        return Some(people("the threshold could be read in two ways", assign(text)));
+        return Some(people("the threshold could be read in two ways", assign(text, metric)));
     }
     let comparison = if less_is_good { "<" } else { ">=" };
     let comparison = if less_is_good && has(&["at most", "no more than", "up to", "≤", "not exceed"]) {
@@ -299,6 +302,28 @@ fn threshold(text: &str, lower: &str, found: &[quantities::Found], measures: &Me
     // A latency is that of some stretch of time: each second's window counts.
     let each_second = has(ALWAYS) || metric.starts_with("latency") || metric == "throughput";
     Some(Means::Machine(Test::Conditions { conditions, each_second }))
+}
+
+fn is_share(metric: &str) -> bool {
+    !metric.starts_with("latency") && metric != "throughput"
+}
+
+/// Why a metric has no threshold that could be read: the unit is missing, or there is none.
+fn no_threshold(text: &str, metric: &str, found: &[quantities::Found]) -> Means {
+    let bare = found.iter().find_map(|found| match found.quantity {
+        Quantity::Bare(number) => Some(number),
+        _ => None,
+    });
+    match bare {
+        Some(number) if metric.starts_with("latency") => {
+            let why = format!("{number} has no unit: write `{number} ms` or `{number} s` in the criterion");
+            people(&why, String::new())
+        }
+        Some(number) if is_share(metric) => {
+            people(&format!("{number} has no unit: write `{number} %` in the criterion"), String::new())
+        }
+        _ => people("no threshold that could be read", assign(text, metric)),
+    }
 }
 
 /// The names under which a metric is measured: of every load, or of a metric called so.
@@ -465,6 +490,8 @@ mod tests {
             ("All alerts fire correctly", "LedgerDown Slow within 60"),
             ("The LedgerDown alert fires within 30s", "LedgerDown within 30"),
             ("error_rate < 2% for 5s", "error_rate < 2% for 5s always"),
+            ("Error rate < 0.01", "error_rate < 1%"),
+            ("Availability of at least 0.999", "availability >= 99.9%"),
         ] {
             assert_eq!(of(text), check, "{text}");
         }
@@ -501,6 +528,24 @@ mod tests {
         ] {
             let Means::People { remedy, .. } = of_list(text, &none).means else { panic!("{text}") };
             assert!(remedy.starts_with(line), "{text}: {remedy}");
+        }
+    }
+
+    #[test]
+    fn a_missing_unit_is_named_and_no_check_of_something_else_is_proposed() {
+        for (text, words) in [
+            ("p99 latency below 500", "500 has no unit: write `500 ms` or `500 s`"),
+            ("Error rate below 5", "5 has no unit: write `5 %`"),
+        ] {
+            let Means::People { why, remedy } = of_list(text, &measures()).means else { panic!("{text}") };
+            assert!(why.contains(words) && remedy.is_empty(), "{why}; {remedy}");
+        }
+        for (text, gap) in [
+            ("Customers are happy", "METRIC < ${LIMIT}"),
+            ("Error rate is discussed afterwards", "error_rate < ${LIMIT}"),
+        ] {
+            let Means::People { remedy, .. } = of_list(text, &measures()).means else { panic!("{text}") };
+            assert!(remedy.contains(gap), "{remedy}");
         }
     }
 

@@ -19,6 +19,9 @@ pub use session::{Answer, Command, Input, Options, Output, Present, Sample, Sess
 /// The language of the fenced block in a plan that says what is measured.
 pub const BLOCK: &str = "squall";
 
+/// What stands in a proposed check for what only people know.
+pub const GAP: &str = "${LIMIT}";
+
 /// Minutes since midnight of a time of day that a whole text tells: `10:00`, `2:15 PM`.
 pub fn minutes_of(text: &str) -> Option<u32> {
     match quantities::time_of_day(text) {

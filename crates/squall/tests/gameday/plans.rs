@@ -163,3 +163,22 @@ fn a_go_that_nothing_waits_for_is_answered_and_its_reason_is_kept() {
     assert!(journal.iter().any(|entry| entry["text"] == "no-go, while nothing was asked: a release is on"));
     assert!(!journal.iter().any(|entry| entry["event"] == "decided"));
 }
+
+#[test]
+fn a_proposed_check_with_a_gap_is_refused_until_it_is_filled_in() {
+    let desk = Desk::new();
+    desk.write("plan.md", "# Game Day: X\n## Success Criteria\n- Customers are happy\n");
+    let (code, said) = desk.squall(&["gameday", "check", "plan.md"]);
+    assert_eq!(code, 0, "{said}");
+    let proposed =
+        said.lines().find(|line| line.trim().starts_with("criteria: {")).unwrap().trim().to_owned();
+    let with = |line: &str| {
+        let load = "load: {shop: {http: {url: \"http://127.0.0.1:1/\"}, rate: 1/s}}\n";
+        desk.write("plan.squall.yaml", &format!("{load}{line}\n"));
+        desk.squall(&["gameday", "check", "plan.md"])
+    };
+    let (code, said) = with(&proposed);
+    assert_eq!(code, 2, "{proposed}\n{said}");
+    let (code, said) = with(&proposed.replace("METRIC < ${LIMIT}", "error_rate < 1%"));
+    assert_eq!(code, 0, "{said}");
+}

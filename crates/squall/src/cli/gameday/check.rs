@@ -170,7 +170,8 @@ fn described(file: &str, loaded: &Loaded) -> Vec<String> {
         add(format!("  {}  {}{of}", if machine { "machine" } else { "people " }, criterion.text));
         add(format!("           {how}"));
         if let Some(remedy) = remedy {
-            add("           a machine checks it once this stands in the plan's squall block:".to_owned());
+            let gap = if remedy.contains(squall_practice::gameday::GAP) { ", filled in," } else { "" };
+            add(format!("           a machine checks it once this{gap} stands in the plan's squall block:"));
             add(format!("             {remedy}"));
         }
     }
