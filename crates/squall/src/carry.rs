@@ -130,12 +130,7 @@ pub(crate) struct Carried {
 
 /// Carries an experiment out, from the plan to the verdict.
 pub(crate) fn out(state: &State, order: Order) -> Result<Carried, Failure> {
-    let in_folder = |error: io::Error| {
-        Failure::invalid(format!(
-            "could not use the state folder {}: {error}; set SQUALL_STATE to another",
-            state.folder().display()
-        ))
-    };
+    let in_folder = |error: io::Error| state.unusable(&error);
     state.prepare().map_err(in_folder)?;
     if state.halt_file().exists() {
         return Err(Failure::halted(format!(

@@ -119,12 +119,23 @@ impl State {
         folders.iter().try_for_each(made)
     }
 
+    /// The failure where the folder cannot be used: it may not be written to, or its disk is full.
+    pub(crate) fn unusable(&self, error: &io::Error) -> Failure {
+        let folder = self.folder.display();
+        Failure::invalid(format!(
+            "could not use the state folder {folder}: {error}; set SQUALL_STATE to another"
+        ))
+    }
+
     /// Notes that a run goes on; the note goes with the value that is returned.
     pub(crate) fn announce(&self, live: &LiveRun) -> io::Result<Announcement> {
         let path = self.brains().join(&live.run);
         let text = serde_json::to_vec(live)?;
-        std::io::Write::write_all(&mut trust::create(&path)?, &text)?;
-        Ok(Announcement(path))
+        let mut note = trust::create(&path)?;
+        // Half a note says nothing: where it cannot be written whole, it goes.
+        let announcement = Announcement(path);
+        std::io::Write::write_all(&mut note, &text)?;
+        Ok(announcement)
     }
 
     /// The runs that go on, oldest first.

@@ -290,12 +290,7 @@ impl RunOptions {
     fn run(self) -> Outcome {
         let config = self.told.config()?;
         let state = State::locate()?;
-        let in_folder = |error: std::io::Error| {
-            let folder = state.folder().display();
-            Failure::invalid(format!(
-                "could not use the state folder {folder}: {error}; set SQUALL_STATE to another"
-            ))
-        };
+        let in_folder = |error: std::io::Error| state.unusable(&error);
         state.prepare().map_err(in_folder)?;
         let records = Records::of(&state, &config.name);
         let Some(_lock) = records.lock().map_err(in_folder)? else {

@@ -362,9 +362,9 @@ impl Work<'_> {
 
     /// What cannot be written down is not done.
     fn unwritten(&self, error: &io::Error) -> Failure {
-        Failure::failed(format!(
-            "could not write to {}: {error}; the monkey strikes nothing that it cannot write down",
-            self.records.folder().display()
+        Failure::invalid(format!(
+            "{}; the monkey strikes nothing that it cannot write down",
+            self.state.unusable(error)
         ))
     }
 }

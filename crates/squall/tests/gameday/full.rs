@@ -65,3 +65,28 @@ fn what_could_not_be_written_down_is_not_shown_as_kept() {
     assert!(journal.iter().any(|entry| entry["text"] == "the first"));
     assert!(!journal.iter().any(|entry| entry["kind"] == "decision"));
 }
+
+#[test]
+fn a_full_state_folder_is_said_to_be_one_before_anything_is_touched() {
+    let Some(small) = Small::mount() else { return };
+    let desk = &small.desk;
+    desk.write("plan.md", PLAN);
+    let (code, said) = desk.squall(&["gameday", "run", "plan.md", "--rehearse", "--yes", "--observe", "1s"]);
+    assert!([0, 1].contains(&code), "{said}");
+    let sessions = || fs::read_dir(small.state.join("gamedays")).unwrap().count();
+    let before = sessions();
+    small.fill();
+    let (code, said) = desk.squall(&["gameday", "run", "plan.md", "--rehearse", "--yes"]);
+    assert_eq!(code, 2, "{said}");
+    assert!(said.contains("could not use the state folder") && said.contains("set SQUALL_STATE"), "{said}");
+    assert_eq!(sessions(), before, "an empty journal was left");
+
+    let schedule = "schedule: {cron: '0 0 10 * * MON-FRI', time_zone: UTC}";
+    let inventory = "inventory: [{processes: {app: shop, match: {name: sqt-none}}}]\nkill: {mean_days: 1}";
+    let head = "apiVersion: squall.dev/v1\nkind: Monkey\nname: shop\nleashed: true";
+    desk.write("monkey.yaml", &format!("{head}\n{schedule}\n{inventory}\n"));
+    let (code, said) =
+        desk.squall(&["monkey", "run", "--config", "monkey.yaml", "--now", "2026-11-30T09:59:58Z", "--once"]);
+    assert_eq!(code, 2, "{said}");
+    assert!(said.contains("could not use the state folder") && said.contains("set SQUALL_STATE"), "{said}");
+}

@@ -45,6 +45,12 @@ impl Notebook {
         Ok((Self { file, path: path.to_owned(), length: whole as u64 }, entries(&bytes[..whole])))
     }
 
+    /// Takes the journal away again.
+    pub(super) fn discard(&self) {
+        // One that stays is empty, and says so to its reader.
+        let _ = std::fs::remove_file(&self.path);
+    }
+
     /// Writes a line; returns once it is on disk, where it is one that people count on. Of one that could not be written
     /// nothing is left, so that it spoils none after it.
     pub(super) fn write(&mut self, entry: &Entry) -> Result<(), String> {

@@ -120,9 +120,7 @@ impl Options {
     pub(crate) fn run(self) -> Outcome {
         let reports = Reports::of(&self.report, self.followups.as_deref())?;
         let state = State::locate()?;
-        state.prepare().map_err(|error| {
-            Failure::invalid(format!("could not use the state folder {}: {error}", state.folder().display()))
-        })?;
+        state.prepare().map_err(|error| state.unusable(&error))?;
         if state.halt_file().exists() {
             return Err(Failure::halted(format!(
                 "halted: nothing runs while {} is there; remove it to go on",
@@ -156,8 +154,7 @@ impl Options {
         let seed = carry::random_seed();
         self.ask_first(&loaded, seed)?;
         let path = state.gamedays().join(format!("{name}.jsonl"));
-        let notebook = Notebook::create(&path)
-            .map_err(|error| Failure::invalid(format!("could not make {}: {error}", path.display())))?;
+        let notebook = Notebook::create(&path).map_err(|error| state.unusable(&error))?;
         let attendance = Attendance { unattended: self.yes };
         let session = Session::new(loaded.plan.clone(), loaded.measures.clone(), attendance);
         let day = Day {
@@ -296,7 +293,7 @@ impl Options {
         let journal = day.state.gamedays().join(format!("{name}.jsonl"));
         // A session that was killed left its note behind.
         epilogue::write(day.state, &[]);
-        let _announcement = day.state.announce(&LiveRun {
+        let announced = day.state.announce(&LiveRun {
             run: name.clone(),
             experiment: format!("game day: {}", day.session.plan().title),
             brain: process::own()?,
@@ -304,7 +301,8 @@ impl Options {
             started: Timestamp::now().to_string(),
             through_sudo: self.agent.sudo,
             audience: Audience::default(),
-        })?;
+        });
+        let _announcement = announced.map_err(|error| day.unbegun(&first, &error))?;
         listen(sender.clone());
         let measuring = measure::start(measures, day.clock, measure::teller(sender.clone(), Told::Input))?;
         let face = if is_at_terminal() && !self.plain && Screen::is_possible() {
@@ -442,6 +440,16 @@ struct Day<'s> {
     /// Tells other systems of the experiments.
     outbox: Outbox,
     audience: Audience,
+}
+
+impl Day<'_> {
+    /// The failure where the state folder cannot be used; a journal in which nothing stands yet goes.
+    fn unbegun(&self, first: &Input, error: &std::io::Error) -> Failure {
+        if matches!(first, Input::Start(..)) {
+            self.notebook.discard();
+        }
+        self.state.unusable(error)
+    }
 }
 
 /// What people see.
