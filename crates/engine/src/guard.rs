@@ -18,6 +18,8 @@ pub(crate) struct Guard {
     ticks: u64,
     slowest: f64,
     written: Option<f64>,
+    /// How often it had looked by then.
+    told: u64,
     looked: Option<f64>,
 }
 
@@ -51,6 +53,7 @@ impl Guard {
             ticks: 0,
             slowest: 0.0,
             written: None,
+            told: 0,
             looked: None,
         }
     }
@@ -95,9 +98,17 @@ impl Guard {
         let due = self.written.is_none_or(|written| now - written >= WRITES_EVERY);
         let event = (changed || due).then(|| {
             self.written = Some(now);
+            self.told = self.ticks;
             self.event()
         });
         Look { event, tripped }
+    }
+
+    /// Its last word, where it looked since the one before: how often it did in all.
+    pub(crate) fn conclude(&mut self) -> Option<Event> {
+        let has_news = self.ticks > self.told;
+        self.told = self.ticks;
+        has_news.then(|| self.event())
     }
 
     /// What happened while nobody looked is not known, and unknown is unsafe.
@@ -186,5 +197,9 @@ mod tests {
             .collect();
         let seconds: Vec<usize> = written.iter().enumerate().filter(|(_, w)| **w).map(|(s, _)| s).collect();
         assert_eq!(seconds, [0, 10, 13, 14, 24]);
+        assert_eq!(guard.conclude(), None, "all is told");
+        guard.look(25.0, &[], &sample(&[("queue", 1.0)]));
+        assert!(matches!(guard.conclude(), Some(Event::Guard { ticks: 26, .. })));
+        assert_eq!(guard.conclude(), None);
     }
 }

@@ -182,7 +182,7 @@ pub enum Event {
         #[serde(default)]
         file: String,
         /// Options of the command that carried it out, beside the file and the seed, so that it can be given again.
-        /// Secrets are left out of them.
+        /// Secrets are left out of them. Where the first is a word, they are a whole command in place of `run FILE`.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         options: Vec<String>,
         /// Makes the run's choices repeatable.

@@ -227,10 +227,17 @@ impl Run {
     }
 }
 
-/// The command that carries an experiment out, for a POSIX shell.
+/// The command that carries an experiment out, for a POSIX shell. Where what is given begins with a word and not with an
+/// option, it is the whole command, such as `scenario run disk-full`.
 pub fn command(file: &str, options: &[String]) -> String {
-    let words = std::iter::once(file).chain(options.iter().map(String::as_str)).map(quoted);
-    format!("squall run {}", words.collect::<Vec<_>>().join(" "))
+    let run = if is_whole_command(options) { None } else { Some(["run", file]) };
+    let words = run.into_iter().flatten().chain(options.iter().map(String::as_str)).map(quoted);
+    format!("squall {}", words.collect::<Vec<_>>().join(" "))
+}
+
+/// Whether these are no options of `squall run FILE`, but a command of their own.
+pub fn is_whole_command(options: &[String]) -> bool {
+    options.first().is_some_and(|first| !first.starts_with('-'))
 }
 
 /// A word for a POSIX shell.
@@ -431,6 +438,8 @@ mod tests {
         assert_eq!(run.started.to_string(), "2026-01-02T03:04:00Z");
         assert_eq!(run.ended.to_string(), "2026-01-02T03:04:06Z");
         assert_eq!(run.command(), "squall run 'my pay.yaml' --sudo");
+        let run = Run { options: ["scenario", "run", "disk-full"].map(str::to_owned).to_vec(), ..run };
+        assert_eq!(run.command(), "squall scenario run disk-full");
         assert!(run.is_unattended() && run.is_telling() && run.brief().is_measured);
         let untelling = MetricChange { interval: None, ..run.comparisons[0].clone() };
         let short = Run { comparisons: vec![untelling], ..run.clone() };

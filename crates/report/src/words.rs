@@ -324,7 +324,12 @@ pub fn guard(story: &Story) -> Option<(Tone, String)> {
 /// The command that repeats the run.
 pub fn reproduce(story: &Story) -> String {
     let header = &story.header;
-    format!("{} --seed {}", past::command(&header.file, &header.options), header.seed)
+    let command = past::command(&header.file, &header.options);
+    if past::is_whole_command(&header.options) {
+        command
+    } else {
+        format!("{command} --seed {}", header.seed)
+    }
 }
 
 /// A moment as people read it, in UTC.
@@ -343,6 +348,8 @@ mod tests {
         story.header.options = ["--var", "name=two words", "--sudo"].map(str::to_owned).to_vec();
         story.header.seed = 7;
         assert_eq!(reproduce(&story), "squall run 'my shop.yaml' --var 'name=two words' --sudo --seed 7");
+        story.header.options = ["demo", "--fixed"].map(str::to_owned).to_vec();
+        assert_eq!(reproduce(&story), "squall demo --fixed");
     }
 
     #[test]

@@ -240,14 +240,20 @@ pub(crate) fn random_seed() -> u64 {
     fastrand::u64(..1 << 53)
 }
 
-/// Carries one file out with these variables and writes a report: what the demo does.
-pub(crate) fn out_of_file(file: &Path, variables: Vec<String>, report: &Path) -> Result<Carried, Failure> {
+/// Carries one file out with these variables and writes a report: what the demo does. `again` is the command that does all of
+/// it: what the variables name is gone afterwards.
+pub(crate) fn out_of_file(
+    file: &Path,
+    variables: Vec<String>,
+    again: &[&str],
+    report: &Path,
+) -> Result<Carried, Failure> {
     let variables = VariableOptions::of(variables);
     let overrides = variables.overrides(&[file.to_owned()])?;
     let experiment = files::read(file, &overrides, out::colour(false))?;
     let order = Order {
         file: file.to_owned(),
-        options: variables.again(file, &experiment.secrets),
+        options: again.iter().map(|word| (*word).to_owned()).collect(),
         experiment,
         seed: random_seed(),
         environment: String::new(),

@@ -53,19 +53,18 @@ fn end(state: &State, note: &Path, run: &LiveRun, restored: &[Restored]) -> io::
     if is_held || lock.metadata()?.nlink() == 0 || is_owed(state, run, restored) {
         return Ok(());
     }
-    match trust::open(&run.journal, OFlags::RDWR | OFlags::APPEND) {
-        Ok(file) => {
-            let (past, added) = add(file, &run.journal, restored)?;
-            tell(state, &run.run, &added);
-            // Settings can name files: nobody reads those with the rights of another.
-            if !added.is_empty() && lock.metadata()?.uid() == rustix::process::geteuid().as_raw() {
-                run.audience.tell(state, &past, &added);
-            }
-        }
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+    let (past, added) = match trust::open(&run.journal, OFlags::RDWR | OFlags::APPEND) {
+        Ok(file) => add(file, &run.journal, restored)?,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => (Vec::new(), Vec::new()),
         Err(error) => return Err(error),
+    };
+    tell(state, &run.run, &added);
+    std::fs::remove_file(note)?;
+    // Others may take their time. Settings can name files: nobody reads those with the rights of another.
+    if !added.is_empty() && lock.metadata()?.uid() == rustix::process::geteuid().as_raw() {
+        run.audience.tell(state, &past, &added);
     }
-    std::fs::remove_file(note)
+    Ok(())
 }
 
 /// Whether something of this run is still to be put back, by a living agent or by the next recovery. What was tried just

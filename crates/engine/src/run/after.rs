@@ -31,6 +31,8 @@ impl Run {
             (self.stage, self.stage_since) = (Stage::Undo, self.now);
         }
         self.restoring.begin_all(self.touched);
+        let last_word = self.guard.conclude();
+        self.journal_all(last_word.into_iter().collect());
     }
 
     pub(super) fn put_back(&mut self) -> bool {

@@ -44,7 +44,7 @@ pub(crate) struct Options {
     #[arg(long, value_name = "VALUE")]
     to: String,
     /// How often the experiment is carried out at most
-    #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u32).range(2..=50))]
+    #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=50))]
     steps: u32,
     #[command(flatten)]
     variables: VariableOptions,
@@ -100,7 +100,7 @@ impl Options {
                 out::say(format!("\n{} {value}", self.search));
             }
             let harsher = with_value(&experiment, &self.search, &value)?;
-            let carried = match self.carry_out(harsher, rules.as_ref(), seed) {
+            let carried = match self.carry_out(&value, (&from, &to), harsher, rules.as_ref(), seed) {
                 Ok(carried) => carried,
                 Err(failure) => {
                     trouble = Err(failure);
@@ -113,10 +113,13 @@ impl Options {
             let Some(held) = held else { break };
             search.tried(part, held);
         }
+        // Where nothing broke and the harshest was not tried, nobody knows how far it would have held.
+        let is_open = search.broke().is_none() && search.held() != Some(1.0);
+        let open = is_open.then(|| why_open(&tried, trouble.as_ref().err()));
         let found = [search.held(), search.broke()].map(|part| part.map(|part| from.towards(&to, part)));
         let shrunk = self.compare(&experiment, (&from, &to), found);
         // What was found before something went wrong is told all the same.
-        self.tell(&experiment, &tried, found, shrunk.as_deref());
+        self.tell(&experiment, &tried, found, open.as_deref().or(shrunk.as_deref()));
         trouble.map(|()| exit_code(&tried))
     }
 
@@ -166,6 +169,8 @@ impl Options {
 
     fn carry_out(
         &self,
+        value: &Magnitude,
+        (from, to): (&Magnitude, &Magnitude),
         experiment: Experiment,
         rules: Option<&Rules>,
         seed: u64,
@@ -176,11 +181,11 @@ impl Options {
             let (file, experiment) = (self.file.clone(), experiment.clone());
             Box::new(Prompt { file, experiment, seed }) as Box<dyn Approver>
         });
-        let options = self.variables.again(&self.file, &experiment.secrets);
+        let options = self.again(value, (from, to), &experiment, seed);
         let order = carry::Order {
             file: self.file.clone(),
             experiment,
-            options: options.into_iter().chain(self.agent.again()).collect(),
+            options,
             seed,
             environment: self.environment.clone().unwrap_or_default(),
             origin: LIMIT.to_owned(),
@@ -197,6 +202,27 @@ impl Options {
             halts: None,
         };
         carry::out(&State::locate()?, order)
+    }
+
+    /// The command that tries this value alone once more.
+    fn again(
+        &self,
+        value: &Magnitude,
+        (from, to): (&Magnitude, &Magnitude),
+        experiment: &Experiment,
+        seed: u64,
+    ) -> Vec<String> {
+        // One step is tried at the beginning of the way.
+        let other = if value == to { from } else { to };
+        let ends = [value, other].map(ToString::to_string);
+        let seed = seed.to_string();
+        let words = ["limit", &self.file.display().to_string(), "--search", &self.search, "--from", &ends[0]]
+            .map(str::to_owned);
+        let more = ["--to", &ends[1], "--steps", "1", "--seed", &seed].map(str::to_owned);
+        let variables = self.variables.again(&self.file, &experiment.secrets);
+        let place = self.environment.iter().flat_map(|name| ["--environment".to_owned(), name.clone()]);
+        let rest = variables.into_iter().chain(place).chain(self.settings.again()).chain(self.agent.again());
+        words.into_iter().chain(more).chain(rest).collect()
     }
 
     /// Keeps what was found, and says whether something broke now that held the last time.
@@ -237,13 +263,13 @@ impl Options {
         experiment: &Experiment,
         tried: &[Tried],
         [held, broke]: [Option<Magnitude>; 2],
-        shrunk: Option<&str>,
+        warning: Option<&str>,
     ) {
         if self.json {
             let text = |value: Option<Magnitude>| value.map(|value| value.to_string());
             out::say_json(&json!({
                 "experiment": experiment.name, "parameter": self.search, "from": self.from, "to": self.to,
-                "held_up_to": text(held), "broke_at": text(broke), "warning": shrunk,
+                "held_up_to": text(held), "broke_at": text(broke), "warning": warning,
                 "runs": tried.iter().map(Tried::as_json).collect::<Vec<_>>(),
             }));
             return;
@@ -252,9 +278,12 @@ impl Options {
             .iter()
             .map(|one| (one.value.to_string(), format!("{:10} {}", one.verdict.name(), one.reason)))
             .collect();
-        out::say(format!("\n{}\n\n{}", out::columns(&rows), conclusion(&self.search, held, broke)));
-        if let Some(shrunk) = shrunk {
-            out::say(format!("warning: {shrunk}"));
+        if !rows.is_empty() {
+            out::say(format!("\n{}\n", out::columns(&rows)));
+        }
+        out::say(conclusion(&self.search, held, broke));
+        if let Some(warning) = warning {
+            out::say(format!("warning: {warning}"));
         }
     }
 }
@@ -282,10 +311,21 @@ fn conclusion(parameter: &str, held: Option<Magnitude>, broke: Option<Magnitude>
         (Some(held), Some(broke)) => {
             format!("the hypothesis held up to {parameter} {held}, and did not at {broke}")
         }
-        (Some(held), None) => format!("the hypothesis held everywhere, up to {parameter} {held}"),
+        (Some(held), None) => format!("the hypothesis held wherever it was tried, up to {parameter} {held}"),
         (None, Some(broke)) => format!("the hypothesis did not hold even at {parameter} {broke}"),
-        (None, None) => "nothing was found".to_owned(),
+        (None, None) => "nothing was found: no run told whether the hypothesis holds".to_owned(),
     }
+}
+
+/// Why the search ended before it found a limit or came to the harshest value.
+fn why_open(tried: &[Tried], trouble: Option<&Failure>) -> String {
+    let last = tried.last().filter(|one| one.held.is_none());
+    let why = match (trouble, last) {
+        (Some(_), _) => "the next run could not begin".to_owned(),
+        (None, Some(one)) => format!("the run at {} ended as {}", one.value, one.verdict.name()),
+        (None, None) => "all steps were used (--steps)".to_owned(),
+    };
+    format!("the search did not come to its end: {why}; what is harsher is not known")
 }
 
 /// Whether the hypothesis held; none where the run tells nothing of it.

@@ -111,7 +111,7 @@ impl Options {
         let file = self.output.join(name);
         std::fs::write(&file, text)?;
         let report = self.output.join(format!("{label}.html"));
-        let carried = carry::out_of_file(&file, variables(shop, stage), &report)?;
+        let carried = carry::out_of_file(&file, variables(shop, stage), &["demo"], &report)?;
         if carried.interrupted {
             return Err(Failure::halted("the demo was stopped; everything was put back"));
         }

@@ -192,7 +192,9 @@ impl Run {
         // What the user gives comes later, and counts more.
         let variables =
             stage.variables().chain(given.iter().map(|(name, value)| format!("{name}={value}"))).collect();
-        let carried = carry::out_of_file(file, variables, &report)?;
+        let again = ["scenario", "run", scenario.name, "--fixed"];
+        let again = if self.fixed { &again[..] } else { &again[..3] };
+        let carried = carry::out_of_file(file, variables, again, &report)?;
         drop(stage);
         out::say(format!("\nreport   {}", report.display()));
         if !self.fixed {
