@@ -15,6 +15,7 @@ use serde_json::json;
 use squall_model::verdict::Verdict;
 use squall_practice::calendar::{Calendar, Day};
 use squall_practice::monkey::{Choice, Config, DayPlan, Outcome as Fate, Simulation, Tally, simulate};
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::io::IsTerminal as _;
 use std::path::PathBuf;
@@ -207,6 +208,9 @@ fn describe(config: &Config, seen: &Seen, seed: u64, plans: &[DayPlan], days: u1
     for (group, explained) in at_floor(plans) {
         row("floor", format!("{group}: {explained}"));
     }
+    for plan in plans.iter().filter(|plan| !plan.is_of(config, seed)) {
+        row("note", monkey::stays(plan.date));
+    }
     lines.push(format!(
         "\nthe next {}, without those that are never worked (seed {seed}):",
         counted(days, "day")
@@ -251,8 +255,9 @@ fn day(plan: &DayPlan) -> Vec<String> {
     let time = |local: &str| local.get(11..16).unwrap_or(local).to_owned();
     let head = format!("  {} {}", plan.date, plan.date.strftime("%a"));
     let Some((first, last)) = &plan.window else {
-        let why = if plan.day == "a work day" { "closed: nothing fires or all is frozen" } else { &plan.day };
-        return vec![format!("{head}  {why}")];
+        // One that an older squall wrote does not say why.
+        let why = plan.closed.as_deref().unwrap_or("nothing fires or all is frozen");
+        return vec![format!("{head}  closed: {why}")];
     };
     let span = if plan.openings == 1 {
         format!("at {}", time(first))
@@ -333,6 +338,7 @@ impl RunOptions {
             outbox: &outbox,
             audience,
             spared,
+            warned: RefCell::default(),
         };
         match work.carry_on(until)? {
             Done::AsAsked(worst) => {
@@ -377,7 +383,16 @@ impl ExplainOptions {
             "monkey {}: {}, {}, {origin} (seed {})\n",
             config.name, plan.date, plan.day, plan.seed
         ));
-        let rows = plan.choices.iter().map(|choice| (choice.group.to_string(), explained(choice, &done)));
+        if let Some(why) = &plan.closed {
+            out::say(format!("  closed: {why}"));
+        }
+        if was_written && !plan.is_of(&config, seed) {
+            out::say(format!("  note: {}", monkey::stays(plan.date)));
+        }
+        let rows = plan
+            .choices
+            .iter()
+            .map(|choice| (choice.group.to_string(), explained(choice, plan.closed.as_deref(), &done)));
         let left_out =
             plan.left_out.iter().map(|left| (left.instance.clone(), format!("left out: {}", left.why)));
         let rows: Vec<_> = rows.chain(left_out).collect();
@@ -394,7 +409,7 @@ impl ExplainOptions {
 }
 
 /// Why a group's day was planned so, and what became of a strike that was planned and not made.
-fn explained(choice: &Choice, done: &[Entry]) -> String {
+fn explained(choice: &Choice, closed: Option<&str>, done: &[Entry]) -> String {
     let key = choice.group.key();
     let of_group = done.iter().filter(|entry| entry.group.as_ref() == Some(&key));
     let mut spared = of_group.filter_map(|entry| match &entry.event {
@@ -402,6 +417,7 @@ fn explained(choice: &Choice, done: &[Entry]) -> String {
         _ => None,
     });
     match (&choice.outcome, spared.next_back()) {
+        (Fate::Closed, _) if closed.is_some() => format!("spared: {}", closed.unwrap_or_default()),
         (Fate::Strike { .. }, Some(why)) => {
             format!("spared at the time: {why} (planned was: {})", choice.explain())
         }
@@ -528,6 +544,16 @@ mod tests {
         let simulation = Simulation { instances: 1000, group_size: None, from, days, seed: 1 };
         let config = config(kill);
         describe_tally(&config, simulation, &simulate(&config, simulation))
+    }
+
+    #[test]
+    fn a_closed_day_says_why() {
+        let mut config = config("{mean_days: 1}");
+        config.calendar.holidays = serde_json::from_str("[\"12-24\"]").unwrap();
+        let date = "2026-12-24".parse().unwrap();
+        let plan = DayPlan::make(&config, 1, date, &[], &squall_practice::monkey::History::new());
+        let told = day(&plan).join("\n");
+        assert!(told.contains("closed: it is a holiday (12-24)"), "{told}");
     }
 
     #[test]

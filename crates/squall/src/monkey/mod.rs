@@ -18,6 +18,7 @@ pub(crate) use work::{Done, Until, Work};
 
 use crate::exit::Failure;
 use crate::files;
+use jiff::civil::Date;
 use squall_model::read::Overrides;
 use squall_practice::monkey::{Config, Group, Instance, Victim, experiment, read};
 use std::path::Path;
@@ -43,6 +44,14 @@ pub(crate) fn config(file: &Path, colour: bool) -> Result<Config, Failure> {
 /// Variables in `outage` come from the environment.
 fn overrides() -> Result<Overrides, Failure> {
     files::VariableOptions::default().overrides(&[])
+}
+
+/// That a day's plan was written before the file said what it says now.
+pub(crate) fn stays(date: Date) -> String {
+    format!(
+        "the plan for {date} was written down before the file (or the seed) was changed, and stays; what was changed counts \
+         for days that are not planned yet"
+    )
 }
 
 /// What all choices follow from: the file's seed, else one that is this host's own and stays the same.

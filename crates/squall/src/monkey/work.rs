@@ -7,6 +7,7 @@ use crate::audit;
 use crate::carry::{self, AgentOptions, Order, View};
 use crate::exit::Failure;
 use crate::files;
+use crate::out;
 use crate::state::{Audience, State};
 use crate::telling;
 use jiff::civil::Date;
@@ -15,6 +16,7 @@ use squall_model::target::Target;
 use squall_model::verdict::Verdict;
 use squall_outbox::Outbox;
 use squall_practice::monkey::{Choice, Config, DayPlan, Victim, experiment, victim};
+use std::cell::RefCell;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -70,6 +72,8 @@ pub(crate) struct Work<'w> {
     pub(crate) audience: Audience,
     /// What the settings protect.
     pub(crate) spared: Vec<Target>,
+    /// What was last said of places that could not be looked at: it is not said twice in a row.
+    pub(crate) warned: RefCell<Option<String>>,
 }
 
 /// Waits, and hears signals also while nobody waits.
@@ -116,6 +120,8 @@ impl Work<'_> {
     pub(crate) fn carry_on(&self, until: Until) -> Result<Done, Failure> {
         let mut patience = Patience::new()?;
         let mut worst = None;
+        let began = self.clock.now();
+        let mut is_idle = true;
         let mut date = self.today();
         let mut unsettled = self.settle_what_was_begun()?;
         let mut tasks = self.begin_day(date)?;
@@ -128,12 +134,12 @@ impl Work<'_> {
                 unsettled = self.settle_what_was_begun()?;
             }
             let now = self.clock.now();
-            match until {
-                Until::Time(end) if now >= end => return Ok(Done::AsAsked(worst)),
-                Until::DayIsDone if tasks.is_empty() || self.today() > date => {
-                    return Ok(Done::AsAsked(worst));
+            if self.is_over(until, now, date, tasks.is_empty()) {
+                if is_idle {
+                    let why = self.idle(until, began);
+                    out::warn(format!("monkey {}: nothing was done: {why}", self.config.name));
                 }
-                _ => {}
+                return Ok(Done::AsAsked(worst));
             }
             if self.today() > date {
                 date = self.today();
@@ -147,7 +153,9 @@ impl Work<'_> {
                 self.plan_ahead(date, now)?;
             }
             if tasks.first().is_some_and(|task| task.at <= now) {
-                worst = worst.max(self.attend_to(date, &tasks.remove(0))?);
+                let task = tasks.remove(0);
+                is_idle &= self.is_settled(date, &task.choice);
+                worst = worst.max(self.attend_to(date, &task)?);
                 continue;
             }
             let next = tasks.first().map_or(LOOKS, |task| {
@@ -156,6 +164,42 @@ impl Work<'_> {
             if patience.wait(next) {
                 return Ok(Done::Stopped);
             }
+        }
+    }
+
+    /// Whether it has worked as long as it was asked to.
+    fn is_over(&self, until: Until, now: Timestamp, date: Date, is_through: bool) -> bool {
+        match until {
+            Until::Stopped => false,
+            Until::Time(end) => now >= end,
+            Until::DayIsDone => is_through || self.today() > date,
+        }
+    }
+
+    /// Why there was nothing to do.
+    fn idle(&self, until: Until, began: Timestamp) -> String {
+        let time = |at: Timestamp| {
+            self.config.calendar.time_zone.at(at).strftime("%Y-%m-%d %H:%M:%S %Z").to_string()
+        };
+        if let Until::Time(end) = until
+            && end <= began
+        {
+            return format!("--until {} was over already when it began ({})", time(end), time(began));
+        }
+        let date = self.config.calendar.date(began);
+        let Some(plan) = self.records.plan(date) else {
+            return format!("{date} could not be planned, since not everything could be looked at");
+        };
+        let strikes = plan.strikes();
+        match (&plan.closed, strikes.first().zip(strikes.last())) {
+            (Some(why), _) => format!("on {date} there is no instant for a strike: {why}"),
+            (None, None) => format!("no strike is planned for {date}; `squall monkey explain` says why"),
+            (None, Some((first, last))) => format!(
+                "of the {} planned for {date}, from {} to {}, none was due; `squall monkey explain` says what became of them",
+                if strikes.len() == 1 { "1 strike".to_owned() } else { format!("{} strikes", strikes.len()) },
+                time(first.0),
+                time(last.0)
+            ),
         }
     }
 
@@ -190,6 +234,9 @@ impl Work<'_> {
     /// The plan of a day: as it was written, or written now.
     fn plan(&self, date: Date) -> Result<DayPlan, Failure> {
         if let Some(plan) = self.records.plan(date) {
+            if !plan.is_of(self.config, self.seed) {
+                out::warn(format!("monkey: note: {}", super::stays(date)));
+            }
             return Ok(plan);
         }
         let seen = look(self.config);
@@ -354,8 +401,10 @@ impl Work<'_> {
         if last.is_some_and(|last| (last.date, last.group, &last.event) == (date, None, &event)) {
             return Ok(());
         }
-        if let Event::Spared { why } = &event {
-            crate::out::warn(format!("monkey: {why}"));
+        if let Event::Spared { why } = &event
+            && self.warned.replace(Some(why.clone())).as_ref() != Some(why)
+        {
+            out::warn(format!("monkey: {why}"));
         }
         self.note(date, None, event)
     }

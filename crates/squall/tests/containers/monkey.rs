@@ -162,9 +162,10 @@ fn containers_that_opted_in_are_ended_at_the_planned_minute() {
 struct Sleeper(Child);
 
 impl Sleeper {
-    fn start(opted_in: bool) -> Self {
+    /// Each test has a time of its own, by which it finds its sleepers and no others'.
+    fn start(seconds: &str, opted_in: bool) -> Self {
         let mut command = Command::new("sleep");
-        command.arg("613.0625").stdin(Stdio::null()).process_group(0);
+        command.arg(seconds).stdin(Stdio::null()).process_group(0);
         if opted_in {
             command.env("SQUALL_MONKEY", "enabled");
         }
@@ -186,8 +187,12 @@ impl Drop for Sleeper {
 #[test]
 fn processes_that_opted_in_are_ended_and_others_are_not() {
     let lab = Lab::without_daemon();
-    let mut in_it = [Sleeper::start(true), Sleeper::start(true), Sleeper::start(true)];
-    let mut out_of_it = [Sleeper::start(false), Sleeper::start(false)];
+    let mut in_it = [
+        Sleeper::start("613.0625", true),
+        Sleeper::start("613.0625", true),
+        Sleeper::start("613.0625", true),
+    ];
+    let mut out_of_it = [Sleeper::start("613.0625", false), Sleeper::start("613.0625", false)];
     let monkey = Monkey::told(
         &lab,
         "processes",
@@ -226,8 +231,8 @@ fn processes_that_opted_in_are_ended_and_others_are_not() {
 #[test]
 fn a_strike_during_which_the_monkey_was_killed_is_settled_later() {
     let lab = Lab::without_daemon();
-    let mut sleepers = [Sleeper::start(true), Sleeper::start(true)];
-    let text = "inventory: [{processes: {app: sleepers, match: {cmdline: sleep 613.0625}}}]\nkill: {mean_days: 1}\n\
+    let mut sleepers = [Sleeper::start("613.1250", true), Sleeper::start("613.1250", true)];
+    let text = "inventory: [{processes: {app: sleepers, match: {cmdline: sleep 613.1250}}}]\nkill: {mean_days: 1}\n\
                 outage: {watch: 5m}\n";
     let monkey = Monkey::told(&lab, "killed", text);
     let at = monkey.planned("sleepers");
@@ -256,6 +261,35 @@ fn a_strike_during_which_the_monkey_was_killed_is_settled_later() {
     monkey.works_around(at + SignedDuration::from_mins(5), -2);
     assert_eq!((monkey.events("struck").len(), monkey.events("striking").len()), (1, 1));
     assert_eq!(sleepers.iter_mut().filter_map(|sleeper| sleeper.runs().then_some(())).count(), 1);
+}
+
+#[test]
+fn a_monkey_that_does_nothing_says_why() {
+    let lab = Lab::without_daemon();
+    let _sleepers = [Sleeper::start("613.1875", true), Sleeper::start("613.1875", true)];
+    let text =
+        "inventory: [{processes: {app: sleepers, match: {cmdline: sleep 613.1875}}}]\nkill: {mean_days: 1}\n";
+    let monkey = Monkey::told(&lab, "idle", text);
+    let once =
+        |now: &str| errors(&lab.output(&["monkey", "run", "--config", &monkey.file, "--now", now, "--once"]));
+    let told = once("2026-11-29T12:00:00Z");
+    assert!(told.contains("nothing was done") && told.contains("it is a free day"), "{told}");
+    // Monday was planned meanwhile; its strike is past by now.
+    let told = once("2026-11-30T22:00:00Z");
+    assert!(told.contains("nothing was done: of the 1 strike planned"), "{told}");
+    let now = ["--now", "2026-12-01T05:00:00Z", "--until", "2026-12-01T04:00:00Z"];
+    let run = ["monkey", "run", "--config", &monkey.file];
+    let told = errors(&lab.output(&[&run[..], &now[..]].concat()));
+    assert!(told.contains("was over already"), "{told}");
+    // What is written down stays when the file is changed, and that is said.
+    let changed = std::fs::read_to_string(&monkey.file).unwrap().replace("9-14", "9-12");
+    std::fs::write(&monkey.file, changed).unwrap();
+    let told = errors(&lab.output(&[&run[..], &now[..]].concat()));
+    assert!(told.contains("the plan for 2026-12-01 was written down before"), "{told}");
+    // A place that cannot be looked at is told once, though two days were to be planned.
+    let blind = Monkey::told(&lab, "blind", "inventory: [{docker: {}}]\nkill: {mean_days: 1}\n");
+    let told = errors(&lab.output(&[&["monkey", "run", "--config", &blind.file][..], &now[..]].concat()));
+    assert_eq!(told.matches("could not ask Docker").count(), 1, "{told}");
 }
 
 /// A unit without a service manager: a control group that is named as one.
@@ -289,7 +323,11 @@ fn units_that_opted_in_are_ended_and_others_are_not() {
     let name = |number: u32| format!("sqt-{}@{number}.service", std::process::id());
     // Units go after what is in them: what is declared last goes first.
     let mut units = Vec::new();
-    let mut sleepers = [Sleeper::start(true), Sleeper::start(true), Sleeper::start(false)];
+    let mut sleepers = [
+        Sleeper::start("613.2500", true),
+        Sleeper::start("613.2500", true),
+        Sleeper::start("613.2500", false),
+    ];
     for (number, sleeper) in (1..).zip(&sleepers) {
         let Some(unit) = Unit::holding(&name(number), sleeper) else {
             println!("skipped: no control group can be made here");
