@@ -111,14 +111,16 @@ impl Fault for Fill {
     }
 
     fn notes(_: &Parameters, facts: &Facts) -> Vec<String> {
-        let shared = path(facts).ok().filter(|path| path.directory.path != path.directory.mounted_on);
-        let note = |path: &PathFacts| {
-            format!(
-                "{} shares its file system with all of {}: whatever writes there is struck",
-                path.directory.path, path.directory.mounted_on
-            )
-        };
-        shared.map(note).into_iter().collect()
+        let Ok(path) = path(facts) else { return Vec::new() };
+        let directory = &path.directory;
+        let shared = format!(
+            "{} shares its file system with all of {}: whatever writes there is struck",
+            directory.path, directory.mounted_on
+        );
+        let memory =
+            format!("{} lies in memory: what is filled is taken from the host's memory", directory.path);
+        let notes = [(directory.path != directory.mounted_on, shared), (directory.in_memory, memory)];
+        notes.into_iter().filter_map(|(is_so, note)| is_so.then_some(note)).collect()
     }
 }
 
@@ -222,6 +224,7 @@ mod tests {
         // 6 GiB are available, of which 5 % of 8 GiB stay.
         let message = refusal::<Fill>("{size: 6GiB}", &facts);
         assert!(message.contains("lies in memory") && message.contains("409.6MiB stay so"), "{message}");
+        assert!(notes::<Fill>("{size: 1GiB}", &facts)[0].contains("taken from the host's memory"));
     }
 
     #[test]

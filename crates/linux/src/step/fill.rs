@@ -250,11 +250,12 @@ pub(crate) fn revert(
         Place::Here(opened) => opened,
         Place::Gone(looked_at) => return Ok(Reverted::AlreadyGone { looked_at }),
         Place::Unmounted => {
-            return Ok(drifted(
-                directory,
-                name,
-                "its file system is not mounted there, and still has the file",
-            ));
+            return Ok(Reverted::Drifted(Difference {
+                looked_at: directory.file(name),
+                before: "no such file".to_owned(),
+                now: "out of reach, on a file system that is not mounted there any more".to_owned(),
+                remedy: format!("mount it on {} again, then run `squall recover`", directory.mounted_on),
+            }));
         }
     };
     match open_file(&opened, name) {
@@ -434,7 +435,18 @@ fn space(opened: &OwnedFd, directory: &DirectoryRef) -> Result<Space, MachineErr
 
 fn refused(verb: &str, path: &str, error: &io::Error) -> MachineError {
     match error.kind() {
-        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => MachineError::Forbidden {
+        io::ErrorKind::ReadOnlyFilesystem => MachineError::Refused {
+            message: format!(
+                "could not {verb} {path}: {error}; mount it for writing, or name a directory that can be written to"
+            ),
+        },
+        io::ErrorKind::StorageFull => MachineError::Failed {
+            message: format!(
+                "could not {verb} {path}: {error}; there is no room for one more file (`df -i` shows whether inodes are \
+                 short)"
+            ),
+        },
+        io::ErrorKind::PermissionDenied => MachineError::Forbidden {
             message: format!(
                 "could not {verb} {path}: {error}; run as the user whose directory it is, or with --sudo"
             ),
