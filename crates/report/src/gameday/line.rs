@@ -25,12 +25,12 @@ pub(super) fn words(told: &Chronicle, event: &Event) -> Option<(Kind, Tone, Stri
         Event::PhaseStarted { phase } => plain(Kind::Phase, phase_words(told, *phase)),
         Event::Held { question, who } => {
             let who = if who.is_empty() { String::new() } else { format!("{who}: ") };
-            Some((Kind::Decision, Tone::Warning, format!("{who}go or no-go? {question}")))
+            Some((Kind::Session, Tone::Warning, format!("{who}go or no-go? {question}")))
         }
         Event::Decided { go, remark } => {
             let word = if *go { "Go" } else { "No-go" };
             let remark = if remark.is_empty() { String::new() } else { format!(": {remark}") };
-            plain(Kind::Decision, format!("{word}{remark}"))
+            plain(said_by_people(&remark), format!("{word}{remark}"))
         }
         Event::Metrics { .. } => None,
         Event::Steady { holds: true, since, .. } => {
@@ -109,12 +109,16 @@ pub(super) fn words(told: &Chronicle, event: &Event) -> Option<(Kind, Tone, Stri
         }
         Event::Asked { criterion } => {
             let text = told.plan.criteria.get(*criterion).map_or("", |criterion| criterion.text.as_str());
-            Some((Kind::Decision, Tone::Warning, format!("Was this met? {text}")))
+            Some((Kind::Session, Tone::Warning, format!("Was this met? {text}")))
         }
         Event::Answered { criterion, outcome, remark } => {
             let text = told.plan.criteria.get(*criterion).map_or("", |criterion| criterion.text.as_str());
             let remark = if remark.is_empty() { String::new() } else { format!(" ({remark})") };
-            Some((Kind::Decision, tone(*outcome), format!("{text}: {}{remark}", outcome_word(*outcome))))
+            Some((
+                said_by_people(&remark),
+                tone(*outcome),
+                format!("{text}: {}{remark}", outcome_word(*outcome)),
+            ))
         }
         Event::Halted { reason } => Some((Kind::Session, Tone::Bad, format!("Halted: {reason}"))),
         Event::Judged { judgements } => {
@@ -130,6 +134,11 @@ pub(super) fn words(told: &Chronicle, event: &Event) -> Option<(Kind, Tone, Stri
             Some((Kind::Session, verdict_tone(Some(*verdict)), format!("Ended as {verdict}: {why}")))
         }
     }
+}
+
+/// The kind of what somebody decided or answered; where nobody was asked, nobody did.
+fn said_by_people(remark: &str) -> Kind {
+    if remark.contains("nobody was asked") { Kind::Session } else { Kind::Decision }
 }
 
 fn resumed(interrupted: &[usize], changed: &[String]) -> String {

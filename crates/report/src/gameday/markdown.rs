@@ -21,7 +21,7 @@ pub fn page(chronicle: &Chronicle) -> String {
     broken(&mut page, chronicle);
     measured(&mut page, chronicle);
     log(&mut page, chronicle);
-    list(&mut page, "Rollback plan", chronicle.plan.rollback.iter().map(|step| escaped(step)));
+    rollback(&mut page, &chronicle.plan.rollback);
     let file = chronicle.setting.as_ref().map_or("", |setting| setting.file.as_str());
     let _ = writeln!(page, "<sub>session {} · {}</sub>", escaped(&chronicle.session), escaped(file));
     page
@@ -147,6 +147,18 @@ fn measured(page: &mut String, chronicle: &Chronicle) {
         }
     }
     list(page, "Measured", facts.into_iter());
+}
+
+/// Steps in their order.
+fn rollback(page: &mut String, steps: &[String]) {
+    if steps.is_empty() {
+        return;
+    }
+    page.push_str("## Rollback plan\n\n");
+    for (index, step) in steps.iter().enumerate() {
+        let _ = writeln!(page, "{}. {}", index + 1, escaped(step));
+    }
+    page.push('\n');
 }
 
 /// The log whole: it is what such a page is kept for.

@@ -635,7 +635,7 @@ mod tests {
         let prompt = screen::Prompt { label: "note".into(), typed: "a".repeat(300) };
         for end in 0..=entries.len() {
             let chronicle = Chronicle::of(&entries[..end]);
-            for size in [(80, 24), (40, 12), (200, 60)] {
+            for size in [(80, 24), (40, 12), (20, 5), (200, 60)] {
                 let hint = screen::Bottom::Hint(EVIL);
                 for bottom in [screen::Bottom::Keys, screen::Bottom::Prompt(&prompt), hint] {
                     let lines = screen::draw(&chronicle, end as f64, "12:00:00", bottom, size);
@@ -695,6 +695,36 @@ mod tests {
         let lost =
             Event::Metrics { values: BTreeMap::new(), errors: BTreeMap::new(), traffic: BTreeMap::new() };
         assert_eq!(chronicle.lose(&entry(lost)), None);
+    }
+
+    #[test]
+    fn a_narrow_terminal_shows_how_to_halt_and_a_low_one_shows_the_keys() {
+        let chronicle = Chronicle::of(&day()[..9]);
+        for size in [(40, 10), (40, 5)] {
+            let lines = screen::draw(&chronicle, 9.0, "12:00:00", screen::Bottom::Keys, size);
+            assert!(lines.last().unwrap().text(Colour::Off).contains("h HALT"), "{size:?}");
+        }
+    }
+
+    #[test]
+    fn what_nobody_said_is_not_marked_as_said() {
+        let mut chronicle = Chronicle::default();
+        let entry = |event| Entry { at: Timestamp::UNIX_EPOCH, elapsed: 1.0, event };
+        let decided = |remark: &str| Event::Decided { go: true, remark: remark.into() };
+        for event in [Event::Held { question: "Go?".into(), who: String::new() }, decided("nobody was asked")]
+        {
+            chronicle.on(&entry(event));
+        }
+        assert!(!html(&chronicle).contains("class=\"said\""));
+        chronicle.on(&entry(decided("all are here")));
+        assert_eq!(chronicle.log.last().unwrap().kind, Kind::Decision);
+    }
+
+    #[test]
+    fn steps_of_the_rollback_keep_their_order_in_markdown() {
+        let mut chronicle = Chronicle::default();
+        chronicle.plan.rollback = vec!["Stop".into(), "Restore".into()];
+        assert!(markdown(&chronicle).contains("1. Stop\n2. Restore\n"));
     }
 
     #[test]

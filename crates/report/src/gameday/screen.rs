@@ -42,14 +42,16 @@ pub fn draw(
     now: f64,
     wall: &str,
     bottom: Bottom<'_>,
-    (columns, height): (usize, usize),
+    (width, height): (usize, usize),
 ) -> Vec<Line> {
-    let columns = columns.max(NARROWEST);
+    // What is narrower is shown as far as it goes.
+    let columns = width.max(NARROWEST);
     let mut top = vec![title(chronicle, now, wall, columns), phases(chronicle, columns)];
     top.extend(progress(chronicle, now, columns));
     top.extend(planned(chronicle, now));
     top.extend(question(chronicle, columns));
     let bottom = footer(chronicle, bottom, columns);
+    top.truncate(height.saturating_sub(bottom.len() + 1));
     let room = height.saturating_sub(top.len() + bottom.len() + 1);
     let mut middle = state(chronicle, now);
     let left = room.saturating_sub(middle.len() + LEAST_LOG);
@@ -60,7 +62,7 @@ pub fn draw(
     let gap = std::iter::repeat_n(Line::new(), height.saturating_sub(used));
     let rule = std::iter::once(Line::new().with(Style::Dim, "─".repeat(columns)));
     let lines = top.into_iter().chain(middle).chain(rule).chain(log).chain(gap).chain(bottom);
-    lines.take(height).map(|line| line.cut(columns)).collect()
+    lines.take(height).map(|line| line.cut(width)).collect()
 }
 
 fn title(chronicle: &Chronicle, now: f64, wall: &str, columns: usize) -> Line {
@@ -279,10 +281,11 @@ fn footer(chronicle: &Chronicle, bottom: Bottom<'_>, columns: usize) -> Vec<Line
         &[
             ("g", "go"),
             ("x", "no-go"),
+            // Before what a narrow terminal has no room for.
+            ("h", "HALT"),
             ("n", "note"),
             ("d", "decision"),
             ("f", "follow-up"),
-            ("h", "HALT"),
             ("q", "leave"),
         ]
     };
