@@ -72,8 +72,16 @@ const ALWAYS: &[&str] =
 
 /// Whether an assignment speaks of this criterion: by its whole text or how it begins.
 pub(super) fn is_meant(assigned: &str, criterion: &str) -> bool {
-    let plain = |text: &str| text.trim().trim_end_matches('.').to_lowercase();
     plain(criterion).starts_with(&plain(assigned)) && !assigned.trim().is_empty()
+}
+
+/// Whether two texts say the same, letter by letter.
+pub(super) fn are_alike(one: &str, other: &str) -> bool {
+    plain(one) == plain(other)
+}
+
+fn plain(text: &str) -> String {
+    text.trim().trim_end_matches('.').to_lowercase()
 }
 
 /// A criterion of the list.

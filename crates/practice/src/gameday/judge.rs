@@ -471,13 +471,33 @@ pub(super) fn verdict(known: &Known, judgements: &[Judgement]) -> (Verdict, Vec<
     reasons.sort_by_key(|(verdict, _)| std::cmp::Reverse(*verdict));
     let mut words: Vec<String> = reasons.into_iter().map(|(_, words)| words).collect();
     if words.is_empty() {
-        words.push(if known.is_rehearsal() {
-            "everything was gone through, and every check can be made".to_owned()
-        } else {
-            format!("all {} criteria were met", judgements.len())
-        });
+        words.push(if known.is_rehearsal() { gone_through(judgements) } else { all_met(judgements.len()) });
     }
     (worst, words)
+}
+
+/// What a rehearsal without any mistake says.
+fn gone_through(judgements: &[Judgement]) -> String {
+    let by_machine = judgements.iter().filter(|judged| !judged.by_people).count();
+    match (by_machine, judgements.len()) {
+        (0, _) => {
+            "everything was gone through; no criterion is checked by machine, people will be asked".to_owned()
+        }
+        (machine, all) if machine == all => {
+            "everything was gone through, and every check can be made".to_owned()
+        }
+        (machine, all) => format!(
+            "everything was gone through; {machine} of {all} criteria can be checked by machine, people will be asked about \
+             the rest"
+        ),
+    }
+}
+
+fn all_met(criteria: usize) -> String {
+    match criteria {
+        1 => "the one criterion was met".to_owned(),
+        several => format!("all {several} criteria were met"),
+    }
 }
 
 /// What a condition speaks of, as it was read: `error_rate 0.4%`.

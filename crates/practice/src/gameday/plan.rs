@@ -506,8 +506,10 @@ impl Draft {
             return Err(errors);
         }
         plan.criteria = texts.iter().map(|text| criteria::of_list(text, measures)).collect();
-        plan.criteria
-            .extend(self.hypothesis.as_ref().map(|text| criteria::of_hypothesis(&text.words, measures)));
+        // A hypothesis that says just what a criterion says counts once.
+        let hypothesis = self.hypothesis.as_ref().map(|text| text.words.as_str());
+        let is_new = |words: &&str| !texts.iter().any(|text| criteria::are_alike(text, words));
+        plan.criteria.extend(hypothesis.filter(is_new).map(|words| criteria::of_hypothesis(words, measures)));
         plan.experiments = self.experiments.iter().map(|(linked, _)| linked.clone()).collect();
         for (linked, _) in &measures.experiments {
             match plan.experiments.iter_mut().find(|known| known.file == linked.file) {
@@ -640,6 +642,14 @@ mod tests {
         let plan = "# A\n## Criteria\n- fine\n## Follow-ups\n- fix it (owner: Bo, due: 31.12.2026)\n";
         let draft = super::read(plan).unwrap();
         assert!(draft.remarks.iter().any(|remark| remark.contains("31.12.2026")), "{:?}", draft.remarks);
+    }
+
+    #[test]
+    fn a_hypothesis_that_is_a_criterion_counts_once() {
+        let twice =
+            "# A\n## Hypothesis\nerror rate stays below 1%.\n## Criteria\n- Error rate stays below 1%\n";
+        assert_eq!(plan(twice).criteria.len(), 1);
+        assert_eq!(plan(&twice.replace("below 1%.", "below 2%.")).criteria.len(), 2);
     }
 
     #[test]

@@ -366,6 +366,8 @@ fn a_rehearsal_goes_through_everything_and_breaks_nothing() {
     assert_eq!(world.go_on(), Verdict::Passed, "{:?}", world.judged());
     assert_eq!(world.phases(), Phase::ALL);
     assert_eq!(world.outcomes(), [Rehearsed; 5]);
+    let Event::Ended { reasons, .. } = &world.journal.last().unwrap().event else { panic!() };
+    assert!(reasons[0].contains("4 of 5 criteria can be checked by machine"), "{reasons:?}");
     assert!(!world.journal.iter().any(|entry| matches!(entry.event, Event::FaultActive { .. })));
     assert!(world.running.is_none());
 }
