@@ -247,7 +247,25 @@ pub(crate) fn of_text(name: &str, text: String, overrides: &Overrides) -> Result
     check(&Source { name: name.to_owned(), text }, overrides, false)
 }
 
+/// Says what to do with what belongs to a game day, where an experiment is wanted.
+fn refuse_game_day(source: &Source) -> Result<(), Failure> {
+    let name = &source.name;
+    if Path::new(name).extension().is_some_and(|ending| ending == "md" || ending == "markdown") {
+        return Err(Failure::invalid(format!(
+            "{name} is Markdown, and no experiment: the plan of a game day is checked with `squall gameday check {name}`"
+        )));
+    }
+    if read::kind(source).is_ok_and(|kind| kind.as_deref() == Some("GameDay")) {
+        return Err(Failure::invalid(format!(
+            "{name} says what a game day is measured with, and is no experiment: `squall gameday check PLAN.md --with \
+             {name}` checks it"
+        )));
+    }
+    Ok(())
+}
+
 fn check(source: &Source, overrides: &Overrides, colour: bool) -> Result<Experiment, Failure> {
+    refuse_game_day(source)?;
     let checked = read::experiment(source, &Registry, overrides).and_then(|experiment| {
         // What the load generator asks of a whole entry (rate, timeout and window) only it knows.
         let wrong: Vec<_> =

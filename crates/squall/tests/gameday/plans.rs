@@ -12,6 +12,12 @@ fn a_new_plan_is_a_valid_one() {
     assert_eq!(desk.squall(&["gameday", "check", "gameday.md"]).0, 0);
     let (code, said) = desk.squall(&["gameday", "new", "--yes"]);
     assert_eq!(code, 2, "a plan was written over: {said}");
+    assert!(said.contains("is there already") && said.contains("name another file"), "{said}");
+    let (code, said) = desk.squall(&["gameday", "new", "other.md", "--yes", "--experiment", "gone.yaml"]);
+    assert!(
+        code == 2 && said.contains("no experiment gone.yaml") && !desk.path("other.md").exists(),
+        "{said}"
+    );
 
     let given = [
         "gameday",
@@ -181,4 +187,25 @@ fn a_proposed_check_with_a_gap_is_refused_until_it_is_filled_in() {
     assert_eq!(code, 2, "{proposed}\n{said}");
     let (code, said) = with(&proposed.replace("METRIC < ${LIMIT}", "error_rate < 1%"));
     assert_eq!(code, 0, "{said}");
+}
+
+#[test]
+fn a_file_of_another_kind_is_told_what_checks_it() {
+    let desk = Desk::new();
+    desk.write("plan.md", PLAN);
+    desk.write("day.yaml", "apiVersion: squall.dev/v1\nkind: GameDay\nobserve: 1s\n");
+    desk.write("strike.yaml", "apiVersion: squall.dev/v1\nkind: Experiment\nname: strike\n");
+    for (arguments, words) in [
+        (["validate", "plan.md"], "squall gameday check plan.md"),
+        (["run", "plan.md"], "squall gameday check plan.md"),
+        (["validate", "day.yaml"], "--with day.yaml"),
+        (["run", "day.yaml"], "--with day.yaml"),
+    ] {
+        let (code, said) = desk.squall(&arguments);
+        assert!(code == 2 && said.contains(words), "{arguments:?}: {said}");
+    }
+    for (file, words) in [("strike.yaml", "squall validate strike.yaml"), ("day.yaml", "--with day.yaml")] {
+        let (code, said) = desk.squall(&["gameday", "check", file]);
+        assert!(code == 2 && said.contains(words), "{file}: {said}");
+    }
 }

@@ -9,7 +9,7 @@ use clap::Args;
 use std::fmt::Write as _;
 use std::fs::OpenOptions;
 use std::io::{self, BufRead, IsTerminal, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 #[derive(Debug, Args)]
@@ -78,8 +78,12 @@ impl Options {
         };
         // A plan that is there already is somebody's work.
         if self.file.exists() {
-            return Err(refused(io::ErrorKind::AlreadyExists.into()));
+            return Err(Failure::invalid(format!(
+                "{name} is there already, and is not written over; name another file, such as `squall gameday new \
+                 another.md`, or look at this one with `squall gameday check {name}`"
+            )));
         }
+        self.look_for_experiments()?;
         let start = squall_practice::gameday::minutes_of(&self.start).ok_or_else(|| {
             Failure::invalid(format!("--start {:?} is no time of day, such as 10:00", self.start))
         })?;
@@ -101,6 +105,18 @@ impl Options {
              squall gameday run {name}              carries it out"
         ));
         Ok(ExitCode::SUCCESS)
+    }
+
+    /// Refuses experiments that are not there, before a plan is written that names them.
+    fn look_for_experiments(&self) -> Result<(), Failure> {
+        let folder = self.file.parent().unwrap_or(Path::new(""));
+        let missing = self.experiments.iter().find(|file| !folder.join(file).is_file());
+        missing.map_or(Ok(()), |file| {
+            Err(Failure::invalid(format!(
+                "there is no experiment {}; `squall init` writes one; nothing was written",
+                folder.join(file).display()
+            )))
+        })
     }
 
     fn ask(&mut self) -> Result<(), Failure> {

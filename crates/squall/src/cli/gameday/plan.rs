@@ -41,6 +41,9 @@ pub(super) fn load(
         let rendered = read::render(source, errors, colour);
         Failure::invalid(format!("{} is not valid\n{}", source.name, rendered.trim_end()))
     };
+    if let Some(kind) = files::kind(file) {
+        return Err(no_plan(file, &kind));
+    }
     let draft = gameday::read(&source.text).map_err(|errors| wrong(&source, &errors))?;
     let (measured, with) = measured(file, with, &source, &draft)?;
     // Each file takes what it uses; that one of them does is looked at below.
@@ -99,6 +102,21 @@ pub(super) fn load(
         experiments: experiments.iter().map(marked).collect(),
     };
     Ok(Loaded { plan, measures, with, experiments, remarks: draft.remarks, marks, given })
+}
+
+/// What to do with a file of another kind.
+fn no_plan(file: &Path, kind: &str) -> Failure {
+    let name = file.display();
+    Failure::invalid(match kind {
+        "GameDay" => format!(
+            "{name} says what a game day is measured with, and is no plan: name the plan, and this with --with {name}"
+        ),
+        "Experiment" => format!(
+            "{name} is an experiment, and no plan of a game day: `squall validate {name}` checks it, and a plan names it \
+             under `experiments`"
+        ),
+        _ => format!("{name} is of kind {kind}, and no plan of a game day"),
+    })
 }
 
 /// A mark of all that an experiment does; secrets are no part of it.
