@@ -2,8 +2,11 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on fails")]
 
+#[path = "support/disk.rs"]
+mod disk;
 mod support;
 
+use disk::Disk;
 use serde_json::Value;
 use std::fs;
 use std::path::PathBuf;
@@ -12,32 +15,30 @@ use support::{Ended, wait_until};
 use tempfile::TempDir;
 
 /// A folder with a state folder, and a small file system mounted on `data`.
-struct Desk(TempDir);
+struct Desk {
+    // Gone before the folder that it is mounted in.
+    _disk: Disk,
+    folder: TempDir,
+}
 
 impl Desk {
     /// None without the privilege, which is said.
     fn new() -> Option<Self> {
         let folder = tempfile::tempdir().unwrap();
         let data = folder.path().join("data");
-        fs::create_dir(&data).unwrap();
-        let mounted =
-            Command::new("mount").args(["-t", "tmpfs", "-o", "size=8m", "sqt-fill"]).arg(&data).output();
-        if !mounted.is_ok_and(|mounted| mounted.status.success()) {
-            println!("skipped: mounting a file system takes root and CAP_SYS_ADMIN");
-            return None;
-        }
+        let disk = Disk::mount(&data, "8m")?;
         fs::write(data.join("orders"), "17").unwrap();
-        Some(Self(folder))
+        Some(Self { _disk: disk, folder })
     }
 
     fn data(&self) -> PathBuf {
-        self.0.path().join("data")
+        self.folder.path().join("data")
     }
 
     fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_squall"));
-        command.args(arguments).current_dir(self.0.path()).stdin(Stdio::null());
-        command.env("SQUALL_STATE", self.0.path().join("state")).env_remove("SQUALL_LOG");
+        command.args(arguments).current_dir(self.folder.path()).stdin(Stdio::null());
+        command.env("SQUALL_STATE", self.folder.path().join("state")).env_remove("SQUALL_LOG");
         command
     }
 
@@ -51,7 +52,7 @@ impl Desk {
             "apiVersion: squall.dev/v1\nkind: Experiment\nname: full\nmethod:\n  - fault: disk.fill\n    \
              target: {{path: \"{path}\"}}\n    with: {with}\n    for: {lasts}\n"
         );
-        fs::write(self.0.path().join("full.yaml"), text).unwrap();
+        fs::write(self.folder.path().join("full.yaml"), text).unwrap();
     }
 
     /// The names on the small file system.
@@ -75,12 +76,6 @@ impl Desk {
         let run = Ended(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap());
         wait_until(|| self.is_full());
         run
-    }
-}
-
-impl Drop for Desk {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").arg(self.data()).status();
     }
 }
 
@@ -111,7 +106,7 @@ fn a_file_system_is_filled_for_a_while_and_the_journal_says_how_full_it_was() {
     let run = desk.squall(&["run", "full.yaml", "--yes", "--journal", "journal.jsonl"]);
     assert_eq!(run.status.code(), Some(0), "{}", told(&run));
     assert_eq!(desk.names(), ["orders"]);
-    let journal = fs::read_to_string(desk.0.path().join("journal.jsonl")).unwrap();
+    let journal = fs::read_to_string(desk.folder.path().join("journal.jsonl")).unwrap();
     let events: Vec<Value> = journal.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let injected = events.iter().find(|event| event["event"] == "injected").unwrap().to_string();
     assert!(injected.contains("is 90% full") && injected.contains("available_bytes"), "{injected}");

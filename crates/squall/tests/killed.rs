@@ -3,8 +3,11 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on fails")]
 
+#[path = "support/disk.rs"]
+mod disk;
 mod support;
 
+use disk::Disk;
 use serde_json::Value;
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Write};
@@ -235,36 +238,15 @@ fn a_guard_that_could_not_look_ends_the_run() {
     assert!(!run.victim_is_stopped());
 }
 
-/// A small disk of its own, at a path, for as long as the value lives.
-struct Disk(PathBuf);
-
-impl Disk {
-    /// None, with a word on why, where none can be made.
-    fn mount(path: PathBuf) -> Option<Self> {
-        fs::create_dir_all(&path).unwrap();
-        let made =
-            Command::new("mount").args(["-t", "tmpfs", "-o", "size=1m", "sqt-killed"]).arg(&path).output();
-        if made.is_ok_and(|made| made.status.success()) {
-            return Some(Self(path));
-        }
-        println!("skipped: a file system of one's own takes root");
-        None
-    }
-}
-
-impl Drop for Disk {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").arg("--lazy").arg(&self.0).output();
-    }
-}
-
 #[test]
 fn a_journal_that_found_no_room_gets_its_end_when_there_is_some() {
     let folder = tempfile::tempdir().unwrap();
-    let Some(_disk) = Disk::mount(folder.path().join("state")) else { return };
+    let Some(disk) = Disk::mount(&folder.path().join("state"), "1m") else { return };
     // Asked every second, these fill whatever is left of the journal's last page.
     let checks = "  - {exec: {command: [\"true\"]}, expect: exit_code == 0}\n".repeat(20);
     let mut run = Run::at(folder, "injected", "5m", &format!("hypothesis_holds:\n{checks}"));
+    // Gone before the folder that it is mounted in.
+    let _disk = disk;
     let filler = run.folder.path().join("state/filler");
     let mut file = File::create(&filler).unwrap();
     // What is freed meanwhile, such as an undo log's page, is taken too.

@@ -2,27 +2,28 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+#[path = "support/disk.rs"]
+mod disk;
+
+use disk::Disk;
 use serde_json::Value;
 use std::fs;
-use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use tempfile::TempDir;
 
 /// A folder with an experiment, and a small file system mounted on `data`.
-struct Desk(TempDir);
+struct Desk {
+    // Gone before the folder that it is mounted in.
+    _disk: Disk,
+    folder: TempDir,
+}
 
 impl Desk {
     /// None without the privilege, which is said.
     fn new() -> Option<Self> {
         let folder = tempfile::tempdir().unwrap();
         let data = folder.path().join("data");
-        fs::create_dir(&data).unwrap();
-        let mounted =
-            Command::new("mount").args(["-t", "tmpfs", "-o", "size=16m", "sqt-limit"]).arg(&data).output();
-        if !mounted.is_ok_and(|mounted| mounted.status.success()) {
-            println!("skipped: mounting a file system takes root and CAP_SYS_ADMIN");
-            return None;
-        }
+        let disk = Disk::mount(&data, "16m")?;
         let path = data.display();
         let text = format!(
             "apiVersion: squall.dev/v1\nkind: Experiment\nname: space\nbaseline: 0s\nsteady_state:\n  \
@@ -31,7 +32,7 @@ impl Desk {
              with: {{size: 1MiB}}\n    for: 1s\n"
         );
         fs::write(folder.path().join("space.yaml"), text).unwrap();
-        Some(Self(folder))
+        Some(Self { _disk: disk, folder })
     }
 
     fn limit(&self, more: &[&str]) -> Output {
@@ -39,15 +40,13 @@ impl Desk {
         command
             .args(["limit", "space.yaml", "--json"])
             .args(more)
-            .current_dir(self.0.path())
+            .current_dir(self.folder.path())
             .stdin(Stdio::null());
-        command.env("SQUALL_STATE", self.0.path().join("state")).env_remove("SQUALL_LOG").output().unwrap()
-    }
-}
-
-impl Drop for Desk {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").arg(Path::join(self.0.path(), "data")).status();
+        command
+            .env("SQUALL_STATE", self.folder.path().join("state"))
+            .env_remove("SQUALL_LOG")
+            .output()
+            .unwrap()
     }
 }
 
@@ -63,12 +62,12 @@ fn the_breaking_point_lies_between_what_held_and_what_did_not() {
     assert_eq!(told["runs"].as_array().unwrap().len(), 6);
     assert_eq!(told["warning"], Value::Null);
     // With less room it breaks where it held, and that is said.
-    fs::write(desk.0.path().join("data/more"), vec![7; 4 << 20]).unwrap();
+    fs::write(desk.folder.path().join("data/more"), vec![7; 4 << 20]).unwrap();
     let found = desk.limit(&["--search", "size", "--from", "1MiB", "--to", "9MiB", "--steps", "4"]);
     let less: Value = serde_json::from_slice(&found.stdout).unwrap();
     let warning = less["warning"].as_str().unwrap_or_default();
     assert!(warning.contains("it held up to 7936KiB"), "{less}");
-    let journals = fs::read_dir(desk.0.path().join("state/runs")).unwrap().count();
+    let journals = fs::read_dir(desk.folder.path().join("state/runs")).unwrap().count();
     assert_eq!(journals, 10);
 }
 
@@ -83,7 +82,7 @@ fn what_cannot_be_searched_is_refused_and_trouble_ends_the_search() {
         let refused = desk.limit(&more);
         let errors = String::from_utf8_lossy(&refused.stderr).into_owned();
         assert!(refused.status.code() == Some(2) && errors.contains(says), "{errors}");
-        assert!(!desk.0.path().join("state/runs").exists());
+        assert!(!desk.folder.path().join("state/runs").exists());
     }
     // The second try asks for more than there is.
     let ended = desk.limit(&["--search", "size", "--from", "1MiB", "--to", "100MiB"]);
@@ -93,7 +92,8 @@ fn what_cannot_be_searched_is_refused_and_trouble_ends_the_search() {
     let warning = told["warning"].as_str().unwrap_or_default();
     assert!(warning.contains("did not come to its end") && warning.contains("is not known"), "{told}");
     // Of one value alone the report says how to try it again.
-    let journal = fs::read_dir(desk.0.path().join("state/runs")).unwrap().next().unwrap().unwrap().path();
+    let journal =
+        fs::read_dir(desk.folder.path().join("state/runs")).unwrap().next().unwrap().unwrap().path();
     let journal = fs::read_to_string(journal).unwrap();
     let begun: Value = serde_json::from_str(journal.lines().next().unwrap()).unwrap();
     let again: Vec<&str> = begun["options"].as_array().unwrap().iter().filter_map(Value::as_str).collect();

@@ -1,12 +1,14 @@
 //! Game days with a state folder on a disk that is full.
 
+use crate::disk::Disk;
 use crate::lab::{Desk, PLAN, Spoken};
 use std::fs;
 use std::path::PathBuf;
-use std::process::Command;
 
 /// A desk whose state folder lies on a small file system of its own.
 struct Small {
+    // Gone before the folder that it is mounted in.
+    _disk: Disk,
     desk: Desk,
     state: PathBuf,
 }
@@ -16,14 +18,8 @@ impl Small {
     fn mount() -> Option<Self> {
         let desk = Desk::new();
         let state = desk.path("state");
-        fs::create_dir(&state).unwrap();
-        let mounted =
-            Command::new("mount").args(["-t", "tmpfs", "-o", "size=1m", "sqt-gameday"]).arg(&state).output();
-        if !mounted.is_ok_and(|mounted| mounted.status.success()) {
-            println!("skipped: mounting a file system takes root and CAP_SYS_ADMIN");
-            return None;
-        }
-        Some(Self { desk, state })
+        let disk = Disk::mount(&state, "1m")?;
+        Some(Self { _disk: disk, desk, state })
     }
 
     /// Takes all the room that is left.
@@ -35,12 +31,6 @@ impl Small {
             .and_then(|mut file| std::io::Write::write_all(&mut file, &[0; 4096]))
             .is_ok()
         {}
-    }
-}
-
-impl Drop for Small {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").arg("-l").arg(&self.state).status();
     }
 }
 

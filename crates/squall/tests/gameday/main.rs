@@ -4,6 +4,8 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on fails")]
 
 mod days;
+#[path = "../support/disk.rs"]
+mod disk;
 mod full;
 mod lab;
 mod plans;
