@@ -13,6 +13,8 @@ use std::fmt::Write as _;
 
 /// Height of the area that a course is drawn in.
 const HEIGHT: f64 = 148.0;
+/// Labels nearer to each other than this would overlap.
+const LABEL_HEIGHT: f64 = 13.0;
 /// Room under it for the time.
 pub(crate) const AXIS: f64 = 22.0;
 /// Stretches of time within which a pointer finds a value.
@@ -57,7 +59,6 @@ pub(crate) fn metric(story: &Story, series: &Series, number: usize, detail: Deta
     gaps(&mut svg, series, time);
     vertical.grid(&mut svg);
     course(&mut svg, series, &vertical, time, number, detail.columns);
-    fault_names(&mut svg, story, time);
     let mut used = Vec::new();
     for bound in &series.objectives {
         threshold(&mut svg, bound, &vertical, "objective", &mut used);
@@ -65,6 +66,7 @@ pub(crate) fn metric(story: &Story, series: &Series, number: usize, detail: Deta
     for bound in &series.limits {
         threshold(&mut svg, bound, &vertical, "limit", &mut used);
     }
+    fault_names(&mut svg, story, time, &used);
     time.axis(&mut svg, HEIGHT);
     if detail.hints {
         hints(&mut svg, series, time);
@@ -220,8 +222,10 @@ fn faults(svg: &mut String, story: &Story, time: Time) {
     }
 }
 
-/// The names of the faults, where there is room.
-fn fault_names(svg: &mut String, story: &Story, time: Time) {
+/// The names of the faults, where there is room; below labels that reach into their place on a narrow screen.
+fn fault_names(svg: &mut String, story: &Story, time: Time, used: &[f64]) {
+    let is_free = |y: &f64| used.iter().all(|taken| (taken - y).abs() >= LABEL_HEIGHT);
+    let y = [14.0, 28.0, 42.0].into_iter().find(is_free).unwrap_or(14.0);
     for window in time.seen(story.fault_windows()) {
         let (start, end) = (time.percent(window.0), time.percent(window.1));
         if end - start < NARROWEST_NAMED {
@@ -237,7 +241,7 @@ fn fault_names(svg: &mut String, story: &Story, time: Time) {
         let label =
             if let [name] = names[..] { cut(name, LONGEST_NAME) } else { format!("{} faults", names.len()) };
         let label = escape(&label);
-        let _ = write!(svg, r#"<text class="fault-name" x="{start:.2}%" dx="6" y="14">{label}</text>"#);
+        let _ = write!(svg, r#"<text class="fault-name" x="{start:.2}%" dx="6" y="{y}">{label}</text>"#);
     }
 }
 
@@ -303,7 +307,7 @@ fn threshold(svg: &mut String, bound: &Bound, vertical: &Vertical, class: &str, 
     let _ = write!(svg, r#"<line class="{class}" x1="0" x2="100%" y1="{y:.1}" y2="{y:.1}"/>"#);
     let below = y < 16.0;
     let label_y = if below { y + 13.0 } else { y - 5.0 };
-    if used.iter().any(|taken: &f64| (taken - label_y).abs() < 13.0) {
+    if used.iter().any(|taken: &f64| (taken - label_y).abs() < LABEL_HEIGHT) {
         return;
     }
     used.push(label_y);
