@@ -97,6 +97,9 @@ impl Slice {
 
     /// A metric by its bare name, in base units; `None` where nothing can be said.
     pub fn metric(&self, name: &str) -> Option<f64> {
+        if self.ended > 0 && share_known(self.ended, self.unknown) < 1.0 - MOST_UNKNOWN {
+            return None;
+        }
         let share = |part: u64| (self.ended > 0).then(|| part as f64 / self.ended as f64);
         match name {
             "error_rate" => share(self.ended - self.success),
@@ -128,6 +131,9 @@ impl Slice {
         })
     }
 }
+
+/// Where more than this share of all requests is unknown, the others speak for too little of the time.
+const MOST_UNKNOWN: f64 = 0.5;
 
 /// Which share of all requests is known.
 fn share_known(ended: u64, unknown: u64) -> f64 {
@@ -203,6 +209,8 @@ mod tests {
         assert_eq!(merged.metric("latency_max"), Some(0.003));
         assert_eq!(merged.metric("error_rate"), Some(0.0));
         assert_eq!(Slice::default().metric("error_rate"), None);
+        let known = |unknown| Slice { unknown, ..slice(0.0, &[(1000, 4)]) }.metric("error_rate");
+        assert_eq!((known(4), known(5)), (Some(0.0), None), "a sliver says nothing of the whole");
         assert_eq!(Slice::default().metric("queue_depth"), None);
     }
 

@@ -11,6 +11,7 @@
 use super::ledger::Ledger;
 use super::schedule::Schedule;
 use super::slice::End;
+use squall_http::ErrorKind;
 
 /// In place of an intended time: the sender is free.
 const FREE: u64 = u64::MAX;
@@ -37,8 +38,9 @@ pub(super) struct Dispatch {
     free: Vec<usize>,
     /// When the generator's thread looked last.
     looked: u64,
-    /// Until when it was held up the last time; requests meant for before that, and not booked by then, are unknown.
-    held_until: Option<u64>,
+    /// From when until when it was held up the last time; requests meant for before its end, and not booked by then, are
+    /// unknown.
+    held: Option<(u64, u64)>,
     pub(super) ledger: Ledger,
 }
 
@@ -65,7 +67,7 @@ impl Dispatch {
             senders_max,
             free: Vec::new(),
             looked: 0,
-            held_until: None,
+            held: None,
             ledger,
         }
     }
@@ -73,7 +75,7 @@ impl Dispatch {
     /// Finds out whether the generator's thread is held up, or was until now. Anybody may ask.
     pub(super) fn notice(&mut self, now: u64) {
         if now.saturating_sub(self.looked) > HELD_UP {
-            self.held_until = Some(now);
+            self.held = Some((self.looked, now));
         }
     }
 
@@ -84,7 +86,25 @@ impl Dispatch {
     }
 
     fn is_unknown(&self, intended: u64) -> bool {
-        self.held_until.is_some_and(|until| intended <= until)
+        self.held.is_some_and(|(_, until)| intended <= until)
+    }
+
+    /// How long a request has waited while somebody looked, in nanoseconds.
+    fn seen_waiting(&self, intended: u64, now: u64) -> u64 {
+        let held = self.held.map_or(0, |(from, until)| until.saturating_sub(from.max(intended)));
+        now.saturating_sub(intended).saturating_sub(held)
+    }
+
+    /// How a request truly ended. Of one that was under way while the generator was held up nothing is known, unless it had
+    /// hung for most of its time by then: else short hold-ups again and again would hide all that hangs.
+    fn end_of(&self, intended: u64, now: u64, end: End) -> End {
+        let hung = match &end {
+            End::Failed(error) => error.kind == ErrorKind::Timeout,
+            End::Unsent => true,
+            End::Answered { .. } | End::Unknown => false,
+        };
+        let is_told = hung && self.seen_waiting(intended, now) >= self.timeout / 2;
+        if self.is_unknown(intended) && !is_told { End::Unknown } else { end }
     }
 
     /// The pacer's next task. To be asked until it says to sleep.
@@ -116,7 +136,7 @@ impl Dispatch {
     /// Books how `sender`'s request ended. Gives it the next one and its intended time, or sets it free.
     pub(super) fn finish(&mut self, sender: usize, now: u64, end: End) -> Option<u64> {
         self.look(now);
-        let end = if self.is_unknown(self.senders[sender]) { End::Unknown } else { end };
+        let end = self.end_of(self.senders[sender], now, end);
         self.ledger.end(self.senders[sender], now, end);
         let next = self.take(now);
         self.senders[sender] = next.unwrap_or(FREE);
@@ -148,17 +168,16 @@ impl Dispatch {
 
     /// The ages, in nanoseconds, of all requests that came due and have not ended, each with how many it stands for.
     pub(super) fn outstanding(&self, now: u64) -> Vec<(u64, u64)> {
-        let busy = self.senders.iter().filter(|intended| **intended != FREE && !self.is_unknown(**intended));
-        let mut ages: Vec<_> = busy.map(|intended| (now.saturating_sub(*intended), 1)).collect();
+        let busy = self.senders.iter().filter(|intended| **intended != FREE);
+        let mut ages: Vec<_> = busy.map(|intended| (self.seen_waiting(*intended, now), 1)).collect();
         if let Some(schedule) = self.schedule {
             let step = self.waiting().div_ceil(SAMPLED_AGES).max(1);
-            let mut number =
-                self.head.max(self.held_until.map_or(0, |until| schedule.due(until)).min(self.tail));
+            let mut number = self.head;
             while number < self.tail {
                 let stands_for = step.min(self.tail - number);
                 // The youngest of those it stands for: ages are lower bounds.
                 let intended = schedule.intended(number + stands_for - 1);
-                ages.push((now.saturating_sub(intended), stands_for));
+                ages.push((self.seen_waiting(intended, now), stands_for));
                 number += stands_for;
             }
         }
@@ -225,7 +244,7 @@ impl Dispatch {
         let Some(schedule) = self.schedule else { return };
         while self.head < self.tail && schedule.intended(self.head).saturating_add(self.timeout) <= now {
             let intended = schedule.intended(self.head);
-            let end = if self.is_unknown(intended) { End::Unknown } else { End::Unsent };
+            let end = self.end_of(intended, now, End::Unsent);
             self.ledger.end(intended, now, end);
             self.head += 1;
         }
@@ -297,10 +316,10 @@ mod tests {
         assert_eq!((dispatch.next_task(0), dispatch.next_task(10 * MS)), (Task::Hire(0), Task::Hire(1)));
         assert_eq!(dispatch.finish(0, 15 * MS, ok()), None);
         assert_eq!(dispatch.next_task(20 * MS), Task::Wake(0));
-        assert_eq!(dispatch.next_task(38 * MS), Task::SleepUntil(40 * MS), "one waits for a sender");
+        assert_eq!(dispatch.next_task(32 * MS), Task::SleepUntil(40 * MS), "one waits for a sender");
         // Whoever looks from outside is not told that the server is slow.
         dispatch.notice(4020 * MS);
-        assert_eq!(dispatch.outstanding(4020 * MS), []);
+        assert_eq!(dispatch.outstanding(4020 * MS), [(12 * MS, 1), (22 * MS, 1), (2 * MS, 1)]);
         // The generator goes on: an answer that came meanwhile, a timeout that went off, one in time.
         let timeout = HttpError::timeout("GET /".to_owned(), Duration::from_millis(50));
         assert_eq!(dispatch.finish(1, 4021 * MS, End::Failed(timeout)), None, "no burst of what was missed");
@@ -316,6 +335,19 @@ mod tests {
         assert_eq!(counts.unfinished(), 0);
         assert!(settled.iter().all(|slice| slice.late.max < Duration::from_millis(30)));
         assert_eq!(counts.throughput(Duration::from_secs(4)), Some(101.0), "of those known, for all");
+    }
+
+    #[test]
+    fn what_hung_before_the_generator_was_held_up_is_no_unknown() {
+        let mut dispatch = dispatch(2);
+        dispatch.next_task(0);
+        for now in [10, 20, 30, 40] {
+            dispatch.next_task(now * MS);
+        }
+        // Held up for 400 ms, when the first had waited for 40 of its 50 ms.
+        let timeout = HttpError::timeout("GET /".to_owned(), Duration::from_millis(50));
+        dispatch.finish(0, 440 * MS, End::Failed(timeout));
+        assert_eq!(dispatch.ledger.running(440 * MS).counts.timeout, 1);
     }
 
     #[test]
