@@ -963,6 +963,22 @@ mod tests {
             .sum()
     }
 
+    /// What nft shows without what was counted: a new interface says something of its own now and then.
+    fn without_counts(shown: &str) -> String {
+        let mut words = shown.split_inclusive(char::is_whitespace).peekable();
+        let mut text = String::new();
+        while let Some(word) = words.next() {
+            let is_count = matches!(word.trim(), "packets" | "bytes");
+            let is_counted = words.peek().is_some_and(|next| next.trim().parse::<u64>().is_ok());
+            if is_count && is_counted {
+                words.next();
+            } else {
+                text.push_str(word);
+            }
+        }
+        text
+    }
+
     #[test]
     fn a_table_is_shown_by_nft_as_it_was_asked_for() {
         if !has_all() {
@@ -995,6 +1011,7 @@ mod tests {
         // Versions of nft write the test of one flag in two ways.
         let shown = here.run(&["nft", "list", "ruleset"]).replace("tcp flags & rst == rst", "tcp flags rst");
         println!("{shown}");
+        let shown = without_counts(&shown);
         let lines: Vec<&str> =
             shown.lines().map(str::trim).filter(|line| !line.is_empty() && *line != "}").collect();
         // A priority is shown with the name of a known one near it.
@@ -1004,16 +1021,16 @@ mod tests {
         assert_eq!(count("type filter hook output priority"), 1);
         assert_eq!(count("type filter hook egress device \"eth0\" priority"), 1);
         for rule in [
-            "ip daddr 10.9.0.1 udp sport 22 counter packets 0 bytes 0 accept comment \"ssh\"",
-            "tcp flags rst counter packets 0 bytes 0 accept comment \"answer\"",
-            "icmp type destination-unreachable counter packets 0 bytes 0 accept comment \"answer\"",
-            "icmpv6 type destination-unreachable counter packets 0 bytes 0 accept comment \"answer\"",
-            "icmpv6 type 133-137 counter packets 0 bytes 0 accept comment \"neighbour\"",
-            "iifname \"eth0\" ip saddr 10.9.0.0/21 tcp sport 50-60 numgen random mod 1000000 < 300000 counter packets 0 bytes 0 reject with tcp reset",
-            "iifname \"eth0\" ip6 saddr fd09::/61 tcp sport 50-60 numgen random mod 1000000 < 300000 counter packets 0 bytes 0 reject with tcp reset",
-            "oifname \"eth0\" ip daddr 10.9.0.0/24 counter packets 0 bytes 0 drop",
-            "oifname \"eth0\" meta nfproto ipv6 counter packets 0 bytes 0 drop",
-            "ip daddr 10.9.0.2 meta l4proto icmp numgen random mod 1000000 < 250000 counter packets 0 bytes 0 drop comment \"x\"",
+            "ip daddr 10.9.0.1 udp sport 22 counter accept comment \"ssh\"",
+            "tcp flags rst counter accept comment \"answer\"",
+            "icmp type destination-unreachable counter accept comment \"answer\"",
+            "icmpv6 type destination-unreachable counter accept comment \"answer\"",
+            "icmpv6 type 133-137 counter accept comment \"neighbour\"",
+            "iifname \"eth0\" ip saddr 10.9.0.0/21 tcp sport 50-60 numgen random mod 1000000 < 300000 counter reject with tcp reset",
+            "iifname \"eth0\" ip6 saddr fd09::/61 tcp sport 50-60 numgen random mod 1000000 < 300000 counter reject with tcp reset",
+            "oifname \"eth0\" ip daddr 10.9.0.0/24 counter drop",
+            "oifname \"eth0\" meta nfproto ipv6 counter drop",
+            "ip daddr 10.9.0.2 meta l4proto icmp numgen random mod 1000000 < 250000 counter drop comment \"x\"",
         ] {
             assert!(lines.iter().any(|line| line.starts_with(rule)), "missing: {rule}");
         }
