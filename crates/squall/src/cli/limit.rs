@@ -117,7 +117,9 @@ impl Options {
         let is_open = search.broke().is_none() && search.held() != Some(1.0);
         let open = is_open.then(|| why_open(&tried, trouble.as_ref().err()));
         let found = [search.held(), search.broke()].map(|part| part.map(|part| from.towards(&to, part)));
-        let shrunk = self.compare(&experiment, (&from, &to), found);
+        // One value alone, or a way that was left early, is no limit to compare the next with.
+        let shrunk =
+            if is_open || self.steps == 1 { None } else { self.compare(&experiment, (&from, &to), found) };
         // What was found before something went wrong is told all the same.
         self.tell(&experiment, &tried, found, open.as_deref().or(shrunk.as_deref()));
         trouble.map(|()| exit_code(&tried))
