@@ -30,6 +30,10 @@ const MOST_CONNECTIONS: usize = 32;
 const PATIENCE: Duration = Duration::from_secs(30);
 /// How often a scraper is thought to come that came once so far.
 const USUAL_INTERVAL: Duration = Duration::from_secs(15);
+/// How many gaps between scrapes are remembered.
+const GAPS: usize = 4;
+/// As long is waited for one that comes very often.
+const LEAST_PATIENCE: Duration = Duration::from_secs(2);
 /// For one that comes more seldom, nobody waits.
 const LONGEST_INTERVAL: Duration = Duration::from_mins(1);
 
@@ -133,13 +137,17 @@ struct Scrapes {
 struct Times {
     count: u64,
     last: Option<Instant>,
-    interval: Option<Duration>,
+    /// The latest gaps between two scrapes, the newest first: several may scrape, shortly one after the other.
+    gaps: [Duration; GAPS],
 }
 
 impl Scrapes {
     fn note(&self, now: Instant) {
         let mut times = self.times.lock().unwrap_or_else(PoisonError::into_inner);
-        times.interval = times.last.map(|last| now.saturating_duration_since(last));
+        if let Some(last) = times.last {
+            times.gaps.rotate_right(1);
+            times.gaps[0] = now.saturating_duration_since(last);
+        }
         times.last = Some(now);
         times.count += 1;
         self.news.notify_waiters();
@@ -183,10 +191,12 @@ impl Listener {
 
     /// How long the next scrape may take to come; none where nobody scrapes, or so seldom that nobody waits for it.
     pub(crate) fn next_scrape_within(&self) -> Option<Duration> {
-        let Times { last, interval, .. } = self.scrapes.times();
-        let interval = last.map(|_| interval.unwrap_or(USUAL_INTERVAL))?;
+        let Times { last, count, gaps } = self.scrapes.times();
+        last?;
+        let longest = gaps.into_iter().max().unwrap_or_default();
+        let interval = if count > 1 { longest } else { USUAL_INTERVAL };
         // Scrapers are not on time to the millisecond.
-        (interval <= LONGEST_INTERVAL).then(|| interval + interval / 2)
+        (interval <= LONGEST_INTERVAL).then(|| (interval + interval / 2).max(LEAST_PATIENCE))
     }
 
     /// Waits for the next scrape.

@@ -301,8 +301,9 @@ impl Options {
             started: Timestamp::now().to_string(),
             through_sudo: self.agent.sudo,
             audience: Audience::default(),
+            unwritten: false,
         });
-        let _announcement = announced.map_err(|error| day.unbegun(&first, &error))?;
+        let announcement = announced.map_err(|error| day.unbegun(&first, &error))?;
         listen(sender.clone());
         let measuring = measure::start(measures, day.clock, measure::teller(sender.clone(), Told::Input))?;
         let face = if is_at_terminal() && !self.plain && Screen::is_possible() {
@@ -335,6 +336,8 @@ impl Options {
         }
         reports.write(&day.chronicle);
         if day.chronicle.verdict().is_some() {
+            // The day is over: nobody needs to halt it any more.
+            drop(announcement);
             telling::farewell(&day.outbox);
         } else {
             let withheld = day.session.setting().map_or(&[][..], |setting| &setting.withheld);
