@@ -142,7 +142,7 @@ impl Outbox {
                 while let Some(told) = entries.recv().await {
                     match told {
                         Told::Entry(entry) => desk.on(&entry),
-                        Told::Past(entry) => desk.recall(&entry),
+                        Told::Past(entries) => entries.iter().for_each(|entry| desk.recall(entry)),
                         Told::Message(message) => desk.pass_on(&message),
                     }
                 }
@@ -189,8 +189,8 @@ pub type Answers = Vec<(String, Result<String, String>)>;
 /// What a follower hands over.
 enum Told {
     Entry(Box<Entry>),
-    /// Something that others heard of when it happened.
-    Past(Box<Entry>),
+    /// What others heard of when it happened.
+    Past(Vec<Entry>),
     Message(Message),
 }
 
@@ -209,10 +209,10 @@ impl Follower {
         self.hand_over(Told::Entry(Box::new(entry.clone())));
     }
 
-    /// Something happened before, and whoever is told of it has been: it counts, and what follows is understood. Returns at
+    /// All this happened before, and whoever is told of it has been: it counts, and what follows is understood. Returns at
     /// once.
-    pub fn recall(&mut self, entry: &Entry) {
-        self.hand_over(Told::Past(Box::new(entry.clone())));
+    pub fn recall(&mut self, entries: &[Entry]) {
+        self.hand_over(Told::Past(entries.to_vec()));
     }
 
     /// Tells people something that no event of a run tells. Returns at once.

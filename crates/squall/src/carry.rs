@@ -150,6 +150,7 @@ pub(crate) fn out(state: &State, order: Order) -> Result<Carried, Failure> {
         journal: state.journal(&run),
         started: now.to_string(),
         audience: order.audience,
+        unwritten: false,
     };
     let announcement = state.announce(&live).map_err(in_folder)?;
 
@@ -206,17 +207,18 @@ pub(crate) fn out(state: &State, order: Order) -> Result<Carried, Failure> {
     let entries: Vec<Entry> = entries.try_iter().collect();
     screen.close(&entries);
     if let Err(error) = outcome.journal {
-        out::warn(format!(
-            "squall: the journal is not complete: {error}; the next `squall` that finds room gives it an end"
-        ));
-        announcement.leave();
+        out::warn(format!("squall: the journal is not complete: {error}"));
+        if outcome.verdict == Verdict::Aborted {
+            out::warn("squall: the next `squall` that finds room gives it an end");
+            announcement.leave(&live);
+        }
     }
     if let Some(note) = copy.and_then(Copy::lost) {
         out::warn(format!("squall: {note}; the whole journal is {}", live.journal.display()));
     }
-    epilogue::write(state, &put_back(&entries));
     // Those who tell others may take their time: everything that counts is done.
     witnesses.close();
+    epilogue::write(state, &put_back(&entries));
     let refused = entries.iter().any(|entry| matches!(entry.event, Event::Refused { .. }));
     Ok(Carried {
         verdict: outcome.verdict,

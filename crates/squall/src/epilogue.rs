@@ -54,7 +54,7 @@ fn end(state: &State, note: &Path, run: &LiveRun, restored: &[Restored]) -> io::
         return Ok(());
     }
     let (past, added) = match trust::open(&run.journal, OFlags::RDWR | OFlags::APPEND) {
-        Ok(file) => add(file, &run.journal, restored)?,
+        Ok(file) => add(file, run, restored)?,
         Err(error) if error.kind() == io::ErrorKind::NotFound => (Vec::new(), Vec::new()),
         Err(error) => return Err(error),
     };
@@ -76,10 +76,11 @@ fn is_owed(state: &State, run: &LiveRun, restored: &[Restored]) -> bool {
 }
 
 /// Adds what is missing at the end of a journal; what stood there, and what was added.
-fn add(mut file: File, path: &Path, restored: &[Restored]) -> io::Result<(Vec<Entry>, Vec<Entry>)> {
-    let bytes = trust::read(path)?;
+fn add(mut file: File, run: &LiveRun, restored: &[Restored]) -> io::Result<(Vec<Entry>, Vec<Entry>)> {
+    let bytes = trust::read(&run.journal)?;
     let past = journal::read(&bytes).entries;
-    let entries = epilogue::missing(&past, restored, Timestamp::now());
+    let why = if run.unwritten { epilogue::UNWRITTEN } else { epilogue::KILLED };
+    let entries = epilogue::missing(&past, restored, Timestamp::now(), why);
     // The last line of the brain may be torn.
     let mut lines = if bytes.ends_with(b"\n") { Vec::new() } else { b"\n".to_vec() };
     for entry in &entries {

@@ -12,12 +12,14 @@
 //! ```
 
 use crate::exit::Failure;
+use rustix::fs::OFlags;
 use serde::{Deserialize, Serialize};
 use squall_linux::sys::process;
 use squall_linux::trust;
 use squall_model::step::ProcessRef;
 use std::collections::HashSet;
 use std::io;
+use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 
 /// The state folder of this user.
@@ -25,6 +27,9 @@ use std::path::{Path, PathBuf};
 pub(crate) struct State {
     folder: PathBuf,
 }
+
+/// Bytes that a note of a live run is longer than it must be.
+const SPARE: usize = 32;
 
 /// A run that is going on.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -43,12 +48,16 @@ pub(crate) struct LiveRun {
     /// When it started, RFC 3339.
     pub(crate) started: String,
     /// Who is told of it.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Audience::is_empty")]
     pub(crate) audience: Audience,
+    /// Whether it ended and was told, but its journal found no room for that.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) unwritten: bool,
 }
 
-/// Who is told of a run, without secrets: where that stands.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+/// Who is told of a run: where that stands. Secrets of settings are not in it; an option's URL is there as it was given, for
+/// this user's eyes.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Audience {
     /// The settings.
     pub(crate) settings: Option<PathBuf>,
@@ -130,7 +139,9 @@ impl State {
     /// Notes that a run goes on; the note goes with the value that is returned.
     pub(crate) fn announce(&self, live: &LiveRun) -> io::Result<Announcement> {
         let path = self.brains().join(&live.run);
-        let text = serde_json::to_vec(live)?;
+        let mut text = serde_json::to_vec(live)?;
+        // Room for a word more, should there be none when it is needed.
+        text.resize(text.len() + SPARE, b' ');
         let mut note = trust::create(&path)?;
         // Half a note says nothing: where it cannot be written whole, it goes.
         let announcement = Announcement(path);
@@ -171,9 +182,25 @@ impl State {
 #[derive(Debug)]
 pub(crate) struct Announcement(PathBuf);
 
+impl Audience {
+    fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
 impl Announcement {
-    /// Leaves the note behind, for a journal that has no end: whoever comes by when this process is gone gives it one.
-    pub(crate) fn leave(self) {
+    /// Leaves the note behind, for a journal that has no end: whoever comes by when this process is gone gives it one, and
+    /// tells nobody, since all were told. The note keeps its length: there is no room for a longer one.
+    pub(crate) fn leave(self, live: &LiveRun) {
+        let ended = LiveRun { unwritten: true, audience: Audience::default(), ..live.clone() };
+        let rewritten = serde_json::to_vec(&ended).map_err(io::Error::from).and_then(|mut text| {
+            let file = trust::open(&self.0, OFlags::WRONLY)?;
+            text.resize(usize::try_from(file.metadata()?.len()).unwrap_or(text.len()).max(text.len()), b' ');
+            file.write_all_at(&text, 0)
+        });
+        if let Err(error) = rewritten {
+            tracing::warn!(run = live.run, %error, "the note of a run whose journal has no end could not be changed");
+        }
         std::mem::forget(self);
     }
 }

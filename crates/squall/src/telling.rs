@@ -118,7 +118,7 @@ impl Audience {
         match told {
             Ok(None) => {}
             Ok(Some(mut follower)) => {
-                past.iter().for_each(|entry| follower.recall(entry));
+                follower.recall(past);
                 added.iter().for_each(|entry| follower.see(entry));
                 follower.close().iter().for_each(|note| tracing::warn!(note, "the end of a killed run"));
             }

@@ -264,6 +264,7 @@ fn a_journal_that_found_no_room_gets_its_end_when_there_is_some() {
     });
     let verdict = run.ending();
     assert_eq!(verdict["verdict"], "aborted", "{verdict}");
+    assert!(verdict["reasons"].to_string().contains("could not be written to its end"), "{verdict}");
     let known = run.squall(&["history", "list"]);
     assert!(String::from_utf8_lossy(&known.stdout).contains("aborted"), "{known:?}");
 }

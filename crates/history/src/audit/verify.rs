@@ -42,11 +42,12 @@ impl Audit {
     /// # Errors
     /// The log could not be read.
     pub fn verify(&self, kept: &[Head]) -> io::Result<Verified> {
-        let text = self.text()?;
         let known = match fs::metadata(self.head_file()) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,
             _ => Some(self.kept()),
         };
+        // Read after the head: a line that is added in between is only one more.
+        let text = self.text()?;
         let mut walk = Walk { last: Head::beginning(), notes: Vec::new(), unclear: None, wanted: Vec::new() };
         walk.wanted.extend(kept.iter().map(|head| (head.clone(), "the head that was given".to_owned())));
         if let Some(Ok(head)) = known.as_ref() {

@@ -3,7 +3,7 @@
 use crate::epilogue;
 use crate::exit::{Failure, Outcome};
 use crate::out;
-use crate::state::{LiveRun, State};
+use crate::state::{Audience, LiveRun, State};
 use crate::undo_logs::{self, Held};
 use clap::Args;
 use serde_json::json;
@@ -19,8 +19,10 @@ pub(crate) struct Options {
 impl Options {
     pub(crate) fn run(self) -> Outcome {
         let state = State::locate()?;
-        epilogue::write(&state, &[]);
-        let (runs, injections) = (state.live_runs(), undo_logs::all(&state)?);
+        // Who is told of them is nobody's affair here.
+        let quiet = |run| LiveRun { audience: Audience::default(), ..run };
+        let runs: Vec<LiveRun> = state.live_runs().into_iter().map(quiet).collect();
+        let injections = undo_logs::all(&state)?;
         let halted = state.halt_file().exists();
         let elsewhere: Vec<(State, Result<Vec<Held>, Failure>)> = undo_logs::elsewhere(&state)
             .into_iter()
@@ -45,6 +47,8 @@ impl Options {
             out::say(describe(&state, halted, &runs, &injections));
             elsewhere.iter().for_each(|(other, held)| out::say(describe_other(other, held)));
         }
+        // Whoever is told of a killed run may take their time.
+        epilogue::write(&state, &[]);
         Ok(ExitCode::SUCCESS)
     }
 }

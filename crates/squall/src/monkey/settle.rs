@@ -90,12 +90,13 @@ impl Work<'_> {
     /// What came of the first run of an experiment since a time; none where its end is still to be written.
     fn remembered(&self, experiment: String, since: jiff::Timestamp) -> Result<Option<After>, Failure> {
         let wanted = Wanted { since: Some(since), experiment: Some(experiment.clone()), ..Wanted::default() };
+        // Asked before the history: an end that is written in between is not taken for a run that never was.
+        let is_open = self.state.dead_runs().iter().any(|(_, run)| run.experiment == experiment);
         let runs = history::ask(self.state, |history| history.list(&wanted))?;
         let first = runs.iter().min_by_key(|run| run.started).map(After::remembered);
-        let is_open = || self.state.dead_runs().iter().any(|(_, run)| run.experiment == experiment);
         let ended = "the monkey's process ended before it came to the strike".to_owned();
         Ok(match first {
-            None if is_open() => None,
+            None if is_open => None,
             None => Some(After::nothing(Verdict::Aborted, ended)),
             after => after,
         })
