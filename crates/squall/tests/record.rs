@@ -312,9 +312,17 @@ fn an_audit_log_that_was_changed_cut_or_torn_is_told() {
     }
     desk.squall(&["audit", "list"]).is(0, &["no such entry"]);
     assert!(desk.listed().is_empty() && !desk.path("state").exists(), "a question made a state folder");
+    // Nothing was done yet: nothing is missing.
+    fs::create_dir(desk.path("state")).unwrap();
+    desk.squall(&["audit", "verify"]).is(0, &["whole: there is no entry"]);
     desk.squall(&["run", "holds.yaml", "--yes"]).is(0, &[]);
     let log = desk.path("state/audit.jsonl");
     let whole = fs::read_to_string(&log).unwrap();
+    let kept = desk.path("state/audit.head");
+    let both = [(log.clone(), whole.clone()), (kept.clone(), fs::read_to_string(&kept).unwrap())];
+    both.iter().for_each(|(file, _)| fs::remove_file(file).unwrap());
+    desk.squall(&["audit", "verify"]).is(2, &["there is no audit log /", "though there are runs"]);
+    both.iter().for_each(|(file, text)| fs::write(file, text).unwrap());
     let head = desk.squall(&["audit", "head"]).out;
     desk.squall(&["audit", "verify", "--head", head.trim()]).is(0, &["whole: 2 entries"]);
     desk.squall(&["audit", "verify", "--head", "2:ab"]).is(2, &["no head"]);

@@ -75,15 +75,25 @@ impl Options {
 
 fn verified(state: &State, heads: &[Head]) -> Result<Verified, Failure> {
     let log = audit::log(state);
-    // What is not there is not whole. Where an entry must be there, that is told.
-    if heads.is_empty() && !log.file().exists() && !log.head_file().exists() {
-        let place = if state.folder().exists() { "" } else { ", nor the state folder it would lie in" };
+    // What is not there is not whole, unless nothing was done yet. Where an entry must be there, that is told.
+    let is_missing = !log.file().exists() && !log.head_file().exists();
+    let is_unused = state.folder().exists() && !has_runs(state);
+    if heads.is_empty() && is_missing && !is_unused {
+        let place = if state.folder().exists() {
+            ", though there are runs"
+        } else {
+            ", nor the state folder it would lie in"
+        };
         return Err(Failure::invalid(format!(
             "there is no audit log {}{place}; SQUALL_STATE names the state folder, and the first deed begins the log",
             log.file().display()
         )));
     }
     log.verify(heads).map_err(|error| unreadable(state, &error))
+}
+
+fn has_runs(state: &State) -> bool {
+    std::fs::read_dir(state.runs()).is_ok_and(|mut runs| runs.next().is_some())
 }
 
 fn unreadable(state: &State, error: &io::Error) -> Failure {
