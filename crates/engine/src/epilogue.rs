@@ -13,19 +13,38 @@ use std::collections::BTreeMap;
 /// nobody came by, and the run did not last for days. When it was, `at` tells.
 const STILL_OF_THE_RUN: f64 = 600.0;
 
-/// Why a journal has no end: its brain is gone.
-pub const KILLED: &str =
-    "the process that carried this run out ended without a word (it was killed, or the machine went down)";
+/// Why a journal has no end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Why {
+    /// Its brain is gone.
+    Killed,
+    /// Its brain told it, and found no room to write it down.
+    Unwritten,
+}
 
-/// Why a journal has no end: the brain told it, and found no room to write it down.
-pub const UNWRITTEN: &str = "the journal could not be written to its end, which ended the run";
+impl Why {
+    fn cause(self) -> AbortCause {
+        match self {
+            Self::Killed => AbortCause::Killed,
+            Self::Unwritten => AbortCause::Journal,
+        }
+    }
+
+    fn words(self) -> &'static str {
+        match self {
+            Self::Killed => {
+                "the process that carried this run out ended without a word (it was killed, or the machine went down)"
+            }
+            Self::Unwritten => "the journal could not be written to its end, which ended the run",
+        }
+    }
+}
 
 /// What is to be added to the journal of a brain that does not live any more; nothing where there is a verdict, or where
 /// it is no run's journal.
 /// `restored` is what has been put back since, of any run. Injections that are neither told there nor in the journal are
-/// taken for settled: the caller has looked that no undo log of the run is left. `why` it has no end is [`KILLED`] or
-/// [`UNWRITTEN`].
-pub fn missing(journal: &[Entry], restored: &[Restored], now: Timestamp, why: &str) -> Vec<Entry> {
+/// taken for settled: the caller has looked that no undo log of the run is left.
+pub fn missing(journal: &[Entry], restored: &[Restored], now: Timestamp, why: Why) -> Vec<Entry> {
     let (Some(Entry { event: Event::RunStarted { .. }, .. }), Some(last)) = (journal.first(), journal.last())
     else {
         return Vec::new();
@@ -36,8 +55,7 @@ pub fn missing(journal: &[Entry], restored: &[Restored], now: Timestamp, why: &s
     let mut residue = residue(journal);
     let mut events = Vec::new();
     if !journal.iter().any(|entry| matches!(entry.event, Event::Aborted { .. })) {
-        let cause = if why == UNWRITTEN { AbortCause::Journal } else { AbortCause::Killed };
-        events.push(Event::Aborted { cause, reason: why.to_owned() });
+        events.push(Event::Aborted { cause: why.cause(), reason: why.words().to_owned() });
     }
     for told in restored {
         if let Some(open) = residue.get_mut(told.injection.as_str()) {
@@ -56,7 +74,7 @@ pub fn missing(journal: &[Entry], restored: &[Restored], now: Timestamp, why: &s
     };
     // What is left comes first; that nothing is, last.
     let place = if verdict == Verdict::Residue { reasons.len() } else { 0 };
-    reasons.insert(place, why.to_owned());
+    reasons.insert(place, why.words().to_owned());
     events.push(Event::Verdict { verdict, reasons, exit_code: verdict.exit_code(), seconds: last.elapsed });
     let since = now.duration_since(last.at).as_secs_f64();
     let elapsed = last.elapsed + if (0.0..STILL_OF_THE_RUN).contains(&since) { since } else { 0.0 };
@@ -140,7 +158,7 @@ mod tests {
     }
 
     fn add(journal: &[Entry], restored: &[Restored]) -> Vec<Entry> {
-        missing(journal, restored, "2026-01-02T03:04:07Z".parse().unwrap(), KILLED)
+        missing(journal, restored, "2026-01-02T03:04:07Z".parse().unwrap(), Why::Killed)
     }
 
     #[test]
@@ -163,7 +181,7 @@ mod tests {
 
     #[test]
     fn days_in_which_nobody_came_by_are_not_part_of_the_run() {
-        let late = missing(&journal([begun("a")]), &[], "2026-01-04T00:00:00Z".parse().unwrap(), KILLED);
+        let late = missing(&journal([begun("a")]), &[], "2026-01-04T00:00:00Z".parse().unwrap(), Why::Killed);
         assert!((late[0].elapsed - 4.0).abs() < 1e-9, "{late:?}");
         assert_eq!(late[0].at.to_string(), "2026-01-04T00:00:00Z");
     }

@@ -2,9 +2,7 @@
 
 use crate::link::LinkError;
 use squall_model::condition::Condition;
-use squall_model::experiment::{
-    BlastRadius, Check, DEFAULT_FRESH, Experiment, Load, Metric, ProbeCall, Strike,
-};
+use squall_model::experiment::{Check, DEFAULT_FRESH, Experiment, Load, Metric, ProbeCall, Strike};
 use squall_model::machine::Leftover;
 use squall_model::node::{Content, Node, Place};
 use squall_model::plan::PlannedInjection;
@@ -70,17 +68,8 @@ pub(crate) fn experiment() -> Experiment {
     Experiment {
         name: "test".into(),
         hypothesis: "it holds".into(),
-        tags: Vec::new(),
-        loads: Vec::new(),
-        metrics: Vec::new(),
-        steady_state: Vec::new(),
-        blast_radius: BlastRadius::default(),
-        method: Vec::new(),
-        guard: Vec::new(),
-        hypothesis_holds: Vec::new(),
-        baseline: Duration::seconds(0),
         recovery_within: Duration::seconds(30),
-        secrets: Vec::new(),
+        ..Experiment::default()
     }
 }
 

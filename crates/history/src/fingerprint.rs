@@ -44,7 +44,6 @@ fn does(strike: &Strike) -> Json {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use squall_model::experiment::BlastRadius;
     use squall_model::node::Place;
     use squall_model::read::{Source, parse};
     use squall_model::target::{Mode, Selection, Target};
@@ -68,19 +67,8 @@ mod tests {
         };
         change(&mut strike);
         fingerprint(&Experiment {
-            name: "slow".into(),
-            hypothesis: String::new(),
-            tags: Vec::new(),
-            loads: Vec::new(),
-            metrics: Vec::new(),
-            steady_state: Vec::new(),
-            blast_radius: BlastRadius::default(),
             method: vec![Action::Strike(vec![strike]), Action::Wait(Duration::seconds(3))],
-            guard: Vec::new(),
-            hypothesis_holds: Vec::new(),
-            baseline: Duration::default(),
-            recovery_within: Duration::default(),
-            secrets: Vec::new(),
+            ..Experiment::default()
         })
     }
 

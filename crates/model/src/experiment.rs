@@ -17,7 +17,7 @@ pub const DEFAULT_FRESH: Duration = Duration::seconds(2);
 pub const DEFAULT_WINDOW: Duration = Duration::seconds(10);
 
 /// A whole experiment, with variables put in, every name known and every condition understood.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Experiment {
     /// Name: what reports and metrics call it.
     pub name: String,

@@ -79,7 +79,7 @@ fn is_owed(state: &State, run: &LiveRun, restored: &[Restored]) -> bool {
 fn add(mut file: File, run: &LiveRun, restored: &[Restored]) -> io::Result<(Vec<Entry>, Vec<Entry>)> {
     let bytes = trust::read(&run.journal)?;
     let past = journal::read(&bytes).entries;
-    let why = if run.unwritten { epilogue::UNWRITTEN } else { epilogue::KILLED };
+    let why = if run.unwritten { epilogue::Why::Unwritten } else { epilogue::Why::Killed };
     let entries = epilogue::missing(&past, restored, Timestamp::now(), why);
     // The last line of the brain may be torn.
     let mut lines = if bytes.ends_with(b"\n") { Vec::new() } else { b"\n".to_vec() };

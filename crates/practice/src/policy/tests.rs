@@ -59,18 +59,10 @@ fn experiment(with: &str) -> Experiment {
     };
     Experiment {
         name: "slow".into(),
-        hypothesis: String::new(),
-        tags: Vec::new(),
-        loads: Vec::new(),
-        metrics: Vec::new(),
-        steady_state: Vec::new(),
-        blast_radius: BlastRadius::default(),
         method: vec![Action::Strike(vec![strike]), Action::Wait(Duration::seconds(30))],
-        guard: Vec::new(),
-        hypothesis_holds: Vec::new(),
         baseline: Duration::seconds(30),
         recovery_within: Duration::seconds(30),
-        secrets: Vec::new(),
+        ..Experiment::default()
     }
 }
 

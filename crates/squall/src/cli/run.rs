@@ -159,6 +159,7 @@ impl Options {
         // What is secret to one of them is shown by none.
         let secrets: Vec<String> =
             experiments.iter().flat_map(|read| read.experiment.secrets.clone()).collect();
+        let audience = self.telling.audience(files, &State::locate()?);
         for (index, Read { file, variables, experiment }) in experiments.into_iter().enumerate() {
             let journal = journals.as_ref().and_then(|targets| targets.get(index)).cloned();
             let options = self.again(&file, &variables, &secrets);
@@ -172,13 +173,12 @@ impl Options {
             let must_ask = frame.rules.is_some_and(|rules| rules.need_approval(self.environment.as_deref()));
             let approver = self.approver(&file, &experiment, seed, must_ask);
             let (name, line) = (experiment.name.clone(), first_line(&file, &experiment));
-            let (witnesses, audience) =
-                (telling::witnesses(frame.outbox), self.telling.audience(files, &State::locate()?));
+            let witnesses = telling::witnesses(frame.outbox);
             let order = carry::Order {
                 options,
                 approver,
                 witnesses,
-                audience,
+                audience: audience.clone(),
                 ..self.order(&file, experiment, seed, journal)
             };
             let carried = carry::out(&State::locate()?, order)?;

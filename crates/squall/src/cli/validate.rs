@@ -26,8 +26,13 @@ pub(crate) struct Options {
 impl Options {
     pub(crate) fn run(self) -> Outcome {
         let files = files::find_all(&self.paths)?;
-        let (others, experiments): (Vec<PathBuf>, Vec<PathBuf>) =
-            files.iter().cloned().partition(|file| check_of(file).is_some());
+        let (mut experiments, mut others) = (Vec::new(), Vec::new());
+        for file in &files {
+            match check_of(file) {
+                Some(check) => others.push((file, check)),
+                None => experiments.push(file.clone()),
+            }
+        }
         let overrides = self.variables.overrides(&experiments)?;
         let mut wrong = 0;
         let mut tell = |file: &Path, read: Result<String, Failure>| match read {
@@ -41,8 +46,7 @@ impl Options {
             let read = files::read(file, &overrides, out::colour(self.no_color));
             tell(file, read.map(|experiment| experiment.name));
         }
-        for file in &others {
-            let check = check_of(file).unwrap_or(settings);
+        for (file, check) in others {
             tell(file, check(file, out::colour(self.no_color)));
         }
         match wrong {
