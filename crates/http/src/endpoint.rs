@@ -1,83 +1,23 @@
 //! The way to a server: resolve its name, connect, agree on TLS.
 
-use std::env;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, ServerName};
-use rustls::{ClientConfig, RootCertStore};
+use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{self, TcpStream};
 use tokio::sync::Mutex;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-use super::{ErrorKind, HttpError, Url};
+use super::{ErrorKind, HttpError, Trust, Url};
 
 /// How long resolved addresses are used again. Short, so that a failover or a DNS fault is noticed.
 const RESOLVED_FOR: Duration = Duration::from_secs(1);
-
-/// Which certificate authorities are believed beside those of the web (Mozilla's list). They are read each time that a
-/// server with TLS is to be spoken to, and not before.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub enum Authorities {
-    /// Those in the PEM file that the environment variable `SSL_CERT_FILE` names, if it is set.
-    #[default]
-    Environment,
-    /// Those in this PEM file.
-    File(PathBuf),
-}
-
-impl Authorities {
-    /// TLS by rustls on ring, offering `protocols` (ALPN).
-    fn connector(&self, protocols: &[&[u8]]) -> Result<TlsConnector, HttpError> {
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let mut config = ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .map_err(|error| HttpError::new(ErrorKind::Tls, "set up TLS", error.to_string()))?
-            .with_root_certificates(self.roots()?)
-            .with_no_client_auth();
-        config.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
-        Ok(TlsConnector::from(Arc::new(config)))
-    }
-
-    fn roots(&self) -> Result<RootCertStore, HttpError> {
-        let mut roots: RootCertStore = webpki_roots::TLS_SERVER_ROOTS.iter().cloned().collect();
-        let known = roots.len();
-        let Some(path) = self.path() else { return Ok(roots) };
-        let tried = || format!("read certificate authorities from {}", path.display());
-        let wrong =
-            |error: &dyn std::fmt::Display| HttpError::new(ErrorKind::Tls, tried(), error.to_string());
-        for certificate in CertificateDer::pem_file_iter(&path).map_err(|error| wrong(&error))? {
-            roots.add(certificate.map_err(|error| wrong(&error))?).map_err(|error| wrong(&error))?;
-        }
-        if roots.len() == known {
-            return Err(wrong(&"it holds no certificate"));
-        }
-        Ok(roots)
-    }
-
-    fn path(&self) -> Option<PathBuf> {
-        match self {
-            Self::File(path) => Some(path.clone()),
-            Self::Environment => {
-                env::var_os("SSL_CERT_FILE").filter(|path| !path.is_empty()).map(PathBuf::from)
-            }
-        }
-    }
-}
-
-impl From<Option<PathBuf>> for Authorities {
-    fn from(path: Option<PathBuf>) -> Self {
-        path.map_or(Self::Environment, Self::File)
-    }
-}
 
 /// Which HTTP a request speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -126,13 +66,13 @@ impl Endpoint {
     /// The way to the server of a URL. Nothing is touched yet.
     ///
     /// # Errors
-    /// [`ErrorKind::Tls`] where the certificate authorities cannot be read.
-    pub fn new(url: &Url, version: Version, authorities: &Authorities) -> Result<Self, HttpError> {
+    /// [`ErrorKind::Tls`] where certificate authorities, or the client's own certificate, cannot be read.
+    pub fn new(url: &Url, version: Version, trust: &Trust) -> Result<Self, HttpError> {
         let tls = if url.is_tls() {
             let name = ServerName::try_from(url.host().to_owned()).map_err(|error| {
                 HttpError::request(format!("use {} with TLS", url.host()), error.to_string())
             })?;
-            Some((name, authorities.connector(version.protocols())?))
+            Some((name, trust.connector(version.protocols())?))
         } else {
             None
         };

@@ -6,11 +6,14 @@
 
 mod endpoint;
 mod error;
+mod kept;
 mod parts;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
+mod trust;
 mod url;
 
+use std::future::Future;
 use std::time::{Duration, Instant};
 
 use http_body_util::{BodyExt, Full};
@@ -22,9 +25,11 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::task::JoinHandle;
 use tokio::time::timeout_at;
 
-pub use endpoint::{Authorities, Endpoint, OpenTimings, Stream, Version};
+pub use endpoint::{Endpoint, OpenTimings, Stream, Version};
 pub use error::{ErrorKind, HttpError};
+pub use kept::KeptClient;
 pub use parts::{Headers, Verb};
+pub use trust::{Authorities, Identity, Trust};
 pub use url::Url;
 
 /// How much of an answer's body is kept; the rest is read and dropped.
@@ -106,9 +111,9 @@ impl Request {
     /// The way to the server that it goes to.
     ///
     /// # Errors
-    /// [`ErrorKind::Tls`] where the certificate authorities cannot be read.
-    pub fn endpoint(&self, authorities: &Authorities) -> Result<Endpoint, HttpError> {
-        Endpoint::new(&self.url, self.version, authorities)
+    /// [`ErrorKind::Tls`] where certificate authorities, or the client's own certificate, cannot be read.
+    pub fn endpoint(&self, trust: &Trust) -> Result<Endpoint, HttpError> {
+        Endpoint::new(&self.url, self.version, trust)
     }
 
     /// The request as the bytes that HTTP/1.1 sends (RFC 9112, section 3).
@@ -132,6 +137,11 @@ impl Request {
         bytes.extend_from_slice(b"\r\n");
         bytes.extend_from_slice(&self.body);
         bytes
+    }
+
+    /// Whether it asks and changes nothing, so that it may be sent again (RFC 9110, section 9.2.1).
+    fn is_safe(&self) -> bool {
+        self.method.is_safe()
     }
 
     /// Whether the answer can have a body (RFC 9110, section 9.3.2).
@@ -200,6 +210,8 @@ pub struct Response {
     pub body: Bytes,
     /// The length of the whole body in bytes, also of what was not kept.
     pub body_length: u64,
+    /// What came after the body (RFC 9110, section 6.5); gRPC tells there how a call ended.
+    pub trailers: HeaderMap,
     /// How long each stage took.
     pub timings: Timings,
 }
@@ -229,13 +241,18 @@ pub struct Timings {
 /// The client: sends requests, each on a new connection.
 #[derive(Debug, Clone, Default)]
 pub struct HttpClient {
-    authorities: Authorities,
+    trust: Trust,
 }
 
 impl HttpClient {
-    /// A client that believes these authorities.
-    pub fn new(authorities: Authorities) -> Self {
-        Self { authorities }
+    /// A client that believes these authorities, and shows who it is where it can.
+    pub fn new(trust: impl Into<Trust>) -> Self {
+        Self { trust: trust.into() }
+    }
+
+    /// What it goes by.
+    pub fn trust(&self) -> &Trust {
+        &self.trust
     }
 
     /// Sends `request` on a connection of its own and waits at most `timeout` for the whole answer.
@@ -245,45 +262,59 @@ impl HttpClient {
     /// # Errors
     /// [`HttpError`], whose kind says which stage failed.
     pub async fn request(&self, request: &Request, timeout: Duration) -> Result<Response, HttpError> {
-        let begun = Instant::now();
-        let deadline = tokio::time::Instant::from_std(begun) + timeout;
-        let late = |stage: String| HttpError::timeout(format!("{request}: {stage}"), timeout);
-
-        let endpoint = request.endpoint(&self.authorities)?;
-        let (stream, opened) = timeout_at(deadline, endpoint.open())
-            .await
-            .map_err(|_| late(format!("connect to {}", endpoint.name())))??;
-
-        let asked = Instant::now();
-        let answer = async {
-            if endpoint.speaks_http2(&stream) {
-                ask_http2(request, stream).await
-            } else {
-                ask_http1(request, stream).await
-            }
-        };
-        let (head, mut body, _connection) =
-            timeout_at(deadline, answer).await.map_err(|_| late("wait for the answer".to_owned()))??;
-        let first_byte = asked.elapsed();
-
-        let (body, body_length) =
-            timeout_at(deadline, read_body(request, &mut body)).await.map_err(|_| {
-                late(format!("read the body of the answer with status {}", head.status.as_u16()))
-            })??;
-        let timings = Timings {
-            resolve: opened.resolve,
-            connect: opened.connect,
-            tls: opened.tls,
-            first_byte,
-            total: begun.elapsed(),
-        };
-        let (status, version, headers) = (head.status.as_u16(), head.version, head.headers);
-        Ok(Response { status, version, headers, body, body_length, timings })
+        let patience = Patience::new(timeout);
+        let endpoint = request.endpoint(&self.trust)?;
+        let (mut connection, opened) = Connection::open(&endpoint, request, &patience).await?;
+        connection.exchange(request, opened, &patience).await
     }
+}
+
+/// How long a request may take, from its first step on.
+struct Patience {
+    begun: Instant,
+    timeout: Duration,
+}
+
+impl Patience {
+    fn new(timeout: Duration) -> Self {
+        Self { begun: Instant::now(), timeout }
+    }
+
+    /// Waits for a stage of a request, as long as there is time.
+    async fn wait<T>(
+        &self,
+        request: &Request,
+        stage: impl Future<Output = Result<T, HttpError>>,
+        name: impl FnOnce() -> String,
+    ) -> Result<T, HttpError> {
+        let deadline = tokio::time::Instant::from_std(self.begun) + self.timeout;
+        let late = |_| HttpError::timeout(format!("{request}: {}", name()), self.timeout);
+        timeout_at(deadline, stage).await.map_err(late)?
+    }
+}
+
+/// A connection on which requests are sent, one after another.
+struct Connection {
+    sender: Sender,
+    _driver: Driver,
+}
+
+enum Sender {
+    Http1(conn::http1::SendRequest<Full<Bytes>>),
+    Http2(conn::http2::SendRequest<Full<Bytes>>),
 }
 
 /// Drives a connection on a task of its own, as hyper wants it, and ends the task when dropped.
 struct Driver(JoinHandle<()>);
+
+impl Driver {
+    fn start(connection: impl Future<Output = Result<(), hyper::Error>> + Send + 'static) -> Self {
+        Self(tokio::spawn(async move {
+            // Its error also reaches the sender or the body, where it is reported.
+            let _ = connection.await;
+        }))
+    }
+}
 
 impl Drop for Driver {
     fn drop(&mut self) {
@@ -291,51 +322,99 @@ impl Drop for Driver {
     }
 }
 
-async fn ask_http1(
-    request: &Request,
-    stream: Stream,
-) -> Result<(http::response::Parts, Incoming, Driver), HttpError> {
-    let failed = |error: hyper::Error| HttpError::hyper(request.to_string(), &error);
-    let (mut sender, connection) = conn::http1::handshake(TokioIo::new(stream)).await.map_err(failed)?;
-    let driver = Driver(tokio::spawn(async move {
-        // Its error also reaches the sender or the body, where it is reported.
-        let _ = connection.await;
-    }));
-    let answer = sender.send_request(request.http1_request()?).await.map_err(failed)?;
-    let (head, body) = answer.into_parts();
-    Ok((head, body, driver))
+impl Connection {
+    async fn open(
+        endpoint: &Endpoint,
+        request: &Request,
+        patience: &Patience,
+    ) -> Result<(Self, OpenTimings), HttpError> {
+        let name = || format!("connect to {}", endpoint.name());
+        let (stream, opened) = patience.wait(request, endpoint.open(), name).await?;
+        let http2 = endpoint.speaks_http2(&stream);
+        let ready = patience.wait(request, Self::over(stream, http2, request), name).await?;
+        Ok((ready, opened))
+    }
+
+    async fn over(stream: Stream, http2: bool, request: &Request) -> Result<Self, HttpError> {
+        let failed = |error: hyper::Error| HttpError::hyper(request.to_string(), &error);
+        let stream = TokioIo::new(stream);
+        if http2 {
+            let (sender, connection) =
+                conn::http2::handshake(TokioExecutor::new(), stream).await.map_err(failed)?;
+            return Ok(Self { sender: Sender::Http2(sender), _driver: Driver::start(connection) });
+        }
+        let (sender, connection) = conn::http1::handshake(stream).await.map_err(failed)?;
+        Ok(Self { sender: Sender::Http1(sender), _driver: Driver::start(connection) })
+    }
+
+    /// Whether it can be asked again.
+    fn is_open(&self) -> bool {
+        match &self.sender {
+            Sender::Http1(sender) => !sender.is_closed(),
+            Sender::Http2(sender) => !sender.is_closed(),
+        }
+    }
+
+    /// Sends a request and reads the whole answer.
+    async fn exchange(
+        &mut self,
+        request: &Request,
+        opened: OpenTimings,
+        patience: &Patience,
+    ) -> Result<Response, HttpError> {
+        let asked = Instant::now();
+        let answer = patience.wait(request, self.send(request), || "wait for the answer".to_owned());
+        let (head, mut body) = answer.await?.into_parts();
+        let first_byte = asked.elapsed();
+        let (status, version, headers) = (head.status.as_u16(), head.version, head.headers);
+        let name = || format!("read the body of the answer with status {status}");
+        let Content { body, length, trailers } =
+            patience.wait(request, read_body(request, &mut body), name).await?;
+        let OpenTimings { resolve, connect, tls } = opened;
+        let timings = Timings { resolve, connect, tls, first_byte, total: patience.begun.elapsed() };
+        Ok(Response { status, version, headers, body, body_length: length, trailers, timings })
+    }
+
+    async fn send(&mut self, request: &Request) -> Result<http::Response<Incoming>, HttpError> {
+        let failed = |error: hyper::Error| HttpError::hyper(request.to_string(), &error);
+        match &mut self.sender {
+            Sender::Http1(sender) => {
+                sender.ready().await.map_err(failed)?;
+                sender.send_request(request.http1_request()?).await.map_err(failed)
+            }
+            Sender::Http2(sender) => {
+                sender.ready().await.map_err(failed)?;
+                sender.send_request(request.http2_request()?).await.map_err(failed)
+            }
+        }
+    }
 }
 
-async fn ask_http2(
-    request: &Request,
-    stream: Stream,
-) -> Result<(http::response::Parts, Incoming, Driver), HttpError> {
-    let failed = |error: hyper::Error| HttpError::hyper(request.to_string(), &error);
-    let (mut sender, connection) =
-        conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.map_err(failed)?;
-    let driver = Driver(tokio::spawn(async move {
-        // Its error also reaches the sender or the body, where it is reported.
-        let _ = connection.await;
-    }));
-    let answer = sender.send_request(request.http2_request()?).await.map_err(failed)?;
-    let (head, body) = answer.into_parts();
-    Ok((head, body, driver))
+/// What followed the head of an answer.
+struct Content {
+    body: Bytes,
+    length: u64,
+    trailers: HeaderMap,
 }
 
 /// Reads the whole body, keeps its beginning, and counts it all.
-async fn read_body(request: &Request, body: &mut Incoming) -> Result<(Bytes, u64), HttpError> {
+async fn read_body(request: &Request, body: &mut Incoming) -> Result<Content, HttpError> {
     let mut kept = Vec::new();
     let mut length = 0;
+    let mut trailers = HeaderMap::new();
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|error| {
             HttpError::hyper(format!("{request}: read the body after {length} bytes"), &error)
         })?;
-        if let Some(data) = frame.data_ref() {
-            length += data.len() as u64;
-            kept.extend_from_slice(&data[..data.len().min(BODY_KEPT - kept.len())]);
+        match frame.into_data() {
+            Ok(data) => {
+                length += data.len() as u64;
+                kept.extend_from_slice(&data[..data.len().min(BODY_KEPT - kept.len())]);
+            }
+            Err(frame) => trailers = frame.into_trailers().unwrap_or_default(),
         }
     }
-    Ok((Bytes::from(kept), length))
+    Ok(Content { body: Bytes::from(kept), length, trailers })
 }
 
 #[cfg(test)]

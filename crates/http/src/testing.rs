@@ -25,6 +25,8 @@ use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair}
 use rustix::fd::OwnedFd;
 use rustix::net::{AddressFamily, SocketType, bind, getsockname, socket};
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
+use rustls::server::{WantsServerCert, WebPkiClientVerifier};
+use rustls::{ConfigBuilder, ServerConfig, WantsVerifier};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
@@ -226,22 +228,60 @@ pub fn reset(stream: StdStream) {
     rustix::net::sockopt::set_socket_linger(&stream, Some(std::time::Duration::ZERO)).unwrap();
 }
 
-/// TLS for `localhost` and 127.0.0.1, offering `protocols`; and its authority as PEM.
-pub fn tls(protocols: &[&[u8]]) -> (TlsAcceptor, String) {
+/// An authority of the test's own.
+pub fn authority() -> CertifiedIssuer<'static, KeyPair> {
     let mut authority = CertificateParams::new(Vec::new()).unwrap();
     authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    let authority = CertifiedIssuer::self_signed(authority, KeyPair::generate().unwrap()).unwrap();
-    let key = KeyPair::generate().unwrap();
-    let names = vec!["localhost".to_owned(), "127.0.0.1".to_owned()];
-    let certificate = CertificateParams::new(names).unwrap().signed_by(&key, &authority).unwrap();
-    let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(key.serialize_der()));
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let mut config = rustls::ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_no_client_auth()
-        .with_single_cert(vec![certificate.der().clone()], key)
-        .unwrap();
+    CertifiedIssuer::self_signed(authority, KeyPair::generate().unwrap()).unwrap()
+}
+
+/// What a server for `localhost` and 127.0.0.1 certifies itself by.
+pub fn local_certificate() -> CertificateParams {
+    CertificateParams::new(vec!["localhost".to_owned(), "127.0.0.1".to_owned()]).unwrap()
+}
+
+/// TLS for `localhost` and 127.0.0.1, offering `protocols`; and its authority as PEM.
+pub fn tls(protocols: &[&[u8]]) -> (TlsAcceptor, String) {
+    let authority = authority();
+    (tls_by(&authority, local_certificate(), protocols), authority.pem())
+}
+
+/// TLS with a certificate that `authority` signs.
+pub fn tls_by(
+    authority: &CertifiedIssuer<'_, KeyPair>,
+    certificate: CertificateParams,
+    protocols: &[&[u8]],
+) -> TlsAcceptor {
+    let mut config = signed(server_config().with_no_client_auth(), authority, certificate);
     config.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
-    (TlsAcceptor::from(Arc::new(config)), authority.pem())
+    TlsAcceptor::from(Arc::new(config))
+}
+
+/// TLS that asks its clients for a certificate; its authority as PEM; and a certificate and key that it lets in.
+pub fn mutual_tls() -> (TlsAcceptor, String, (String, String)) {
+    let authority = authority();
+    let key = KeyPair::generate().unwrap();
+    let client = CertificateParams::new(Vec::new()).unwrap().signed_by(&key, &authority).unwrap();
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add(authority.der().clone()).unwrap();
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider).build().unwrap();
+    let config = signed(server_config().with_client_cert_verifier(verifier), &authority, local_certificate());
+    (TlsAcceptor::from(Arc::new(config)), authority.pem(), (client.pem(), key.serialize_pem()))
+}
+
+fn server_config() -> ConfigBuilder<ServerConfig, WantsVerifier> {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap()
+}
+
+fn signed(
+    config: ConfigBuilder<ServerConfig, WantsServerCert>,
+    authority: &CertifiedIssuer<'_, KeyPair>,
+    certificate: CertificateParams,
+) -> ServerConfig {
+    let key = KeyPair::generate().unwrap();
+    let certificate = certificate.signed_by(&key, authority).unwrap();
+    let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(key.serialize_der()));
+    config.with_single_cert(vec![certificate.der().clone()], key).unwrap()
 }

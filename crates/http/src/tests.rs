@@ -7,7 +7,9 @@ use std::time::Duration;
 use http_body_util::BodyExt;
 
 use super::*;
-use crate::testing::{RawServer, Speech, TestServer, answer, read_request, refusing_address, reset, tls};
+use crate::testing::{
+    RawServer, Speech, TestServer, answer, mutual_tls, read_request, refusing_address, reset, tls,
+};
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -205,4 +207,52 @@ fn http1_bytes_are_the_request() {
     assert_eq!(bytes.matches("host: ").count(), 1);
     assert!(bytes.contains("host: other.test\r\n") && bytes.contains("content-length: 0\r\n"), "{bytes}");
     assert_eq!(other_host.http2_request().unwrap().uri().authority().unwrap(), "other.test");
+}
+
+#[test]
+fn a_kept_connection_is_used_again_and_replaced_when_closed() {
+    let server = echo(Speech::default());
+    let client = KeptClient::default();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let asking = |request: &Request| runtime.block_on(client.request(request, PATIENCE)).unwrap().status;
+    let request = Request::get(&server.url("/a")).unwrap();
+    assert_eq!([asking(&request), asking(&request), asking(&request)], [201; 3]);
+    assert_eq!((server.connections(), server.requests()), (1, 3));
+    assert_eq!(asking(&Request::new("POST", &server.url("/a")).unwrap()), 201);
+    assert_eq!(server.connections(), 2, "what may not be sent twice goes alone");
+
+    // A server that answers once on each connection and says nothing of closing it.
+    let closing = RawServer::start(|mut stream| {
+        read_request(&mut stream);
+        stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").unwrap();
+    });
+    let request = Request::get(&closing.url()).unwrap();
+    let client = KeptClient::default();
+    for _ in 0..20 {
+        assert_eq!(runtime.block_on(client.request(&request, PATIENCE)).unwrap().status, 200);
+    }
+}
+
+#[test]
+fn a_client_shows_who_it_is() {
+    let (acceptor, pem, identity) = mutual_tls();
+    let server =
+        TestServer::speaking(Speech { http2: false, tls: Some(acceptor) }, |_| async { answer(200, "in") });
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path
+    };
+    let authorities = Authorities::File(write("authority.pem", &pem));
+    let known = Identity { certificate: write("me.pem", &identity.0), key: write("key.pem", &identity.1) };
+    let url = server.url("/").replace("http:", "https:");
+    let asking = |identity: Option<Identity>| {
+        let client = HttpClient::new(Trust { authorities: authorities.clone(), identity });
+        ask_by(&client, &Request::get(&url).unwrap(), PATIENCE)
+    };
+    assert_eq!(asking(Some(known.clone())).unwrap().body, "in");
+    assert!(asking(None).is_err());
+    let error = asking(Some(Identity { key: folder.path().join("none"), ..known })).unwrap_err().to_string();
+    assert!(error.contains("read the client's key from"), "{error}");
 }

@@ -10,7 +10,7 @@ use serde::de::{self, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use std::borrow::Cow;
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// A file of settings.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -98,6 +98,34 @@ pub enum Secret {
     Environment(String),
     /// What this file holds, without white space around it.
     File(PathBuf),
+}
+
+impl Secret {
+    /// Its text without white space around it. `variable` looks into the environment, `file` reads a file.
+    ///
+    /// # Errors
+    /// In words, without the secret: where it was looked for, and what to do.
+    pub fn text(
+        &self,
+        variable: impl FnOnce(&str) -> Option<String>,
+        file: impl FnOnce(&Path) -> Result<String, String>,
+    ) -> Result<String, String> {
+        let text = match self {
+            Self::Plain(text) => text.clone(),
+            Self::Environment(name) => variable(name).ok_or_else(|| {
+                format!("the environment has no `{name}`; set it, or write `{{file: PATH}}` in place of `{{env: {name}}}`")
+            })?,
+            Self::File(path) => file(path)?,
+        };
+        match (text.trim(), self) {
+            ("", Self::Plain(_)) => {
+                Err("a text is empty; write it out, or `{env: NAME}` or `{file: PATH}`".to_owned())
+            }
+            ("", Self::Environment(name)) => Err(format!("`{name}` is empty in the environment")),
+            ("", Self::File(path)) => Err(format!("there is nothing in the file {}", path.display())),
+            (text, _) => Ok(text.to_owned()),
+        }
+    }
 }
 
 impl fmt::Debug for Secret {

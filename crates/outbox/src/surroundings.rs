@@ -46,26 +46,11 @@ impl Surroundings {
     /// # Errors
     /// As [`Self::text`].
     pub fn name(&self, name: &Secret) -> Result<String, String> {
-        let text = match name {
-            Secret::Plain(text) => text.clone(),
-            Secret::Environment(variable) => self.environment.get(variable).cloned().ok_or_else(|| {
-                format!("the environment has no `{variable}`; set it, or write `{{file: PATH}}` in place of `{{env: {variable}}}`")
-            })?,
-            Secret::File(path) => secret_file(&self.folder.join(path))?,
+        let placed = match name {
+            Secret::File(path) => &Secret::File(self.folder.join(path)),
+            other => other,
         };
-        let text = text.trim().to_owned();
-        if text.is_empty() {
-            return Err(match name {
-                Secret::Plain(_) => {
-                    "a text is empty; write it out, or `{env: NAME}` or `{file: PATH}`".to_owned()
-                }
-                Secret::Environment(variable) => format!("`{variable}` is empty in the environment"),
-                Secret::File(path) => {
-                    format!("there is nothing in the file {}", self.folder.join(path).display())
-                }
-            });
-        }
-        Ok(text)
+        placed.text(|variable| self.environment.get(variable).cloned(), secret_file)
     }
 
     /// The URL in a secret, with more of a path at its end.

@@ -4,7 +4,7 @@
 //! <https://github.com/prometheus/alertmanager/blob/main/api/v2/openapi.yaml> (`GET /alerts`). Mimir, Thanos' ruler and
 //! `VictoriaMetrics`' vmalert answer like Prometheus.
 
-use crate::http::Question;
+use crate::question::{Auth, Question};
 use crate::timeout::Timeout;
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -38,6 +38,10 @@ pub struct Parameters {
     /// Headers to send, such as `Authorization: Bearer …` or `X-Scope-OrgID`.
     #[serde(default)]
     headers: Headers,
+    /// Who asks: `{bearer: {env: TOKEN}}`, `{basic: {user: squall, password: {file: /run/secrets/alerts}}}`,
+    /// `{certificate: client.pem, key: client.key}`.
+    #[serde(default)]
+    auth: Option<Auth>,
     /// A PEM file with certificate authorities to believe beside the web's. Without it, the file that `SSL_CERT_FILE`
     /// names counts.
     #[serde(default)]
@@ -93,7 +97,7 @@ impl Probe for Alerts {
     type Parameters = Parameters;
 
     fn new(parameters: Parameters) -> Result<Self, ProbeError> {
-        let Parameters { prometheus, alertmanager, names, timeout, headers, authorities } = parameters;
+        let Parameters { prometheus, alertmanager, names, timeout, headers, auth, authorities } = parameters;
         let (server, base) = match (prometheus, alertmanager) {
             (Some(url), None) => (Server::Prometheus, url),
             (None, Some(url)) => (Server::Alertmanager, url),
@@ -104,7 +108,7 @@ impl Probe for Alerts {
         };
         let url = joined(&base, server.path()).map_err(|error| ProbeError(error.to_string()))?;
         let request = Request::of(url, Verb::default()).headers(headers);
-        let question = Question { request, authorities: authorities.into(), timeout };
+        let question = Question::new(request, auth, authorities, timeout)?.kept();
         Ok(Self { question, server, names: names.into_iter().collect() })
     }
 }
@@ -120,18 +124,17 @@ fn joined(base: &Url, path: &str) -> Result<Url, HttpError> {
 
 impl Observe for Alerts {
     fn observe(&self) -> Pending<'_, Result<Reading, ProbeError>> {
-        Box::pin(async {
-            let response = self.question.ask().await?;
-            let seen = read(self.server, &response).map_err(|cause| {
-                let at = self.question.request.url().host_and_port();
-                ProbeError(format!("ask {} at {at} for alerts: {cause}", self.server.name()))
+        Box::pin(self.question.ask(|response| {
+            let seen = read(self.server, response).map_err(|cause| {
+                let at = self.question.request().url().host_and_port();
+                format!("ask {} at {at} for alerts: {cause}", self.server.name())
             })?;
             Ok(self.reading(&seen))
-        })
+        }))
     }
 
     fn patience(&self) -> Duration {
-        self.question.timeout.patience()
+        self.question.timeout().patience()
     }
 }
 

@@ -1,30 +1,16 @@
 //! HTTP: a request as a probe, and a number in its answer as a metric.
 
 use crate::json;
+use crate::question::{Auth, Question};
 use crate::timeout::Timeout;
 use hyper::header;
 use schemars::JsonSchema;
 use serde::Deserialize;
-use squall_http::{Authorities, Headers, HttpClient, Request, Response, Url, Verb};
+use squall_http::{Headers, Request, Response, Url, Verb};
 use squall_model::probe::{Observe, Pending, Probe, ProbeError, ValueKind};
 use squall_model::units::Duration;
 use squall_model::value::{Reading, Value};
 use std::path::PathBuf;
-
-/// A request, ready to be sent.
-pub(crate) struct Question {
-    pub(crate) request: Request,
-    pub(crate) authorities: Authorities,
-    pub(crate) timeout: Timeout,
-}
-
-impl Question {
-    /// Sends it. Any status is an answer.
-    pub(crate) async fn ask(&self) -> Result<Response, ProbeError> {
-        let client = HttpClient::new(self.authorities.clone());
-        client.request(&self.request, self.timeout.get()).await.map_err(|error| ProbeError(error.to_string()))
-    }
-}
 
 /// What stands under `http:` as a probe.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -44,6 +30,10 @@ pub struct Parameters {
     /// How long the whole answer may take.
     #[serde(default)]
     timeout: Timeout,
+    /// Who asks: `{bearer: {env: TOKEN}}`, `{basic: {user: squall, password: {file: /run/secrets/shop}}}`,
+    /// `{certificate: client.pem, key: client.key}`.
+    #[serde(default)]
+    auth: Option<Auth>,
     /// A PEM file with certificate authorities to believe beside the web's. Without it, the file that `SSL_CERT_FILE`
     /// names counts.
     #[serde(default)]
@@ -73,19 +63,19 @@ impl Probe for Http {
     type Parameters = Parameters;
 
     fn new(parameters: Parameters) -> Result<Self, ProbeError> {
-        let Parameters { url, method, headers, body, timeout, authorities } = parameters;
+        let Parameters { url, method, headers, body, timeout, auth, authorities } = parameters;
         let request = Request::of(url, method).headers(headers).body(body.unwrap_or_default());
-        Ok(Self(Question { request, authorities: authorities.into(), timeout }))
+        Ok(Self(Question::new(request, auth, authorities, timeout)?))
     }
 }
 
 impl Observe for Http {
     fn observe(&self) -> Pending<'_, Result<Reading, ProbeError>> {
-        Box::pin(async { Ok(reading(&self.0.ask().await?)) })
+        Box::pin(self.0.ask(|response| Ok(reading(response))))
     }
 
     fn patience(&self) -> Duration {
-        self.0.timeout.patience()
+        self.0.timeout().patience()
     }
 }
 
@@ -131,6 +121,10 @@ pub struct MetricParameters {
     /// How long the whole answer may take.
     #[serde(default = "Timeout::two_seconds")]
     timeout: Timeout,
+    /// Who asks: `{bearer: {env: TOKEN}}`, `{basic: {user: squall, password: {file: /run/secrets/shop}}}`,
+    /// `{certificate: client.pem, key: client.key}`.
+    #[serde(default)]
+    auth: Option<Auth>,
     /// A PEM file with certificate authorities to believe beside the web's. Without it, the file that `SSL_CERT_FILE`
     /// names counts.
     #[serde(default)]
@@ -155,7 +149,7 @@ queue_depth: {http: {url: \"http://127.0.0.1:8080/stats\", value: json.queue.dep
     type Parameters = MetricParameters;
 
     fn new(parameters: MetricParameters) -> Result<Self, ProbeError> {
-        let MetricParameters { url, value, method, headers, body, timeout, authorities } = parameters;
+        let MetricParameters { url, value, method, headers, body, timeout, auth, authorities } = parameters;
         let known = |(name, _): &(&str, &str)| match name.strip_suffix('*') {
             Some(beginning) => value.starts_with(beginning),
             None => value == *name,
@@ -166,31 +160,30 @@ queue_depth: {http: {url: \"http://127.0.0.1:8080/stats\", value: json.queue.dep
             )));
         }
         let request = Request::of(url, method).headers(headers).body(body.unwrap_or_default());
-        Ok(Self { question: Question { request, authorities: authorities.into(), timeout }, value })
+        Ok(Self { question: Question::new(request, auth, authorities, timeout)?, value })
     }
 }
 
 impl Observe for HttpMetric {
     fn observe(&self) -> Pending<'_, Result<Reading, ProbeError>> {
-        Box::pin(async {
-            let response = self.question.ask().await?;
-            let request = &self.question.request;
-            let wrong = |what: String| Err(ProbeError(format!("{request}: {what}")));
+        Box::pin(self.question.ask(|response| {
+            let request = self.question.request();
+            let wrong = |what: String| Err(format!("{request}: {what}"));
             if response.status >= 400 {
                 return wrong(format!("answered with status {}, so there is no number", response.status));
             }
-            match reading(&response).remove(&self.value) {
+            match reading(response).remove(&self.value) {
                 None => wrong(format!("the answer has no {}", self.value)),
                 Some(found) => match number(&found) {
                     Some(number) => Ok(Reading::from([("value".to_owned(), Value::Number(number))])),
                     None => wrong(format!("{} is not a number", self.value)),
                 },
             }
-        })
+        }))
     }
 
     fn patience(&self) -> Duration {
-        self.question.timeout.patience()
+        self.question.timeout().patience()
     }
 }
 

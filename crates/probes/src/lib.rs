@@ -10,6 +10,7 @@ mod json;
 pub mod load;
 pub mod process;
 pub mod prometheus;
+mod question;
 pub mod tcp;
 mod timeout;
 
@@ -19,6 +20,7 @@ use squall_model::experiment;
 use squall_model::probe::{AnyProbe, of};
 use squall_model::read::ReadError;
 
+pub use question::{Auth, Basic};
 pub use timeout::Timeout;
 
 /// All probes.
@@ -28,11 +30,12 @@ pub static PROBES: &[&dyn AnyProbe] = &[
     &of::<process::Process>(),
     &of::<exec::Exec>(),
     &of::<alerts::Alerts>(),
+    &of::<prometheus::Prometheus>(),
 ];
 
 /// All metric sources. What is asked reads exactly one value, named `value`.
 pub static METRIC_SOURCES: &[&dyn AnyProbe] =
-    &[&of::<prometheus::Prometheus>(), &of::<http::HttpMetric>(), &of::<exec::ExecMetric>()];
+    &[&of::<prometheus::PrometheusMetric>(), &of::<http::HttpMetric>(), &of::<exec::ExecMetric>()];
 
 const KINDS_OF_LOAD: [&dyn LoadKind; 1] = [&http_load::HttpLoad];
 

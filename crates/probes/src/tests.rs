@@ -52,7 +52,7 @@ fn every_example_is_valid() {
 fn every_expectation_speaks_of_values_that_are_read() {
     use squall_model::condition::Condition;
     for probe in PROBES {
-        let text = probe.default_expectation().expect("a probe says what it expects by itself");
+        let Some(text) = probe.default_expectation() else { continue };
         let condition: Condition = text.parse().unwrap();
         for name in condition.names() {
             assert!(probe.values().iter().any(|(known, _)| *known == name), "{}: {name}", probe.name());

@@ -222,7 +222,7 @@ impl Load {
                 timeout: plan.timeout,
                 expect: plan.expect.clone(),
                 paced: plan.rate.is_some(),
-                endpoint: request.endpoint(&plan.authorities)?,
+                endpoint: request.endpoint(&plan.authorities.clone().into())?,
                 request: request.clone(),
                 streams,
                 dispatch: Dispatch::new(schedule, nanoseconds(plan.timeout), senders, ledger),
