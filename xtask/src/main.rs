@@ -7,6 +7,7 @@ mod ledger;
 mod licences;
 mod output;
 mod packages;
+mod python;
 mod shell;
 mod sim;
 mod test;

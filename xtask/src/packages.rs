@@ -17,7 +17,6 @@ const NEEDED: &[Needed] = &[
     ("prometheus", "prometheus", "a real metric source"),
     ("prometheus-pushgateway", "prometheus-pushgateway", "where metrics are pushed to"),
     ("prometheus-alertmanager", "prometheus-alertmanager", "where alerts go"),
-    ("dnsmasq", "dnsmasq-base", "a real name server"),
     ("dockerd", "docker.io", "real containers"),
     ("busybox", "busybox-static", "what runs in containers"),
     ("chromium", "chromium", "looking at reports"),
@@ -47,10 +46,15 @@ pub(crate) fn provide_all(needed: &[Needed]) -> Outcome {
         );
         return Ok(());
     }
+    install(&missing)
+}
+
+/// Installs packages. Takes root.
+pub(crate) fn install(packages: &[&str]) -> Outcome {
     shell::run("package lists", &mut quiet(&["update", "-qq"]))?;
     let mut install = vec!["install", "-y", "-qq", "--no-install-recommends"];
-    install.extend(&missing);
-    shell::run(&format!("installing {list}"), &mut quiet(&install))
+    install.extend(packages);
+    shell::run(&format!("installing {}", packages.join(" ")), &mut quiet(&install))
 }
 
 fn quiet(arguments: &[&str]) -> std::process::Command {

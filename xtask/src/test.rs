@@ -1,12 +1,13 @@
 //! All tests, in the order in which they fail fastest.
 
 use crate::ledger::Ledger;
-use crate::{Outcome, lab, licences, packages, shell, tidy};
+use crate::{Outcome, lab, licences, packages, python, shell, tidy};
 use std::process::Command;
 
 /// `cargo xtask test`
 pub(crate) fn run(_: &[String]) -> Outcome {
     packages::provide()?;
+    python::provide();
     tidy::run(&[])?;
     let cargo = |title: &str, arguments: &[&str]| shell::run(title, &mut shell::command("cargo", arguments));
     cargo("format", &["fmt", "--all", "--check"])?;

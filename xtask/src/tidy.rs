@@ -10,7 +10,8 @@ const FLOORS: &[(&str, &[&str])] = &[
     ("faults", &["model"]),
     ("linux", &["model"]),
     ("http", &[]),
-    ("probes", &["model", "http"]),
+    ("aws", &["http"]),
+    ("probes", &["model", "http", "aws"]),
     ("report", &["model"]),
     ("history", &["model"]),
     ("engine", &["model"]),
@@ -20,7 +21,7 @@ const FLOORS: &[(&str, &[&str])] = &[
     (
         "squall",
         &[
-            "model", "http", "faults", "linux", "probes", "report", "history", "engine", "practice",
+            "model", "http", "aws", "faults", "linux", "probes", "report", "history", "engine", "practice",
             "outbox", "workers",
         ],
     ),

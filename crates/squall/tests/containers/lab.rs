@@ -92,7 +92,7 @@ impl Lab {
         format!("unix://{}", self.socket().display())
     }
 
-    pub(crate) fn socket(&self) -> PathBuf {
+    fn socket(&self) -> PathBuf {
         self.folder.path().join("docker.sock")
     }
 

@@ -6,4 +6,3 @@
 mod faults;
 mod lab;
 mod monkey;
-mod probes;

@@ -1,6 +1,6 @@
 //! `squall slo check`: own traffic, a real Prometheus, files of results.
 
-use crate::lab::{Desk, Prometheus, Server, until};
+use crate::lab::{Desk, Prometheus, Server, Told, until};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 fn shop() -> Server {
@@ -157,4 +157,51 @@ fn a_real_prometheus_is_asked() {
         .is(2, &["error_rate is unknown", "no sample", "--errors-metric"]);
     let own = [source.as_slice(), &["--query-error-rate", "vector(0.5)"]].concat();
     desk.squall(&check(&own, &["--error-rate", "0.1"])).is(1, &["50%"]);
+}
+
+#[test]
+fn cloudwatch_is_asked_and_what_it_does_not_know_is_unknown() {
+    let (desk, moto) = match squall_aws::testing::Moto::start() {
+        Ok(moto) => (Desk::new(), moto),
+        Err(why) => return println!("skipped: {why}"),
+    };
+    let age = std::time::Duration::from_secs(90);
+    squall_aws::wait(async {
+        let aws = squall_aws::Aws::open(&moto.place(), std::time::Duration::from_secs(20)).await?;
+        moto.sample(&aws, "AWS/ApplicationELB", "RequestCount", &[150.0, 50.0], age).await?;
+        moto.sample(&aws, "Shop", "Requests", &[100.0], age).await?;
+        moto.sample(&aws, "Shop", "Failed", &[3.0], age).await
+    })
+    .unwrap();
+    let check = |more: &[&str]| {
+        let place = ["--dimension", "Service=shop", "--endpoint", &moto.url];
+        let mut command = desk.command(&[&["slo", "check", "--cloudwatch"], more, &place].concat());
+        Told::of(&command.envs(squall_aws::testing::ENVIRONMENT).output().unwrap())
+    };
+    // Failed requests are counted only where there are some.
+    check(&["AWS/ApplicationELB", "--error-rate", "1%", "--availability", "99.9%"])
+        .is(0, &["met", "measured on CloudWatch's AWS/ApplicationELB over 5m"]);
+    let own = ["Shop", "--errors-metric", "Failed", "--requests-metric", "Requests"];
+    let json = check(&[&own[..], &["--error-rate", "2%", "--json"]].concat()).json();
+    assert_eq!((json["result"].as_str(), json["requests"].as_u64()), (Some("missed"), Some(100)), "{json}");
+    assert_eq!(json["objectives"][0]["measured"], 0.03);
+    // Moto answers percentiles with an error.
+    check(&["AWS/ApplicationELB", "--latency-p99", "500"])
+        .is(2, &["latency_p99 is unknown", "p99 of AWS/ApplicationELB"]);
+    check(&["AWS/ApiGateway", "--error-rate", "1%"])
+        .is(2, &["error_rate is unknown", "no sample of Sum of AWS/ApiGateway Count"]);
+    check(&["Shop", "--error-rate", "1%"]).is(2, &["--errors-metric"]);
+    // Without credentials it is said what was looked for, and no secret.
+    let mut bare = desk.command(&[
+        "slo",
+        "check",
+        "--cloudwatch",
+        "AWS/Lambda",
+        "--error-rate",
+        "1%",
+        "--region",
+        "eu-west-1",
+    ]);
+    bare.env_clear().env("HOME", desk.folder()).env("AWS_EC2_METADATA_DISABLED", "true");
+    Told::of(&bare.output().unwrap()).is(2, &["no credentials for AWS", "AWS_PROFILE"]);
 }

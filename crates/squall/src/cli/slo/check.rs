@@ -1,7 +1,7 @@
 //! `squall slo check`: measures, judges, says. Exit code 0 where all objectives hold, 1 where one is missed, 2 where
 //! nobody can say.
 
-use super::{prometheus, results, traffic};
+use super::{cloudwatch, prometheus, results, traffic};
 use crate::exit::{Failure, Outcome};
 use crate::out;
 use clap::Args;
@@ -17,7 +17,7 @@ const REQUESTS_OF_P999: u64 = 1000;
 
 #[derive(Debug, Args)]
 #[command(
-    group = clap::ArgGroup::new("source").required(true).args(["url", "prometheus", "results"]),
+    group = clap::ArgGroup::new("source").required(true).args(["url", "prometheus", "cloudwatch", "results"]),
     after_help = "Exit codes: 0 all objectives hold, 1 one is missed, 2 the command is wrong or an objective could not be \
 measured: what is unknown is never a pass."
 )]
@@ -28,11 +28,14 @@ pub(crate) struct Options {
     /// Asks a Prometheus, by its URL
     #[arg(long, value_name = "URL")]
     prometheus: Option<String>,
+    /// Asks CloudWatch, by the namespace of the metrics: AWS/ApplicationELB, AWS/ApiGateway, AWS/Lambda or another
+    #[arg(long, value_name = "NAMESPACE")]
+    cloudwatch: Option<String>,
     /// Reads results: .json of k6 or of `squall run --json`, or a .csv or .jtl table of requests
     #[arg(long, value_name = "FILE")]
     results: Option<PathBuf>,
     /// A header to send, also to Prometheus; may be given several times
-    #[arg(long = "header", short = 'H', value_name = "NAME: VALUE", conflicts_with = "results", value_parser = header)]
+    #[arg(long = "header", short = 'H', value_name = "NAME: VALUE", conflicts_with_all = ["results", "cloudwatch"], value_parser = header)]
     headers: Vec<(String, String)>,
     /// Prints JSON
     #[arg(long)]
@@ -43,6 +46,8 @@ pub(crate) struct Options {
     traffic: traffic::TrafficOptions,
     #[command(flatten)]
     queries: prometheus::PrometheusOptions,
+    #[command(flatten)]
+    aws: cloudwatch::CloudWatchOptions,
 }
 
 #[derive(Debug, Args)]
@@ -114,9 +119,12 @@ impl Options {
         if let Some(url) = &self.prometheus {
             return prometheus::measure(url, &self.queries, &self.headers, objectives);
         }
+        if let Some(namespace) = &self.cloudwatch {
+            return cloudwatch::measure(namespace, &self.aws, &self.queries, objectives);
+        }
         match &self.results {
             Some(file) => results::measure(file),
-            None => Err(Failure::invalid("give one of --url, --prometheus and --results")),
+            None => Err(Failure::invalid("give one of --url, --prometheus, --cloudwatch and --results")),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! `squall slo check`: whether a service keeps its objectives, as a gate for pipelines.
 
 mod check;
+mod cloudwatch;
 mod prometheus;
 mod results;
 mod traffic;

@@ -17,43 +17,44 @@ use squall_practice::slo::{Measured, Names, Objective};
 const MOST_TOLD: usize = 300;
 
 #[derive(Debug, Args)]
-#[command(next_help_heading = "With --prometheus")]
+#[command(next_help_heading = "With --prometheus (or --cloudwatch)")]
+#[expect(clippy::doc_markdown, reason = "these are words for a terminal")]
 pub(super) struct PrometheusOptions {
     /// Over how much time
     #[arg(long, conflicts_with_all = ["url", "results"], value_name = "DURATION", default_value = "5m", value_parser = duration)]
-    window: Duration,
-    /// The counter of requests that failed
-    #[arg(long, conflicts_with_all = ["url", "results"], value_name = "NAME", default_value = "error_total")]
-    errors_metric: String,
-    /// The counter of all requests
-    #[arg(long, conflicts_with_all = ["url", "results"], value_name = "NAME", default_value = "request_total")]
-    requests_metric: String,
-    /// The histogram of latencies
-    #[arg(long, conflicts_with_all = ["url", "results"], value_name = "NAME", default_value = "request_duration_seconds")]
-    latency_metric: String,
+    pub(super) window: Duration,
+    /// The counter of requests that failed [default: error_total, or that of the CloudWatch namespace]
+    #[arg(long, conflicts_with_all = ["url", "results"], value_name = "NAME")]
+    pub(super) errors_metric: Option<String>,
+    /// The counter of all requests [default: request_total, or that of the CloudWatch namespace]
+    #[arg(long, conflicts_with_all = ["url", "results"], value_name = "NAME")]
+    pub(super) requests_metric: Option<String>,
+    /// The histogram of latencies [default: request_duration_seconds, or that of the CloudWatch namespace]
+    #[arg(long, conflicts_with_all = ["url", "results"], value_name = "NAME")]
+    pub(super) latency_metric: Option<String>,
     /// Labels that all of them must have: 'job="shop"'
-    #[arg(long, conflicts_with_all = ["url", "results"], value_name = "LABELS", default_value = "")]
+    #[arg(long, conflicts_with_all = ["url", "results", "cloudwatch"], value_name = "LABELS", default_value = "")]
     selector: String,
     /// The query for the error rate, a share of 1; it replaces the names above, as the others do
-    #[arg(long, conflicts_with_all = ["url", "results"], value_name = "PROMQL", requires = "error_rate")]
+    #[arg(long, conflicts_with_all = ["url", "results", "cloudwatch"], value_name = "PROMQL", requires = "error_rate")]
     query_error_rate: Option<String>,
     /// The query for the availability, a share of 1
-    #[arg(long, conflicts_with_all = ["url", "results"], value_name = "PROMQL", requires = "availability")]
+    #[arg(long, conflicts_with_all = ["url", "results", "cloudwatch"], value_name = "PROMQL", requires = "availability")]
     query_availability: Option<String>,
     /// The query for the latency that half of the requests keep, in seconds
-    #[arg(long, conflicts_with_all = ["url", "results"], value_name = "PROMQL", requires = "latency_p50")]
+    #[arg(long, conflicts_with_all = ["url", "results", "cloudwatch"], value_name = "PROMQL", requires = "latency_p50")]
     query_latency_p50: Option<String>,
     /// That of 90 % of the requests
-    #[arg(long, conflicts_with_all = ["url", "results"], value_name = "PROMQL", requires = "latency_p90")]
+    #[arg(long, conflicts_with_all = ["url", "results", "cloudwatch"], value_name = "PROMQL", requires = "latency_p90")]
     query_latency_p90: Option<String>,
     /// That of 95 % of the requests
-    #[arg(long, conflicts_with_all = ["url", "results"], value_name = "PROMQL", requires = "latency_p95")]
+    #[arg(long, conflicts_with_all = ["url", "results", "cloudwatch"], value_name = "PROMQL", requires = "latency_p95")]
     query_latency_p95: Option<String>,
     /// That of 99 % of the requests
-    #[arg(long, conflicts_with_all = ["url", "results"], value_name = "PROMQL", requires = "latency_p99")]
+    #[arg(long, conflicts_with_all = ["url", "results", "cloudwatch"], value_name = "PROMQL", requires = "latency_p99")]
     query_latency_p99: Option<String>,
     /// That of 99.9 % of the requests
-    #[arg(long, conflicts_with_all = ["url", "results"], value_name = "PROMQL", requires = "latency_p999")]
+    #[arg(long, conflicts_with_all = ["url", "results", "cloudwatch"], value_name = "PROMQL", requires = "latency_p999")]
     query_latency_p999: Option<String>,
 }
 
@@ -73,10 +74,11 @@ impl PrometheusOptions {
     }
 
     fn names(&self) -> Names {
+        let usual = Names::default();
         Names {
-            errors: self.errors_metric.clone(),
-            requests: self.requests_metric.clone(),
-            latency: self.latency_metric.clone(),
+            errors: self.errors_metric.clone().unwrap_or(usual.errors),
+            requests: self.requests_metric.clone().unwrap_or(usual.requests),
+            latency: self.latency_metric.clone().unwrap_or(usual.latency),
             selector: self.selector.clone(),
         }
     }
@@ -122,14 +124,14 @@ fn source(url: &str, query: &str, given: &[(String, String)]) -> Result<Box<dyn 
     Toolbox.metric(&metric).map_err(Failure::invalid)
 }
 
-async fn ask(question: &dyn Observe) -> Result<f64, String> {
+pub(super) async fn ask(question: &dyn Observe) -> Result<f64, String> {
     let reading = question.observe().await.map_err(|error| error.to_string())?;
     let number = reading.get("value").and_then(squall_model::value::Value::number);
     number.ok_or_else(|| "the answer is not a number".to_owned())
 }
 
 /// The beginning of what may be a whole page of somebody else's.
-fn one_line(why: &str) -> String {
+pub(super) fn one_line(why: &str) -> String {
     let beginning: String = why.chars().take(MOST_TOLD).collect();
     if beginning.len() < why.len() { format!("{}…", beginning.trim_end()) } else { beginning }
 }

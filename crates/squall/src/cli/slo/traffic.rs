@@ -25,22 +25,22 @@ const LATE: f64 = 0.1;
 #[command(next_help_heading = "With --url")]
 pub(super) struct TrafficOptions {
     /// Requests a second: 50 or 50/s
-    #[arg(long, conflicts_with_all = ["prometheus", "results"], value_name = "N", default_value = "50/s", value_parser = rate)]
+    #[arg(long, conflicts_with_all = ["prometheus", "cloudwatch", "results"], value_name = "N", default_value = "50/s", value_parser = rate)]
     rate: Frequency,
     /// How long requests are sent
-    #[arg(long, conflicts_with_all = ["prometheus", "results"], value_name = "DURATION", default_value = "10s", value_parser = duration)]
+    #[arg(long, conflicts_with_all = ["prometheus", "cloudwatch", "results"], value_name = "DURATION", default_value = "10s", value_parser = duration)]
     duration: Duration,
     /// When a request counts as unanswered
-    #[arg(long, conflicts_with_all = ["prometheus", "results"], value_name = "DURATION", default_value = "5s", value_parser = duration)]
+    #[arg(long, conflicts_with_all = ["prometheus", "cloudwatch", "results"], value_name = "DURATION", default_value = "5s", value_parser = duration)]
     timeout: Duration,
     /// The method
-    #[arg(long, conflicts_with_all = ["prometheus", "results"], default_value = "GET")]
+    #[arg(long, conflicts_with_all = ["prometheus", "cloudwatch", "results"], default_value = "GET")]
     method: String,
     /// The body to send
-    #[arg(long, conflicts_with_all = ["prometheus", "results"])]
+    #[arg(long, conflicts_with_all = ["prometheus", "cloudwatch", "results"])]
     body: Option<String>,
     /// The statuses that are a success
-    #[arg(long, conflicts_with_all = ["prometheus", "results"], value_name = "STATUSES", default_value = "200-399")]
+    #[arg(long, conflicts_with_all = ["prometheus", "cloudwatch", "results"], value_name = "STATUSES", default_value = "200-399")]
     expect: String,
 }
 
