@@ -14,6 +14,7 @@ const NEEDED: &[Needed] = &[
     ("python3", "python3", "victims that Squall does not know"),
     ("sudo", "sudo", "hands of root for the brain of a user"),
     ("useradd", "passwd", "that user"),
+    ("psql", "postgresql", "a real database"),
     ("prometheus", "prometheus", "a real metric source"),
     ("prometheus-pushgateway", "prometheus-pushgateway", "where metrics are pushed to"),
     ("prometheus-alertmanager", "prometheus-alertmanager", "where alerts go"),

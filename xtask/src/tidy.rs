@@ -11,7 +11,9 @@ const FLOORS: &[(&str, &[&str])] = &[
     ("linux", &["model"]),
     ("http", &[]),
     ("aws", &["http"]),
-    ("probes", &["model", "http", "aws"]),
+    ("database", &["model"]),
+    ("remote", &["model", "database", "aws"]),
+    ("probes", &["model", "http", "aws", "database"]),
     ("report", &["model"]),
     ("history", &["model"]),
     ("engine", &["model"]),
@@ -21,8 +23,8 @@ const FLOORS: &[(&str, &[&str])] = &[
     (
         "squall",
         &[
-            "model", "http", "aws", "faults", "linux", "probes", "report", "history", "engine", "practice",
-            "outbox", "workers",
+            "model", "http", "aws", "database", "remote", "faults", "linux", "probes", "report", "history",
+            "engine", "practice", "outbox", "workers",
         ],
     ),
 ];

@@ -265,8 +265,8 @@ impl<M: Machine, D: Disk> Hands<M, D> {
         look(machine, promises.iter().filter(|promise| !promise.active.is_empty()))
     }
 
-    /// Puts injections back, the latest first; all where none is named. Those with a worker or a filled disk come last: to
-    /// give back much memory or space takes a while, and nothing else shall wait for it. (No injection stands on
+    /// Puts injections back, the latest first; all where none is named. Those with a worker, a filled disk or a
+    /// server far away come last: that takes a while, and nothing else shall wait for it. (No injection stands on
     /// another: of what one claims, no other takes anything.) A name that is not held is passed over, so the call may
     /// be repeated: for what is still owed it is another try.
     pub fn undo(&mut self, injections: &[String]) -> Vec<Restored> {
@@ -275,7 +275,10 @@ impl<M: Machine, D: Disk> Hands<M, D> {
         let (undone, kept): (Vec<_>, Vec<_>) =
             std::mem::take(&mut self.promises).into_iter().partition(chosen);
         self.promises = kept;
-        let is_slow = |undo: &Undo| matches!(undo, Undo::Worker { .. } | Undo::Fill { .. });
+        let is_slow = |undo: &Undo| {
+            let is_remote = matches!(undo, Undo::Sessions { .. } | Undo::Setting { .. });
+            is_remote || matches!(undo, Undo::Worker { .. } | Undo::Fill { .. })
+        };
         let has_slow = |promise: &Promise| promise.owed.iter().any(|(_, undo)| is_slow(undo));
         let (slow, quick): (Vec<_>, Vec<_>) =
             undone.into_iter().enumerate().rev().partition(|(_, promise)| has_slow(promise));

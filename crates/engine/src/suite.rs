@@ -295,6 +295,14 @@ fn words(leftovers: &[Leftover]) -> String {
     leftovers.iter().map(|leftover| leftover.what.as_str()).collect::<Vec<_>>().join(", ")
 }
 
+/// Makes the change of a step whose undo is in a log in memory, for tests of single steps.
+pub fn apply(machine: &mut impl Machine, step: &Step, undo: &Undo) -> Result<(), MachineError> {
+    let mut disk = MemoryDisk::default();
+    let mut log = UndoLog::resume("suite");
+    let logged = log.intend(&mut disk, 0, step, undo);
+    machine.apply(logged.map_err(|error| MachineError::Failed { message: error.to_string() })?)
+}
+
 /// A folder of logs in memory, for what does not ask where logs are kept.
 #[derive(Debug, Default)]
 pub struct MemoryDisk {

@@ -4,9 +4,11 @@
 //! It asks nobody and changes nothing: what it may know is in the facts, what it wants done is in the steps.
 
 mod cpu;
+mod database;
 mod disk;
 mod memory;
 mod network;
+mod postgres;
 mod process;
 mod resource;
 #[cfg(test)]
@@ -27,6 +29,8 @@ pub static ALL: &[&dyn AnyFault] = &[
     &of::<memory::spike::Spike>(),
     &of::<memory::drop_caches::DropCaches>(),
     &of::<disk::fill::Fill>(),
+    &of::<postgres::connections::Connections>(),
+    &of::<postgres::lock::Lock>(),
 ];
 
 #[cfg(test)]

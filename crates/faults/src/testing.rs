@@ -1,14 +1,16 @@
 //! Facts and checks that the tests of all faults share.
 
 use squall_model::facts::{
-    Facts, Feature, Freezer, GroupFacts, HostFacts, MemoryLimit, PathFacts, ProcessFacts, Subject,
+    DatabaseFacts, Facts, Feature, Freezer, GroupFacts, HostFacts, MemoryLimit, PathFacts, ProcessFacts,
+    Subject,
 };
 use squall_model::fault::{AnyFault, Fault, of};
 use squall_model::node::{Content, Node};
 use squall_model::read::{Source, parse};
+use squall_model::server::ServerUrl;
 use squall_model::step::{DirectoryRef, ProcessRef, Step};
 use squall_model::target::{ContainerSelector, ProcessSelector, Target};
-use squall_model::units::Size;
+use squall_model::units::{Duration, Size};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A host with 4 cores and 8 GiB of memory, of which 6 GiB are available.
@@ -27,7 +29,8 @@ pub(crate) fn host() -> HostFacts {
 
 /// Facts about a subject that a target named.
 pub(crate) fn facts(target: Target, subject: Subject) -> Facts {
-    Facts { injection: "run-1".into(), host: host(), target, subject, addresses: BTreeMap::new() }
+    let lease = Duration::seconds(5);
+    Facts { injection: "run-1".into(), host: host(), target, lease, subject, addresses: BTreeMap::new() }
 }
 
 /// A process with the number 812.
@@ -49,6 +52,29 @@ pub(crate) fn process(name: &str) -> ProcessFacts {
 pub(crate) fn on_process(name: &str) -> Facts {
     let selector = ProcessSelector { name: Some(name.into()), ..Default::default() };
     facts(Target::Process(selector), Subject::Process(process(name)))
+}
+
+/// A PostgreSQL with 100 connections, of which 3 are kept for superusers and 10 are in use.
+pub(crate) fn on_postgres(change: impl FnOnce(&mut DatabaseFacts)) -> Facts {
+    on_database("postgres://app@db:5432/shop", "15.14", change)
+}
+
+/// A server of such an address and version.
+pub(crate) fn on_database(url: &str, version: &str, change: impl FnOnce(&mut DatabaseFacts)) -> Facts {
+    let url: ServerUrl = url.parse().unwrap();
+    let mut database = DatabaseFacts {
+        server: url.server.clone(),
+        version: version.into(),
+        user: "app".into(),
+        is_superuser: false,
+        is_replica: false,
+        limit: Some(100),
+        reserved: 3,
+        used: 10,
+        settings: BTreeMap::new(),
+    };
+    change(&mut database);
+    facts(Target::Database(url), Subject::Database(database))
 }
 
 /// A process by its number.

@@ -1,8 +1,9 @@
 //! Facts: what a planner may know about the host and the target. Gathered by the machine, read by pure functions.
 
+use crate::server::ServerRef;
 use crate::step::{Direction, DirectoryRef, LinkRef, NamespaceRef, PacketFilter, ProcessRef};
 use crate::target::Target;
-use crate::units::Size;
+use crate::units::{Duration, Size};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -19,6 +20,8 @@ pub enum Scope {
     Resource,
     /// A directory and its file system.
     Path,
+    /// A database, cache or broker.
+    Database,
 }
 
 /// A privilege that a fault may need, named as in `capabilities(7)` without `CAP_`, in lower case.
@@ -284,6 +287,44 @@ pub struct PathFacts {
     pub holds_state: bool,
 }
 
+/// A database, cache or broker, as it answers to whoever speaks to it for us.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct DatabaseFacts {
+    /// Which.
+    pub server: ServerRef,
+    /// Its version, as it says it: `15.14`, `11.8.3-MariaDB`.
+    pub version: String,
+    /// Who we are to it.
+    pub user: String,
+    /// Whether it lets us do anything.
+    pub is_superuser: bool,
+    /// Whether it follows another one.
+    pub is_replica: bool,
+    /// How many clients it takes at once; none where nothing limits them.
+    pub limit: Option<u64>,
+    /// How many of those it keeps for administrators.
+    pub reserved: u64,
+    /// How many there are, without the one that asked.
+    pub used: u64,
+    /// Its address and those of its peers, in words, for whoever plans.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub settings: BTreeMap<String, String>,
+}
+
+impl DatabaseFacts {
+    /// The first number of the version; 0 where it has none.
+    pub fn major(&self) -> u32 {
+        let digits: String = self.version.chars().take_while(char::is_ascii_digit).collect();
+        digits.parse().unwrap_or(0)
+    }
+
+    /// How many more clients like us it would take.
+    pub fn free(&self) -> Option<u64> {
+        let kept = if self.is_superuser { 0 } else { self.reserved };
+        self.limit.map(|limit| limit.saturating_sub(kept).saturating_sub(self.used))
+    }
+}
+
 /// The thing that one injection acts on.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "subject", rename_all = "snake_case")]
@@ -301,6 +342,8 @@ pub enum Subject {
     },
     /// A directory.
     Path(PathFacts),
+    /// A database, cache or broker.
+    Database(DatabaseFacts),
 }
 
 /// All that a planner gets to see.
@@ -312,6 +355,8 @@ pub struct Facts {
     pub host: HostFacts,
     /// What the experiment named, for workers that look for it again.
     pub target: Target,
+    /// How long the injection is held without hearing from the brain.
+    pub lease: Duration,
     /// What is acted on.
     pub subject: Subject,
     /// Addresses of the host names that the fault asked for.

@@ -21,6 +21,7 @@ pub mod protocol;
 pub mod quantity;
 pub mod read;
 pub mod redaction;
+pub mod server;
 pub mod settings;
 pub mod step;
 pub mod target;

@@ -3,6 +3,7 @@
 //! A step says what to change, never how to change it back: that is the [`Undo`](crate::undo::Undo) which the machine
 //! captures before the step is applied. Each kind is carried out in one file, `crates/linux/src/step/`.
 
+use crate::server::{self, SessionsStep, SettingStep};
 use crate::target::Target;
 use crate::units::{Duration, Rate, Share, Size};
 use serde::{Deserialize, Serialize};
@@ -503,6 +504,10 @@ pub enum Step {
     Worker(WorkerStep),
     /// A file system is filled.
     Fill(FillStep),
+    /// Sessions on a server are held.
+    Sessions(SessionsStep),
+    /// A setting of a server gets a value.
+    Setting(SettingStep),
 }
 
 /// Numbers in order as people write them: `0-3, 8`.
@@ -594,6 +599,9 @@ impl Step {
             Self::FileValue(_) => None,
             Self::Worker(step) => Some(format!("pkill -KILL -f {}", step.mark)),
             Self::Fill(step) => Some(step.directory.removal(&step.name)),
+            Self::Sessions(step) => Some(server::removal(&step.server, &step.mark)),
+            // As for a file's value.
+            Self::Setting(_) => None,
         }
     }
 
@@ -606,6 +614,8 @@ impl Step {
             Self::FileValue(_) => "file_value",
             Self::Worker(_) => "worker",
             Self::Fill(_) => "fill",
+            Self::Sessions(_) => "sessions",
+            Self::Setting(_) => "setting",
         }
     }
 
@@ -616,8 +626,9 @@ impl Step {
             Self::Signal(step) => Some(Claim(format!("the run state of process {}", step.process.pid))),
             Self::FileValue(step) if step.restore => Some(Claim(format!("the file {}", step.path))),
             Self::Fill(step) => Some(Claim::free_space(step.directory.device)),
-            // A table of our own name and a worker of our own stand beside others without touching them.
-            Self::PacketFilter(_) | Self::Worker(_) | Self::FileValue(_) => None,
+            Self::Setting(step) => Some(Claim(format!("{} on {}", step.name, step.server.place()))),
+            // A table of our own name, and workers and sessions of our own stand beside others without touching them.
+            Self::PacketFilter(_) | Self::Worker(_) | Self::Sessions(_) | Self::FileValue(_) => None,
         }
     }
 }
@@ -723,6 +734,15 @@ impl fmt::Display for Step {
                     FillUntil::LeftFree => write!(formatter, "until {} is free", step.leave_free),
                 }?;
                 write!(formatter, ", with the file {}", step.directory.file(&step.name))
+            }
+            Self::Sessions(step) => step.fmt(formatter),
+            Self::Setting(step) => {
+                write!(
+                    formatter,
+                    "on {}: {}, so that {} is {}",
+                    step.server, step.write, step.name, step.ours
+                )?;
+                step.then.iter().try_for_each(|statement| write!(formatter, ", then {statement}"))
             }
             Self::Worker(step) => {
                 match &step.work {

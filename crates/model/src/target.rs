@@ -1,5 +1,6 @@
 //! Where a fault strikes: the words of an experiment's `target:` and what they turn out to be on a host.
 
+use crate::server::ServerUrl;
 use crate::units::Share;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -21,6 +22,8 @@ pub enum Target {
     Service(String),
     /// A directory, by its absolute path, with the file system that it is on.
     Path(String),
+    /// A database, cache or broker, by its address: `postgres://user@host:5432/database`.
+    Database(ServerUrl),
     /// This host as a whole; always `true`.
     Host(bool),
 }
@@ -112,6 +115,7 @@ impl fmt::Display for Target {
             Self::Container(selector) => write!(formatter, "container {selector}"),
             Self::Service(name) => write!(formatter, "service {name}"),
             Self::Path(path) => write!(formatter, "path {path}"),
+            Self::Database(url) => write!(formatter, "database {url}"),
             Self::Host(_) => formatter.write_str("this host"),
         }
     }

@@ -3,6 +3,7 @@
 //! The undo law: a revert tolerates that its step never ran, ran in part or ran twice, that the target is gone, and
 //! that the revert itself runs again. A record carries the identity of what it may touch, so it cannot hit another.
 
+use crate::server::{ServerRef, Statement};
 use crate::step::{DirectoryRef, LinkRef, NamespaceRef, ProcessRef, Signal};
 use crate::units::Size;
 use serde::{Deserialize, Serialize};
@@ -81,6 +82,36 @@ pub enum Undo {
         /// What was free before, to be compared by people: others write there too.
         available: Size,
     },
+    /// End the sessions that go by a mark, wherever they come from.
+    Sessions {
+        /// The server.
+        server: ServerRef,
+        /// The mark.
+        mark: String,
+        /// What is said once they are gone.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        finally: Vec<Statement>,
+    },
+    /// Give a server's setting its value back.
+    Setting {
+        /// The server.
+        server: ServerRef,
+        /// The mark of the sessions that watch over it.
+        mark: String,
+        /// What it is, for people.
+        name: String,
+        /// Asks for the value.
+        read: Statement,
+        /// What it was; none where it was not set.
+        before: Option<String>,
+        /// What we set, to tell our change from somebody else's.
+        ours: String,
+        /// Puts back what was there.
+        restore: Statement,
+        /// What is said after that.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        finally: Vec<Statement>,
+    },
     /// The step cannot be taken back and leaves nothing to take back, such as a kill.
     Nothing {
         /// Why there is nothing to do.
@@ -98,6 +129,8 @@ impl Undo {
             Self::FileValue { .. } => "file_value",
             Self::Worker { .. } => "worker",
             Self::Fill { .. } => "fill",
+            Self::Sessions { .. } => "sessions",
+            Self::Setting { .. } => "setting",
             Self::Nothing { .. } => "nothing",
         }
     }
@@ -121,6 +154,14 @@ impl fmt::Display for Undo {
             Self::FileValue { path, before, .. } => write!(formatter, "write {before:?} back to {path}"),
             Self::Worker { mark, .. } => write!(formatter, "end worker {mark}"),
             Self::Fill { directory, name, .. } => write!(formatter, "remove {}", directory.file(name)),
+            Self::Sessions { server, mark, finally } => {
+                write!(formatter, "end the sessions named {mark} on {server}")?;
+                finally.iter().try_for_each(|statement| write!(formatter, ", then {statement}"))
+            }
+            Self::Setting { server, name, restore, finally, .. } => {
+                write!(formatter, "give {name} on {server} its value back: {restore}")?;
+                finally.iter().try_for_each(|statement| write!(formatter, ", then {statement}"))
+            }
             Self::Nothing { why } => formatter.write_str(why),
         }
     }

@@ -16,6 +16,7 @@ mod history;
 mod instruments;
 mod load;
 mod log;
+mod machines;
 mod manual;
 mod margins;
 mod monkey;

@@ -58,6 +58,7 @@ impl<M: Machine, D: Disk> Hands<M, D> {
                 injection: self.next_name(&mut dice),
                 host: host.clone(),
                 target: entry.selection.target.clone(),
+                lease: self.lease,
                 subject,
                 addresses: addresses.clone(),
             };
@@ -117,11 +118,18 @@ impl<M: Machine, D: Disk> Hands<M, D> {
     ) -> Result<(), CallError> {
         let struck = if spared.is_empty() { BTreeSet::new() } else { self.members(target)? };
         for one in spared {
+            let is_named_server = match (target, one) {
+                (Target::Database(target), Target::Database(one)) => {
+                    one.server.is_same_server(&target.server)
+                }
+                _ => false,
+            };
             let is_place = matches!(
                 (scope, one),
                 (Scope::Network, Target::Interface(_) | Target::Netns(_)) | (Scope::Path, Target::Path(_))
             );
             let strikes = one == target
+                || is_named_server
                 || !struck.is_disjoint(&self.members(one)?)
                 || (is_place
                     && self.resolve_if_there(scope, one)?.iter().any(|place| share_a_place(found, place)));
@@ -143,7 +151,9 @@ impl<M: Machine, D: Disk> Hands<M, D> {
         let processes = subjects.into_iter().flat_map(|subject| match subject {
             Subject::Process(process) => vec![process],
             Subject::Group(group) => group.processes,
-            Subject::Network(_) | Subject::Resource { .. } | Subject::Path(_) => Vec::new(),
+            Subject::Network(_) | Subject::Resource { .. } | Subject::Path(_) | Subject::Database(_) => {
+                Vec::new()
+            }
         });
         Ok(processes.map(|facts| (facts.process.pid, facts.process.start_time)).collect())
     }

@@ -4,6 +4,7 @@ use crate::agent::Faults;
 use serde_json::{Value as Json, json};
 use squall_model::facts::{Facts, Feature, NetworkFacts, Privilege, Scope, Subject};
 use squall_model::fault::{Fault, PlanError, of};
+use squall_model::server::{self, Look, ServerRef, SessionsStep, SettingStep, Statement};
 use squall_model::step::{
     Denial, Direction, FileValueStep, FillStep, FillUntil, PacketFilter, PacketFilterStep, PacketRule,
     QdiscStep, Shape, Signal, SignalStep, Step, Work, WorkerStep,
@@ -25,6 +26,8 @@ pub(super) static FAULTS: Faults = &[
     &of::<Governor>(),
     &of::<Load>(),
     &of::<Fill>(),
+    &of::<Sessions>(),
+    &of::<Setting>(),
     &of::<Everything>(),
     &of::<Dud>(),
     &of::<Forbidden>(),
@@ -50,7 +53,13 @@ pub(super) fn samples() -> Vec<(&'static str, Target, Json)> {
         ("sim.load", Target::Host(true), json!({})),
         ("sim.everything", Target::Netns("shop".into()), json!({})),
         ("sim.fill", Target::Path("/data".into()), json!({})),
+        ("sim.sessions", database(), json!({})),
+        ("sim.setting", database(), json!({})),
     ]
+}
+
+fn database() -> Target {
+    Target::Database("postgres://squall@db/shop".parse().unwrap())
 }
 
 /// A target of which every match is struck.
@@ -97,6 +106,8 @@ fault!(Governor, "sim.governor", Resource, &[], |_, _| {
     vec![value(SELECTOR, "wild", true), value(BANKED, "9", true)]
 });
 fault!(Load, "sim.load", Resource, &[], |_, facts| vec![load(facts)]);
+fault!(Sessions, "sim.sessions", Database, &[], |_, facts| vec![sessions(facts)]);
+fault!(Setting, "sim.setting", Database, &[], |_, facts| vec![setting(facts)]);
 fault!(Fill, "sim.fill", Path, &[], |_, facts| vec![fill(facts)]);
 // These two want what the model does not have.
 fault!(Forbidden, "sim.forbidden", Resource, &[Privilege::SysAdmin], |_, facts| vec![load(facts)]);
@@ -167,6 +178,44 @@ fn fill(facts: &Facts) -> Step {
         name: FillStep::name_of(&facts.injection),
         until: FillUntil::By(Size(1 << 20)),
         leave_free: Size(0),
+    })
+}
+
+fn server(facts: &Facts) -> ServerRef {
+    match &facts.subject {
+        Subject::Database(database) => database.server.clone(),
+        other => panic!("a database fault was given {other:?}"),
+    }
+}
+
+fn sessions(facts: &Facts) -> Step {
+    Step::Sessions(SessionsStep {
+        server: server(facts),
+        mark: server::mark_of(&facts.injection),
+        count: 3,
+        or_fewer: false,
+        begin: Vec::new(),
+        again: None,
+        finally: Vec::new(),
+        lease: facts.lease,
+        look: Look { ask: None, words: String::new(), effect: "held".into() },
+    })
+}
+
+fn setting(facts: &Facts) -> Step {
+    Step::Setting(SettingStep {
+        server: server(facts),
+        mark: server::mark_of(&facts.injection),
+        name: "read_only".into(),
+        read: Statement::text("read"),
+        write: Statement::text("write"),
+        ours: "on".into(),
+        restore: Statement::text("restore {before}"),
+        then: Vec::new(),
+        unset: None,
+        finally: Vec::new(),
+        watch: None,
+        lease: facts.lease,
     })
 }
 

@@ -3,13 +3,14 @@
 
 use super::world::{
     Door, Mutant, Process, Qdisc, Role, World, file_key, fill_key, key_of, namespace_ref, opposite,
-    process_key, qdisc_key, table_key, worker_key,
+    process_key, qdisc_key, sessions_key, setting_key, table_key, worker_key,
 };
 use squall_model::facts::{
-    Feature, HostFacts, LinkFacts, NetworkFacts, PathFacts, Privilege, ProcessFacts, QdiscFacts, Scope,
-    Subject,
+    DatabaseFacts, Feature, HostFacts, LinkFacts, NetworkFacts, PathFacts, Privilege, ProcessFacts,
+    QdiscFacts, Scope, Subject,
 };
 use squall_model::machine::{Leftover, Machine, MachineError, digest_of};
+use squall_model::server::{self, ServerRef};
 use squall_model::step::{
     Claim, DirectoryRef, FillStep, LinkRef, ProcessRef, Signal, Step, Work, WorkerStep,
 };
@@ -112,6 +113,7 @@ impl Machine for ModelMachine {
                 let there = world.host.directories.contains_key(path);
                 there.then(|| Subject::Path(path_facts(&world, path))).into_iter().collect()
             }
+            (Scope::Database, Target::Database(url)) => vec![Subject::Database(database_facts(&url.server))],
             (Scope::Resource, Target::Process(selector)) => match processes(selector) {
                 none if none.is_empty() => Vec::new(),
                 processes => vec![Subject::Resource { processes }],
@@ -198,6 +200,9 @@ impl Machine for ModelMachine {
                 found.push(leftover(&worker_key(mark), Some(mark)));
             }
         }
+        for mark in world.host.sessions.keys() {
+            found.push(leftover(&sessions_key(mark), server::injection_of(mark)));
+        }
         for (directory, files) in &world.host.directories {
             for (name, content) in files {
                 if let Some(injection) = FillStep::injection_of(name).filter(|_| is_marked(name, content)) {
@@ -236,10 +241,27 @@ impl Machine for ModelMachine {
                     files.remove(name);
                 }
             }
+            "sessions" => {
+                world.host.sessions.remove(name);
+            }
             _ => end_worker(&mut world, name),
         }
         put_back(&mut world, pid, &leftover.what);
         Ok(undone(&leftover.what))
+    }
+}
+
+fn database_facts(server: &ServerRef) -> DatabaseFacts {
+    DatabaseFacts {
+        server: server.clone(),
+        version: "15.0".into(),
+        user: "model".into(),
+        is_superuser: false,
+        is_replica: false,
+        limit: Some(100),
+        reserved: 3,
+        used: 1,
+        settings: BTreeMap::new(),
     }
 }
 
@@ -395,6 +417,27 @@ fn capture(world: &World, step: &Step, injection: &str) -> Outcome<Undo> {
             let (directory, name) = (step.directory.clone(), step.name.clone());
             Ok(Undo::Fill { directory, name, owner: 0, available: Size(8 << 30) })
         }
+        Step::Sessions(step) => Ok(Undo::Sessions {
+            server: step.server.clone(),
+            mark: step.mark.clone(),
+            finally: step.finally.clone(),
+        }),
+        Step::Setting(step) => {
+            let before = world.host.settings.get(&step.name).cloned();
+            if before.as_ref() == Some(&step.ours) && !is_suite(injection) {
+                return Err(refused(format!("{} is {} already", step.name, step.ours)));
+            }
+            Ok(Undo::Setting {
+                server: step.server.clone(),
+                mark: step.mark.clone(),
+                name: step.name.clone(),
+                read: step.read.clone(),
+                before,
+                ours: step.ours.clone(),
+                restore: step.restore.clone(),
+                finally: step.finally.clone(),
+            })
+        }
     }
 }
 
@@ -410,6 +453,10 @@ fn is_overtaken(world: &mut World, undo: &Undo) -> bool {
         }
         Undo::FileValue { path, before, ours, .. } => {
             world.host.file(path).is_some_and(|now| now != before && now != ours)
+        }
+        Undo::Setting { name, before, ours, .. } => {
+            let now = world.host.settings.get(name);
+            now != before.as_ref() && now != Some(ours)
         }
         _ => false,
     }
@@ -473,6 +520,12 @@ fn make(world: &mut World, pid: u32, step: &Step, undo: &Undo, in_part: bool) ->
         Step::Worker(step) => {
             let role = Role::Worker { mark: step.mark.clone(), parent: pid };
             world.spawn("squall-worker", role);
+        }
+        Step::Sessions(step) => {
+            world.host.sessions.insert(step.mark.clone(), pid);
+        }
+        Step::Setting(step) => {
+            world.host.settings.insert(step.name.clone(), step.ours.clone());
         }
         Step::Fill(step) => {
             let path = &step.directory.path;
@@ -575,6 +628,28 @@ fn revert(world: &mut World, pid: u32, undo: &Undo) -> Reverted {
                     undone(file_key(path))
                 }
                 Some(now) => drifted(file_key(path), before, now),
+            }
+        }
+        Undo::Sessions { mark, .. } => {
+            if world.host.sessions.remove(mark).is_none() {
+                return gone(sessions_key(mark));
+            }
+            put_back(world, pid, &sessions_key(mark));
+            undone(sessions_key(mark))
+        }
+        Undo::Setting { name, before, ours, .. } => {
+            let key = setting_key(name);
+            let overwrites = world.weather.mutant == Some(Mutant::OverwriteForeign);
+            let now = world.host.settings.get(name).cloned();
+            let before_text = before.clone().unwrap_or_default();
+            match now {
+                now if now == *before => gone(key),
+                Some(now) if now == *ours || overwrites => {
+                    world.host.settings.insert(name.clone(), before_text);
+                    put_back(world, pid, &key);
+                    undone(key)
+                }
+                now => drifted(key, before_text, now.unwrap_or_default()),
             }
         }
         Undo::Worker { mark, boot_id: known_boot } => {

@@ -4,7 +4,7 @@ use super::random::live_through;
 use super::world::Mutant;
 
 /// How many seeds a mutant may survive.
-const SEEDS: u64 = 12_000;
+const SEEDS: u64 = 40_000;
 
 /// The first seed that shows a mutant, and what it shows.
 fn found(mutant: Mutant) -> Option<(u64, String)> {

@@ -7,6 +7,7 @@ use crate::suite::{Deed, Sample, Trial, check, describe};
 use squall_model::facts::Facts;
 use squall_model::machine::Machine;
 use squall_model::step::Step;
+use squall_model::units::Duration;
 use std::collections::BTreeMap;
 
 /// One trial for each step that the simulator's faults plan.
@@ -26,6 +27,7 @@ fn sample(name: &'static str, which: usize, shared: &Shared) -> Sample<ModelMach
             injection: injection.clone(),
             host: machine.host().unwrap(),
             target,
+            lease: Duration::seconds(5),
             subject,
             addresses: BTreeMap::new(),
         };
@@ -61,6 +63,10 @@ fn trial(step: Step, injection: String, shared: &Shared) -> Trial {
             let write = Meddling::Write { path: step.path.clone(), value: "20".into() };
             (None, Some(meddling(write)))
         }
+        Step::Setting(step) => {
+            let set = Meddling::Set { name: step.name.clone(), value: "theirs".into() };
+            (None, Some(meddling(set)))
+        }
         Step::Fill(step) => {
             let (directory, name) = (step.directory.path.clone(), step.name.clone());
             let save = Meddling::Save { directory: directory.clone(), name, content: "theirs".into() };
@@ -72,7 +78,7 @@ fn trial(step: Step, injection: String, shared: &Shared) -> Trial {
         &step,
         Step::FileValue(step) if !step.restore
     ) && !matches!(&step, Step::Signal(step) if super::world::opposite(step.signal).is_none());
-    let marked = matches!(step, Step::Qdisc(_) | Step::PacketFilter(_) | Step::Worker(_) | Step::Fill(_));
+    let marked = !matches!(step, Step::Signal(_) | Step::FileValue(_) | Step::Setting(_));
     Trial { step, injection, look, reversible, marked, destroy, meddle }
 }
 

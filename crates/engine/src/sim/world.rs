@@ -55,6 +55,10 @@ pub(super) struct Host {
     pub files: BTreeMap<String, String>,
     /// What is on disks, which survives a power cut: directories by path, and in each what its files hold, by name.
     pub directories: BTreeMap<String, BTreeMap<String, String>>,
+    /// Settings of a server elsewhere, by name: whatever happens to the host, they stay.
+    pub settings: BTreeMap<String, String>,
+    /// Sessions on that server by their mark, with the process that holds them: the server ends them when that is gone.
+    pub sessions: BTreeMap<String, u32>,
 }
 
 /// A file that selects the bank of another.
@@ -96,6 +100,7 @@ impl Host {
         ] {
             host.files.insert(path.into(), value.into());
         }
+        host.settings.insert("read_only".into(), "off".into());
         host.directories.insert("/data".into(), BTreeMap::from([("orders".into(), "17".into())]));
         host
     }
@@ -145,6 +150,12 @@ impl Host {
         for (path, value) in &self.files {
             seen.insert(file_key(path), value.clone());
         }
+        for (name, value) in &self.settings {
+            seen.insert(setting_key(name), value.clone());
+        }
+        for mark in self.sessions.keys() {
+            seen.insert(sessions_key(mark), "held".into());
+        }
         for (directory, files) in &self.directories {
             for (name, content) in files {
                 seen.insert(fill_key(directory, name), content.clone());
@@ -169,6 +180,12 @@ pub(super) fn file_key(path: &str) -> String {
 pub(super) fn fill_key(directory: &str, name: &str) -> String {
     format!("fill {directory}/{name}")
 }
+pub(super) fn sessions_key(mark: &str) -> String {
+    format!("sessions {mark}")
+}
+pub(super) fn setting_key(name: &str) -> String {
+    format!("setting {name}")
+}
 pub(super) fn worker_key(mark: &str) -> String {
     format!("worker {mark}")
 }
@@ -182,6 +199,8 @@ pub(super) fn key_of(step: &Step) -> String {
         Step::FileValue(step) => file_key(&step.path),
         Step::Worker(step) => worker_key(&step.mark),
         Step::Fill(step) => fill_key(&step.directory.path, &step.name),
+        Step::Sessions(step) => sessions_key(&step.mark),
+        Step::Setting(step) => setting_key(&step.name),
     }
 }
 
@@ -194,6 +213,8 @@ fn key_of_undo(undo: &Undo) -> Option<String> {
         Undo::FileValue { path, .. } => file_key(path),
         Undo::Worker { mark, .. } => worker_key(mark),
         Undo::Fill { directory, name, .. } => fill_key(&directory.path, name),
+        Undo::Sessions { mark, .. } => sessions_key(mark),
+        Undo::Setting { name, .. } => setting_key(name),
         Undo::Nothing { .. } => return None,
     })
 }
@@ -379,6 +400,7 @@ impl World {
         for namespace in self.host.namespaces.values_mut() {
             namespace.tables.retain(|_, owner| *owner != pid);
         }
+        self.host.sessions.retain(|_, owner| *owner != pid);
         for log in self.logs.values_mut() {
             log.holder = log.holder.filter(|holder| *holder != pid);
         }
@@ -392,11 +414,12 @@ impl World {
         self.boot += 1;
         self.ticks += 1;
         let start = self.ticks * 1_000;
-        let (of_host, of_twin) =
-            (std::mem::take(&mut self.host.directories), std::mem::take(&mut self.twin.directories));
-        self.host = Host::booted(start);
-        self.twin = Host { directories: of_twin, ..self.host.clone() };
-        self.host.directories = of_host;
+        let booted = Host::booted(start);
+        for host in [&mut self.host, &mut self.twin] {
+            let directories = std::mem::take(&mut host.directories);
+            let settings = std::mem::take(&mut host.settings);
+            *host = Host { directories, settings, ..booted.clone() };
+        }
         self.made_by.clear();
         let dice = &mut self.dice;
         self.logs.retain(|_, log| log.synced > 0 || dice.bool());
@@ -512,6 +535,8 @@ pub(super) enum Meddling {
     Table { inode: u64 },
     /// A file in a directory is made, or gets another content.
     Save { directory: String, name: String, content: String },
+    /// A setting of the server gets another value.
+    Set { name: String, value: String },
     /// A directory is removed, and another is made in its place.
     Renew { directory: String },
 }
@@ -565,6 +590,10 @@ impl Meddling {
                     files.insert(name.clone(), content.clone());
                 }
                 vec![fill_key(directory, name)]
+            }
+            Self::Set { name, value } => {
+                host.settings.insert(name.clone(), value.clone());
+                vec![setting_key(name)]
             }
             Self::Renew { directory } => {
                 host.directories.insert(directory.clone(), BTreeMap::new());

@@ -24,6 +24,7 @@ pub(crate) fn capture(step: &Step, injection: &str) -> Result<Undo, MachineError
         Step::Qdisc(step) => qdisc::capture(step, injection),
         Step::PacketFilter(step) => packet_filter::capture(step),
         Step::Fill(step) => fill::capture(step),
+        Step::Sessions(_) | Step::Setting(_) => Err(elsewhere()),
     }
 }
 
@@ -36,6 +37,7 @@ pub(crate) fn apply(machine: &mut LinuxMachine, step: &Step, undo: &Undo) -> Res
         Step::Qdisc(step) => qdisc::apply(step, undo),
         Step::PacketFilter(step) => machine.tables.apply(step),
         Step::Fill(step) => fill::apply(step),
+        Step::Sessions(_) | Step::Setting(_) => Err(elsewhere()),
     }
 }
 
@@ -68,6 +70,7 @@ pub(crate) fn observe(
         Step::Qdisc(step) => qdisc::observe(step, undo),
         Step::PacketFilter(step) => machine.tables.observe(step),
         Step::Fill(step) => fill::observe(step, undo),
+        Step::Sessions(_) | Step::Setting(_) => Err(elsewhere()),
     }
 }
 
@@ -78,6 +81,7 @@ pub(crate) fn revert(machine: &mut LinuxMachine, undo: &Undo) -> Result<Reverted
         Undo::FileValue { path, before, ours, boot_id } => file_value::revert(path, before, ours, boot_id),
         Undo::Worker { mark, boot_id } => machine.workers.revert(mark, boot_id),
         Undo::Fill { directory, name, owner, available } => fill::revert(directory, name, *owner, *available),
+        Undo::Sessions { .. } | Undo::Setting { .. } => Err(elsewhere()),
         Undo::Nothing { why } => Ok(Reverted::AlreadyGone { looked_at: why.clone() }),
         Undo::Qdisc { namespace, link, handle, before, queue_length } => qdisc::revert(&qdisc::Record {
             namespace,
@@ -88,6 +92,11 @@ pub(crate) fn revert(machine: &mut LinuxMachine, undo: &Undo) -> Result<Reverted
         }),
         Undo::PacketFilter { namespace, table } => machine.tables.revert(namespace, table),
     }
+}
+
+/// A step that no kernel carries out.
+fn elsewhere() -> MachineError {
+    MachineError::Refused { message: "this step is about a server, and a kernel was asked".to_owned() }
 }
 
 /// What was tried and what came back.

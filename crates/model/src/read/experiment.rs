@@ -3,7 +3,7 @@
 
 use super::fields::{Fields, Reader};
 use super::names::Measured;
-use super::variables::{redacted, substitute};
+use super::variables::{passwords, redacted, substitute};
 use super::{Overrides, ReadError, Source, decode, nearest, parse};
 use crate::catalog::Catalog;
 use crate::condition::Condition;
@@ -52,7 +52,8 @@ pub fn experiment(
 ) -> Result<Experiment, Vec<ReadError>> {
     let mut root = parse(source).map_err(|error| vec![error])?;
     header(&root).map_err(|error| vec![error])?;
-    let secrets = substitute(&source.text, &mut root, overrides)?;
+    let mut secrets = substitute(&source.text, &mut root, overrides)?;
+    passwords(&root, &mut secrets);
     let mut reader = Reader { text: &source.text, catalog, secrets: &secrets, errors: Vec::new() };
     let experiment = reader.experiment(&root);
     let mut errors = reader.errors;

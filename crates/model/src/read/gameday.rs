@@ -19,7 +19,7 @@
 use super::experiment::{API_VERSION, name_apart};
 use super::fields::Reader;
 use super::names::Measured;
-use super::variables::{redacted, substitute};
+use super::variables::{passwords, redacted, substitute};
 use super::{Overrides, ReadError, Source, nearest, parse};
 use crate::catalog::Catalog;
 use crate::condition::Condition;
@@ -59,7 +59,8 @@ pub fn gameday(
         let message = format!("what a game day is measured with is a map, and this is {}", root.kind());
         return Err(vec![ReadError::at(root.place, message).help("such as `load: …` and `probes: …`")]);
     }
-    let secrets = substitute(&source.text, &mut root, overrides)?;
+    let mut secrets = substitute(&source.text, &mut root, overrides)?;
+    passwords(&root, &mut secrets);
     let mut reader = Reader { text: &source.text, catalog, secrets: &secrets, errors: Vec::new() };
     let measures = reader.measures(&root);
     let mut errors = reader.errors;

@@ -12,10 +12,10 @@ use crate::target::{Mode, Selection, Target};
 use crate::units::Duration;
 
 /// The kinds of target that this version can strike.
-pub(super) const TARGETS: [&str; 7] =
-    ["process", "container", "service", "interface", "netns", "path", "host"];
+pub(super) const TARGETS: [&str; 8] =
+    ["process", "container", "service", "interface", "netns", "path", "database", "host"];
 /// Kinds of target that experiments may name elsewhere, and this version cannot strike.
-const OTHER_TARGETS: [&str; 3] = ["pod", "database", "proxy"];
+const OTHER_TARGETS: [&str; 2] = ["pod", "proxy"];
 /// How to choose among several targets, beside the target or within it.
 const CHOICES: [&str; 4] = ["mode", "value", "optional", "on"];
 /// How many strikes a method may come to, with ramps and repetitions unrolled.
@@ -335,10 +335,14 @@ impl Reader<'_> {
                 "processes, containers or services: `{process: {name: …}}`, `{container: {name: …}}`, `{service: …}`",
             ),
             Scope::Network => (
-                !matches!(selection.target, Target::Path(_)),
+                !matches!(selection.target, Target::Path(_) | Target::Database(_)),
                 "networks: `{netns: …}`, `{interface: eth0}`, `{host: true}`, or processes, containers or services",
             ),
             Scope::Path => (matches!(selection.target, Target::Path(_)), "a directory: `{path: /data}`"),
+            Scope::Database => (
+                matches!(selection.target, Target::Database(_)),
+                "a database: `{database: postgres://user@host:5432/database}`",
+            ),
             Scope::Resource => (
                 has_processes || matches!(selection.target, Target::Host(_)),
                 "the host or control groups: `{host: true}`, `{process: {name: …}}`, `{container: {name: …}}` or \
@@ -386,7 +390,9 @@ impl Reader<'_> {
             );
             return None;
         }
-        if let Some(secret) = secret_within(self, node) {
+        // The password of a database's address is kept apart and never shown.
+        let is_database = kinds.iter().all(|(key, _)| key.name == "database");
+        if let Some(secret) = secret_within(self, node).filter(|_| !is_database) {
             self.error(
                 ReadError::at(
                     secret.place,
@@ -399,6 +405,18 @@ impl Reader<'_> {
         }
         let target: Option<Target> = self.value(&Node { content: Content::Map(kinds), place: node.place });
         let target = target.filter(|target| self.target_makes_sense(target, node));
+        if let (Some(shown), Some(secret)) =
+            (target.as_ref().map(Target::to_string), secret_within(self, node))
+            && self.secrets.iter().any(|hidden| shown.contains(hidden))
+        {
+            let error = ReadError::at(secret.place, "only the password of an address can be secret");
+            self.error(
+                error
+                    .label("holds a secret elsewhere")
+                    .help("plans, undo logs and reports name the rest of it"),
+            );
+            return None;
+        }
         let optional = optional.and_then(|node| self.value(node)).unwrap_or(false);
         let mode_and_value = self.mode(mode, value);
         let (target, (mode, value)) = target.zip(mode_and_value)?;
@@ -480,6 +498,7 @@ impl Reader<'_> {
             | Target::Interface(_)
             | Target::Netns(_)
             | Target::Path(_)
+            | Target::Database(_)
             | Target::Host(true) => None,
         };
         let makes_sense = wrong.is_none();

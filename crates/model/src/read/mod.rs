@@ -25,6 +25,7 @@ use crate::node::{Content, Node, Place};
 pub use decode::decode;
 pub use experiment::experiment;
 pub use gameday::{blanked, gameday};
+pub(crate) use nearest::advice as nearest_advice;
 pub use render::render;
 pub use schema::schema;
 pub use settings::{is_settings, kind, settings};

@@ -24,7 +24,7 @@ pub(super) fn nearest<'k>(name: &str, known: impl IntoIterator<Item = &'k str>) 
 }
 
 /// "did you mean `delay`?" and the list of what is known.
-pub(super) fn advice(name: &str, known: &[&str]) -> String {
+pub(crate) fn advice(name: &str, known: &[&str]) -> String {
     let list = list(known);
     match (nearest(name, known.iter().copied()), known.is_empty()) {
         (_, true) => "nothing can be given here".to_owned(),

@@ -123,6 +123,20 @@ pub(super) fn substitute(
     Err(redacted(errors, &secrets))
 }
 
+/// Adds the passwords that stand in the addresses of a tree to what is secret.
+pub(super) fn passwords(node: &Node, secrets: &mut Vec<String>) {
+    match &node.content {
+        Content::Text(text) => {
+            let found = crate::server::passwords_in(text);
+            secrets
+                .extend(found.into_iter().filter(|password| !secrets.contains(password)).collect::<Vec<_>>());
+        }
+        Content::List(items) => items.iter().for_each(|item| passwords(item, secrets)),
+        Content::Map(entries) => entries.iter().for_each(|(_, item)| passwords(item, secrets)),
+        Content::Null | Content::Bool(_) | Content::Integer(_) | Content::Float(_) => {}
+    }
+}
+
 /// Mistakes with everything secret taken out of their words.
 pub(super) fn redacted(mut errors: Vec<ReadError>, secrets: &[String]) -> Vec<ReadError> {
     let redactor = Redactor::new(secrets);

@@ -8,15 +8,16 @@ pub(crate) mod transport;
 pub(crate) mod warden;
 
 use crate::audit::{self, Clerk};
+use crate::machines::Machines;
 use crate::state::State;
 use crate::{crash_point, epilogue, log, registry};
 use jiff::Timestamp;
 use squall_engine::agent::AgentCore;
 use squall_engine::hands::Hands;
 use squall_linux::disk::Folder;
-use squall_linux::machine::LinuxMachine;
 use squall_linux::sys::process;
 use squall_model::protocol::{Answer, Request, Response, Restored};
+use squall_remote::Keyring;
 use std::io::{self, Write};
 use std::process::ExitCode;
 use std::sync::mpsc::{self, RecvTimeoutError};
@@ -65,7 +66,9 @@ fn serve(state: &State, log: Option<String>) -> Result<(), String> {
     disk.set_mirror(Some(warden.mirror()));
     let owner = process::own().map_err(|error| format!("could not identify this process: {error}"))?;
     let (mut pulse, mut crash) = (warden.pulse(), crash_point::hook(crash_point::AGENT)?);
-    let hands = Hands::new(LinuxMachine::new().keeping(state.folder()), disk, owner, Timestamp::now)
+    let keyring = Keyring::default();
+    warden.learn(&keyring);
+    let hands = Hands::new(Machines::with(keyring).keeping(state.folder()), disk, owner, Timestamp::now)
         .with_hook(Box::new(move |point| {
             // However many acts a call takes, each is a sign of life.
             pulse.beat();
@@ -119,7 +122,7 @@ fn tell(state: &State, response: &Response) {
 }
 
 /// Undoes what is still held. What cannot be put back keeps its log, and the warden tries once more.
-fn finish(agent: &mut AgentCore<LinuxMachine, Folder>) -> Vec<Restored> {
+fn finish(agent: &mut AgentCore<Machines, Folder>) -> Vec<Restored> {
     let mut restored = agent.stream_ended();
     for pause in [20, 100, 500] {
         if !agent.owes() {

@@ -6,6 +6,7 @@
 //! is, it keeps its hands from what others put back and injected again: see `squall_engine::hands` on recovery.
 
 use crate::log;
+use crate::machines::Machines;
 use crate::state::State;
 use crate::{crash_point, epilogue, undo_logs};
 use jiff::Timestamp;
@@ -13,11 +14,11 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::{AsFd, OwnedFd};
 use squall_engine::hands::Hands;
 use squall_linux::disk::{Folder, Mirror, MirrorWriter, MirroredFolder};
-use squall_linux::machine::LinuxMachine;
 use squall_linux::sys::pidfd::Pidfd;
 use squall_linux::sys::{process, wait};
 use squall_model::protocol::Restored;
 use squall_model::step::{ProcessRef, Signal};
+use squall_remote::Keyring;
 use std::io::{self, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
@@ -44,6 +45,8 @@ pub(crate) struct Warden {
     pulse: Pulse,
     /// Another that is to take its place.
     next: Option<Starting>,
+    /// The passwords that the agent knows.
+    keyring: Keyring,
 }
 
 /// Tells the warden that the agent is alive, from wherever the agent is busy.
@@ -118,7 +121,14 @@ pub(crate) fn start(state: &State, log: Option<String>) -> io::Result<Warden> {
     }
     let pulse = Pulse { pipe: Pipe::new(starting.stream), last: Instant::now() };
     tracing::info!(pid = starting.child.id(), "a warden watches");
-    Ok(Warden { state: state.clone(), log, child: starting.child, pulse, next: None })
+    Ok(Warden {
+        state: state.clone(),
+        log,
+        child: starting.child,
+        pulse,
+        next: None,
+        keyring: Keyring::default(),
+    })
 }
 
 /// A warden that does not watch yet.
@@ -210,6 +220,9 @@ impl Warden {
         }
         self.child = next.child;
         self.pulse.pipe.lead_to(next.stream);
+        for (server, password) in self.keyring.all() {
+            self.pulse.pipe.write_all(&key_line(&server, &password))?;
+        }
         let mut mirror = self.mirror();
         for (name, bytes) in undo_logs::own(&self.state)? {
             bytes.split_inclusive(|byte| *byte == b'\n').for_each(|line| mirror.appended(&name, line));
@@ -217,10 +230,27 @@ impl Warden {
         Ok(())
     }
 
+    /// Tells whichever warden watches each password that this keyring keeps: without it, it could not undo.
+    pub(crate) fn learn(&mut self, keyring: &Keyring) {
+        self.keyring = keyring.clone();
+        let mut pipe = self.pulse.pipe.clone();
+        // A pipe that takes nothing is seen to be broken by the warden's keeper.
+        keyring.confide(move |server, password| drop(pipe.write_all(&key_line(server, password))));
+    }
+
     /// Receives every line of the undo logs.
     pub(crate) fn mirror(&self) -> Box<dyn Mirror> {
         Box::new(MirrorWriter::new(self.pulse.pipe.clone()))
     }
+}
+
+/// What a line begins with that tells a password.
+const KEY: &[u8] = b"key ";
+
+/// A password as a line of the pipe, which is the only place where it is written.
+fn key_line(server: &str, password: &str) -> Vec<u8> {
+    let pair = serde_json::Value::from(vec![server, password]);
+    [KEY, pair.to_string().as_bytes(), b"\n"].concat()
 }
 
 /// `squall warden AGENT STATE`: watches the agent on the pipe that is standard input.
@@ -243,7 +273,7 @@ fn watch(agent: &ProcessRef, state: &State) -> Result<(), String> {
     let pipe = UnixStream::from(io::stdin().as_fd().try_clone_to_owned().map_err(|error| error.to_string())?);
     pipe.set_nonblocking(true).map_err(|error| error.to_string())?;
     let folder = Folder::open(state.undo_logs()).map_err(|error| error.to_string())?;
-    let mut ear = Ear { memory: MirroredFolder::new(folder), partial: Vec::new(), heard: Instant::now() };
+    let mut ear = Ear::new(MirroredFolder::new(folder));
     write_ready().map_err(|error| error.to_string())?;
 
     loop {
@@ -254,7 +284,7 @@ fn watch(agent: &ProcessRef, state: &State) -> Result<(), String> {
         let open = ear.listen(&pipe);
         if ended {
             tracing::info!(agent = agent.pid, settled = ear.memory.is_settled(), "the agent ended");
-            return recover(ear.memory, state);
+            return recover(ear.memory, ear.keyring, state);
         }
         let hangs = ear.heard.elapsed() > SILENCE && !ear.memory.is_settled();
         // An agent that closed its end is on its way out; the pidfd tells when it is gone.
@@ -279,10 +309,10 @@ fn write_ready() -> io::Result<()> {
 }
 
 /// Puts back what the agent left, from the logs on disk and from memory; then ends the journal of a brain that is gone.
-fn recover(memory: MirroredFolder, state: &State) -> Result<(), String> {
+fn recover(memory: MirroredFolder, keyring: Keyring, state: &State) -> Result<(), String> {
     let owner = process::own().map_err(|error| error.to_string())?;
     let hook = crash_point::hook(crash_point::WARDEN)?;
-    let mut hands = Hands::new(LinuxMachine::new(), memory, owner, Timestamp::now).with_hook(hook);
+    let mut hands = Hands::new(Machines::with(keyring), memory, owner, Timestamp::now).with_hook(hook);
     // What fails now may work in a moment: a process in the middle of an exit, a busy kernel table.
     let (mut told, mut clean) = (Vec::new(), false);
     for pause in [0, 50, 200, 1000] {
@@ -303,6 +333,7 @@ fn recover(memory: MirroredFolder, state: &State) -> Result<(), String> {
 /// What the agent has said.
 struct Ear {
     memory: MirroredFolder,
+    keyring: Keyring,
     /// A line that has not ended yet.
     partial: Vec<u8>,
     /// When something was last heard.
@@ -310,6 +341,10 @@ struct Ear {
 }
 
 impl Ear {
+    fn new(memory: MirroredFolder) -> Self {
+        Self { memory, keyring: Keyring::default(), partial: Vec::new(), heard: Instant::now() }
+    }
+
     /// How long nothing needs to be looked at: until the silence would be too long, where something is owed.
     fn patience(&self) -> Timespec {
         let left = (SILENCE + Duration::from_millis(1)).saturating_sub(self.heard.elapsed());
@@ -336,6 +371,12 @@ impl Ear {
         self.partial.extend_from_slice(bytes);
         while let Some(end) = self.partial.iter().position(|byte| *byte == b'\n') {
             let line: Vec<u8> = self.partial.drain(..=end).collect();
+            if let Some(key) = line.strip_prefix(KEY) {
+                if let Ok((server, password)) = serde_json::from_slice::<(String, String)>(key) {
+                    self.keyring.hear(&server, &password);
+                }
+                continue;
+            }
             // A beat is heard by arriving; the memory passes it over.
             self.memory.hear(&line);
         }
@@ -351,7 +392,7 @@ mod tests {
     fn the_warden_remembers_open_logs_however_the_lines_arrive() {
         let folder = tempfile::tempdir().unwrap();
         let memory = MirroredFolder::new(Folder::open(folder.path()).unwrap());
-        let mut ear = Ear { memory, partial: Vec::new(), heard: Instant::now() };
+        let mut ear = Ear::new(memory);
         let json = br#"{"record":"applied","index":0}"#;
         let line = format!("{:08x} {}", crc32fast::hash(json), String::from_utf8_lossy(json));
         let said = format!("beat\nappend a-1 {line}\nappend b-1 {line}\nremove b-1\nbeat\nappend a-1 {line}");

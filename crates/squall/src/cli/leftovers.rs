@@ -1,18 +1,22 @@
 //! `squall leftovers`: Squall's marks on this machine that belong to no living injection.
 
 use crate::exit::{Failure, Outcome};
+use crate::machines::Machines;
 use crate::out;
 use crate::shop_networks;
 use crate::state::State;
 use crate::undo_logs::{self, Held};
 use clap::Args;
-use squall_linux::machine::LinuxMachine;
 use squall_model::machine::{Leftover, Machine};
+use squall_model::server::ServerUrl;
 use squall_model::step::Claim;
 use std::process::ExitCode;
 
 #[derive(Debug, Args)]
 pub(crate) struct Options {
+    /// Also on this server: `postgres://user@host:5432/database`; may be repeated
+    #[arg(long, value_name = "URL")]
+    database: Vec<ServerUrl>,
     /// As JSON
     #[arg(long)]
     json: bool,
@@ -25,7 +29,9 @@ impl Options {
         let others = held_elsewhere(&state);
         let living = || held.iter().chain(&others).filter(|one| one.alive);
         let alive: Vec<&str> = living().map(|one| one.injection.as_str()).collect();
-        let marks = LinuxMachine::new().leftovers().map_err(|error| Failure::failed(error.to_string()))?;
+        let marks = Machines::knowing(&self.database)
+            .leftovers()
+            .map_err(|error| Failure::failed(error.to_string()))?;
         let claims: Vec<&Claim> = living().flat_map(|one| &one.claims).collect();
         let belongs = |mark: &Leftover| {
             mark.injection.as_deref().is_some_and(|id| alive.contains(&id))

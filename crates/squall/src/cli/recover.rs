@@ -4,6 +4,7 @@ use crate::audit::{self, Clerk};
 use crate::crash_point;
 use crate::epilogue;
 use crate::exit::{Failure, Outcome};
+use crate::machines::Machines;
 use crate::out;
 use crate::shop_networks;
 use crate::state::State;
@@ -12,14 +13,20 @@ use clap::Args;
 use jiff::Timestamp;
 use squall_engine::hands::Hands;
 use squall_linux::disk::Folder;
-use squall_linux::machine::LinuxMachine;
 use squall_linux::sys::process;
 use squall_model::fault::is_for_good;
+use squall_model::machine::Leftover;
 use squall_model::protocol::Restored;
+use squall_model::server::ServerUrl;
+use squall_remote::{Keyring, RemoteMachine};
 use std::process::ExitCode;
 
 #[derive(Debug, Args)]
 pub(crate) struct Options {
+    /// Also end the sessions with Squall's mark on this server that no run of this machine holds, wherever they come
+    /// from: `postgres://user@host:5432/database`; may be repeated
+    #[arg(long, value_name = "URL")]
+    database: Vec<ServerUrl>,
     /// As JSON
     #[arg(long)]
     json: bool,
@@ -28,7 +35,8 @@ pub(crate) struct Options {
 impl Options {
     pub(crate) fn run(self) -> Outcome {
         let state = State::locate()?;
-        let mut restored = recover(&state)?;
+        let mut restored = recover_with(&state, &self.database)?;
+        restored.extend(end_sessions(&state, &self.database)?);
         restored.extend(shop_networks::recover());
         if self.json {
             out::say_json(&restored);
@@ -56,8 +64,42 @@ fn left_alone(held: &Held) -> String {
     )
 }
 
+/// Ends what goes by a mark of Squall's on these servers, but for what lives on this machine.
+fn end_sessions(state: &State, servers: &[ServerUrl]) -> Result<Vec<Restored>, Failure> {
+    if servers.is_empty() {
+        return Ok(Vec::new());
+    }
+    let held = undo_logs::all(state)?;
+    let lives =
+        |mark: &Leftover| held.iter().any(|one| one.alive && mark.injection.as_ref() == Some(&one.injection));
+    let mut servers = RemoteMachine::default().knowing(servers.iter().cloned());
+    let unasked = |error: squall_model::machine::MachineError| Failure::failed(error.to_string());
+    let found = servers.leftovers().map_err(unasked)?;
+    let mut restored = Vec::new();
+    for leftover in found.into_iter().filter(|leftover| !lives(leftover)) {
+        let (steps, errors) = match servers.remove(&leftover) {
+            Ok(outcome) => (outcome.into_iter().collect(), Vec::new()),
+            Err(error) => (Vec::new(), vec![error.to_string()]),
+        };
+        let injection = leftover.injection.unwrap_or_default();
+        restored.push(Restored {
+            injection,
+            fault: "a fault".to_owned(),
+            target: leftover.what,
+            steps,
+            errors,
+        });
+    }
+    Ok(restored)
+}
+
 /// Puts back what is owed by dead owners, in this process.
 pub(crate) fn recover(state: &State) -> Result<Vec<Restored>, Failure> {
+    recover_with(state, &[])
+}
+
+/// The same, with the passwords that stand in these addresses.
+fn recover_with(state: &State, servers: &[ServerUrl]) -> Result<Vec<Restored>, Failure> {
     let unusable = |error: std::io::Error| {
         Failure::failed(format!("could not use the state folder {}: {error}", state.folder().display()))
     };
@@ -65,7 +107,9 @@ pub(crate) fn recover(state: &State) -> Result<Vec<Restored>, Failure> {
     let disk = Folder::open(state.undo_logs()).map_err(|error| Failure::failed(error.to_string()))?;
     let owner = process::own().map_err(|error| Failure::failed(error.to_string()))?;
     let hook = crash_point::hook(crash_point::RECOVERY).map_err(Failure::invalid)?;
-    let mut hands = Hands::new(LinuxMachine::new(), disk, owner, Timestamp::now).with_hook(hook);
+    let keyring = Keyring::default();
+    servers.iter().for_each(|url| keyring.keep(url));
+    let mut hands = Hands::new(Machines::with(keyring), disk, owner, Timestamp::now).with_hook(hook);
     let restored = hands.recover().map_err(|error| Failure::failed(error.to_string()))?;
     epilogue::write(state, &restored);
     let clerk = Clerk::start(state);

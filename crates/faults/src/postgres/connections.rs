@@ -1,0 +1,133 @@
+//! `postgres.connections`: takes the connections that others need.
+
+use super::postgres;
+use crate::database::{asking, sessions};
+use schemars::JsonSchema;
+use serde::Deserialize;
+use squall_model::facts::{DatabaseFacts, Facts, Feature, Privilege, Scope};
+use squall_model::fault::{Fault, PlanError};
+use squall_model::server::Statement;
+use squall_model::step::Step;
+
+/// See [`Fault::SUMMARY`].
+pub(crate) struct Connections;
+
+/// What `postgres.connections` takes.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Parameters {
+    /// How many sessions are opened and held. Where the server lets fewer in, as many as it lets in.
+    count: u32,
+    /// How many connections stay free for others, so that an operator can still get in. Those that the server keeps for
+    /// superusers (`superuser_reserved_connections`) stay free in any case.
+    #[serde(default)]
+    leave_free: u64,
+}
+
+impl Fault for Connections {
+    const NAME: &'static str = "postgres.connections";
+    const SUMMARY: &'static str =
+        "Opens sessions on PostgreSQL and holds them, so that others find none free";
+    const EXAMPLE: &'static str = "\
+- fault: postgres.connections
+  target: {database: \"postgres://app@127.0.0.1:5432/shop\"}
+  with: {count: 100, leave_free: 2}
+  for: 30s
+";
+    const SCOPE: Scope = Scope::Database;
+    const PRIVILEGES: &'static [Privilege] = &[];
+    const FEATURES: &'static [Feature] = &[];
+    type Parameters = Parameters;
+
+    fn check(parameters: &Parameters) -> Result<(), PlanError> {
+        match parameters.count {
+            0 => {
+                Err(PlanError::Parameters("0 sessions have no effect; give a count, such as 100".to_owned()))
+            }
+            count if count > MOST => Err(PlanError::Parameters(format!(
+                "{count} sessions are more than one agent holds: at most {MOST}"
+            ))),
+            _ => Ok(()),
+        }
+    }
+
+    fn plan(parameters: &Parameters, facts: &Facts) -> Result<Vec<Step>, PlanError> {
+        let database = postgres(facts)?;
+        let count = u64::from(parameters.count).min(available(database, parameters.leave_free));
+        if count == 0 {
+            let DatabaseFacts { used, reserved, .. } = database;
+            let limit = database.limit.unwrap_or_default();
+            return Err(PlanError::Refused(format!(
+                "{} has no connection to take: of {limit} are {used} in use, {reserved} kept for superusers, and {} are to \
+                 stay free",
+                database.server, parameters.leave_free
+            )));
+        }
+        let words = "{held} sessions held; {used} of {limit} connections are in use";
+        let mut step = sessions(facts, database, count as u32, words);
+        step.or_fewer = true;
+        step.look.ask = asking(
+            "SELECT count(*) AS used, current_setting('max_connections') AS \"limit\" FROM pg_stat_activity \
+             WHERE backend_type = 'client backend'",
+        );
+        // Before version 14 only a session within a transaction has an end that the server itself sets.
+        if database.major() < 14 {
+            step.begin.push(Statement::text("BEGIN"));
+        }
+        Ok(vec![Step::Sessions(step)])
+    }
+
+    fn notes(parameters: &Parameters, facts: &Facts) -> Vec<String> {
+        let Ok(database) = postgres(facts) else { return Vec::new() };
+        let count = available(database, parameters.leave_free);
+        let is_less = count < u64::from(parameters.count);
+        let less = is_less.then(|| {
+            format!(
+                "{} has {count} connections to take, fewer than the {} asked for",
+                database.server, parameters.count
+            )
+        });
+        less.into_iter().collect()
+    }
+}
+
+/// Two sessions for each of the thousands of connections that one server can have are more than anybody needs.
+const MOST: u32 = 20_000;
+
+/// How many connections may be taken: one more is Squall's own, which looks; what is kept for superusers stays.
+fn available(database: &DatabaseFacts, leave_free: u64) -> u64 {
+    let limit = database.limit.unwrap_or(u64::MAX);
+    limit.saturating_sub(database.reserved + database.used + leave_free + 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{on_postgres, plan};
+    use squall_model::server::SessionsStep;
+
+    fn sessions_of(with: &str, change: impl FnOnce(&mut DatabaseFacts)) -> Result<SessionsStep, String> {
+        match plan::<Connections>(with, &on_postgres(change))?.remove(0) {
+            Step::Sessions(step) => Ok(step),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn as_many_are_held_as_there_are_without_those_that_stay_free() {
+        assert_eq!(sessions_of("{count: 30}", |_| ()).unwrap().count, 30);
+        // 100 connections, 3 kept, 10 used, and one that looks.
+        assert_eq!(sessions_of("{count: 500}", |_| ()).unwrap().count, 86);
+        assert_eq!(sessions_of("{count: 500, leave_free: 6}", |_| ()).unwrap().count, 80);
+        let full = sessions_of("{count: 5}", |facts| facts.used = 97).unwrap_err();
+        assert!(full.contains("no connection to take"), "{full}");
+        assert!(sessions_of("{count: 0}", |_| ()).unwrap_err().contains("no effect"));
+    }
+
+    #[test]
+    fn what_has_no_end_of_its_own_is_in_a_transaction() {
+        assert_eq!(sessions_of("{count: 1}", |_| ()).unwrap().begin, []);
+        let older = sessions_of("{count: 1}", |facts| facts.version = "13.9".into()).unwrap();
+        assert_eq!(older.begin, [Statement::text("BEGIN")]);
+    }
+}

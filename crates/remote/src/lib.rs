@@ -1,0 +1,255 @@
+//! The hands for what is reached over a network: databases, caches, brokers. Another machine behind the same door as the
+//! kernel: sessions that are held and settings that are changed are steps with an undo like any other.
+//!
+//! The sessions live in this process: when it dies its sockets close, and the server ends them. Where the network dies
+//! instead, the server hears nothing for a lease and ends them as well. Each goes by a mark, so that whoever comes later,
+//! from wherever, finds them and ends them by it.
+
+mod keyring;
+mod sessions;
+mod setting;
+
+pub use keyring::Keyring;
+
+use sessions::Held;
+use squall_database::{DatabaseError, Login, Manner, Marked, Reason, Session};
+use squall_model::facts::{Scope, Subject};
+use squall_model::machine::{Leftover, MachineError};
+use squall_model::server::{self, ServerRef};
+use squall_model::step::Step;
+use squall_model::target::Target;
+use squall_model::undo::{Difference, Evidence, Reverted, Undo};
+use squall_model::undo_log::Logged;
+use std::collections::BTreeMap;
+use std::io;
+use std::time::Duration;
+use tokio::runtime::{Builder, Runtime};
+
+/// How long a server may take to let us in and to answer: much less than a lease, since whoever waits for a call takes a
+/// longer silence for death.
+const ANSWERS_WITHIN: Duration = Duration::from_secs(2);
+
+/// All servers that experiments name.
+#[derive(Default)]
+pub struct RemoteMachine {
+    /// Made when the first server is spoken to.
+    runtime: Option<Runtime>,
+    keyring: Keyring,
+    held: BTreeMap<String, Held>,
+    watching: BTreeMap<String, setting::Watching>,
+    /// Servers whose marks are looked for.
+    known: Vec<ServerRef>,
+}
+
+impl RemoteMachine {
+    /// With this keyring, which others fill and read too.
+    pub fn new(keyring: Keyring) -> Self {
+        Self { keyring, ..Self::default() }
+    }
+
+    /// The same, which looks for marks on these servers too.
+    #[must_use]
+    pub fn knowing(mut self, servers: impl IntoIterator<Item = squall_model::server::ServerUrl>) -> Self {
+        for url in servers {
+            self.keyring.keep(&url);
+            self.known.push(url.server);
+        }
+        self
+    }
+
+    /// Whether a target, and all that is done to it, is ours.
+    pub fn has(target: &Target) -> bool {
+        matches!(target, Target::Database(_))
+    }
+
+    /// Whether a step is ours.
+    pub fn makes(step: &Step) -> bool {
+        matches!(step, Step::Sessions(_) | Step::Setting(_))
+    }
+
+    /// Whether an undo is ours.
+    pub fn undoes(undo: &Undo) -> bool {
+        matches!(undo, Undo::Sessions { .. } | Undo::Setting { .. })
+    }
+
+    /// What a target is.
+    ///
+    /// # Errors
+    /// Where the server cannot be asked, and for a fault of another scope.
+    pub fn resolve(&mut self, scope: Scope, target: &Target) -> Result<Vec<Subject>, MachineError> {
+        let Target::Database(url) = target else { return Ok(Vec::new()) };
+        if scope != Scope::Database {
+            return Err(MachineError::Refused {
+                message: format!("this fault does not strike a server, as {target} is"),
+            });
+        }
+        self.keyring.keep(url);
+        let login = self.login(&url.server)?;
+        let facts = self.run(async {
+            let mut session = squall_database::open(&login, &Manner::asking(ANSWERS_WITHIN)).await?;
+            in_time(&login.server, session.facts()).await
+        })?;
+        Ok(vec![Subject::Database(facts)])
+    }
+
+    /// Reads what must be known to undo a step. Changes nothing.
+    ///
+    /// # Errors
+    /// Where the server cannot be asked, or the step would change nothing.
+    pub fn capture(&mut self, step: &Step) -> Result<Undo, MachineError> {
+        match step {
+            Step::Sessions(step) => Ok(Undo::Sessions {
+                server: step.server.clone(),
+                mark: step.mark.clone(),
+                finally: step.finally.clone(),
+            }),
+            Step::Setting(step) => setting::capture(self, step),
+            other => Err(elsewhere(other.kind())),
+        }
+    }
+
+    /// Makes the change of a step whose undo is on disk.
+    ///
+    /// # Errors
+    /// Where the server does not let us.
+    pub fn apply(&mut self, logged: Logged<'_>) -> Result<(), MachineError> {
+        match (logged.step(), logged.undo()) {
+            (Step::Sessions(step), _) => sessions::apply(self, step),
+            (Step::Setting(step), undo) => setting::apply(self, step, undo),
+            (other, _) => Err(elsewhere(other.kind())),
+        }
+    }
+
+    /// Looks for the effects of applied steps, all at the same time.
+    pub fn observe(&mut self, applied: &[(&Step, &Undo)]) -> Vec<Result<Evidence, MachineError>> {
+        applied.iter().map(|(step, _)| self.observe_one(step)).collect()
+    }
+
+    fn observe_one(&mut self, step: &Step) -> Result<Evidence, MachineError> {
+        match step {
+            Step::Sessions(step) => sessions::observe(self, step),
+            Step::Setting(step) => setting::observe(self, step),
+            other => Err(elsewhere(other.kind())),
+        }
+    }
+
+    /// Puts back what the record describes and looks again.
+    ///
+    /// # Errors
+    /// Where the server cannot be asked.
+    pub fn revert(&mut self, undo: &Undo) -> Result<Reverted, MachineError> {
+        match undo {
+            Undo::Sessions { server, mark, finally } => sessions::revert(self, server, mark, finally),
+            Undo::Setting { .. } => setting::revert(self, undo),
+            other => Err(elsewhere(other.kind())),
+        }
+    }
+
+    /// Sessions of ours on the servers that are known.
+    ///
+    /// # Errors
+    /// Where one of them cannot be asked: what it holds is not known then.
+    pub fn leftovers(&mut self) -> Result<Vec<Leftover>, MachineError> {
+        let mut found = Vec::new();
+        for server in self.known.clone() {
+            let marked = self.marked(&server, server::MARK_PREFIX)?;
+            let mut marks: BTreeMap<String, usize> = BTreeMap::new();
+            marked.into_iter().for_each(|session| *marks.entry(session.mark).or_default() += 1);
+            found.extend(marks.into_iter().map(|(mark, count)| leftover(&server, &mark, count)));
+        }
+        Ok(found)
+    }
+
+    /// Ends what was found as a leftover; `None` where it is none of ours.
+    ///
+    /// # Errors
+    /// Where the server cannot be asked.
+    pub fn remove(&mut self, leftover: &Leftover) -> Result<Option<Reverted>, MachineError> {
+        for server in self.known.clone() {
+            let marks = leftover.injection.as_deref().map(server::mark_of);
+            let is_it = |mark: &String| leftover.what.ends_with(&named(&server, mark));
+            if let Some(mark) = marks.filter(is_it) {
+                return sessions::revert(self, &server, &mark, &[]).map(Some);
+            }
+        }
+        Ok(None)
+    }
+
+    fn marked(&mut self, server: &ServerRef, prefix: &str) -> Result<Vec<Marked>, MachineError> {
+        let login = self.login(server)?;
+        self.run(async {
+            let mut session = squall_database::open(&login, &Manner::asking(ANSWERS_WITHIN)).await?;
+            in_time(&login.server, session.marked(prefix)).await
+        })
+    }
+
+    fn login(&self, server: &ServerRef) -> Result<Login, MachineError> {
+        Login::with(server, self.keyring.password(server).as_deref()).map_err(worded)
+    }
+
+    /// Waits for what is said to a server.
+    fn run<T>(&mut self, work: impl Future<Output = Result<T, DatabaseError>>) -> Result<T, MachineError> {
+        self.runtime()?.block_on(work).map_err(worded)
+    }
+
+    /// Two threads carry the sessions, whatever the caller does meanwhile.
+    fn runtime(&mut self) -> Result<&Runtime, MachineError> {
+        if self.runtime.is_none() {
+            let made =
+                Builder::new_multi_thread().worker_threads(2).thread_name("sessions").enable_all().build();
+            self.runtime = Some(made.map_err(|error: io::Error| MachineError::Failed {
+                message: format!("could not start the threads that hold sessions: {error}"),
+            })?);
+        }
+        self.runtime.as_ref().ok_or_else(|| elsewhere("sessions"))
+    }
+}
+
+use std::future::Future;
+
+/// Waits no longer than a server may take.
+async fn in_time<T>(
+    server: &ServerRef,
+    answer: impl Future<Output = Result<T, DatabaseError>>,
+) -> Result<T, DatabaseError> {
+    let late = || {
+        DatabaseError::new(Reason::Unreachable, server, "ask", format!("no answer within {ANSWERS_WITHIN:?}"))
+    };
+    tokio::time::timeout(ANSWERS_WITHIN, answer).await.unwrap_or_else(|_| Err(late()))
+}
+
+/// What went wrong, as the door says it.
+fn worded(error: DatabaseError) -> MachineError {
+    let message = error.to_string();
+    match error.reason {
+        Reason::Denied => MachineError::Forbidden { message, needs: None },
+        Reason::Unsupported => MachineError::Unsupported { message },
+        _ => MachineError::Failed { message },
+    }
+}
+
+fn elsewhere(kind: &str) -> MachineError {
+    MachineError::Refused { message: format!("a step of the kind {kind} is not about a server") }
+}
+
+fn named(server: &ServerRef, mark: &str) -> String {
+    format!("named {mark} on {}", server.place())
+}
+
+fn leftover(server: &ServerRef, mark: &str, count: usize) -> Leftover {
+    let sessions = if count == 1 { "a session".to_owned() } else { format!("{count} sessions") };
+    Leftover {
+        what: format!("{sessions} {}", named(server, mark)),
+        injection: server::injection_of(mark).map(str::to_owned),
+        claim: None,
+        digest: None,
+        remedy: server::removal(server, mark),
+    }
+}
+
+fn drifted(looked_at: String, before: &str, now: &str, remedy: String) -> Reverted {
+    Reverted::Drifted(Difference { looked_at, before: before.to_owned(), now: now.to_owned(), remedy })
+}
+
+/// A session that others may use one after the other.
+type Shared = std::sync::Arc<tokio::sync::Mutex<Box<dyn Session>>>;

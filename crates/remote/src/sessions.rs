@@ -1,0 +1,380 @@
+//! Sessions that are held: opened side by side, kept alive, counted, and ended by their mark.
+
+use crate::{ANSWERS_WITHIN, RemoteMachine, Shared, drifted, in_time, named, worded};
+use squall_database::{DatabaseError, Login, Manner, Reason, Rows, Session};
+use squall_model::machine::MachineError;
+use squall_model::server::{Again, ServerRef, SessionsStep, Statement};
+use squall_model::undo::{Evidence, Reverted};
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+use tokio::sync::{Semaphore, mpsc};
+use tokio::task::JoinHandle;
+
+/// How many sessions are opened at the same time.
+const AT_ONCE: usize = 32;
+/// How long whoever asked for them waits until they are there. Those that take longer join later.
+const BEGIN_WITHIN: Duration = Duration::from_secs(3);
+/// How long one may take to be let in and to begin.
+const ONE_WITHIN: Duration = Duration::from_secs(10);
+/// How long a look for the effect may take: it is taken each second.
+const LOOKS_WITHIN: Duration = Duration::from_millis(800);
+/// How long the server may take to end them.
+const ENDED_WITHIN: Duration = Duration::from_secs(2);
+
+/// What is counted of the sessions of one step.
+#[derive(Debug, Default)]
+struct Tally {
+    held: AtomicU64,
+    said: AtomicU64,
+    struck: AtomicU64,
+    failed: AtomicU64,
+    /// What went wrong last.
+    trouble: Mutex<Option<String>>,
+}
+
+impl Tally {
+    fn answered(&self, rows: &Rows) {
+        self.said.fetch_add(1, Ordering::Relaxed);
+        let first = rows.first().and_then(|text| text.parse().ok());
+        self.struck.fetch_add(first.unwrap_or(0), Ordering::Relaxed);
+    }
+
+    fn trouble(&self, error: &DatabaseError) {
+        self.failed.fetch_add(1, Ordering::Relaxed);
+        if let Ok(mut trouble) = self.trouble.lock() {
+            *trouble = Some(error.to_string());
+        }
+    }
+
+    fn measures(&self) -> BTreeMap<String, f64> {
+        let count = |number: &AtomicU64| number.load(Ordering::Relaxed) as f64;
+        [("held", &self.held), ("said", &self.said), ("struck", &self.struck), ("failed", &self.failed)]
+            .map(|(name, number)| (name.to_owned(), count(number)))
+            .into()
+    }
+}
+
+/// Counts a session while it lives, however it ends.
+struct Counted(Arc<Tally>);
+
+impl Counted {
+    fn new(tally: &Arc<Tally>) -> Self {
+        tally.held.fetch_add(1, Ordering::Relaxed);
+        Self(tally.clone())
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.held.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// The sessions of one step.
+pub(crate) struct Held {
+    tally: Arc<Tally>,
+    tasks: Vec<JoinHandle<()>>,
+    /// A session that looks, opened first: where the server is full there is no other way in.
+    observer: Shared,
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.tasks.iter().for_each(JoinHandle::abort);
+    }
+}
+
+/// Opens the sessions, and returns once all are there or it takes too long for that. Where none is there by then, or one
+/// was refused for another reason than that the server is full, it is an error.
+pub(crate) fn apply(machine: &mut RemoteMachine, step: &SessionsStep) -> Result<(), MachineError> {
+    let login = machine.login(&step.server)?;
+    if machine.held.contains_key(&step.mark) {
+        let message = format!("sessions {} are held already", named(&step.server, &step.mark));
+        return Err(MachineError::Failed { message });
+    }
+    let (held, begun) = machine.run(begin(login, step.clone()))?;
+    // Also those that failed: the revert that follows ends what is there of them.
+    machine.held.insert(step.mark.clone(), held);
+    begun.map_err(worded)
+}
+
+async fn begin(login: Login, step: SessionsStep) -> Result<(Held, Result<(), DatabaseError>), DatabaseError> {
+    let manner = Manner { name: step.mark.clone(), lease: Some(step.lease.0), within: ONE_WITHIN };
+    let asking = Manner { within: ANSWERS_WITHIN, ..manner.clone() };
+    let observer = Arc::new(tokio::sync::Mutex::new(squall_database::open(&login, &asking).await?));
+    let tally = Arc::new(Tally::default());
+    let (report, mut reports) = mpsc::unbounded_channel();
+    let gate = Arc::new(Semaphore::new(AT_ONCE));
+    let step = Arc::new(step);
+    let mut tasks = vec![tokio::spawn(keep_observing(observer.clone(), beat(&step)))];
+    for _ in 0..step.count {
+        let (login, manner, tally) = (login.clone(), manner.clone(), tally.clone());
+        let (report, gate, step) = (report.clone(), gate.clone(), step.clone());
+        tasks.push(tokio::spawn(async move {
+            let begun = async {
+                let _turn = gate.acquire().await;
+                begin_one(&login, &manner, &step, &tally).await
+            };
+            match begun.await {
+                Ok((session, counted)) => {
+                    let _ = report.send(Ok(()));
+                    // Whoever waits for all of them sees by this that there are no more.
+                    drop(report);
+                    hold(session, &step, counted).await;
+                }
+                Err(error) => {
+                    let _ = report.send(Err(error));
+                }
+            }
+        }));
+    }
+    drop(report);
+    let held = Held { tally, tasks, observer };
+    let deadline = tokio::time::Instant::now() + BEGIN_WITHIN;
+    let (mut there, mut refused) = (0, None);
+    while let Ok(Some(outcome)) = tokio::time::timeout_at(deadline, reports.recv()).await {
+        match outcome {
+            Ok(()) => there += 1,
+            Err(error) => {
+                let is_fatal = !(step.or_fewer && error.reason == Reason::Full);
+                refused = Some(error);
+                if is_fatal {
+                    break;
+                }
+            }
+        }
+    }
+    let is_short = |error: &DatabaseError| !(step.or_fewer && error.reason == Reason::Full && there > 0);
+    let outcome = match refused {
+        Some(error) if is_short(&error) => Err(error),
+        None if there == 0 => {
+            let cause = format!(
+                "not one session could begin within {BEGIN_WITHIN:?}; something else holds what it needs"
+            );
+            Err(DatabaseError::new(Reason::Unreachable, &held_server(&step), "hold sessions on", cause))
+        }
+        _ => Ok(()),
+    };
+    Ok((held, outcome))
+}
+
+fn held_server(step: &SessionsStep) -> ServerRef {
+    step.server.clone()
+}
+
+async fn begin_one(
+    login: &Login,
+    manner: &Manner,
+    step: &SessionsStep,
+    tally: &Arc<Tally>,
+) -> Result<(Box<dyn Session>, Counted), DatabaseError> {
+    let mut session = squall_database::open(login, manner).await?;
+    for statement in &step.begin {
+        tally.answered(&session.say(statement).await?);
+    }
+    Ok((session, Counted::new(tally)))
+}
+
+/// How often a session says that it is there: several times within a lease.
+fn beat(step: &SessionsStep) -> Duration {
+    step.lease.0 / 6
+}
+
+/// Holds a session until it is lost or the task is ended.
+async fn hold(mut session: Box<dyn Session>, step: &SessionsStep, counted: Counted) {
+    loop {
+        let outcome = match &step.again {
+            None => {
+                tokio::time::sleep(beat(step)).await;
+                session.keep_alive().await
+            }
+            Some(Again { statement, every }) => {
+                say_again(&mut session, statement, every.0, step, &counted.0).await
+            }
+        };
+        if let Err(error) = outcome {
+            counted.0.trouble(&error);
+            return;
+        }
+    }
+}
+
+/// Says it once, and waits until it is to be said again. An answer that is an error is counted; a lost session is an error.
+async fn say_again(
+    session: &mut Box<dyn Session>,
+    statement: &Statement,
+    every: Duration,
+    step: &SessionsStep,
+    tally: &Tally,
+) -> Result<(), DatabaseError> {
+    match session.say(statement).await {
+        Ok(rows) => tally.answered(&rows),
+        Err(error) if error.reason == Reason::Answered => {
+            tally.trouble(&error);
+            // A server that refuses at once is not to be asked in a rush.
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        Err(error) => return Err(error),
+    }
+    let until = tokio::time::Instant::now() + every;
+    loop {
+        let left = until.saturating_duration_since(tokio::time::Instant::now());
+        if left.is_zero() {
+            return Ok(());
+        }
+        tokio::time::sleep(left.min(beat(step))).await;
+        session.keep_alive().await?;
+    }
+}
+
+async fn keep_observing(observer: Shared, every: Duration) {
+    loop {
+        tokio::time::sleep(every).await;
+        if observer.lock().await.keep_alive().await.is_err() {
+            return;
+        }
+    }
+}
+
+/// Counts what is held, and asks the server on the session that looks.
+pub(crate) fn observe(machine: &mut RemoteMachine, step: &SessionsStep) -> Result<Evidence, MachineError> {
+    let Some(held) = machine.held.get(&step.mark) else {
+        return Ok(Evidence::not_seen(format!(
+            "no session {} is held here",
+            named(&step.server, &step.mark)
+        )));
+    };
+    let (tally, observer) = (held.tally.clone(), held.observer.clone());
+    let mut measures = tally.measures();
+    if let Some(ask) = &step.look.ask {
+        let asked = machine.run(async {
+            let looked = async { observer.lock().await.say(ask).await };
+            let late =
+                |_| DatabaseError::new(Reason::Unreachable, &step.server, "look at", "no answer in time");
+            tokio::time::timeout(LOOKS_WITHIN, looked).await.map_err(late)?
+        });
+        let numbers = |rows: Rows| -> Vec<(String, f64)> {
+            rows.named().filter_map(|(name, value)| Some((name.to_owned(), value.parse().ok()?))).collect()
+        };
+        measures.extend(numbers(asked?));
+    }
+    Ok(told(step, measures, &tally))
+}
+
+fn told(step: &SessionsStep, measures: BTreeMap<String, f64>, tally: &Tally) -> Evidence {
+    let mut words = step.look.words.clone();
+    for (name, value) in &measures {
+        words = words.replace(&format!("{{{name}}}"), &value.to_string());
+    }
+    let is_seen = measures.get(&step.look.effect).is_some_and(|value| *value > 0.0);
+    let trouble = tally.trouble.lock().ok().and_then(|trouble| trouble.clone());
+    let mut evidence = match trouble {
+        _ if is_seen => Evidence::seen(words),
+        Some(trouble) => Evidence::not_seen(format!("{words}; last: {trouble}")),
+        None => Evidence::not_seen(words),
+    };
+    evidence.measures = measures;
+    evidence
+}
+
+/// Ends our sessions and whoever else goes by the mark, and looks until none is left.
+pub(crate) fn revert(
+    machine: &mut RemoteMachine,
+    server: &ServerRef,
+    mark: &str,
+    finally: &[Statement],
+) -> Result<Reverted, MachineError> {
+    let held = machine.held.remove(mark);
+    let observer = held.as_ref().map(|held| held.observer.clone());
+    let was_held = held.is_some();
+    // Its sockets close here, which ends most of it.
+    drop(held);
+    let login = machine.login(server)?;
+    let ended = machine.runtime()?.block_on(end(&login, observer, mark, finally));
+    let looked_at = format!("no session {}", named(server, mark));
+    match ended {
+        Ok(0) if !was_held => Ok(Reverted::AlreadyGone { looked_at }),
+        Ok(_) => Ok(Reverted::Undone { looked_at }),
+        Err(Unended::Left(count)) => Ok(drifted(
+            format!("sessions {}", named(server, mark)),
+            "none",
+            &format!("{count} live on"),
+            squall_model::server::removal(server, mark),
+        )),
+        // What holds nothing open cannot hold sessions: ours are closed at our end as well.
+        Err(Unended::Unasked(error)) if error.reason == Reason::Refused && finally.is_empty() => {
+            let looked_at =
+                format!("nothing listens on {} any more: its sessions ended with it", server.place());
+            Ok(if was_held { Reverted::Undone { looked_at } } else { Reverted::AlreadyGone { looked_at } })
+        }
+        Err(Unended::Unasked(error)) => Err(worded(error)),
+    }
+}
+
+/// Why sessions could not be ended.
+enum Unended {
+    Left(usize),
+    Unasked(DatabaseError),
+}
+
+/// Ends sessions by their mark; returns how many there were that did not go by themselves.
+pub(crate) async fn end_marked(
+    session: &mut dyn Session,
+    server: &ServerRef,
+    mark: &str,
+) -> Result<usize, DatabaseError> {
+    let others = in_time(server, session.marked(mark)).await?;
+    let ours: Vec<_> = others.into_iter().filter(|other| other.mark == mark).collect();
+    for other in &ours {
+        in_time(server, session.end(other)).await?;
+    }
+    Ok(ours.len())
+}
+
+async fn end(
+    login: &Login,
+    observer: Option<Shared>,
+    mark: &str,
+    finally: &[Statement],
+) -> Result<usize, Unended> {
+    let server = &login.server;
+    // A session that lives is a way in where the server is full; one that was lost says so, and another is opened.
+    if let Some(observer) = observer {
+        let mut session = observer.lock().await;
+        if let Ok(ended) = end_with(&mut **session, server, mark, finally).await {
+            return ended.map_err(Unended::Left);
+        }
+    }
+    let opened = squall_database::open(login, &Manner::asking(ANSWERS_WITHIN)).await;
+    let mut session = opened.map_err(Unended::Unasked)?;
+    let ended = end_with(&mut *session, server, mark, finally).await.map_err(Unended::Unasked)?;
+    ended.map_err(Unended::Left)
+}
+
+/// Ends them until none is seen, then says what is to be said. The inner error is how many live on.
+async fn end_with(
+    session: &mut dyn Session,
+    server: &ServerRef,
+    mark: &str,
+    finally: &[Statement],
+) -> Result<Result<usize, usize>, DatabaseError> {
+    let deadline = Instant::now() + ENDED_WITHIN;
+    let mut most = 0;
+    loop {
+        let left = end_marked(session, server, mark).await?;
+        most = most.max(left);
+        if left == 0 {
+            break;
+        }
+        if Instant::now() > deadline {
+            return Ok(Err(left));
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    for statement in finally {
+        in_time(server, session.say(statement)).await?;
+    }
+    Ok(Ok(most))
+}

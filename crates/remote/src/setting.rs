@@ -1,0 +1,190 @@
+//! Settings of servers: read before, set, read again; put back only over our own value. Where a server can watch over its
+//! own settings, it puts them back by itself should it hear nothing more of us.
+
+use crate::{ANSWERS_WITHIN, RemoteMachine, drifted, in_time, sessions, worded};
+use squall_database::{DatabaseError, Login, Manner, Session};
+use squall_model::machine::MachineError;
+use squall_model::server::{ServerRef, SettingStep, Statement, Watch};
+use squall_model::undo::{Evidence, Reverted, Undo};
+use std::time::Duration;
+use tokio::task::JoinHandle;
+
+/// Sessions that watch over a setting; they end with it.
+pub(crate) struct Watching(Vec<JoinHandle<()>>);
+
+impl Drop for Watching {
+    fn drop(&mut self) {
+        self.0.iter().for_each(JoinHandle::abort);
+    }
+}
+
+async fn open(login: &Login) -> Result<Box<dyn Session>, DatabaseError> {
+    squall_database::open(login, &Manner::asking(ANSWERS_WITHIN)).await
+}
+
+async fn read(
+    session: &mut dyn Session,
+    server: &ServerRef,
+    read: &Statement,
+) -> Result<Option<String>, DatabaseError> {
+    in_time(server, session.say(read)).await.map(|rows| rows.first().map(str::to_owned))
+}
+
+/// Reads the value to be put back.
+pub(crate) fn capture(machine: &mut RemoteMachine, step: &SettingStep) -> Result<Undo, MachineError> {
+    let login = machine.login(&step.server)?;
+    let before = machine.run(async { read(&mut *open(&login).await?, &step.server, &step.read).await })?;
+    if before.as_ref() == Some(&step.ours) {
+        let message = format!(
+            "could not change {} on {}: it is {} already, so nothing would change; somebody else did that before",
+            step.name, step.server, step.ours
+        );
+        return Err(MachineError::Refused { message });
+    }
+    let restore = match (&before, &step.unset) {
+        (None, Some(unset)) => unset.clone(),
+        (before, _) => step.restore.with(step.server.kind, before.as_deref().unwrap_or_default()),
+    };
+    Ok(Undo::Setting {
+        server: step.server.clone(),
+        mark: step.mark.clone(),
+        name: step.name.clone(),
+        read: step.read.clone(),
+        before,
+        ours: step.ours.clone(),
+        restore,
+        finally: step.finally.clone(),
+    })
+}
+
+/// Sets the value, unless somebody else changed it since it was captured.
+pub(crate) fn apply(
+    machine: &mut RemoteMachine,
+    step: &SettingStep,
+    undo: &Undo,
+) -> Result<(), MachineError> {
+    let Undo::Setting { before, ours, restore, .. } = undo else {
+        return Err(MachineError::Failed { message: "the undo is of another step".to_owned() });
+    };
+    let login = machine.login(&step.server)?;
+    let now = machine.run(async { read(&mut *open(&login).await?, &step.server, &step.read).await })?;
+    if now != *before && now.as_ref() != Some(ours) {
+        let message = format!(
+            "could not change {} on {}: it was {} when that was written down and is {} now, so the undo would bring back \
+             the wrong value; plan again",
+            step.name,
+            step.server,
+            shown(before.as_deref()),
+            shown(now.as_deref())
+        );
+        return Err(MachineError::Refused { message });
+    }
+    if let Some(watch) = &step.watch {
+        let watching = machine.run(begin_watching(&login, step, watch, restore))?;
+        machine.watching.insert(step.mark.clone(), watching);
+    }
+    let seen = machine.run(async {
+        let mut session = open(&login).await?;
+        in_time(&step.server, session.say(&step.write)).await?;
+        for statement in &step.then {
+            in_time(&step.server, session.say(statement)).await?;
+        }
+        read(&mut *session, &step.server, &step.read).await
+    })?;
+    if seen.as_ref() == Some(&step.ours) {
+        return Ok(());
+    }
+    let message = format!(
+        "could not keep {} on {} at {}: it is {} there",
+        step.name,
+        step.server,
+        step.ours,
+        shown(seen.as_deref())
+    );
+    Err(MachineError::Refused { message })
+}
+
+fn shown(value: Option<&str>) -> &str {
+    value.unwrap_or("not set")
+}
+
+/// One session is held while we live; the other one waits on the server for its end.
+async fn begin_watching(
+    login: &Login,
+    step: &SettingStep,
+    watch: &Watch,
+    restore: &Statement,
+) -> Result<Watching, DatabaseError> {
+    let manner = |lease| Manner { name: step.mark.clone(), lease, within: ANSWERS_WITHIN };
+    let mut holder = squall_database::open(login, &manner(Some(step.lease.0))).await?;
+    in_time(&step.server, holder.say(&watch.hold)).await?;
+    let mut waiter = squall_database::open(login, &manner(None)).await?;
+    let put_in = |word: &String| word.replace(Watch::RESTORE, &restore.to_string());
+    let wait = Statement(watch.wait.0.iter().map(put_in).collect());
+    let every = step.lease.0 / 6;
+    let waits = tokio::spawn(async move { drop(waiter.say(&wait).await) });
+    let holds = tokio::spawn(async move {
+        while holder.keep_alive().await.is_ok() {
+            tokio::time::sleep(every).await;
+        }
+    });
+    let watching = Watching(vec![waits, holds]);
+    // One that fails does so at once.
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    if watching.0.iter().any(JoinHandle::is_finished) {
+        let cause = "the session that would put it back should this host be lost has ended at once";
+        return Err(DatabaseError::new(
+            squall_database::Reason::Lost,
+            &step.server,
+            "watch over a setting of",
+            cause,
+        ));
+    }
+    Ok(watching)
+}
+
+/// Looks whether the value is there.
+pub(crate) fn observe(machine: &mut RemoteMachine, step: &SettingStep) -> Result<Evidence, MachineError> {
+    let login = machine.login(&step.server)?;
+    let now = machine.run(async { read(&mut *open(&login).await?, &step.server, &step.read).await })?;
+    let says = format!("{} on {} is {}", step.name, step.server.place(), shown(now.as_deref()));
+    Ok(if now.as_ref() == Some(&step.ours) { Evidence::seen(says) } else { Evidence::not_seen(says) })
+}
+
+/// Puts the value back over ours, looks again, and ends the sessions that watched over it.
+pub(crate) fn revert(machine: &mut RemoteMachine, undo: &Undo) -> Result<Reverted, MachineError> {
+    let Undo::Setting { server, mark, name, read: question, before, ours, restore, finally } = undo else {
+        return Err(MachineError::Failed { message: "the undo is of another step".to_owned() });
+    };
+    let login = machine.login(server)?;
+    let remedy = format!("on {server}: {restore}");
+    let outcome = machine.runtime()?.block_on(async {
+        let mut session = open(&login).await?;
+        let now = read(&mut *session, server, question).await?;
+        let is_ours = now.as_ref() == Some(ours);
+        if is_ours {
+            in_time(server, session.say(restore)).await?;
+        }
+        let after = read(&mut *session, server, question).await?;
+        // The watch is over in any case: what it waited for has come.
+        sessions::end_marked(&mut *session, server, mark).await?;
+        if is_ours && after == *before {
+            for statement in finally {
+                in_time(server, session.say(statement)).await?;
+            }
+        }
+        Ok((is_ours, after))
+    });
+    machine.watching.remove(mark);
+    let (was_ours, after) = outcome.map_err(worded)?;
+    let says = format!("{name} on {} is {}", server.place(), shown(after.as_deref()));
+    if after != *before {
+        let (before, after) = (shown(before.as_deref()), shown(after.as_deref()));
+        return Ok(drifted(format!("{name} on {}", server.place()), before, after, remedy));
+    }
+    Ok(if was_ours {
+        Reverted::Undone { looked_at: says }
+    } else {
+        Reverted::AlreadyGone { looked_at: says }
+    })
+}
