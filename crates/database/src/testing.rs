@@ -1,5 +1,7 @@
 //! Real servers for tests: each started on loopback, on a port and in a folder of its own, and ended by its number.
 
+#![expect(clippy::panic, reason = "a test that cannot have its server fails")]
+
 use rustix::process::{Pid, Signal, geteuid, kill_process};
 use std::io;
 use std::net::TcpListener;
@@ -53,7 +55,9 @@ impl PostgresServer {
         let mut command = Command::new(programs.join("postgres"));
         command.arg("-D").arg(folder.path().join("data")).arg("-p").arg(port.to_string());
         command.arg("-k").arg(folder.path()).args(["-c", "listen_addresses=127.0.0.1", "-c", "fsync=off"]);
-        settings.iter().for_each(|setting| drop(command.arg("-c").arg(setting)));
+        for setting in settings {
+            command.arg("-c").arg(setting);
+        }
         let child = user.spawn(&mut command, &folder.path().join("log"));
         let server = Self { child, folder, port };
         for _ in 0..600 {

@@ -15,7 +15,7 @@ pub(crate) fn of_kind(facts: &Facts, kind: ServerKind) -> Result<&DatabaseFacts,
 }
 
 /// Sessions that go by the injection's mark and only stay; what else they do is added.
-pub(crate) fn sessions(facts: &Facts, database: &DatabaseFacts, count: u32, words: &str) -> SessionsStep {
+pub(crate) fn sessions(facts: &Facts, database: &DatabaseFacts, count: u32, look: Look) -> SessionsStep {
     SessionsStep {
         server: database.server.clone(),
         mark: mark_of(&facts.injection),
@@ -25,11 +25,11 @@ pub(crate) fn sessions(facts: &Facts, database: &DatabaseFacts, count: u32, word
         again: None,
         finally: Vec::new(),
         lease: facts.lease,
-        look: Look { ask: None, words: words.to_owned(), effect: "held".to_owned() },
+        look,
     }
 }
 
-/// Asks for named numbers.
-pub(crate) fn asking(text: impl Into<String>) -> Option<Statement> {
-    Some(Statement::text(text))
+/// Asks the server for named numbers, tells them in words, and takes the one called `effect` for the effect.
+pub(crate) fn look(ask: impl Into<String>, words: &str, effect: &str) -> Look {
+    Look { ask: Some(Statement::text(ask)), words: words.to_owned(), effect: effect.to_owned() }
 }

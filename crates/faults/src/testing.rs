@@ -74,7 +74,7 @@ pub(crate) fn on_database(url: &str, version: &str, change: impl FnOnce(&mut Dat
         settings: BTreeMap::new(),
     };
     change(&mut database);
-    facts(Target::Database(url), Subject::Database(database))
+    facts(Target::Database(Box::new(url)), Subject::Database(database))
 }
 
 /// A process by its number.

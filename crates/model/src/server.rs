@@ -5,7 +5,7 @@ use crate::read::nearest_advice;
 use crate::units::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use std::fmt;
+use std::fmt::{self, Write};
 use std::path::PathBuf;
 use std::str::FromStr;
 
@@ -406,7 +406,10 @@ fn encoded(text: &str) -> String {
             encoded.push(letter);
         } else {
             let mut bytes = [0; 4];
-            letter.encode_utf8(&mut bytes).bytes().for_each(|byte| encoded.push_str(&format!("%{byte:02X}")));
+            for byte in letter.encode_utf8(&mut bytes).bytes() {
+                // Writing to a text cannot fail.
+                let _ = write!(encoded, "%{byte:02X}");
+            }
         }
     }
     encoded

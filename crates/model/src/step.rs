@@ -596,12 +596,10 @@ impl Step {
                 (step.signal == Signal::Stop).then(|| format!("kill -CONT {}", step.process.pid))
             }
             // What stood there before is not known yet.
-            Self::FileValue(_) => None,
+            Self::FileValue(_) | Self::Setting(_) => None,
             Self::Worker(step) => Some(format!("pkill -KILL -f {}", step.mark)),
             Self::Fill(step) => Some(step.directory.removal(&step.name)),
             Self::Sessions(step) => Some(server::removal(&step.server, &step.mark)),
-            // As for a file's value.
-            Self::Setting(_) => None,
         }
     }
 

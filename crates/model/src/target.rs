@@ -23,7 +23,7 @@ pub enum Target {
     /// A directory, by its absolute path, with the file system that it is on.
     Path(String),
     /// A database, cache or broker, by its address: `postgres://user@host:5432/database`.
-    Database(ServerUrl),
+    Database(Box<ServerUrl>),
     /// This host as a whole; always `true`.
     Host(bool),
 }

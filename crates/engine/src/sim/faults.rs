@@ -59,7 +59,7 @@ pub(super) fn samples() -> Vec<(&'static str, Target, Json)> {
 }
 
 fn database() -> Target {
-    Target::Database("postgres://squall@db/shop".parse().unwrap())
+    Target::Database(Box::new("postgres://squall@db/shop".parse().unwrap()))
 }
 
 /// A target of which every match is struck.

@@ -1,7 +1,7 @@
 //! `postgres.connections`: takes the connections that others need.
 
 use super::postgres;
-use crate::database::{asking, sessions};
+use crate::database::{look, sessions};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use squall_model::facts::{DatabaseFacts, Facts, Feature, Privilege, Scope};
@@ -63,13 +63,14 @@ impl Fault for Connections {
                 database.server, parameters.leave_free
             )));
         }
-        let words = "{held} sessions held; {used} of {limit} connections are in use";
-        let mut step = sessions(facts, database, count as u32, words);
-        step.or_fewer = true;
-        step.look.ask = asking(
+        let look = look(
             "SELECT count(*) AS used, current_setting('max_connections') AS \"limit\" FROM pg_stat_activity \
              WHERE backend_type = 'client backend'",
+            "{held} sessions held; {used} of {limit} connections are in use",
+            "held",
         );
+        let mut step = sessions(facts, database, count as u32, look);
+        step.or_fewer = true;
         // Before version 14 only a session within a transaction has an end that the server itself sets.
         if database.major() < 14 {
             step.begin.push(Statement::text("BEGIN"));

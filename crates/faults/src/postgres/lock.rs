@@ -1,7 +1,7 @@
 //! `postgres.lock`: holds a lock that others wait for.
 
 use super::postgres;
-use crate::database::{asking, sessions};
+use crate::database::{look, sessions};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use squall_model::facts::{Facts, Feature, Privilege, Scope};
@@ -118,19 +118,18 @@ impl Fault for Lock {
 
     fn plan(parameters: &Parameters, facts: &Facts) -> Result<Vec<Step>, PlanError> {
         let database = postgres(facts)?;
-        let words = "{locks} locks held, {waiting} sessions wait for them";
-        let mut step = sessions(facts, database, 1, words);
-        step.begin = vec![Statement::text("BEGIN"), Statement::text(parameters.statement()?)];
-        step.look.effect = "locks".to_owned();
         let mark = ServerKind::Postgres.literal(&mark_of(&facts.injection));
-        // Row locks stand in the rows; of them the lock of the transaction is seen, for which others wait.
-        step.look.ask = asking(format!(
+        // Row locks stand in the rows; of them the lock on the table is seen, and who waits for the transaction.
+        let ask = format!(
             "WITH ours AS (SELECT pid FROM pg_stat_activity WHERE application_name = {mark} AND pid <> pg_backend_pid()) \
              SELECT (SELECT count(*) FROM pg_locks WHERE granted AND locktype IN ('relation', 'advisory') \
              AND pid IN (SELECT pid FROM ours)) AS locks, \
              (SELECT count(*) FROM pg_stat_activity AS other WHERE EXISTS (SELECT 1 FROM ours \
              WHERE ours.pid = ANY (pg_blocking_pids(other.pid)))) AS waiting"
-        ));
+        );
+        let look = look(ask, "{locks} locks held, {waiting} sessions wait for them", "locks");
+        let mut step = sessions(facts, database, 1, look);
+        step.begin = vec![Statement::text("BEGIN"), Statement::text(parameters.statement()?)];
         Ok(vec![Step::Sessions(step)])
     }
 }
