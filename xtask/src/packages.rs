@@ -18,6 +18,7 @@ const NEEDED: &[Needed] = &[
     ("prometheus", "prometheus", "a real metric source"),
     ("prometheus-pushgateway", "prometheus-pushgateway", "where metrics are pushed to"),
     ("prometheus-alertmanager", "prometheus-alertmanager", "where alerts go"),
+    ("dnsmasq", "dnsmasq-base", "a real name server"),
     ("dockerd", "docker.io", "real containers"),
     ("busybox", "busybox-static", "what runs in containers"),
     ("chromium", "chromium", "looking at reports"),

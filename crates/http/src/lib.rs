@@ -14,6 +14,7 @@ mod trust;
 mod url;
 
 use std::future::Future;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use http_body_util::{BodyExt, Full};
@@ -22,6 +23,7 @@ use hyper::client::conn;
 use hyper::header::{self, HeaderMap, HeaderValue};
 use hyper::{Method, Uri, http};
 use hyper_util::rt::{TokioExecutor, TokioIo};
+use tokio::net::UnixStream;
 use tokio::task::JoinHandle;
 use tokio::time::timeout_at;
 
@@ -266,6 +268,27 @@ impl HttpClient {
         let endpoint = request.endpoint(&self.trust)?;
         let (mut connection, opened) = Connection::open(&endpoint, request, &patience).await?;
         connection.exchange(request, opened, &patience).await
+    }
+
+    /// Sends `request` over a socket of this host, in place of the host that its URL names.
+    ///
+    /// # Errors
+    /// As [`Self::request`].
+    pub async fn request_on_socket(
+        &self,
+        socket: &Path,
+        request: &Request,
+        timeout: Duration,
+    ) -> Result<Response, HttpError> {
+        let patience = Patience::new(timeout);
+        let name = || format!("connect to {}", socket.display());
+        let connected = async {
+            let stream = UnixStream::connect(socket).await;
+            let stream = stream.map_err(|error| HttpError::connecting(name(), &error))?;
+            Connection::over(Stream::Unix(stream), false, request).await
+        };
+        let mut connection = patience.wait(request, connected, name).await?;
+        connection.exchange(request, OpenTimings::default(), &patience).await
     }
 }
 

@@ -8,8 +8,10 @@
 
 use std::convert::Infallible;
 use std::future::Future;
-use std::io::Read;
+use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpListener as StdListener, TcpStream as StdStream};
+use std::os::unix::net::UnixListener;
+use std::path::Path;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -203,8 +205,28 @@ impl Drop for RawServer {
     }
 }
 
+/// A server on a socket of this host that answers the same to all. It ends with its test's process.
+pub struct SocketServer;
+
+impl SocketServer {
+    pub fn start(socket: &Path, status: &'static str, body: &'static str) -> Self {
+        let listener = UnixListener::bind(socket).unwrap();
+        thread::spawn(move || {
+            for mut stream in listener.incoming().flatten() {
+                read_request(&mut stream);
+                let length = body.len();
+                let answer = format!(
+                    "HTTP/1.1 {status}\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{body}"
+                );
+                let _ = stream.write_all(answer.as_bytes());
+            }
+        });
+        Self
+    }
+}
+
 /// Reads one request without a body. Returns false at the connection's end.
-pub fn read_request(stream: &mut StdStream) -> bool {
+pub fn read_request(stream: &mut impl Read) -> bool {
     let (mut seen, mut byte) = (Vec::new(), [0]);
     while !seen.ends_with(b"\r\n\r\n") {
         match stream.read(&mut byte) {

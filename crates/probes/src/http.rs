@@ -1,6 +1,7 @@
 //! HTTP: a request as a probe, and a number in its answer as a metric.
 
-use crate::json;
+use crate::json::names;
+use crate::metric::{number, reads};
 use crate::question::{Auth, Question};
 use crate::timeout::Timeout;
 use hyper::header;
@@ -91,7 +92,7 @@ fn reading(response: &Response) -> Reading {
         reading.insert(format!("header.{name}"), Value::Text(values.join(", ")));
     }
     if let Ok(document) = serde_json::from_slice(&response.body) {
-        json::name_values(&document, &mut reading);
+        names::name_values(&document, &mut reading);
     }
     reading
 }
@@ -150,11 +151,7 @@ queue_depth: {http: {url: \"http://127.0.0.1:8080/stats\", value: json.queue.dep
 
     fn new(parameters: MetricParameters) -> Result<Self, ProbeError> {
         let MetricParameters { url, value, method, headers, body, timeout, auth, authorities } = parameters;
-        let known = |(name, _): &(&str, &str)| match name.strip_suffix('*') {
-            Some(beginning) => value.starts_with(beginning),
-            None => value == *name,
-        };
-        if !Http::VALUES.iter().any(known) {
+        if !reads(Http::VALUES, &value) {
             return Err(ProbeError(format!(
                 "`value: {value}` is no value of an answer; it is status, latency, body, json.PATH or header.NAME"
             )));
@@ -184,15 +181,6 @@ impl Observe for HttpMetric {
 
     fn patience(&self) -> Duration {
         self.question.timeout().patience()
-    }
-}
-
-/// A number, or a text that is one.
-fn number(value: &Value) -> Option<f64> {
-    match value {
-        Value::Number(number) => Some(*number),
-        Value::Text(text) => text.trim().parse().ok().filter(|number: &f64| number.is_finite()),
-        Value::Bool(_) => None,
     }
 }
 

@@ -1,79 +1,158 @@
-//! A JSON document as named values that a condition can speak of: `json.status`, `json.items[0].id`,
-//! `json.items.length`.
+//! JSON in an answer over HTTP: what stands at a path of it.
 
+pub(crate) mod names;
+mod path;
+
+use crate::question::{Auth, Question};
+use crate::timeout::Timeout;
+use path::Path;
+use schemars::JsonSchema;
+use serde::Deserialize;
 use serde_json::Value as Json;
+use squall_http::{Headers, Request, Response, Url, Verb};
+use squall_model::probe::{Observe, Pending, Probe, ProbeError, ValueKind};
+use squall_model::units::Duration;
 use squall_model::value::{Reading, Value};
+use std::path::PathBuf;
 
-/// At most this many values are named: a page of a thousand orders is not what a condition asks for.
-const MOST: usize = 1000;
-
-/// Adds what stands in `document` to `reading`, under names that begin with `json`. `null` has no value, so its name
-/// is absent. Names go as deep as the document; a parser reads none deeper than 128.
-pub(crate) fn name_values(document: &Json, reading: &mut Reading) {
-    let limit = reading.len() + MOST;
-    add("json", document, limit, reading);
+/// What stands under `json:`.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Parameters {
+    /// Where to ask: an `http://` or `https://` URL. Redirects are not followed.
+    url: Url,
+    /// Which part of the answer: `$.data[0].depth`, `$.queues[?@.name == "orders"].depth`, `$..errors[-1]`.
+    path: String,
+    /// The method.
+    #[serde(default)]
+    method: Verb,
+    /// Headers to send.
+    #[serde(default)]
+    headers: Headers,
+    /// The body to send; nothing, where not given.
+    #[serde(default)]
+    body: Option<String>,
+    /// How long the whole answer may take.
+    #[serde(default = "Timeout::two_seconds")]
+    timeout: Timeout,
+    /// Who asks: `{bearer: {env: TOKEN}}`, `{basic: {user: squall, password: {file: /run/secrets/shop}}}`,
+    /// `{certificate: client.pem, key: client.key}`.
+    #[serde(default)]
+    auth: Option<Auth>,
+    /// A PEM file with certificate authorities to believe beside the web's. Without it, the file that `SSL_CERT_FILE`
+    /// names counts.
+    #[serde(default)]
+    authorities: Option<PathBuf>,
 }
 
-fn add(name: &str, json: &Json, limit: usize, reading: &mut Reading) {
-    if reading.len() >= limit {
-        return;
+/// The `json` probe.
+pub struct JsonPath {
+    question: Question,
+    path: Path,
+    written: String,
+}
+
+impl Probe for JsonPath {
+    const NAME: &'static str = "json";
+    const SUMMARY: &'static str = "Asks for JSON over HTTP and reads what stands at a path of it";
+    const EXAMPLE: &'static str = "\
+- json: {url: \"http://127.0.0.1:8080/stats\", path: \"$.queues[?@.name == 'orders'].depth\"}
+  expect: value < 100
+";
+    const VALUES: &'static [(&'static str, &'static str)] = &[
+        (
+            "value",
+            "what stands there: a number, a text, yes or no; absent where it is none of these, or not one alone",
+        ),
+        ("found", "how many places the path leads to"),
+        ("length", "how many items or entries the list or map there has, where it is one"),
+    ];
+    const KINDS: &'static [(&'static str, ValueKind)] =
+        &[("found", ValueKind::Number), ("length", ValueKind::Number)];
+    const DEFAULT_EXPECTATION: Option<&'static str> = Some("found > 0");
+    type Parameters = Parameters;
+
+    fn new(parameters: Parameters) -> Result<Self, ProbeError> {
+        let Parameters { url, path: written, method, headers, body, timeout, auth, authorities } = parameters;
+        let path = Path::parse(&written).map_err(ProbeError)?;
+        let request = Request::of(url, method).headers(headers).body(body.unwrap_or_default());
+        Ok(Self { question: Question::new(request, auth, authorities, timeout)?.kept(), path, written })
     }
-    let value = match json {
-        Json::Null => return,
-        Json::Bool(value) => Value::Bool(*value),
-        // Every number of JSON has a nearest one here: this cannot be absent.
-        Json::Number(number) => Value::Number(number.as_f64().unwrap_or(f64::NAN)),
-        Json::String(text) => Value::Text(text.clone()),
-        Json::Array(items) => {
-            reading.insert(format!("{name}.length"), Value::Number(items.len() as f64));
-            // At the top, `json.[0]` keeps the beginning that all these names have in common.
-            let dot = if name == "json" { "." } else { "" };
-            for (index, item) in items.iter().enumerate().take(MOST) {
-                add(&format!("{name}{dot}[{index}]"), item, limit, reading);
-            }
-            return;
+}
+
+impl Observe for JsonPath {
+    fn observe(&self) -> Pending<'_, Result<Reading, ProbeError>> {
+        Box::pin(self.question.ask(|response| {
+            self.read(response).map_err(|cause| format!("{}: {cause}", self.question.request()))
+        }))
+    }
+
+    fn patience(&self) -> Duration {
+        self.question.timeout().patience()
+    }
+}
+
+impl JsonPath {
+    fn read(&self, response: &Response) -> Result<Reading, String> {
+        if response.status >= 400 {
+            return Err(format!(
+                "answered with status {}, so `{}` is not known",
+                response.status, self.written
+            ));
         }
-        Json::Object(entries) => {
-            for (key, value) in entries {
-                add(&format!("{name}.{key}"), value, limit, reading);
-            }
-            return;
+        if response.is_truncated() {
+            return Err("the answer is longer than 1 MiB".to_owned());
         }
-    };
-    reading.insert(name.to_owned(), value);
+        let document: Json = serde_json::from_slice(&response.body)
+            .map_err(|error| format!("the answer is not JSON: {error}"))?;
+        let found = self.path.find(&document);
+        let mut reading = Reading::from([("found".to_owned(), Value::Number(found.len() as f64))]);
+        if let [one] = found.as_slice() {
+            let length = match one {
+                Json::Array(items) => Some(items.len()),
+                Json::Object(entries) => Some(entries.len()),
+                _ => None,
+            };
+            reading.extend(length.map(|length| ("length".to_owned(), Value::Number(length as f64))));
+            reading.extend(names::value(one).map(|value| ("value".to_owned(), value)));
+        }
+        Ok(reading)
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::test_probe::{ask, built, refusal};
     use serde_json::json;
-
-    fn named(document: &Json) -> Vec<(String, Value)> {
-        let mut reading = Reading::new();
-        name_values(document, &mut reading);
-        reading.into_iter().collect()
-    }
+    use squall_http::testing::{TestServer, answer};
 
     #[test]
-    fn values_are_named_by_their_path() {
-        let document = json!({"status": "up", "items": [{"id": 7, "gone": null}], "deep": {"ok": true}});
-        assert_eq!(
-            named(&document),
-            [
-                ("json.deep.ok".to_owned(), Value::Bool(true)),
-                ("json.items.length".to_owned(), Value::Number(1.0)),
-                ("json.items[0].id".to_owned(), Value::Number(7.0)),
-                ("json.status".to_owned(), Value::from("up")),
-            ]
-        );
-        assert_eq!(named(&json!([[5]]))[0].0, "json.[0].length");
-        assert_eq!(named(&json!(4.5)), [("json".to_owned(), Value::Number(4.5))]);
-        assert_eq!(named(&json!(null)), []);
-    }
-
-    #[test]
-    fn a_huge_document_is_cut() {
-        let many: Vec<u32> = (0..100_000).collect();
-        assert!(named(&json!({ "a": many })).len() <= MOST + 1);
+    fn what_stands_at_a_path_is_read() {
+        let server = TestServer::start(|request| {
+            let body =
+                r#"{"queues": [{"name": "orders", "depth": 7}, {"name": "mail", "depth": 2}], "up": true}"#;
+            std::future::ready(match request.uri().path() {
+                "/stats" => answer(200, body),
+                "/text" => answer(200, "<html>"),
+                _ => answer(503, body),
+            })
+        });
+        let read = |place: &str, path: &str| {
+            ask(&built::<JsonPath>(json!({"url": server.url(place), "path": path})))
+        };
+        let reading = read("/stats", "$.queues[?@.name == 'orders'].depth").unwrap();
+        assert_eq!((&reading["value"], &reading["found"]), (&Value::Number(7.0), &Value::Number(1.0)));
+        assert_eq!(read("/stats", "$.up").unwrap()["value"], Value::Bool(true));
+        assert_eq!(read("/stats", "$.queues").unwrap()["length"], Value::Number(2.0));
+        let several = read("/stats", "$.queues[*].depth").unwrap();
+        assert!(several["found"] == Value::Number(2.0) && !several.contains_key("value"));
+        assert_eq!(read("/stats", "$.down").unwrap()["found"], Value::Number(0.0));
+        for (place, words) in [("/text", "not JSON"), ("/gone", "status 503")] {
+            let error = read(place, "$.up").unwrap_err().to_string();
+            assert!(error.contains(words), "{error}");
+        }
+        assert!(refusal::<JsonPath>(json!({"url": "http://a/", "path": "up"})).contains("begins with `$`"));
+        assert_eq!(server.connections(), 7, "each probe keeps its own");
     }
 }

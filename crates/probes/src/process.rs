@@ -155,7 +155,8 @@ fn is_meant(process: &Found, selector: &ProcessSelector) -> io::Result<bool> {
         .any(|path| path.contains(cgroup.as_str())))
 }
 
-fn all() -> io::Result<Vec<u32>> {
+/// The numbers of all processes.
+pub(crate) fn all() -> io::Result<Vec<u32>> {
     let number = |entry: io::Result<fs::DirEntry>| entry.ok()?.file_name().to_str()?.parse().ok();
     Ok(fs::read_dir("/proc")?.filter_map(number).collect())
 }
@@ -166,14 +167,14 @@ fn command_line(pid: u32) -> io::Result<Vec<String>> {
 }
 
 /// The resident set of a process in bytes; none where it is gone. The line is `VmRSS:   1234 kB`, in units of 1024.
-fn memory(pid: u32) -> Option<u64> {
+pub(crate) fn memory(pid: u32) -> Option<u64> {
     let status = read(pid, "status").ok()??;
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
     Some(line.trim().strip_suffix(" kB")?.parse::<u64>().ok()? * 1024)
 }
 
 /// A file of a process; `None` where the process is gone.
-fn read(pid: u32, file: &str) -> io::Result<Option<String>> {
+pub(crate) fn read(pid: u32, file: &str) -> io::Result<Option<String>> {
     match fs::read(format!("/proc/{pid}/{file}")) {
         Ok(bytes) => Ok(Some(String::from_utf8_lossy(&bytes).into_owned())),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),

@@ -90,68 +90,8 @@ impl Take {
     }
 }
 
-const VALUES: &[(&str, &str)] = &[("value", "the number, in the unit of the query")];
-const SUMMARY: &str = "Asks Prometheus for one number";
-
-/// The `prometheus` metric source.
-pub struct PrometheusMetric(Query);
-
-impl Probe for PrometheusMetric {
-    const NAME: &'static str = "prometheus";
-    const SUMMARY: &'static str = SUMMARY;
-    const EXAMPLE: &'static str = "\
-queue_depth: {prometheus: {url: \"http://127.0.0.1:9090\", query: \"sum(queue_depth)\", stale_after: 30s}}
-";
-    const VALUES: &'static [(&'static str, &'static str)] = VALUES;
-    const DEFAULT_EXPECTATION: Option<&'static str> = None;
-    type Parameters = Parameters;
-
-    fn new(parameters: Parameters) -> Result<Self, ProbeError> {
-        Query::new(parameters).map(Self)
-    }
-}
-
-/// The `prometheus` probe.
-pub struct Prometheus(Query);
-
-impl Probe for Prometheus {
-    const NAME: &'static str = "prometheus";
-    const SUMMARY: &'static str = SUMMARY;
-    const EXAMPLE: &'static str = "\
-- prometheus: {url: \"http://127.0.0.1:9090\", query: \"sum(rate(errors_total[1m]))\", range: 5m, take: max}
-  expect: value < 1/s
-";
-    const VALUES: &'static [(&'static str, &'static str)] = VALUES;
-    const DEFAULT_EXPECTATION: Option<&'static str> = None;
-    type Parameters = Parameters;
-
-    fn new(parameters: Parameters) -> Result<Self, ProbeError> {
-        Query::new(parameters).map(Self)
-    }
-}
-
-impl Observe for PrometheusMetric {
-    fn observe(&self) -> Pending<'_, Result<Reading, ProbeError>> {
-        Box::pin(self.0.ask())
-    }
-
-    fn patience(&self) -> Duration {
-        self.0.question.timeout().patience()
-    }
-}
-
-impl Observe for Prometheus {
-    fn observe(&self) -> Pending<'_, Result<Reading, ProbeError>> {
-        Box::pin(self.0.ask())
-    }
-
-    fn patience(&self) -> Duration {
-        self.0.question.timeout().patience()
-    }
-}
-
-/// What is asked.
-struct Query {
+/// The `prometheus` probe and metric source.
+pub struct Prometheus {
     question: Question,
     headers: Headers,
     base: Url,
@@ -162,14 +102,18 @@ struct Query {
     range: Option<Range>,
 }
 
-#[derive(Debug, Clone, Copy)]
-struct Range {
-    steps: u32,
-    step: std::time::Duration,
-    take: Take,
-}
+impl Probe for Prometheus {
+    const NAME: &'static str = "prometheus";
+    const SUMMARY: &'static str = "Asks Prometheus for one number";
+    const EXAMPLE: &'static str = "\
+- prometheus: {url: \"http://127.0.0.1:9090\", query: \"sum(rate(errors_total[1m]))\", range: 5m, take: max}
+  expect: value < 1/s
+";
+    const VALUES: &'static [(&'static str, &'static str)] =
+        &[("value", "the number, in the unit of the query")];
+    const DEFAULT_EXPECTATION: Option<&'static str> = None;
+    type Parameters = Parameters;
 
-impl Query {
     fn new(parameters: Parameters) -> Result<Self, ProbeError> {
         let Parameters { url, query, stale_after, range, step, take, timeout, headers, auth, authorities } =
             parameters;
@@ -196,7 +140,26 @@ impl Query {
         let question = Question::new(request, auth, authorities, timeout)?.kept();
         Ok(Self { question, headers, base: url, written: query, sent, range })
     }
+}
 
+impl Observe for Prometheus {
+    fn observe(&self) -> Pending<'_, Result<Reading, ProbeError>> {
+        Box::pin(self.ask())
+    }
+
+    fn patience(&self) -> Duration {
+        self.question.timeout().patience()
+    }
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Range {
+    steps: u32,
+    step: std::time::Duration,
+    take: Take,
+}
+
+impl Prometheus {
     async fn ask(&self) -> Result<Reading, ProbeError> {
         match self.range {
             None => self.question.ask(|response| self.reading(answer::sample(response))).await,

@@ -27,6 +27,18 @@ pub struct Address {
     port: u16,
 }
 
+impl Address {
+    /// The host name or address, an IPv6 one without its brackets.
+    pub(crate) fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// The port.
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+}
+
 impl TryFrom<String> for Address {
     type Error = String;
 

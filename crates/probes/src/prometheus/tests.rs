@@ -55,7 +55,7 @@ impl Server {
         for (name, value) in [("url", self.url.as_str()), ("query", query), ("timeout", "10s")] {
             parameters[name] = value.into();
         }
-        read(&built::<PrometheusMetric>(parameters))
+        read(&built::<Prometheus>(parameters))
     }
 
     fn ranges(&self) {
@@ -92,7 +92,7 @@ impl Drop for Server {
     }
 }
 
-fn read(probe: &PrometheusMetric) -> Result<f64, String> {
+fn read(probe: &Prometheus) -> Result<f64, String> {
     ask(probe).map(|reading| reading["value"].number().unwrap()).map_err(|error| error.to_string())
 }
 
@@ -156,7 +156,7 @@ fn answering(status: u16, body: &'static str) -> Result<f64, String> {
             && request.headers()["authorization"] == "Bearer sesame";
         future::ready(if as_asked { answer(status, body) } else { answer(404, "") })
     });
-    read(&built::<PrometheusMetric>(json!({
+    read(&built::<Prometheus>(json!({
         "url": server.url("/"), "query": "sum(a{b=\"ä\"})", "headers": {"Authorization": "Bearer sesame"}
     })))
 }
@@ -209,7 +209,7 @@ fn a_server_that_is_down_or_slow_or_away_is_unknown() {
             parameters["url"] = url.as_str().into();
             parameters["query"] = "sum(a)".into();
             parameters["timeout"] = "200ms".into();
-            let error = read(&built::<PrometheusMetric>(parameters)).unwrap_err();
+            let error = read(&built::<Prometheus>(parameters)).unwrap_err();
             assert!(error.contains(words), "{url}: {error}");
         }
     }
@@ -227,7 +227,7 @@ fn ranging(offset: i64, samples: &'static [(f64, &'static str)]) -> Result<f64, 
         response.headers_mut().insert("date", httpdate::fmt_http_date(date).parse().unwrap());
         future::ready(response)
     });
-    read(&built::<PrometheusMetric>(
+    read(&built::<Prometheus>(
         json!({"url": server.url("/"), "query": "a", "range": "1m", "step": "10s", "take": "mean"}),
     ))
 }
@@ -265,7 +265,7 @@ fn who_asks_is_shown_and_never_told() {
         auth["certificate"] = write("me.pem", &format!("{}\n{}", identity.0, identity.1)).to_str().into();
         let url = server.url("/").replace("http:", "https:");
         let authorities = write("authority.pem", &pem);
-        read(&built::<PrometheusMetric>(
+        read(&built::<Prometheus>(
             json!({"url": url, "query": "a", "auth": auth, "authorities": authorities}),
         ))
     };
@@ -283,7 +283,7 @@ fn who_asks_is_shown_and_never_told() {
     let error = asking(json!({"bearer": {"env": "SQUALL_TEST_NO_SUCH"}})).unwrap_err();
     assert!(error.contains("the environment has no `SQUALL_TEST_NO_SUCH`"), "{error}");
     let wrong = json!({"url": "http://p", "query": "a", "auth": {"bearer": "a", "basic": {"user": "b", "password": "c"}}});
-    assert!(refusal::<PrometheusMetric>(wrong).contains("only one"));
+    assert!(refusal::<Prometheus>(wrong).contains("only one"));
 }
 
 #[test]
@@ -296,8 +296,8 @@ fn the_path_of_the_server_is_kept() {
 
 #[test]
 fn a_query_must_be_there() {
-    assert!(refusal::<PrometheusMetric>(json!({"url": "http://p:9090", "query": " "})).contains("PromQL"));
-    assert!(refusal::<PrometheusMetric>(json!({"url": "http://p:9090"})).contains("query"));
+    assert!(refusal::<Prometheus>(json!({"url": "http://p:9090", "query": " "})).contains("PromQL"));
+    assert!(refusal::<Prometheus>(json!({"url": "http://p:9090"})).contains("query"));
     for (wrong, words) in [
         (json!({"take": "max"}), "`range`"),
         (json!({"range": "5m", "step": "6m"}), "`step`"),
@@ -307,7 +307,7 @@ fn a_query_must_be_there() {
         let mut wrong = wrong;
         wrong["url"] = "http://p:9090".into();
         wrong["query"] = "a offset 5m".into();
-        let error = refusal::<PrometheusMetric>(wrong);
+        let error = refusal::<Prometheus>(wrong);
         assert!(error.contains(words), "{error}");
     }
 }

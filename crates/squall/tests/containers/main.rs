@@ -6,3 +6,4 @@
 mod faults;
 mod lab;
 mod monkey;
+mod probes;
