@@ -6,6 +6,7 @@
 mod abort;
 mod agent;
 mod builds;
+mod conditions;
 mod experiment;
 mod figures;
 mod history;
@@ -44,6 +45,7 @@ const BENCHMARKS: &[&Benchmark] = &[
     &network::BENCHMARK,
     &abort::BENCHMARK,
     &load::BENCHMARK,
+    &conditions::BENCHMARK,
     &memory::BENCHMARK,
     &history::BENCHMARK,
     &size::BENCHMARK,

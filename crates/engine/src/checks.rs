@@ -3,11 +3,13 @@
 //! Probes are asked one question at a time each; an answer that does not come within the probe's patience, or is an
 //! error, does not hold. Conditions on metrics are judged on what was sampled.
 
+use crate::settling::{Look, Settling};
 use crate::words;
 use squall_model::condition::{ConditionState, Truth};
 use squall_model::event::{CheckResult, Event, Phase};
 use squall_model::experiment::Check;
 use squall_model::redaction::Redactor;
+use squall_model::units::Duration;
 use squall_model::value::{Reading, Value};
 use std::collections::BTreeMap;
 
@@ -56,7 +58,7 @@ pub(crate) struct Checks {
 }
 
 /// How one check stands.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Stand {
     check: Check,
     names: Vec<String>,
@@ -75,6 +77,10 @@ struct Stand {
     /// The last answer in words.
     found: String,
     worst: String,
+    /// Under a fault, where it may take its time to hold.
+    settling: Option<Settling>,
+    /// The longest time that it took, in seconds.
+    after: f64,
 }
 
 impl Stand {
@@ -91,6 +97,53 @@ impl Stand {
         self.since = truth.holds().then(|| self.since.unwrap_or(since));
         self.last = Some(truth.clone());
         truth
+    }
+
+    /// Counts an answer. `asked` is when it was asked for, `fault` when the fault began under which it was.
+    fn count(&mut self, truth: &Truth, asked: f64, fault: Option<f64>) {
+        // What was not looked at for long enough has neither held nor failed.
+        if truth.is_too_early() {
+            return;
+        }
+        let look = Look { at: asked, truth: truth.clone(), found: self.found.clone() };
+        let judged = match (self.check.within, fault) {
+            (Some(within), Some(from)) => self.settle(from, within.as_seconds(), look),
+            _ => vec![look],
+        };
+        self.book(judged);
+    }
+
+    /// What is to be judged by now of a check that may take its time.
+    fn settle(&mut self, from: f64, within: f64, look: Look) -> Vec<Look> {
+        let mut judged = Vec::new();
+        let new = || Settling::new(from, within);
+        if let Some(earlier) = self.settling.take_if(|settling| !settling.is_of(from)) {
+            judged = earlier.end();
+            self.after = self.after.max(earlier.after().unwrap_or_default());
+        }
+        judged.extend(self.settling.get_or_insert_with(new).look(look));
+        judged
+    }
+
+    fn book(&mut self, judged: Vec<Look>) {
+        for look in judged {
+            self.asked += 1;
+            if look.truth.holds() {
+                self.held += 1;
+            } else {
+                self.worst = look.found;
+            }
+        }
+    }
+
+    /// As it is once all is over: what was still in its time is judged.
+    fn concluded(&self) -> Self {
+        let mut concluded = self.clone();
+        if let Some(settling) = concluded.settling.take() {
+            concluded.book(settling.end());
+            concluded.after = concluded.after.max(settling.after().unwrap_or_default());
+        }
+        concluded
     }
 }
 
@@ -110,6 +163,8 @@ impl Checks {
             held: 0,
             found: String::new(),
             worst: String::new(),
+            settling: None,
+            after: 0.0,
         };
         Self { list, redactor, stands: checks.iter().map(stand).collect() }
     }
@@ -171,8 +226,16 @@ impl Checks {
         self.stands.get(index).map(|stand| stand.check.name.as_str())
     }
 
-    /// Books a probe's reply; none for a check that does not exist.
-    pub(crate) fn replied(&mut self, now: f64, phase: Phase, index: usize, reply: Reply) -> Option<Event> {
+    /// Books a probe's reply; none for a check that does not exist. `fault` is when the fault began under which it was
+    /// asked, where it was.
+    pub(crate) fn replied(
+        &mut self,
+        now: f64,
+        phase: Phase,
+        index: usize,
+        reply: Reply,
+        fault: Option<f64>,
+    ) -> Option<Event> {
         let stand = self.stands.get_mut(index)?;
         stand.outstanding = false;
         let (reading, error) = match reply.reading {
@@ -189,13 +252,7 @@ impl Checks {
             error.clone().unwrap_or_else(|| words::reading_of(&check.expect, &told, &BTreeMap::new()))
         });
         stand.answered = true;
-        // What was not looked at for long enough has neither held nor failed.
-        stand.asked += u64::from(!truth.is_too_early());
-        if truth.holds() {
-            stand.held += 1;
-        } else if !truth.is_too_early() {
-            stand.worst.clone_from(&stand.found);
-        }
+        stand.count(&truth, now - reply.seconds, fault);
         Some(Event::Probe {
             phase,
             check: stand.check.name.clone(),
@@ -226,6 +283,11 @@ impl Checks {
         self.stands.iter().map(|stand| stand.check.expect.takes()).fold(0.0, f64::max)
     }
 
+    /// Each check, and since when it has held, where it does.
+    pub(crate) fn stands(&self) -> impl Iterator<Item = (&Check, Option<f64>)> {
+        self.stands.iter().map(|stand| (&stand.check, stand.since))
+    }
+
     /// Since when all checks have held, where they do.
     pub(crate) fn held_since(&self) -> Option<f64> {
         self.stands
@@ -243,7 +305,12 @@ impl Checks {
 
     /// What does not hold (or was not answered), in words.
     pub(crate) fn shortcomings(&self) -> Vec<String> {
-        let failing = self.stands.iter().filter(|stand| stand.since.is_none());
+        self.shortcomings_of(|_| true)
+    }
+
+    /// The same of some of the checks.
+    pub(crate) fn shortcomings_of(&self, which: impl Fn(&Check) -> bool) -> Vec<String> {
+        let failing = self.stands.iter().filter(|stand| stand.since.is_none() && which(&stand.check));
         let describe = |stand: &Stand| {
             let found = match &stand.last {
                 None => "no answer yet".to_owned(),
@@ -259,6 +326,7 @@ impl Checks {
     pub(crate) fn results(&self) -> Vec<(usize, CheckResult)> {
         let probes = self.stands.iter().enumerate().filter(|(_, stand)| stand.check.probe.is_some());
         let result = |(index, stand): (usize, &Stand)| {
+            let stand = &stand.concluded();
             let truth = match stand.asked {
                 // Answered, and still not judged: not for long enough.
                 0 if stand.answered => Truth::Unknown { missing: Vec::new() },
@@ -266,6 +334,7 @@ impl Checks {
                 asked if asked == stand.held => Truth::Holds,
                 _ => Truth::Fails,
             };
+            let truth_holds = truth.holds();
             let worst = match stand.asked {
                 0 if stand.answered => TOO_EARLY.to_owned(),
                 0 => "no answer".to_owned(),
@@ -278,6 +347,8 @@ impl Checks {
                 asked: stand.asked,
                 held: stand.held,
                 worst,
+                within: stand.check.within.map(Duration::as_seconds),
+                after: stand.check.within.and((stand.held > 0 && truth_holds).then_some(stand.after)),
             };
             (index, result)
         };
@@ -320,11 +391,13 @@ mod tests {
             name: "shop".into(),
             probe: Some(ProbeCall { kind: "http".into(), parameters }),
             expect: Condition::parse("body =~ \"^x*hunter2-and-more\"").unwrap(),
+            within: None,
         };
         let redactor = Redactor::new(&["hunter2-and-more".into()]);
         let mut checks = Checks::new(List::SteadyState, &[check], redactor);
         let is_answered = reading.is_ok();
-        let event = checks.replied(1.0, Phase::SteadyState, 0, Reply { reading, seconds: 0.1 }).unwrap();
+        let event =
+            checks.replied(1.0, Phase::SteadyState, 0, Reply { reading, seconds: 0.1 }, None).unwrap();
         let Event::Probe { truth, .. } = &event else { panic!("{event:?}") };
         assert_eq!(truth.holds(), is_answered, "judged on something else than what was read");
         format!("{event:?} {:?} {:?}", checks.results(), checks.stands)
@@ -336,7 +409,7 @@ mod tests {
         let mut checks = Checks::new(List::SteadyState, &list, Redactor::default());
         let mut answer = |second: u32, status: f64| {
             let reading = Ok(Reading::from([("status".into(), Value::from(status))]));
-            checks.replied(second.into(), Phase::SteadyState, 0, Reply { reading, seconds: 0.1 });
+            checks.replied(second.into(), Phase::SteadyState, 0, Reply { reading, seconds: 0.1 }, None);
             let (_, result) = checks.results().remove(0);
             (checks.a_probe_fails(), result.truth.is_too_early(), result.held, result.asked)
         };

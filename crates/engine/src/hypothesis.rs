@@ -8,16 +8,20 @@
 //! * A condition on any other metric must hold in every second's sample of each period. A value that was asked for before
 //!   the period says nothing of it.
 //! * What cannot be read does not hold.
+//! * What must hold `within` some time of the fault is judged from when it does, and in any case from then on: traffic by what
+//!   was meant to be sent from then on.
 //! * What must have held `for` some time may have begun to before the fault. Where all that was seen is still shorter
 //!   than that, it is not judged; what was never judged does not hold.
 
 use crate::checks::{Checks, TOO_EARLY, claim};
 use crate::load::{self, Slice};
 use crate::record::{Period, Record, Sample, Second};
+use crate::settling::{Look, Settling};
 use crate::words;
 use squall_model::condition::{ConditionState, Truth};
 use squall_model::event::CheckResult;
 use squall_model::experiment::Check;
+use squall_model::units::Duration;
 use squall_model::value::{Reading, Value};
 use std::collections::BTreeMap;
 
@@ -46,6 +50,10 @@ pub(crate) fn shortcomings(results: &[CheckResult]) -> Vec<String> {
             format!("{} ({})", result.check, result.expect)
         };
         let often = match result.asked {
+            asked if asked > result.held && result.within.is_some() => {
+                let within = result.within.unwrap_or_default();
+                format!("did not hold within {within} s of the fault and from then on")
+            }
             0 => "never judged while the fault was active".to_owned(),
             // Judged once, over the whole time.
             1 => "did not hold".to_owned(),
@@ -62,12 +70,13 @@ pub(crate) fn shortcomings(results: &[CheckResult]) -> Vec<String> {
 pub(crate) fn breaks(list: &[Check], record: &Record, period: &Period, latest: &Sample) -> Vec<String> {
     let on_metrics = list.iter().filter(|check| check.probe.is_none());
     let broken = |check: &Check| {
-        let mut looks = over_period(check, record, period);
+        let mut looks = over_period(check, record, period).0;
         if period.totals().iter().any(Option::is_none) {
             let reading = latest.reading(&record.loads, &check.expect.names());
             let mut state = ConditionState::unseen_before();
             let truth = check.expect.judge(&mut state, period.from, &reading);
-            looks = vec![Look { truth, found: words::reading_of(&check.expect, &reading, &latest.errors) }];
+            let found = words::reading_of(&check.expect, &reading, &latest.errors);
+            looks = vec![Look { at: period.from, truth, found }];
         }
         let look = looks.into_iter().find(|look| !look.truth.holds() && !look.truth.is_too_early())?;
         Some(format!("{}: {}", claim(check), look.found))
@@ -83,10 +92,14 @@ fn over_periods(check: &Check, record: &Record, periods: &[&Period]) -> CheckRes
         asked: 0,
         held: 0,
         worst: String::new(),
+        within: check.within.map(Duration::as_seconds),
+        after: None,
     };
     let mut too_early = false;
     for period in periods {
-        for Look { truth, found } in over_period(check, record, period) {
+        let (looks, after) = over_period(check, record, period);
+        result.after = after.map(|after| result.after.unwrap_or_default().max(after)).or(result.after);
+        for Look { truth, found, .. } in looks {
             if truth.is_too_early() {
                 too_early = true;
                 continue;
@@ -109,27 +122,39 @@ fn over_periods(check: &Check, record: &Record, periods: &[&Period]) -> CheckRes
         result.worst =
             String::from(if too_early { TOO_EARLY } else { "no value was asked for and given in that time" });
     }
+    result.after = result.after.filter(|_| result.truth.holds());
     result
 }
 
-/// How a condition stood once, and what was read, in words.
-struct Look {
-    truth: Truth,
-    found: String,
+/// The condition judged over one period: once where it speaks of traffic alone, else on every sample. And how long after
+/// its beginning it came to hold, where it may take its time.
+fn over_period(check: &Check, record: &Record, period: &Period) -> (Vec<Look>, Option<f64>) {
+    let (mut looks, of_traffic) = all_looks(check, record, period);
+    let Some(within) = check.within.filter(|_| !of_traffic) else { return (looks, None) };
+    let mut settling = Settling::new(period.from, within.as_seconds());
+    let too_early = looks.extract_if(.., |look| look.truth.is_too_early()).collect::<Vec<_>>();
+    let mut judged: Vec<Look> = looks.into_iter().flat_map(|look| settling.look(look)).collect();
+    judged.extend(settling.end());
+    if judged.is_empty() {
+        judged = too_early;
+    }
+    (judged, settling.after())
 }
 
-/// The condition judged over one period: once where it speaks of traffic alone, else on every sample.
-fn over_period(check: &Check, record: &Record, period: &Period) -> Vec<Look> {
+/// Every look of a period at a condition, and whether it speaks of traffic alone.
+fn all_looks(check: &Check, record: &Record, period: &Period) -> (Vec<Look>, bool) {
     let names = check.expect.names();
     let mut state = ConditionState::unseen_before();
     let earlier = record.periods.iter().take_while(|earlier| earlier.from < period.from);
-    let of_traffic = traffic_reading(&names, record, &period.totals());
+    let settled = period.from + check.within.map_or(0.0, Duration::as_seconds);
+    let of_traffic = traffic_reading(&names, record, &period.totals_since(settled));
     if names.iter().all(|name| load::find(&record.loads, name).is_some()) {
         for earlier in earlier.filter(|earlier| earlier.totals().iter().all(Option::is_some)) {
             over_whole(check, &mut state, earlier, &traffic_reading(&names, record, &earlier.totals()));
         }
         let truth = over_whole(check, &mut state, period, &of_traffic);
-        return vec![Look { truth, found: words::reading_of(&check.expect, &of_traffic, &BTreeMap::new()) }];
+        let found = words::reading_of(&check.expect, &of_traffic, &BTreeMap::new());
+        return (vec![Look { at: settled, truth, found }], true);
     }
     let mut look = |second: &Second| {
         let mut reading = of_traffic.clone();
@@ -137,7 +162,7 @@ fn over_period(check: &Check, record: &Record, period: &Period) -> Vec<Look> {
             names.iter().filter_map(|name| Some((name.clone(), Value::Number(*second.values.get(name)?))));
         reading.extend(known);
         let truth = check.expect.judge(&mut state, second.at, &reading);
-        Look { truth, found: words::reading_of(&check.expect, &reading, &second.errors) }
+        Look { at: second.at, truth, found: words::reading_of(&check.expect, &reading, &second.errors) }
     };
     // Not judged, but what holds now may have begun to hold then.
     let before = earlier.flat_map(|earlier| earlier.lead.iter().chain(&earlier.samples)).chain(&period.lead);
@@ -145,7 +170,7 @@ fn over_period(check: &Check, record: &Record, period: &Period) -> Vec<Look> {
     let is_of_period = |second: &Second| names.iter().all(|name| second.is_since(period.from, name));
     let judged =
         period.samples.iter().filter_map(|second| Some(look(second)).filter(|_| is_of_period(second)));
-    judged.collect()
+    (judged.collect(), false)
 }
 
 /// A value over the whole period has held for the whole period: what `for 5s` asks for.
@@ -186,7 +211,7 @@ mod tests {
     use squall_model::redaction::Redactor;
 
     fn check(text: &str) -> Check {
-        Check { name: text.into(), probe: None, expect: Condition::parse(text).unwrap() }
+        Check { name: text.into(), probe: None, expect: Condition::parse(text).unwrap(), within: None }
     }
 
     fn slice(start: f64, failed: u64) -> Slice {
@@ -242,6 +267,30 @@ mod tests {
             assert_eq!(result.truth.holds(), held == asked, "{text}");
             assert_eq!(shortcomings(&results).is_empty(), held == asked);
         }
+    }
+
+    #[test]
+    fn traffic_may_take_its_time_after_each_fault() {
+        let judged = |within: Option<u64>, failing: std::ops::Range<u64>| {
+            let mut record = Record::new(vec!["shop".into()]);
+            record.open(100.0, "fault".into(), true);
+            let failed = |second| if failing.contains(&second) { 50 } else { 0 };
+            record.settled(0, (0..20).map(|second| slice(100.0 + second as f64, failed(second))).collect());
+            record.close(120.0);
+            let list = [Check { within: within.map(Duration::seconds), ..check("error_rate < 1%") }];
+            let asked = Checks::new(List::Hypothesis, &list, Redactor::default());
+            judge(&list, &asked, &record, &[&record.periods[0]]).remove(0)
+        };
+        assert!(!judged(None, 0..5).truth.holds());
+        assert!(judged(Some(5), 0..5).truth.holds());
+        let result = judged(Some(4), 0..5);
+        assert!(!result.truth.holds());
+        assert!(shortcomings(&[result])[0].contains("did not hold within 4 s of the fault"));
+        assert!(!judged(Some(5), 15..16).truth.holds(), "and from then on");
+        assert!(
+            matches!(judged(Some(20), 0..0).truth, Truth::Unknown { .. }),
+            "nothing was sent from then on"
+        );
     }
 
     /// A baseline and a fault of four seconds each, with what a metric was in each of them; none: it was not answered.

@@ -19,6 +19,7 @@ mod method;
 mod record;
 mod restore;
 pub mod run;
+mod settling;
 #[cfg(test)]
 mod sim;
 pub mod suite;

@@ -146,7 +146,14 @@ impl Period {
 
     /// Each load's traffic of the whole period.
     pub(crate) fn totals(&self) -> Vec<Option<Slice>> {
-        self.traffic.iter().map(|traffic| Slice::union(traffic.blocks())).collect()
+        self.totals_since(self.from)
+    }
+
+    /// Each load's traffic of the period that was meant to be sent since a second.
+    pub(crate) fn totals_since(&self, second: f64) -> Vec<Option<Slice>> {
+        let since =
+            |traffic: &Traffic| Slice::union(traffic.blocks().iter().filter(|block| block.start >= second));
+        self.traffic.iter().map(since).collect()
     }
 }
 

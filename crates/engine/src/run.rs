@@ -399,13 +399,20 @@ impl Run {
 
     fn replied(&mut self, question: Question, reply: Reply) {
         let reply = self.seen_under_fault(question, reply);
+        let fault = self.fault_at(self.now - reply.seconds);
         let checks = match question.list {
             List::SteadyState => &mut self.steady,
             List::Hypothesis => &mut self.hypothesis,
         };
-        if let Some(event) = checks.replied(self.now, self.phase, question.index, reply) {
+        if let Some(event) = checks.replied(self.now, self.phase, question.index, reply, fault) {
             self.journal(event);
         }
+    }
+
+    /// When the fault began that was active at a second, or that was the last one to be by then.
+    fn fault_at(&self, second: f64) -> Option<f64> {
+        let begun = |period: &&Period| period.under_fault && period.from <= second;
+        self.record.periods.iter().rev().find(begun).map(|period| period.from)
     }
 
     /// The reply as users of the fault's time had it: what hung until the fault was over has not answered them.

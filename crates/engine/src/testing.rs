@@ -93,12 +93,12 @@ pub(crate) fn nothing() -> Node {
 /// A check that asks a probe.
 pub(crate) fn check(name: &str, expect: &str) -> Check {
     let probe = ProbeCall { kind: "http".into(), parameters: nothing() };
-    Check { name: name.into(), probe: Some(probe), expect: Condition::parse(expect).unwrap() }
+    Check { name: name.into(), probe: Some(probe), expect: Condition::parse(expect).unwrap(), within: None }
 }
 
 /// A check that speaks of metrics.
 pub(crate) fn metric_check(expect: &str) -> Check {
-    Check { name: expect.into(), probe: None, expect: Condition::parse(expect).unwrap() }
+    Check { name: expect.into(), probe: None, expect: Condition::parse(expect).unwrap(), within: None }
 }
 
 pub(crate) fn metric(name: &str) -> Metric {

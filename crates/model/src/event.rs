@@ -121,6 +121,12 @@ pub struct CheckResult {
     /// Words about the worst answer.
     #[serde(default)]
     pub worst: String,
+    /// How soon after a fault began it had to hold, in seconds, where the experiment says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub within: Option<f64>,
+    /// How soon it did, in seconds, after the fault for which it took longest; none where it did not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<f64>,
 }
 
 /// A planned injection in words: what is told of it, without the steps, which only its agent needs.

@@ -86,6 +86,8 @@ pub struct Check {
     pub probe: Option<ProbeCall>,
     /// What is expected of the answer.
     pub expect: Condition,
+    /// How long it may take to hold: in the hypothesis after a fault began, in the steady state after the undo.
+    pub within: Option<Duration>,
 }
 
 /// A probe and what it is asked.

@@ -189,7 +189,7 @@ impl Redactor {
     }
 
     fn check(&self, result: &mut CheckResult) {
-        let CheckResult { check, expect, worst, truth: _, asked: _, held: _ } = result;
+        let CheckResult { check, expect, worst, truth: _, asked: _, held: _, within: _, after: _ } = result;
         self.all([check, expect, worst]);
     }
 }

@@ -519,6 +519,20 @@ fn every_kind_of_mistake_is_told_at_its_place() {
             "`latency` is a number with a unit",
         ),
         (
+            format!("{HEAD}{PAUSE}hypothesis_holds: [{{http: {{url: 'http://x'}}, within: 60s}}]\n"),
+            "60s: a fault is over after 1m, so that it would not be seen whether this held within 1m",
+        ),
+        (
+            format!(
+                "{HEAD}method: [{{wait: 5s}}]\nhypothesis_holds: [{{http: {{url: 'http://x'}}, within: 2s}}]\n"
+            ),
+            "2s: there is no fault, and this is about the time after one began",
+        ),
+        (
+            format!("{HEAD}{PAUSE}steady_state: [{{http: {{url: 'http://x'}}, within: 0s}}]\n"),
+            "0s: this must be longer than nothing",
+        ),
+        (
             format!("{HEAD}{PAUSE}window: 10s\n"),
             "window: `window` stands here for nothing (not here); it belongs in a load",
         ),
@@ -818,4 +832,17 @@ fn the_schema_knows_the_catalog_and_refers_only_to_what_is_there() {
     let process = &definitions["target"]["properties"]["process"];
     assert_eq!(process["minProperties"], 1, "{process}");
     assert_eq!(process["properties"]["name"]["minLength"], 1, "{process}");
+}
+
+#[test]
+fn a_check_may_have_a_time_of_its_own() {
+    let probe = "http: {url: 'http://x'}";
+    let experiment = good(&format!("{HEAD}{PAUSE}steady_state: [{{{probe}, within: 45s}}]\n"));
+    assert_eq!(experiment.steady_state[0].within, Some(Duration::seconds(45)));
+    assert_eq!(
+        experiment.hypothesis_holds[0].within, None,
+        "how soon it is back says nothing of the fault's time"
+    );
+    let experiment = good(&format!("{HEAD}{PAUSE}hypothesis_holds: [{{{probe}, within: 20s}}]\n"));
+    assert_eq!(experiment.hypothesis_holds[0].within, Some(Duration::seconds(20)));
 }

@@ -439,7 +439,8 @@ fn judgement(story: &Story, result: &CheckResult) -> String {
             && (tally.asked, tally.held) == (result.asked, result.held)
     };
     let mut words = format!("hypothesis {}", words::truth(&result.truth));
-    if result.asked > 1 && !story.tallies.iter().any(|tally| same(&tally)) {
+    let is_told = story.tallies.iter().any(|tally| same(&tally));
+    if result.within.is_some() || (result.asked > 1 && !is_told) {
         let _ = write!(words, ": {}", words::held(result));
     } else if result.asked <= 1 && !result.worst.is_empty() {
         let _ = write!(words, ": {}", result.worst);

@@ -64,6 +64,10 @@ struct Check<'s> {
     asked: u64,
     held: u64,
     worst: &'s str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    within: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    after: Option<f64>,
 }
 
 #[derive(Serialize)]
@@ -177,6 +181,8 @@ fn checks(story: &Story) -> Vec<Check<'_>> {
         asked: result.asked,
         held: result.held,
         worst: &result.worst,
+        within: result.within,
+        after: result.after,
     });
     judged.collect()
 }

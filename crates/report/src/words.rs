@@ -177,7 +177,20 @@ pub fn check(name: &str, expect: &str) -> String {
 
 /// How a check fared over time: `held 27 of 30, worst 41.2 %`.
 pub fn held(result: &CheckResult) -> String {
-    with_worst(result.held, result.asked, &result.worst)
+    let allowed = |within: f64| format!(", allowed: {}", span(within));
+    match (result.after, result.within) {
+        (Some(after), within) => {
+            format!(
+                "held from {} after the fault began{}",
+                span(after),
+                within.map(allowed).unwrap_or_default()
+            )
+        }
+        (None, Some(within)) if !result.truth.holds() => {
+            format!("{}{}", with_worst(result.held, result.asked, &result.worst), allowed(within))
+        }
+        _ => with_worst(result.held, result.asked, &result.worst),
+    }
 }
 
 /// How a check fared in one part of the run.

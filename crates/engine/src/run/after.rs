@@ -1,11 +1,14 @@
 //! After the method: undo, recovery, analysis.
 
 use super::{Link, Output, Purpose, Run, Shown, Stage};
+use crate::checks::claim;
 use crate::record::{PRESENT, Period, Traffic};
 use crate::restore::Next;
 use crate::{analysis, hypothesis};
-use squall_model::event::{AbortCause, Event, Phase};
+use squall_model::event::{AbortCause, CheckResult, Event, Phase};
+use squall_model::experiment::Check;
 use squall_model::plan::PlannedInjection;
+use squall_model::units::Duration;
 
 /// How long the steady state must hold without a break to count as back, in seconds.
 const CONFIRMS: f64 = 2.0;
@@ -85,38 +88,78 @@ impl Run {
 
     pub(super) fn await_recovery(&mut self) -> bool {
         let undone = self.undone_at.unwrap_or(self.stage_since);
-        let within = self.experiment.recovery_within.as_seconds();
-        let since = self.steady.held_since().map(|since| since.max(undone));
-        let known_later = if self.steady.speak_of_metrics() { KNOWN_LATER } else { 0.0 };
-        match since {
-            Some(since) if since - undone <= within => {
-                if self.now < since + CONFIRMS {
-                    self.wake_by(since + CONFIRMS);
-                    return false;
-                }
-                let seconds = since - undone;
-                self.findings.held.push(format!("the steady state was back {seconds:.1} s after the undo"));
-                self.journal(Event::Recovered { seconds: Some(seconds), within });
+        let late = self.late_checks(undone);
+        let longest =
+            self.steady.stands().map(|(check, _)| self.allowed(check).as_seconds()).fold(0.0, f64::max);
+        match self.steady.held_since().map(|since| since.max(undone)) {
+            _ if !late.is_empty() => {
+                self.findings.failed.extend(late);
+                self.journal(Event::Recovered { seconds: None, within: longest });
             }
-            None if self.now < undone + within + known_later => {
-                self.wake_by(undone + within + known_later);
+            Some(since) if self.now < since + CONFIRMS => {
+                self.wake_by(since + CONFIRMS);
                 return false;
             }
-            _ => {
-                let mut reasons = self.steady.shortcomings();
-                if reasons.is_empty() {
-                    reasons.push("it was back later".to_owned());
-                }
-                let within = self.experiment.recovery_within;
-                self.findings.failed.push(format!(
-                    "the steady state was not back within {within} after the undo: {}",
-                    reasons.join("; ")
-                ));
-                self.journal(Event::Recovered { seconds: None, within: within.as_seconds() });
+            Some(since) => {
+                let seconds = since - undone;
+                self.findings.held.push(format!("the steady state was back {seconds:.1} s after the undo"));
+                let own_time = self.steady.stands().filter(|(check, _)| check.within.is_some());
+                let back = own_time.filter_map(|(check, since)| {
+                    let seconds = since?.max(undone) - undone;
+                    Some(format!("{} held again {seconds:.1} s after the undo", claim(check)))
+                });
+                self.findings.held.extend(back);
+                self.journal(Event::Recovered { seconds: Some(seconds), within: longest });
+            }
+            None => {
+                let due = self.steady.stands().filter(|(_, since)| since.is_none());
+                let next = due.map(|(check, _)| self.known_late(check, undone)).fold(f64::INFINITY, f64::min);
+                self.wake_by(next);
+                return false;
             }
         }
         self.begin_analysis();
         true
+    }
+
+    /// How soon after the undo a check of the steady state must hold again.
+    fn allowed(&self, check: &Check) -> Duration {
+        check.within.unwrap_or(self.experiment.recovery_within)
+    }
+
+    /// From when on it is known that a check which does not hold is late.
+    fn known_late(&self, check: &Check, undone: f64) -> f64 {
+        let known_later = if check.probe.is_none() { KNOWN_LATER } else { 0.0 };
+        undone + self.allowed(check).as_seconds() + known_later
+    }
+
+    /// Which checks of the steady state did not hold again in their time, in words.
+    fn late_checks(&self, undone: f64) -> Vec<String> {
+        let is_late = |check: &Check, since: Option<f64>| match since {
+            Some(since) => since - undone > self.allowed(check).as_seconds(),
+            None => self.now >= self.known_late(check, undone),
+        };
+        let late: Vec<&Check> = self
+            .steady
+            .stands()
+            .filter(|(check, since)| is_late(check, *since))
+            .map(|(check, _)| check)
+            .collect();
+        let mut times: Vec<Duration> = late.iter().map(|check| self.allowed(check)).collect();
+        times.sort();
+        times.dedup();
+        let told = |within: Duration| {
+            let of_time = |check: &Check| {
+                late.iter().any(|late| late.name == check.name) && self.allowed(check) == within
+            };
+            let mut reasons = self.steady.shortcomings_of(of_time);
+            if reasons.is_empty() {
+                let later = late.iter().filter(|check| of_time(check));
+                reasons.extend(later.map(|check| format!("{}: it was back later", claim(check))));
+            }
+            format!("the steady state was not back within {within} after the undo: {}", reasons.join("; "))
+        };
+        times.into_iter().map(told).collect()
     }
 
     pub(super) fn begin_analysis(&mut self) {
@@ -204,7 +247,7 @@ impl Run {
             return;
         }
         let shortcomings = hypothesis::shortcomings(&checks);
-        self.findings.held.splice(0..0, checks.iter().map(|check| format!("{} held", check.check)));
+        self.findings.held.splice(0..0, checks.iter().map(has_held));
         if !shortcomings.is_empty() {
             self.findings.failed.extend(shortcomings);
             self.findings.failed.extend(self.troubles.under_fault());
@@ -252,5 +295,13 @@ impl Run {
         });
         self.stage = Stage::Over;
         self.out.push(Output::Finish(verdict, reasons));
+    }
+}
+
+/// What held, in words.
+fn has_held(result: &CheckResult) -> String {
+    match result.after {
+        Some(after) => format!("{} held {after:.1} s after the fault began and from then on", result.check),
+        None => format!("{} held", result.check),
     }
 }

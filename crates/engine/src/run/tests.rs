@@ -4,7 +4,7 @@ use super::*;
 use crate::testing::{check, drifted, experiment, injection, leftover, metric_check, restored, strike};
 use fastrand::Rng;
 use squall_model::condition::Condition;
-use squall_model::experiment::Action;
+use squall_model::experiment::{Action, Check};
 use squall_model::plan::Plan;
 use squall_model::protocol::CallErrorKind;
 use squall_model::undo::Evidence;
@@ -743,6 +743,77 @@ fn the_moment_of_recovery_is_not_blurred_by_windows() {
     experiment.recovery_within = Duration::seconds(3);
     let world = carry_out(experiment, |behaviour| (behaviour.failing, behaviour.recovers_after) = (50, 8.0));
     assert_eq!((world.verdict(), world.recovery().is_nan()), (Verdict::Failed, true));
+}
+
+/// Something must come to be within four seconds of the fault: a metric, and what a probe says.
+fn expecting(metric: &str) -> Experiment {
+    let mut experiment = ordinary();
+    let within = Some(Duration::seconds(4));
+    experiment.hypothesis_holds =
+        vec![Check { within, ..metric_check(metric) }, Check { within, ..check("alert", "status == 200") }];
+    experiment
+}
+
+#[test]
+fn what_must_hold_within_some_time_of_the_fault_may_take_it() {
+    // The fault begins at about 12 s.
+    let world =
+        carry_out(expecting("queue > 5"), |b| b.queue = |_, now| Some(if now > 14.5 { 9.0 } else { 1.0 }));
+    assert_eq!(world.verdict(), Verdict::Passed, "{}", world.reasons());
+    assert!(world.reasons().contains("queue > 5 held 2."), "{}", world.reasons());
+    assert!(world.reasons().contains("alert held 0.0 s after the fault began"), "{}", world.reasons());
+    let results = world.events(|event| matches!(event, Event::Judged { .. }));
+    let (_, Event::Judged { checks }) = results[0] else { panic!("{results:?}") };
+    assert_eq!((checks[0].within, checks[0].held), (Some(4.0), checks[0].asked));
+    assert!(checks[0].after.is_some_and(|after| (2.0..=4.0).contains(&after)), "{checks:?}");
+
+    let late =
+        carry_out(expecting("queue > 5"), |b| b.queue = |_, now| Some(if now > 17.5 { 9.0 } else { 1.0 }));
+    assert_eq!(late.verdict(), Verdict::Failed);
+    assert!(
+        late.reasons().contains("did not hold within 4 s of the fault and from then on; queue = 1"),
+        "{}",
+        late.reasons()
+    );
+    let gone = carry_out(expecting("queue > 5"), |b| {
+        b.queue = |_, now| Some(if (14.5..17.5).contains(&now) { 9.0 } else { 1.0 });
+    });
+    assert_eq!(gone.verdict(), Verdict::Failed, "it must hold until the fault is over");
+    let silent = carry_out(expecting("queue > 5"), |b| b.probe_fails = vec![Phase::Fault]);
+    assert!(
+        silent.reasons().contains("alert (status == 200): did not hold within 4 s"),
+        "{}",
+        silent.reasons()
+    );
+    let mut unread = expecting("queue > 5");
+    unread.guard.clear();
+    let unread = carry_out(unread, |b| b.queue = |phase, _| (phase != Phase::Fault).then_some(1.0));
+    assert!(unread.reasons().contains("queue could not be read"), "{}", unread.reasons());
+    assert_eq!(unread.verdict(), Verdict::Failed);
+}
+
+#[test]
+fn each_check_of_the_steady_state_may_have_its_own_time_to_come_back() {
+    let of = |within: Option<u64>, back_at: fn(Phase, f64) -> Option<f64>| {
+        let mut experiment = ordinary();
+        experiment.hypothesis_holds.clear();
+        experiment.recovery_within = Duration::seconds(3);
+        experiment.steady_state[1].within = within.map(Duration::seconds);
+        carry_out(experiment, |behaviour| behaviour.queue = back_at)
+    };
+    let slow: fn(Phase, f64) -> Option<f64> =
+        |phase, now| Some(if phase == Phase::Recovery && now < 36.0 { 15.0 } else { 1.0 });
+    let world = of(Some(20), slow);
+    assert_eq!(world.verdict(), Verdict::Passed, "{}", world.reasons());
+    assert!(world.reasons().contains("queue < 10 held again"), "{}", world.reasons());
+    assert!(world.recovery() > 3.0);
+    for within in [None, Some(5)] {
+        let world = of(within, slow);
+        assert_eq!(world.verdict(), Verdict::Failed);
+        let words =
+            format!("not back within {}s after the undo: queue < 10: queue = 15", within.unwrap_or(3));
+        assert!(world.reasons().contains(&words), "{}", world.reasons());
+    }
 }
 
 #[test]

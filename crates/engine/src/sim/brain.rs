@@ -744,6 +744,7 @@ fn experiment(dice: &mut fastrand::Rng, has_dud: bool) -> Experiment {
         name: expect.to_owned(),
         probe: probe.then(|| ProbeCall { kind: "http".into(), parameters: testing::nothing() }),
         expect: condition(expect),
+        within: None,
     };
     experiment.steady_state = vec![check(true, "status == 200"), check(false, "errors < 5")];
     experiment.hypothesis_holds = vec![check(true, "status == 200"), check(false, "errors < 5")];

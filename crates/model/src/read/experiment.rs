@@ -8,8 +8,8 @@ use super::{Overrides, ReadError, Source, decode, nearest, parse};
 use crate::catalog::Catalog;
 use crate::condition::Condition;
 use crate::experiment::{
-    BlastRadius, Check, DEFAULT_BASELINE, DEFAULT_FRESH, DEFAULT_RECOVERY, DEFAULT_WINDOW, Experiment, Load,
-    Metric, ProbeCall,
+    Action, BlastRadius, Check, DEFAULT_BASELINE, DEFAULT_FRESH, DEFAULT_RECOVERY, DEFAULT_WINDOW,
+    Experiment, Load, Metric, ProbeCall,
 };
 use crate::node::{Content, Key, Node, Place};
 use crate::quantity::load_metrics;
@@ -165,8 +165,12 @@ impl Reader<'_> {
         let method = self.whole_method(&mut fields, blast_radius.duration);
         let guard = fields.get("guard").map_or_else(Vec::new, |node| self.guard(node, &measured));
         let hypothesis_holds = match fields.get("hypothesis_holds") {
-            Some(node) => self.checks(node, "hypothesis_holds", &measured),
-            None => steady_state.clone(),
+            Some(node) => {
+                self.times_fit(node, &method);
+                self.checks(node, "hypothesis_holds", &measured)
+            }
+            // How soon it must hold again after the undo says nothing of the time before.
+            None => steady_state.iter().map(|check| Check { within: None, ..check.clone() }).collect(),
         };
         let baseline = match fields.get("baseline") {
             Some(node) => self.duration(node).unwrap_or_default(),
@@ -401,10 +405,17 @@ impl Reader<'_> {
         let mut fields = self.fields(node, &format!("an entry of `{what}`"))?;
         let name = fields.get("name").and_then(|node| self.name(node, "`name`"));
         let expect = fields.get("expect");
+        let within = match fields.get("within") {
+            Some(node) => self.positive(Some(node), Duration::default()),
+            None => None,
+        };
         let kinds: Vec<&'static str> = self.catalog.probes().iter().map(|probe| probe.name()).collect();
         let before = self.errors.len();
         match fields.kind(&kinds, "probe", self) {
-            Some((kind, parameters)) => self.probe_check(kind, parameters, expect, name),
+            Some((kind, parameters)) => {
+                let check = self.probe_check(kind, parameters, expect, name)?;
+                Some(Check { within, ..check })
+            }
             None if self.errors.len() > before => {
                 // What the condition speaks of is not known, but its form can be checked.
                 expect.and_then(|node| self.condition(node));
@@ -424,8 +435,35 @@ impl Reader<'_> {
                     name: name.unwrap_or_else(|| condition.text.clone()),
                     probe: None,
                     expect: condition,
+                    within,
                 })
             }
+        }
+    }
+
+    /// What must hold within some time of a fault needs faults that last for longer.
+    fn times_fit(&mut self, node: &Node, method: &[Action]) {
+        let lasts = |action: &Action| match action {
+            Action::Strike(strikes) => {
+                strikes.iter().map(|strike| Duration(strike.after.0.saturating_add(strike.lasts.0))).max()
+            }
+            Action::Wait(_) => None,
+        };
+        let shortest = method.iter().filter_map(lasts).min();
+        let Content::List(items) = &node.content else { return };
+        for within in items.iter().filter_map(|item| item.get("within")) {
+            let Ok(time) = decode::<Duration>(within) else { continue };
+            let message = match shortest {
+                None => "there is no fault, and this is about the time after one began".to_owned(),
+                Some(shortest) if shortest <= time => {
+                    format!(
+                        "a fault is over after {shortest}, so that it would not be seen whether this held within {time}"
+                    )
+                }
+                Some(_) => continue,
+            };
+            let help = "let each fault last (`for`) some seconds longer than `within`";
+            self.error(ReadError::at(within.place, message).help(help));
         }
     }
 
@@ -458,6 +496,7 @@ impl Reader<'_> {
             name: name.unwrap_or_else(|| probe_name(&kind.name, parameters, &Redactor::new(self.secrets))),
             probe: Some(ProbeCall { kind: kind.name.clone(), parameters: parameters.clone() }),
             expect: condition?,
+            within: None,
         })
     }
 

@@ -88,7 +88,10 @@ impl Reader<'_> {
         let metrics = fields.get("metrics").map_or_else(Vec::new, |node| self.metrics(node, &mut measured));
         let services = fields.get("probes").map_or_else(Vec::new, |node| self.services(node, &measured));
         let mut steady_state = match fields.get("steady_state") {
-            Some(node) => self.checks(node, "steady_state", &measured),
+            Some(node) => {
+                self.without_time(node);
+                self.checks(node, "steady_state", &measured)
+            }
             None if loads.len() == 1 => default_steady_state(),
             None => Vec::new(),
         };
@@ -127,6 +130,17 @@ impl Reader<'_> {
         let message = format!("{what} are named, and this is {}", node.kind());
         self.error(ReadError::at(node.place, message).help(format!("such as `{example}`")));
         &[]
+    }
+
+    /// Refuses checks with a time of their own: here criteria say how soon what must hold.
+    fn without_time(&mut self, node: &Node) {
+        let Content::List(items) = &node.content else { return };
+        for within in items.iter().filter_map(|item| item.get("within")) {
+            let message = "`within` is for checks of experiments";
+            self.error(
+                ReadError::at(within.place, message).help("here `recovery: {within: 30s}` is for all checks"),
+            );
+        }
     }
 
     fn services(&mut self, node: &Node, measured: &Measured) -> Vec<Check> {
@@ -302,6 +316,6 @@ impl Reader<'_> {
 fn default_steady_state() -> Vec<Check> {
     let conditions = DEFAULT_STEADY_STATE.iter().filter_map(|text| Condition::parse(text).ok());
     conditions
-        .map(|condition| Check { name: condition.text.clone(), probe: None, expect: condition })
+        .map(|condition| Check { name: condition.text.clone(), probe: None, expect: condition, within: None })
         .collect()
 }

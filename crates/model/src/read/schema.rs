@@ -17,7 +17,7 @@ pub fn schema(catalog: &dyn Catalog) -> Json {
     let share = definitions.add("", &schema_for!(Share));
     let frequency = definitions.add("", &schema_for!(Frequency));
     let strike = strike(catalog, &mut definitions, &duration);
-    let check = check(catalog, &mut definitions);
+    let check = check(catalog, &mut definitions, &duration);
     let load = load(catalog, &mut definitions, &duration, &frequency);
     let metric = metric(catalog, &mut definitions, &duration);
 
@@ -363,7 +363,7 @@ fn named(mut selector: Json) -> Json {
 }
 
 /// A probe, a condition, or both.
-fn check(catalog: &dyn Catalog, definitions: &mut Definitions) -> Json {
+fn check(catalog: &dyn Catalog, definitions: &mut Definitions, duration: &Json) -> Json {
     let mut properties = Map::new();
     let mut needs = vec![json!({"required": ["expect"]})];
     for probe in catalog.probes() {
@@ -374,6 +374,9 @@ fn check(catalog: &dyn Catalog, definitions: &mut Definitions) -> Json {
         }
     }
     properties.insert("expect".to_owned(), reference("condition"));
+    let within = "How long it may take to hold: in `hypothesis_holds` after each fault began (and from then on), in \
+                  `steady_state` after the undo, in place of `recovery`.";
+    properties.insert("within".to_owned(), described(duration, within));
     properties.insert(
         "name".to_owned(),
         json!({"description": "A short name for people.", "type": "string", "minLength": 1}),

@@ -440,6 +440,7 @@ mod tests {
                 name: "x".into(),
                 probe: None,
                 expect: Condition::parse("error_rate < 1%").unwrap(),
+                within: None,
             }],
             data: vec![DataProbe {
                 name: "orders".into(),

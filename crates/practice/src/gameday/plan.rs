@@ -660,6 +660,7 @@ mod tests {
             name: "up".into(),
             probe: None,
             expect: steady,
+            within: None,
         });
         let plan = read(SEED).unwrap().resolve(&measures).unwrap();
         assert_eq!(plan.criteria[0].means, Means::Machine(Test::Failover { within: 120.0 }));

@@ -264,6 +264,8 @@ impl Journal {
             asked: *asked,
             held: *held,
             worst: (*worst).into(),
+            within: None,
+            after: None,
         });
         let checks = checks.collect();
         self.say(Event::Judged { checks });

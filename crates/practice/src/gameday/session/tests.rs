@@ -29,6 +29,7 @@ fn measures() -> Measures {
             name: "errors".into(),
             probe: None,
             expect: condition("error_rate < 1%"),
+            within: None,
         }],
         data: vec![DataProbe {
             name: "orders".into(),
