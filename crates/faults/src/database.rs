@@ -21,6 +21,7 @@ pub(crate) fn sessions(facts: &Facts, database: &DatabaseFacts, count: u32, look
         mark: mark_of(&facts.injection),
         count,
         or_fewer: false,
+        room: None,
         begin: Vec::new(),
         again: None,
         finally: Vec::new(),

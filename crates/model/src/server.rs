@@ -497,6 +497,9 @@ pub struct SessionsStep {
     pub count: u32,
     /// Whether fewer will do, where the server lets no more in.
     pub or_fewer: bool,
+    /// Asks how many more may be opened, where others need room too: as many are opened, and more when others leave.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub room: Option<Statement>,
     /// What each says first, in order, once.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub begin: Vec<Statement>,

@@ -10,12 +10,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use tokio::sync::{Semaphore, mpsc};
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, JoinSet};
 
 /// How many sessions are opened at the same time.
 const AT_ONCE: usize = 32;
 /// How long whoever asked for them waits until they are there. Those that take longer join later.
 const BEGIN_WITHIN: Duration = Duration::from_secs(3);
+/// How often it is looked whether there is room for those that are missing.
+const FILLS_UP_EVERY: Duration = Duration::from_millis(200);
 /// How long one may take to be let in and to begin.
 const ONE_WITHIN: Duration = Duration::from_secs(10);
 /// How long a look for the effect may take: it is taken each second.
@@ -104,64 +106,107 @@ async fn begin(login: Login, step: SessionsStep) -> Result<(Held, Result<(), Dat
     let manner = Manner { name: step.mark.clone(), lease: Some(step.lease.0), within: ONE_WITHIN };
     let asking = Manner { within: ANSWERS_WITHIN, ..manner.clone() };
     let observer = Arc::new(tokio::sync::Mutex::new(squall_database::open(&login, &asking).await?));
-    let tally = Arc::new(Tally::default());
-    let (report, mut reports) = mpsc::unbounded_channel();
-    let gate = Arc::new(Semaphore::new(AT_ONCE));
-    let step = Arc::new(step);
-    let mut tasks = vec![tokio::spawn(keep_observing(observer.clone(), beat(&step)))];
-    for _ in 0..step.count {
-        let (login, manner, tally) = (login.clone(), manner.clone(), tally.clone());
-        let (report, gate, step) = (report.clone(), gate.clone(), step.clone());
-        tasks.push(tokio::spawn(async move {
-            let begun = async {
-                let _turn = gate.acquire().await;
-                begin_one(&login, &manner, &step, &tally).await
-            };
-            match begun.await {
-                Ok((session, counted)) => {
-                    let _ = report.send(Ok(()));
-                    // Whoever waits for all of them sees by this that there are no more.
-                    drop(report);
-                    hold(session, &step, counted).await;
-                }
-                Err(error) => {
-                    let _ = report.send(Err(error));
-                }
-            }
-        }));
-    }
+    let opener = Arc::new(Opener {
+        login,
+        manner,
+        step,
+        tally: Arc::new(Tally::default()),
+        gate: Semaphore::new(AT_ONCE),
+        observer: observer.clone(),
+    });
+    let first = opener.room(opener.step.count).await?;
+    let (report, reports) = mpsc::unbounded_channel();
+    let mut tasks = vec![tokio::spawn(keep_observing(observer.clone(), beat(&opener.step)))];
+    tasks.extend((0..first).map(|_| tokio::spawn(opener.clone().open_and_hold(report.clone()))));
     drop(report);
-    let held = Held { tally, tasks, observer };
-    let deadline = tokio::time::Instant::now() + BEGIN_WITHIN;
-    let (mut there, mut refused) = (0, None);
-    while let Ok(Some(outcome)) = tokio::time::timeout_at(deadline, reports.recv()).await {
-        match outcome {
-            Ok(()) => there += 1,
-            Err(error) => {
-                let is_fatal = !(step.or_fewer && error.reason == Reason::Full);
-                refused = Some(error);
-                if is_fatal {
-                    break;
-                }
-            }
-        }
+    let outcome = all_there(&opener.step, reports).await;
+    if opener.step.room.is_some() {
+        tasks.push(tokio::spawn(opener.clone().fill_up()));
     }
-    let is_short = |error: &DatabaseError| !(step.or_fewer && error.reason == Reason::Full && there > 0);
-    let outcome = match refused {
-        Some(error) if is_short(&error) => Err(error),
-        None if there == 0 => {
-            let cause = format!(
-                "not one session could begin within {BEGIN_WITHIN:?}; something else holds what it needs"
-            );
-            Err(DatabaseError::new(Reason::Unreachable, &held_server(&step), "hold sessions on", cause))
-        }
-        _ => Ok(()),
-    };
-    Ok((held, outcome))
+    Ok((Held { tally: opener.tally.clone(), tasks, observer }, outcome))
 }
 
-fn held_server(step: &SessionsStep) -> ServerRef {
-    step.server.clone()
+/// What became of one session that was to be opened.
+type Report = Result<(), DatabaseError>;
+
+/// Waits until all sessions have begun, or it takes too long for that.
+async fn all_there(
+    step: &SessionsStep,
+    mut reports: mpsc::UnboundedReceiver<Report>,
+) -> Result<(), DatabaseError> {
+    let deadline = tokio::time::Instant::now() + BEGIN_WITHIN;
+    let (mut there, mut full) = (0, None);
+    while let Ok(Some(report)) = tokio::time::timeout_at(deadline, reports.recv()).await {
+        match report {
+            Ok(()) => there += 1,
+            Err(error) if step.or_fewer && error.reason == Reason::Full => full = Some(error),
+            Err(error) => return Err(error),
+        }
+    }
+    let late = || {
+        let cause = format!(
+            "not one session could begin within {BEGIN_WITHIN:?}; something else holds what it needs"
+        );
+        DatabaseError::new(Reason::Unreachable, &step.server, "hold sessions on", cause)
+    };
+    if there > 0 { Ok(()) } else { Err(full.unwrap_or_else(late)) }
+}
+
+/// Opens the sessions of a step.
+struct Opener {
+    login: Login,
+    manner: Manner,
+    step: SessionsStep,
+    tally: Arc<Tally>,
+    gate: Semaphore,
+    observer: Shared,
+}
+
+impl Opener {
+    /// How many of those that are wanted there is room for.
+    async fn room(&self, wanted: u32) -> Result<u32, DatabaseError> {
+        let Some(ask) = &self.step.room else { return Ok(wanted) };
+        let rows = in_time(&self.step.server, async { self.observer.lock().await.say(ask).await }).await?;
+        let room: u32 = rows.first().and_then(|text| text.parse().ok()).unwrap_or(0);
+        Ok(wanted.min(room))
+    }
+
+    async fn open_and_hold(self: Arc<Self>, report: mpsc::UnboundedSender<Report>) {
+        let begun = async {
+            let _turn = self.gate.acquire().await;
+            begin_one(&self.login, &self.manner, &self.step, &self.tally).await
+        };
+        match begun.await {
+            Ok((session, counted)) => {
+                let _ = report.send(Ok(()));
+                // Whoever waits for all of them sees by this that there are no more.
+                drop(report);
+                hold(session, &self.step, counted).await;
+            }
+            Err(error) => {
+                let _ = report.send(Err(error));
+            }
+        }
+    }
+
+    /// Opens more as soon as there is room for them. Those that it opened end with it.
+    async fn fill_up(self: Arc<Self>) {
+        let mut sessions = JoinSet::new();
+        loop {
+            tokio::time::sleep(FILLS_UP_EVERY).await;
+            while sessions.try_join_next().is_some() {}
+            let held = self.tally.held.load(Ordering::Relaxed);
+            let missing = u64::from(self.step.count).saturating_sub(held) as u32;
+            // A server that cannot be asked just now is asked again.
+            let room = if missing == 0 { 0 } else { self.room(missing).await.unwrap_or(0) };
+            let (report, mut reports) = mpsc::unbounded_channel();
+            for _ in 0..room {
+                sessions.spawn(self.clone().open_and_hold(report.clone()));
+            }
+            drop(report);
+            while reports.recv().await.is_some() {}
+        }
+    }
 }
 
 async fn begin_one(

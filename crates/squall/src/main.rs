@@ -41,7 +41,8 @@ const ROLES: &[Role] = &[
     ("worker", squall_workers::main),
     ("shop", demo::processes::main),
     ("shop-keeper", demo::keeper::main),
-    ("cage-keeper", demo::scenario::keeper),
+    ("cage-keeper", demo::scenario::cage_keeper),
+    ("postgres-keeper", demo::scenario::postgres_keeper),
 ];
 
 fn main() -> ExitCode {

@@ -81,6 +81,16 @@ fn a_storm_of_retries() {
 }
 
 #[test]
+fn connections_that_are_all_taken() {
+    fails_and_passes("connection-pool-exhaustion", "5s");
+}
+
+#[test]
+fn a_table_that_a_migration_locks() {
+    fails_and_passes("migration-lock", "5s");
+}
+
+#[test]
 fn a_leak_to_the_limit() {
     fails_and_passes("memory-leak", "8s");
 }

@@ -194,6 +194,7 @@ fn sessions(facts: &Facts) -> Step {
         mark: server::mark_of(&facts.injection),
         count: 3,
         or_fewer: false,
+        room: None,
         begin: Vec::new(),
         again: None,
         finally: Vec::new(),

@@ -16,7 +16,8 @@ pub(crate) struct Connections;
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Parameters {
-    /// How many sessions are opened and held. Where the server lets fewer in, as many as it lets in.
+    /// How many sessions are opened and held. Where the server lets fewer in, as many as it lets in, and more as soon as
+    /// others leave.
     count: u32,
     /// How many connections stay free for others, so that an operator can still get in. Those that the server keeps for
     /// superusers (`superuser_reserved_connections`) stay free in any case.
@@ -53,8 +54,7 @@ impl Fault for Connections {
 
     fn plan(parameters: &Parameters, facts: &Facts) -> Result<Vec<Step>, PlanError> {
         let database = postgres(facts)?;
-        let count = u64::from(parameters.count).min(available(database, parameters.leave_free));
-        if count == 0 {
+        if available(database, parameters.leave_free) == 0 {
             let DatabaseFacts { used, reserved, .. } = database;
             let limit = database.limit.unwrap_or_default();
             return Err(PlanError::Refused(format!(
@@ -69,8 +69,13 @@ impl Fault for Connections {
             "{held} sessions held; {used} of {limit} connections are in use",
             "held",
         );
-        let mut step = sessions(facts, database, count as u32, look);
+        let mut step = sessions(facts, database, parameters.count, look);
         step.or_fewer = true;
+        let kept = database.reserved + parameters.leave_free;
+        step.room = Some(Statement::text(format!(
+            "SELECT greatest(0, current_setting('max_connections')::bigint - {kept} - count(*)) FROM pg_stat_activity \
+             WHERE backend_type = 'client backend'"
+        )));
         // Before version 14 only a session within a transaction has an end that the server itself sets.
         if database.major() < 14 {
             step.begin.push(Statement::text("BEGIN"));
@@ -84,7 +89,7 @@ impl Fault for Connections {
         let is_less = count < u64::from(parameters.count);
         let less = is_less.then(|| {
             format!(
-                "{} has {count} connections to take, fewer than the {} asked for",
+                "{} has {count} connections to take now, fewer than the {} asked for; more are taken as others leave",
                 database.server, parameters.count
             )
         });
@@ -104,7 +109,7 @@ fn available(database: &DatabaseFacts, leave_free: u64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::{on_postgres, plan};
+    use crate::testing::{notes, on_postgres, plan};
     use squall_model::server::SessionsStep;
 
     fn sessions_of(with: &str, change: impl FnOnce(&mut DatabaseFacts)) -> Result<SessionsStep, String> {
@@ -117,9 +122,12 @@ mod tests {
     #[test]
     fn as_many_are_held_as_there_are_without_those_that_stay_free() {
         assert_eq!(sessions_of("{count: 30}", |_| ()).unwrap().count, 30);
+        let leaving = sessions_of("{count: 500, leave_free: 6}", |_| ()).unwrap();
+        assert!(leaving.room.unwrap().to_string().contains("bigint - 9 - count(*)"));
         // 100 connections, 3 kept, 10 used, and one that looks.
-        assert_eq!(sessions_of("{count: 500}", |_| ()).unwrap().count, 86);
-        assert_eq!(sessions_of("{count: 500, leave_free: 6}", |_| ()).unwrap().count, 80);
+        let told = |with| notes::<Connections>(with, &on_postgres(|_| ()));
+        assert!(told("{count: 86}").is_empty());
+        assert!(told("{count: 500, leave_free: 6}")[0].contains("has 80 connections to take now"));
         let full = sessions_of("{count: 5}", |facts| facts.used = 97).unwrap_err();
         assert!(full.contains("no connection to take"), "{full}");
         assert!(sessions_of("{count: 0}", |_| ()).unwrap_err().contains("no effect"));

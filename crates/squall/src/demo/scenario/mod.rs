@@ -2,10 +2,12 @@
 //! weak service of Squall's own and on one's own system.
 
 mod cage;
+mod postgres;
 mod stage;
 mod table;
 
-pub(crate) use cage::main as keeper;
+pub(crate) use cage::main as cage_keeper;
+pub(crate) use postgres::main as postgres_keeper;
 
 use crate::carry;
 use crate::exit::{Failure, Outcome};

@@ -1,8 +1,11 @@
 //! The weak services of the scenarios: the shop, built with one weakness or without it.
 
 use super::cage::Cage;
+use super::postgres::Postgres;
 use crate::demo::processes::Shop;
-use crate::demo::shop::{CallPolicy, Config, Layout, ReceiptSettings, Service, SpoolSettings};
+use crate::demo::shop::{
+    BookSettings, CallPolicy, Config, Layout, ReceiptSettings, Service, SpoolSettings, TABLE,
+};
 use squall_linux::sys::mount;
 use std::io;
 use std::path::Path;
@@ -19,6 +22,9 @@ const MEMORY: u64 = 64 << 20;
 /// How often the supervisor looks.
 const LOOKS_EVERY: Duration = Duration::from_millis(50);
 
+/// Who the shop is to its database.
+const SHOPKEEPER: &str = "shop";
+
 /// Makes the service, with its weakness or with that `fixed`. What it needs of the disk goes below the folder.
 pub(super) type Build = fn(folder: &Path, fixed: bool) -> Result<Stage, String>;
 
@@ -26,6 +32,8 @@ pub(super) type Build = fn(folder: &Path, fixed: bool) -> Result<Stage, String>;
 pub(super) struct Stage {
     supervisor: Option<Supervisor>,
     shop: Shop,
+    /// Databases; the shop, which uses them, goes before them.
+    databases: Vec<Postgres>,
     cage: Option<Arc<Cage>>,
     /// The experiment's variables that say where the service is.
     variables: Vec<(&'static str, String)>,
@@ -35,7 +43,7 @@ impl Stage {
     fn of(config: Config) -> Result<Self, String> {
         let shop = Shop::open_as(&config)?;
         let url = format!("http://{}/checkout", shop.address(Service::Gateway));
-        Ok(Self { supervisor: None, shop, cage: None, variables: vec![("url", url)] })
+        Ok(Self { supervisor: None, shop, databases: Vec::new(), cage: None, variables: vec![("url", url)] })
     }
 
     fn with(mut self, name: &'static str, value: impl ToString) -> Self {
@@ -90,6 +98,41 @@ pub(super) fn storm(_: &Path, fixed: bool) -> Result<Stage, String> {
     let stage = Stage::of(config)?;
     let port = stage.ledger_port();
     Ok(stage.with("last_port", port))
+}
+
+/// The ledger keeps its books in a real PostgreSQL with few connections, and waits for one without end; or fails in time,
+/// so that payment takes the order and settles it later.
+pub(super) fn few_connections(_: &Path, fixed: bool) -> Result<Stage, String> {
+    let database = Postgres::start(&["max_connections=24"])?;
+    let stage = keeping_books(vec![database], fixed)?;
+    let url = stage.databases[0].url_of(SHOPKEEPER);
+    Ok(stage.with("database", url).with("count", 24))
+}
+
+/// The same, with a table that a migration locks.
+pub(super) fn locked_orders(_: &Path, fixed: bool) -> Result<Stage, String> {
+    let database = Postgres::start(&[])?;
+    let url = database.url();
+    Ok(keeping_books(vec![database], fixed)?.with("database", url).with("table", "orders"))
+}
+
+/// A shop whose ledger keeps its books in the first of these databases; or in whichever takes writes.
+fn keeping_books(databases: Vec<Postgres>, fixed: bool) -> Result<Stage, String> {
+    let first = databases.first().ok_or("a database is missing")?;
+    // Whoever is no superuser finds no connection where all others are taken.
+    let prepared = format!("CREATE ROLE {SHOPKEEPER} LOGIN; {TABLE}; GRANT ALL ON orders TO {SHOPKEEPER}");
+    first.say(&prepared).map_err(|error| format!("could not prepare the database: {error}"))?;
+    let mut config = config(fixed)?;
+    let known = if fixed { databases.len() } else { 1 };
+    config.ledger.books = Some(BookSettings {
+        databases: databases.iter().take(known).map(|database| database.url_of(SHOPKEEPER)).collect(),
+        connections: 8,
+        wait_ms: fixed.then_some(60),
+        lifetime_ms: 500,
+    });
+    let mut stage = Stage::of(config)?;
+    stage.databases = databases;
+    Ok(stage)
 }
 
 /// The ledger writes to a small disk, and ends when it cannot; or has its space reserved.

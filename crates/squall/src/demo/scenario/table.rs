@@ -47,7 +47,7 @@ macro_rules! scenario {
 }
 
 /// All of them.
-pub(super) static ALL: [Scenario; 10] = [
+pub(super) static ALL: [Scenario; 11] = [
     scenario!(
         "service-dependency-failure",
         "Service dependency failure",
@@ -63,8 +63,17 @@ pub(super) static ALL: [Scenario; 10] = [
         "Waiting for a connection needs an end, and pools a sum",
         ["postgres.connections"],
         ["url", "database"],
-        None,
-        None
+        Some("PostgreSQL's server programs"),
+        Some(stage::few_connections)
+    ),
+    scenario!(
+        "migration-lock",
+        "Lock contention during a migration",
+        "A change of a table waits for a lock, and all who come after it wait behind it",
+        ["postgres.lock"],
+        ["url", "database", "table"],
+        Some("PostgreSQL's server programs"),
+        Some(stage::locked_orders)
     ),
     scenario!(
         "memory-leak",

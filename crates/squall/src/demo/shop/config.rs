@@ -183,6 +183,9 @@ pub(crate) struct LedgerSettings {
     /// Where orders are written down beside the memory; without it, nowhere.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) spool: Option<SpoolSettings>,
+    /// The database that orders are written down in; without it, none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) books: Option<BookSettings>,
     /// What is remembered of each order; without it, its number.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) receipts: Option<ReceiptSettings>,
@@ -191,7 +194,7 @@ pub(crate) struct LedgerSettings {
 impl LedgerSettings {
     /// Three milliseconds for each, all in memory.
     fn usual() -> Self {
-        Self { work_ms: [2, 4], at_once: None, spool: None, receipts: None }
+        Self { work_ms: [2, 4], at_once: None, spool: None, books: None, receipts: None }
     }
 }
 
@@ -203,6 +206,21 @@ pub(crate) struct SpoolSettings {
     pub(crate) folder: PathBuf,
     /// Whether the space of the orders is taken ahead, so that a full disk costs the log alone.
     pub(crate) reserve: bool,
+}
+
+/// How the ledger keeps its books in a database.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct BookSettings {
+    /// Addresses; where there are several, that of them counts which takes writes.
+    pub(crate) databases: Vec<String>,
+    /// How many sessions there may be at most.
+    pub(crate) connections: usize,
+    /// How long an order waits for a session, a lock and an answer, in milliseconds; without it, for ever.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) wait_ms: Option<u64>,
+    /// How old a session becomes before another takes its place, in milliseconds.
+    pub(crate) lifetime_ms: u64,
 }
 
 /// What the ledger remembers of orders.
@@ -293,6 +311,8 @@ impl Config {
         within(shortest <= longest && longest <= 60_000, "ledger.work_ms", longest, "a range up to 60000")?;
         let at_once = self.ledger.at_once.unwrap_or(1);
         within((1..=65_536).contains(&at_once), "ledger.at_once", at_once, "1 to 65536")?;
+        let sessions = self.ledger.books.as_ref().map_or(1, |books| books.connections);
+        within((1..=1024).contains(&sessions), "ledger.books.connections", sessions, "1 to 1024")?;
         let receipts =
             self.ledger.receipts.map_or(0, |receipts| receipts.kib.saturating_mul(receipts.latest));
         within(receipts <= 1 << 20, "ledger.receipts", receipts, "a GiB or less")?;

@@ -16,6 +16,7 @@ use hyper::{Method, StatusCode};
 use serde::{Deserialize, Serialize};
 use tokio::sync::Semaphore;
 
+use super::books::{BookTrouble, Books};
 use super::config::{Config, ReceiptSettings};
 use super::http::{Reply, Request};
 use super::lock;
@@ -55,6 +56,7 @@ pub(super) struct Ledger {
     /// One for each write that may be made at once.
     turns: Option<Arc<Semaphore>>,
     spool: Option<Spool>,
+    books: Option<Books>,
     receipts: Option<Receipts>,
     book: Mutex<Book>,
     metrics: Metrics,
@@ -114,6 +116,7 @@ impl Ledger {
             work_ms: settings.work_ms,
             turns: settings.at_once.map(|count| Arc::new(Semaphore::new(count))),
             spool: settings.spool.as_ref().map(Spool::open).transpose()?,
+            books: settings.books.as_ref().map(Books::new).transpose()?,
             receipts: settings.receipts.map(|settings| Receipts {
                 settings,
                 kept: Mutex::default(),
@@ -151,6 +154,11 @@ impl Ledger {
     async fn append(&self, request: &Request) -> Result<Reply, Reply> {
         let entries: Vec<Entry> = request.json()?;
         self.work().await;
+        if let Some(books) = &self.books {
+            let unwritten =
+                |error: BookTrouble| Reply::error(StatusCode::SERVICE_UNAVAILABLE, &error.to_string());
+            books.write(&entries).await.map_err(unwritten)?;
+        }
         for entry in &entries {
             self.spool(entry);
             if let Some(receipts) = &self.receipts {

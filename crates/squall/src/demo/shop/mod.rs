@@ -28,6 +28,7 @@
 //! What makes the last two safe is that the ledger knows each order by its number and writes it down once,
 //! however often it is told ([`ledger`]).
 
+mod books;
 mod breaker;
 mod cache;
 mod config;
@@ -57,7 +58,8 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use tokio::signal::unix::{SignalKind, signal};
 
-pub(crate) use config::{CallPolicy, Config, Layout, ReceiptSettings, SpoolSettings};
+pub(crate) use books::TABLE;
+pub(crate) use config::{BookSettings, CallPolicy, Config, Layout, ReceiptSettings, SpoolSettings};
 
 /// One of the four services of the shop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
