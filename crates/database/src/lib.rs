@@ -6,6 +6,7 @@
 
 mod error;
 mod postgres;
+mod redis;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 mod tls;
@@ -155,6 +156,7 @@ pub async fn open(login: &Login, manner: &Manner) -> Result<Box<dyn Session>, Da
     let opening = async {
         match login.server.kind {
             ServerKind::Postgres => postgres::open(login, manner).await,
+            ServerKind::Redis => redis::open(login, manner).await,
             other => Err(DatabaseError::new(
                 Reason::Unsupported,
                 &login.server,

@@ -2,6 +2,8 @@
 
 #![expect(clippy::panic, reason = "a test that cannot have its server fails")]
 
+pub mod redis;
+
 use rustix::process::{Pid, Signal, geteuid, kill_process};
 use std::io;
 use std::net::TcpListener;
@@ -149,6 +151,11 @@ impl Owner {
             String::from_utf8_lossy(&output.stdout).trim().parse::<u32>().ok()
         };
         Self(if geteuid().is_root() { number("-u").zip(number("-g")) } else { None })
+    }
+
+    /// Whoever runs the test.
+    pub(crate) fn ourselves() -> Self {
+        Self(None)
     }
 
     pub(crate) fn give(&self, folder: &Path) {

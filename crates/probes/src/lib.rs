@@ -17,7 +17,10 @@ mod metric;
 pub mod process;
 pub mod prometheus;
 mod question;
+pub mod redis;
+mod server;
 pub mod service;
+pub mod sql;
 pub mod tcp;
 mod timeout;
 pub mod tls;
@@ -44,6 +47,8 @@ pub static PROBES: &[&dyn AnyProbe] = &[
     &of::<service::Service>(),
     &of::<container::Container>(),
     &of::<log::Log>(),
+    &of::<sql::Sql>(),
+    &of::<redis::Redis>(),
     &of::<exec::Exec>(),
     &of::<prometheus::Prometheus>(),
     &of::<alerts::Alerts>(),
@@ -61,6 +66,10 @@ pub static METRIC_SOURCES: &[&dyn AnyProbe] = &[
     ),
     &of::<exec::ExecMetric>(),
     &metric_of::<log::Log>("errors: {log: {path: /var/log/shop.log, pattern: ERROR, value: per_second}}\n"),
+    &metric_of::<sql::Sql>(
+        "backlog: {sql: {url: \"postgres://app@127.0.0.1:5432/shop\", query: \"SELECT count(*) FROM outbox\"}}\n",
+    ),
+    &metric_of::<redis::Redis>("jobs: {redis: {url: \"redis://127.0.0.1:6379\", info: connected_clients}}\n"),
     &metric_of::<tcp::Tcp>("connect: {tcp: {address: \"127.0.0.1:5432\", value: latency}}\n"),
     &metric_of::<tls::Tls>("certificate: {tls: {address: \"127.0.0.1:443\", value: days_left}}\n"),
     &metric_of::<dns::Dns>("lookup: {dns: {name: shop.example.com, value: latency}}\n"),
