@@ -6,7 +6,7 @@
 use crate::{DatabaseError, Login, Manner, Marked, Pending, Reason, Rows, Session, tls};
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
-use squall_model::facts::DatabaseFacts;
+use squall_model::facts::{ClientFacts, DatabaseFacts};
 use squall_model::server::{ServerKind, ServerRef, Statement, TlsMode};
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -94,28 +94,36 @@ where
 }
 
 impl Postgres {
-    /// What the server ends by itself. What a version does not know is left out.
+    /// What the server ends by itself. What a version does not know is left out. A session without a lease is to outlive
+    /// us: it does not look whether we are there, and waits for as long as it takes.
     async fn limit(&mut self, lease: Option<Duration>) -> Result<(), DatabaseError> {
-        let version: u64 = self
-            .ask("SHOW server_version_num")
-            .await?
-            .first()
-            .and_then(|text| text.parse().ok())
-            .unwrap_or(0);
+        let version = self.ask("SHOW server_version_num").await?;
+        let version: u64 = version.first().and_then(|text| text.parse().ok()).unwrap_or(0);
+        let is_local = self.server.host.starts_with('/');
+        let (looks, waits) = if lease.is_some() { (1000, 2000) } else { (0, 0) };
         let lease = lease.map_or(0, |lease| lease.as_millis());
         let mut limits = vec![
             format!("SET statement_timeout = {lease}"),
             format!("SET idle_in_transaction_session_timeout = {lease}"),
-            "SET lock_timeout = 2000".to_owned(),
+            format!("SET lock_timeout = {waits}"),
             // Whoever made the database read-only must be able to take that back.
             "SET default_transaction_read_only = off".to_owned(),
         ];
         if version >= 140_000 {
             limits.push(format!("SET idle_session_timeout = {lease}"));
-            limits.push("SET client_connection_check_interval = 1000".to_owned());
+            limits.push(format!("SET client_connection_check_interval = {looks}"));
         }
-        if version >= 120_000 && !self.server.host.starts_with('/') {
+        if version >= 120_000 && !is_local {
             limits.push(format!("SET tcp_user_timeout = {lease}"));
+        }
+        if version >= 170_000 {
+            limits.push("SET transaction_timeout = 0".to_owned());
+        }
+        if version < 140_000 && !is_local && lease > 0 {
+            // An idle session has no other end there than this.
+            limits.push(format!("SET tcp_keepalives_idle = {}", (lease / 2000).max(1)));
+            limits.push("SET tcp_keepalives_interval = 1".to_owned());
+            limits.push(format!("SET tcp_keepalives_count = {}", (lease / 2000).max(1)));
         }
         self.ask(&limits.join("; ")).await.map(drop)
     }
@@ -154,6 +162,7 @@ impl Session for Postgres {
 
     fn facts(&mut self) -> Pending<'_, DatabaseFacts> {
         Box::pin(async {
+            let clients = self.ask(CLIENTS).await?;
             let rows = self.ask(FACTS).await?;
             let named: BTreeMap<&str, &str> = rows.named().collect();
             let number = |name: &str| named.get(name).and_then(|text| text.parse::<u64>().ok()).unwrap_or(0);
@@ -167,6 +176,7 @@ impl Session for Postgres {
                 limit: Some(number("limit")),
                 reserved: number("reserved") + number("reserved_too"),
                 used: number("used"),
+                clients: clients.rows.into_iter().filter_map(client).collect(),
                 settings: BTreeMap::from([("database".to_owned(), text("database"))]),
             })
         })
@@ -206,12 +216,36 @@ const FACTS: &str = r#"SELECT current_setting('server_version') AS version, curr
     current_setting('max_connections') AS "limit",
     current_setting('superuser_reserved_connections') AS reserved,
     coalesce(current_setting('reserved_connections', true), '0') AS reserved_too,
-    (SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()) AS used"#;
+    (SELECT count(*) FROM pg_stat_activity WHERE datid IS NOT NULL AND usesysid IS NOT NULL AND pid <> pg_backend_pid()
+     AND coalesce(backend_type, 'client backend') = 'client backend') AS used"#;
+
+/// Of others the server tells only who they are to whoever may not read all statistics: the kind of a session too is none
+/// then, and so are state and address.
+const CLIENTS: &str = "SELECT a.pid, a.usename, a.datname, nullif(a.application_name, ''), host(a.client_addr), a.state, \
+    extract(epoch FROM clock_timestamp() - a.state_change), coalesce(r.rolsuper, false) \
+    FROM pg_stat_activity AS a LEFT JOIN pg_roles AS r ON r.oid = a.usesysid \
+    WHERE a.datid IS NOT NULL AND a.usesysid IS NOT NULL AND coalesce(a.backend_type, 'client backend') = 'client backend' \
+    AND a.pid <> pg_backend_pid() AND a.application_name <> 'squall' AND NOT starts_with(a.application_name, 'squall-') \
+    ORDER BY a.backend_start LIMIT 1000";
+
+fn client(row: Vec<Option<String>>) -> Option<ClientFacts> {
+    let [id, user, database, application, address, state, seconds, superuser] =
+        <[_; 8]>::try_from(row).ok()?;
+    Some(ClientFacts {
+        id: id?,
+        user,
+        database,
+        application,
+        address,
+        state,
+        seconds: seconds.and_then(|text| text.parse().ok()),
+        is_superuser: superuser.as_deref() == Some("t"),
+    })
+}
 
 /// What came back, with what the server says of it.
 fn told(server: &ServerRef, tried: &str, error: &tokio_postgres::Error) -> DatabaseError {
     let Some(database) = error.as_db_error() else {
-        let reason = if error.is_closed() { Reason::Lost } else { Reason::Unreachable };
         let mut cause = error.to_string();
         let mut source = std::error::Error::source(error);
         while let Some(inner) = source {
@@ -221,7 +255,23 @@ fn told(server: &ServerRef, tried: &str, error: &tokio_postgres::Error) -> Datab
             }
             source = inner.source();
         }
-        return DatabaseError::new(reason, server, tried, cause);
+        let is_without_password = cause.contains("password missing");
+        let reason = match () {
+            () if is_without_password => Reason::Denied,
+            () if error.is_closed() => Reason::Lost,
+            () => Reason::Unreachable,
+        };
+        let remedy = match () {
+            () if is_without_password => PASSWORD_REMEDY,
+            () if cause.contains("server does not support TLS") => {
+                "; the server speaks no TLS: switch it on there (ssl = on), or say sslmode=disable"
+            }
+            () if cause.contains("invalid peer certificate") => {
+                "; name the authority that signed it with sslrootcert=/path/ca.pem, and the host as the certificate does"
+            }
+            () => "",
+        };
+        return DatabaseError::new(reason, server, tried, format!("{cause}{remedy}"));
     };
     let code = database.code();
     let reason = match *code {
@@ -232,9 +282,24 @@ fn told(server: &ServerRef, tried: &str, error: &tokio_postgres::Error) -> Datab
         SqlState::ADMIN_SHUTDOWN | SqlState::CRASH_SHUTDOWN => Reason::Lost,
         _ => Reason::Answered,
     };
-    let detail = database.detail().map(|detail| format!(" ({detail})")).unwrap_or_default();
-    DatabaseError::new(reason, server, tried, format!("{}{detail} [{}]", database.message(), code.code()))
+    let remedy = match *code {
+        SqlState::INVALID_PASSWORD => PASSWORD_REMEDY,
+        SqlState::INVALID_CATALOG_NAME => "; name a database that is there: postgres://user@host/database",
+        SqlState::INVALID_AUTHORIZATION_SPECIFICATION => {
+            "; allow it in the server's pg_hba.conf (and where that asks for TLS, say sslmode=require)"
+        }
+        _ => "",
+    };
+    let mut cause = database.message().to_owned();
+    for more in [database.detail(), database.hint()].into_iter().flatten() {
+        cause = format!("{cause} ({more})");
+    }
+    let cause = format!("{cause} [{}]{remedy}", code.code());
+    DatabaseError::new(reason, server, tried, cause)
 }
+
+const PASSWORD_REMEDY: &str =
+    "; say where the password is: ?password_env=NAME or ?password_file=/path in the address";
 
 /// Makes TLS of a stream, where it may.
 struct Connector(ServerName<'static>, Arc<ClientConfig>);

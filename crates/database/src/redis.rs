@@ -285,6 +285,7 @@ impl Session for Redis {
                 limit: number(limit.as_ref()),
                 reserved: 0,
                 used: number(says.get("connected_clients")).unwrap_or(1).saturating_sub(1),
+                clients: Vec::new(),
                 settings,
             })
         })

@@ -7,6 +7,7 @@ pub mod redis;
 use rustix::process::{Pid, Signal, geteuid, kill_process};
 use std::io;
 use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -22,11 +23,25 @@ pub fn free_port() -> u16 {
     listener.local_addr().expect("its number").port()
 }
 
-/// A PostgreSQL with the database `postgres`, in which whoever says to be somebody is believed.
+/// How a PostgreSQL is to be.
+#[derive(Debug, Default)]
+pub struct Setup<'a> {
+    /// Settings such as `max_connections=40`.
+    pub settings: &'a [&'a str],
+    /// Lines of `pg_hba.conf` on who is let in from elsewhere; without it whoever says to be somebody is believed.
+    pub admitted: Option<&'a str>,
+    /// Files in its data folder, such as a certificate, which nobody else may read.
+    pub files: &'a [(&'a str, &'a str)],
+    /// The network namespace that it is in (`ip netns`), and the address there that it listens on.
+    pub namespace: Option<(&'a str, &'a str)>,
+}
+
+/// A PostgreSQL with the database `postgres`.
 #[derive(Debug)]
 pub struct PostgresServer {
     child: Child,
     folder: TempDir,
+    programs: PathBuf,
     /// Where it listens.
     pub port: u16,
 }
@@ -38,30 +53,70 @@ impl PostgresServer {
     /// # Panics
     /// Where one that is installed does not start.
     pub fn start(settings: &[&str]) -> Option<Self> {
+        Self::start_as(&Setup { settings, ..Setup::default() })
+    }
+
+    /// The same, as told.
+    ///
+    /// # Panics
+    /// Where one that is installed does not start.
+    pub fn start_as(setup: &Setup<'_>) -> Option<Self> {
         let Some(programs) = programs() else {
             println!("skipped: there is no PostgreSQL (Debian: postgresql)");
             return None;
         };
-        let folder = tempfile::Builder::new().prefix("sqt-postgres-").tempdir().expect("a folder");
         let user = Owner::of("postgres");
-        user.give(folder.path());
+        let folder = Self::folder_of(&user);
         let data = folder.path().join("data");
         let mut initdb = Command::new(programs.join("initdb"));
         initdb.args(["--auth=trust", "--username=postgres", "--no-sync", "--pgdata"]).arg(&data);
         user.run(&mut initdb);
-        Some(Self::begin(folder, &programs, &user, settings))
+        if let Some(admitted) = setup.admitted {
+            let lines = format!("local all all trust\n{admitted}\n");
+            std::fs::write(data.join("pg_hba.conf"), lines).expect("who is let in");
+        }
+        for (name, text) in setup.files {
+            let path = data.join(name);
+            std::fs::write(&path, text).expect("a file");
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).expect("its mode");
+            user.give(&path);
+        }
+        Some(Self::begin(folder, programs, &user, setup))
     }
 
-    fn begin(folder: TempDir, programs: &Path, user: &Owner, settings: &[&str]) -> Self {
+    /// A replica that follows this one.
+    ///
+    /// # Panics
+    /// Where it does not start.
+    #[must_use]
+    pub fn replica(&self) -> Self {
+        let user = Owner::of("postgres");
+        let folder = Self::folder_of(&user);
+        let mut copy = Command::new(self.programs.join("pg_basebackup"));
+        copy.args(["-U", "postgres", "-h"]).arg(self.folder()).arg("-p").arg(self.port.to_string());
+        copy.args(["-R", "-c", "fast", "-D"]).arg(folder.path().join("data"));
+        user.run(&mut copy);
+        Self::begin(folder, self.programs.clone(), &user, &Setup::default())
+    }
+
+    fn folder_of(user: &Owner) -> TempDir {
+        let folder = tempfile::Builder::new().prefix("sqt-postgres-").tempdir().expect("a folder");
+        user.give(folder.path());
+        folder
+    }
+
+    fn begin(folder: TempDir, programs: PathBuf, user: &Owner, setup: &Setup<'_>) -> Self {
         let port = free_port();
-        let mut command = Command::new(programs.join("postgres"));
+        let address = setup.namespace.map_or("127.0.0.1", |(_, address)| address);
+        let mut command = user.command(&programs.join("postgres"), setup.namespace.map(|(name, _)| name));
         command.arg("-D").arg(folder.path().join("data")).arg("-p").arg(port.to_string());
-        command.arg("-k").arg(folder.path()).args(["-c", "listen_addresses=127.0.0.1", "-c", "fsync=off"]);
-        for setting in settings {
+        command.arg("-k").arg(folder.path()).args(["-c", &format!("listen_addresses={address}")]);
+        command.args(["-c", "fsync=off"]);
+        for setting in setup.settings {
             command.arg("-c").arg(setting);
         }
         let child = user.spawn(&mut command, &folder.path().join("log"));
-        let server = Self { child, folder, port };
+        let server = Self { child, folder, programs, port };
         for _ in 0..600 {
             if server.try_ask("SELECT 1").is_ok() {
                 return server;
@@ -87,13 +142,23 @@ impl PostgresServer {
         self.folder.path()
     }
 
-    /// Asks it with `psql`, which knows nothing of Squall: rows are lines, columns are parted by `|`.
+    /// The folder of PostgreSQL's own programs.
+    pub fn programs(&self) -> &Path {
+        &self.programs
+    }
+
+    /// Asks it with `psql`, which knows nothing of Squall, over its socket in the file system, which no lost network cuts:
+    /// rows are lines, columns are parted by `|`.
     ///
     /// # Errors
     /// What `psql` says.
     pub fn try_ask(&self, text: &str) -> Result<String, String> {
         let mut command = Command::new("psql");
-        command.args(["-XAtq", "-h", "127.0.0.1", "-U", "postgres", "-p"]).arg(self.port.to_string());
+        command
+            .args(["-XAtq", "-U", "postgres", "-p"])
+            .arg(self.port.to_string())
+            .arg("-h")
+            .arg(self.folder());
         // Whatever a database was made, this client may do what it is asked to.
         command.env("PGOPTIONS", "-c default_transaction_read_only=off");
         let output = command.args(["-c", text, "postgres"]).output().map_err(|error| error.to_string())?;
@@ -164,7 +229,23 @@ impl Owner {
         }
     }
 
+    /// A program in a network namespace, which takes root to enter: what enters it becomes the user and then the program,
+    /// with the number that it has.
+    fn command(&self, program: &Path, namespace: Option<&str>) -> Command {
+        let (Some(namespace), Some((user, group))) = (namespace, self.0) else {
+            return Command::new(program);
+        };
+        let mut command = Command::new("nsenter");
+        command.arg(format!("--net=/run/netns/{namespace}"));
+        command.arg(format!("--setuid={user}")).arg(format!("--setgid={group}")).arg(program);
+        command
+    }
+
     fn be(&self, command: &mut Command) {
+        if command.get_program() == "nsenter" {
+            command.current_dir("/").stdin(Stdio::null());
+            return;
+        }
         if let Some((user, group)) = self.0 {
             command.uid(user).gid(group);
         }

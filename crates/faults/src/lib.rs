@@ -31,6 +31,12 @@ pub static ALL: &[&dyn AnyFault] = &[
     &of::<disk::fill::Fill>(),
     &of::<postgres::connections::Connections>(),
     &of::<postgres::lock::Lock>(),
+    &of::<postgres::slow_queries::SlowQueries>(),
+    &of::<postgres::long_transaction::LongTransaction>(),
+    &of::<postgres::kill_backends::KillBackends>(),
+    &of::<postgres::readonly::ReadOnly>(),
+    &of::<postgres::replication_lag::ReplicationLag>(),
+    &of::<postgres::failover::Failover>(),
 ];
 
 #[cfg(test)]

@@ -44,6 +44,7 @@ pub(crate) fn process(name: &str) -> ProcessFacts {
         cgroups: Vec::new(),
         processors: (0..4).collect(),
         memory: None,
+        children: Vec::new(),
         protected: None,
     }
 }
@@ -71,7 +72,8 @@ pub(crate) fn on_database(url: &str, version: &str, change: impl FnOnce(&mut Dat
         limit: Some(100),
         reserved: 3,
         used: 10,
-        settings: BTreeMap::new(),
+        clients: Vec::new(),
+        settings: BTreeMap::from([("database".to_owned(), "shop".to_owned())]),
     };
     change(&mut database);
     facts(Target::Database(Box::new(url)), Subject::Database(database))

@@ -191,6 +191,9 @@ pub struct ProcessFacts {
     /// The tightest memory limit of its control groups; none where nothing but the host's memory limits it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub memory: Option<MemoryLimit>,
+    /// Those that it started and that live, without those that they started.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub children: Vec<ProcessRef>,
     /// Why it is protected, if it is: process 1, ourselves, the shell that started us …
     pub protected: Option<String>,
 }
@@ -306,9 +309,40 @@ pub struct DatabaseFacts {
     pub reserved: u64,
     /// How many there are, without the one that asked.
     pub used: u64,
+    /// Who they are, as far as the server tells, without those that are Squall's.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub clients: Vec<ClientFacts>,
     /// Its address and those of its peers, in words, for whoever plans.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub settings: BTreeMap<String, String>,
+}
+
+/// A client of a server. What the server does not tell is none.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct ClientFacts {
+    /// What the server knows its session by.
+    pub id: String,
+    /// Who it is to the server.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user: Option<String>,
+    /// The database that it uses.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub database: Option<String>,
+    /// The name that it gives itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub application: Option<String>,
+    /// Where it comes from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub address: Option<String>,
+    /// What it does, in the server's words: `idle in transaction`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub state: Option<String>,
+    /// For how many seconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seconds: Option<f64>,
+    /// Whether it may do anything on the server.
+    #[serde(default)]
+    pub is_superuser: bool,
 }
 
 impl DatabaseFacts {

@@ -500,9 +500,15 @@ pub struct SessionsStep {
     /// Asks how many more may be opened, where others need room too: as many are opened, and more when others leave.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub room: Option<Statement>,
+    /// Asked when planning: each answers nothing where all is well, or else what is wrong and what to do about it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub check: Vec<Statement>,
     /// What each says first, in order, once.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub begin: Vec<Statement>,
+    /// Asked on the connection that looks, where they take long to begin: who holds what they need.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub blame: Option<Statement>,
     /// What each says from then on; without it they only stay.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub again: Option<Again>,
@@ -524,6 +530,9 @@ pub struct SettingStep {
     pub mark: String,
     /// What it is, for people: `default_transaction_read_only of database shop`.
     pub name: String,
+    /// Asked when planning: each answers nothing where all is well, or else what is wrong and what to do about it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub check: Vec<Statement>,
     /// Asks for the value: one row with one value, or none where it is not set.
     pub read: Statement,
     /// Sets it.
@@ -546,6 +555,9 @@ pub struct SettingStep {
     pub watch: Option<Watch>,
     /// How long the server waits to hear of us.
     pub lease: Duration,
+    /// How its effect is looked for, where the value alone has none. There are no other measures than those asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub look: Option<Look>,
 }
 
 /// Two sessions that end a setting with their owner: one is held and can be seen to be gone, the other one waits for that

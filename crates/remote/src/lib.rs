@@ -15,7 +15,7 @@ use sessions::Held;
 use squall_database::{DatabaseError, Login, Manner, Marked, Reason, Session};
 use squall_model::facts::{Scope, Subject};
 use squall_model::machine::{Leftover, MachineError};
-use squall_model::server::{self, ServerRef};
+use squall_model::server::{self, ServerRef, Statement};
 use squall_model::step::Step;
 use squall_model::target::Target;
 use squall_model::undo::{Difference, Evidence, Reverted, Undo};
@@ -98,11 +98,7 @@ impl RemoteMachine {
     /// Where the server cannot be asked, or the step would change nothing.
     pub fn capture(&mut self, step: &Step) -> Result<Undo, MachineError> {
         match step {
-            Step::Sessions(step) => Ok(Undo::Sessions {
-                server: step.server.clone(),
-                mark: step.mark.clone(),
-                finally: step.finally.clone(),
-            }),
+            Step::Sessions(step) => sessions::capture(self, step),
             Step::Setting(step) => setting::capture(self, step),
             other => Err(elsewhere(other.kind())),
         }
@@ -173,6 +169,25 @@ impl RemoteMachine {
             }
         }
         Ok(None)
+    }
+
+    /// Asks what must be so before anything is done.
+    fn check(&mut self, server: &ServerRef, checks: &[Statement]) -> Result<(), MachineError> {
+        if checks.is_empty() {
+            return Ok(());
+        }
+        let login = self.login(server)?;
+        let wrong = self.run(async {
+            let mut session = squall_database::open(&login, &Manner::asking(ANSWERS_WITHIN)).await?;
+            for check in checks {
+                let answer = in_time(server, session.say(check)).await?;
+                if let Some(wrong) = answer.first().filter(|wrong| !wrong.is_empty()) {
+                    return Ok(Some(wrong.to_owned()));
+                }
+            }
+            Ok(None)
+        })?;
+        wrong.map_or(Ok(()), |wrong| Err(MachineError::Refused { message: format!("{server}: {wrong}") }))
     }
 
     fn marked(&mut self, server: &ServerRef, prefix: &str) -> Result<Vec<Marked>, MachineError> {

@@ -3,8 +3,8 @@
 use crate::{ANSWERS_WITHIN, RemoteMachine, Shared, drifted, in_time, named, worded};
 use squall_database::{DatabaseError, Login, Manner, Reason, Rows, Session};
 use squall_model::machine::MachineError;
-use squall_model::server::{Again, ServerRef, SessionsStep, Statement};
-use squall_model::undo::{Evidence, Reverted};
+use squall_model::server::{Again, Look, ServerRef, SessionsStep, Statement};
+use squall_model::undo::{Evidence, Reverted, Undo};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -18,6 +18,8 @@ const AT_ONCE: usize = 32;
 const BEGIN_WITHIN: Duration = Duration::from_secs(3);
 /// How often it is looked whether there is room for those that are missing.
 const FILLS_UP_EVERY: Duration = Duration::from_millis(200);
+/// When it is asked what keeps them from it.
+const BLAMES_AFTER: Duration = Duration::from_secs(1);
 /// How long one may take to be let in and to begin.
 const ONE_WITHIN: Duration = Duration::from_secs(10);
 /// How long a look for the effect may take: it is taken each second.
@@ -88,6 +90,12 @@ impl Drop for Held {
     }
 }
 
+/// Asks whether it can be done; there is nothing to be read for the undo.
+pub(crate) fn capture(machine: &mut RemoteMachine, step: &SessionsStep) -> Result<Undo, MachineError> {
+    machine.check(&step.server, &step.check)?;
+    Ok(Undo::Sessions { server: step.server.clone(), mark: step.mark.clone(), finally: step.finally.clone() })
+}
+
 /// Opens the sessions, and returns once all are there or it takes too long for that. Where none is there by then, or one
 /// was refused for another reason than that the server is full, it is an error.
 pub(crate) fn apply(machine: &mut RemoteMachine, step: &SessionsStep) -> Result<(), MachineError> {
@@ -119,7 +127,7 @@ async fn begin(login: Login, step: SessionsStep) -> Result<(Held, Result<(), Dat
     let mut tasks = vec![tokio::spawn(keep_observing(observer.clone(), beat(&opener.step)))];
     tasks.extend((0..first).map(|_| tokio::spawn(opener.clone().open_and_hold(report.clone()))));
     drop(report);
-    let outcome = all_there(&opener.step, reports).await;
+    let outcome = all_there(&opener.step, reports, &observer).await;
     if opener.step.room.is_some() {
         tasks.push(tokio::spawn(opener.clone().fill_up()));
     }
@@ -133,23 +141,41 @@ type Report = Result<(), DatabaseError>;
 async fn all_there(
     step: &SessionsStep,
     mut reports: mpsc::UnboundedReceiver<Report>,
+    observer: &Shared,
 ) -> Result<(), DatabaseError> {
-    let deadline = tokio::time::Instant::now() + BEGIN_WITHIN;
-    let (mut there, mut full) = (0, None);
-    while let Ok(Some(report)) = tokio::time::timeout_at(deadline, reports.recv()).await {
-        match report {
-            Ok(()) => there += 1,
-            Err(error) if step.or_fewer && error.reason == Reason::Full => full = Some(error),
-            Err(error) => return Err(error),
+    let begun = tokio::time::Instant::now();
+    let (mut there, mut refused, mut blamed) = (0, None, None);
+    let mut until = begun + BLAMES_AFTER;
+    loop {
+        match tokio::time::timeout_at(until, reports.recv()).await {
+            Ok(Some(Ok(()))) => there += 1,
+            Ok(Some(Err(error))) if step.or_fewer && error.reason == Reason::Full => refused = Some(error),
+            Ok(Some(Err(error))) => {
+                let why = |blamed| DatabaseError::new(error.reason, &step.server, "begin on", blamed);
+                return Err(blamed.map_or(error.clone(), why));
+            }
+            Err(_) if until < begun + BEGIN_WITHIN => {
+                until = begun + BEGIN_WITHIN;
+                // Asked while they wait: afterwards nobody can tell any more for what they did.
+                blamed = if there == 0 { blame(step, observer).await } else { None };
+            }
+            Ok(None) | Err(_) => break,
         }
     }
     let late = || {
-        let cause = format!(
-            "not one session could begin within {BEGIN_WITHIN:?}; something else holds what it needs"
-        );
-        DatabaseError::new(Reason::Unreachable, &step.server, "hold sessions on", cause)
+        let unknown =
+            format!("not one session could begin within {BEGIN_WITHIN:?}: something holds what it needs");
+        DatabaseError::new(Reason::Unreachable, &step.server, "begin on", blamed.unwrap_or(unknown))
     };
-    if there > 0 { Ok(()) } else { Err(full.unwrap_or_else(late)) }
+    if there > 0 { Ok(()) } else { Err(refused.unwrap_or_else(late)) }
+}
+
+/// Who holds what the sessions wait for, where that can be told.
+async fn blame(step: &SessionsStep, observer: &Shared) -> Option<String> {
+    let ask = step.blame.as_ref()?;
+    let asked = async { observer.lock().await.say(ask).await };
+    let answer = tokio::time::timeout(LOOKS_WITHIN, asked).await.ok()?.ok()?;
+    answer.first().filter(|text| !text.is_empty()).map(str::to_owned)
 }
 
 /// Opens the sessions of a step.
@@ -300,21 +326,24 @@ pub(crate) fn observe(machine: &mut RemoteMachine, step: &SessionsStep) -> Resul
                 |_| DatabaseError::new(Reason::Unreachable, &step.server, "look at", "no answer in time");
             tokio::time::timeout(LOOKS_WITHIN, looked).await.map_err(late)?
         });
-        let numbers = |rows: Rows| -> Vec<(String, f64)> {
-            rows.named().filter_map(|(name, value)| Some((name.to_owned(), value.parse().ok()?))).collect()
-        };
-        measures.extend(numbers(asked?));
+        measures.extend(numbers(&asked?));
     }
-    Ok(told(step, measures, &tally))
+    let trouble = tally.trouble.lock().ok().and_then(|trouble| trouble.clone());
+    Ok(told(&step.look, measures, trouble))
 }
 
-fn told(step: &SessionsStep, measures: BTreeMap<String, f64>, tally: &Tally) -> Evidence {
-    let mut words = step.look.words.clone();
+/// The named numbers of an answer.
+pub(crate) fn numbers(rows: &Rows) -> BTreeMap<String, f64> {
+    rows.named().filter_map(|(name, value)| Some((name.to_owned(), value.parse().ok()?))).collect()
+}
+
+/// Puts measures into words, and says whether there is an effect.
+pub(crate) fn told(look: &Look, measures: BTreeMap<String, f64>, trouble: Option<String>) -> Evidence {
+    let mut words = look.words.clone();
     for (name, value) in &measures {
         words = words.replace(&format!("{{{name}}}"), &value.to_string());
     }
-    let is_seen = measures.get(&step.look.effect).is_some_and(|value| *value > 0.0);
-    let trouble = tally.trouble.lock().ok().and_then(|trouble| trouble.clone());
+    let is_seen = measures.get(&look.effect).is_some_and(|value| *value > 0.0);
     let mut evidence = match trouble {
         _ if is_seen => Evidence::seen(words),
         Some(trouble) => Evidence::not_seen(format!("{words}; last: {trouble}")),
@@ -342,12 +371,7 @@ pub(crate) fn revert(
     match ended {
         Ok(0) if !was_held => Ok(Reverted::AlreadyGone { looked_at }),
         Ok(_) => Ok(Reverted::Undone { looked_at }),
-        Err(Unended::Left(count)) => Ok(drifted(
-            format!("sessions {}", named(server, mark)),
-            "none",
-            &format!("{count} live on"),
-            squall_model::server::removal(server, mark),
-        )),
+        Err(Unended::Left(count)) => Ok(live_on(server, mark, count)),
         // What holds nothing open cannot hold sessions: ours are closed at our end as well.
         Err(Unended::Unasked(error)) if error.reason == Reason::Refused && finally.is_empty() => {
             let looked_at =
@@ -358,6 +382,12 @@ pub(crate) fn revert(
     }
 }
 
+/// That some could not be ended.
+pub(crate) fn live_on(server: &ServerRef, mark: &str, count: usize) -> Reverted {
+    let looked_at = format!("sessions {}", named(server, mark));
+    drifted(looked_at, "none", &format!("{count} live on"), squall_model::server::removal(server, mark))
+}
+
 /// Why sessions could not be ended.
 enum Unended {
     Left(usize),
@@ -365,7 +395,7 @@ enum Unended {
 }
 
 /// Ends sessions by their mark; returns how many there were that did not go by themselves.
-pub(crate) async fn end_marked(
+async fn end_marked(
     session: &mut dyn Session,
     server: &ServerRef,
     mark: &str,
@@ -405,21 +435,32 @@ async fn end_with(
     mark: &str,
     finally: &[Statement],
 ) -> Result<Result<usize, usize>, DatabaseError> {
+    let ended = end_all(session, server, mark).await?;
+    if ended.is_ok() {
+        for statement in finally {
+            in_time(server, session.say(statement)).await?;
+        }
+    }
+    Ok(ended)
+}
+
+/// Ends sessions by their mark until none is seen: how many there were, or how many live on.
+pub(crate) async fn end_all(
+    session: &mut dyn Session,
+    server: &ServerRef,
+    mark: &str,
+) -> Result<Result<usize, usize>, DatabaseError> {
     let deadline = Instant::now() + ENDED_WITHIN;
     let mut most = 0;
     loop {
         let left = end_marked(session, server, mark).await?;
         most = most.max(left);
         if left == 0 {
-            break;
+            return Ok(Ok(most));
         }
         if Instant::now() > deadline {
             return Ok(Err(left));
         }
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    for statement in finally {
-        in_time(server, session.say(statement)).await?;
-    }
-    Ok(Ok(most))
 }

@@ -2,12 +2,17 @@
 //! own settings, it puts them back by itself should it hear nothing more of us.
 
 use crate::{ANSWERS_WITHIN, RemoteMachine, drifted, in_time, sessions, worded};
-use squall_database::{DatabaseError, Login, Manner, Session};
+use squall_database::{DatabaseError, Login, Manner, Reason, Session};
 use squall_model::machine::MachineError;
 use squall_model::server::{ServerRef, SettingStep, Statement, Watch};
 use squall_model::undo::{Evidence, Reverted, Undo};
+use std::collections::BTreeMap;
 use std::time::Duration;
 use tokio::task::JoinHandle;
+
+/// How often a value is put back that the server refuses to take, and how long lies between two attempts.
+const ATTEMPTS: u32 = 5;
+const BETWEEN_ATTEMPTS: Duration = Duration::from_millis(100);
 
 /// Sessions that watch over a setting; they end with it.
 pub(crate) struct Watching(Vec<JoinHandle<()>>);
@@ -32,6 +37,7 @@ async fn read(
 
 /// Reads the value to be put back.
 pub(crate) fn capture(machine: &mut RemoteMachine, step: &SettingStep) -> Result<Undo, MachineError> {
+    machine.check(&step.server, &step.check)?;
     let login = machine.login(&step.server)?;
     let before = machine.run(async { read(&mut *open(&login).await?, &step.server, &step.read).await })?;
     if before.as_ref() == Some(&step.ours) {
@@ -133,58 +139,83 @@ async fn begin_watching(
     tokio::time::sleep(Duration::from_millis(50)).await;
     if watching.0.iter().any(JoinHandle::is_finished) {
         let cause = "the session that would put it back should this host be lost has ended at once";
-        return Err(DatabaseError::new(
-            squall_database::Reason::Lost,
-            &step.server,
-            "watch over a setting of",
-            cause,
-        ));
+        return Err(DatabaseError::new(Reason::Lost, &step.server, "watch over a setting of", cause));
     }
     Ok(watching)
 }
 
-/// Looks whether the value is there.
+/// Looks whether the value is there, and for its effect where it has one of its own.
 pub(crate) fn observe(machine: &mut RemoteMachine, step: &SettingStep) -> Result<Evidence, MachineError> {
     let login = machine.login(&step.server)?;
-    let now = machine.run(async { read(&mut *open(&login).await?, &step.server, &step.read).await })?;
+    let (now, measures) = machine.run(async {
+        let mut session = open(&login).await?;
+        let now = read(&mut *session, &step.server, &step.read).await?;
+        let measures = match step.look.as_ref().and_then(|look| look.ask.as_ref()) {
+            Some(ask) => sessions::numbers(&in_time(&step.server, session.say(ask)).await?),
+            None => BTreeMap::new(),
+        };
+        Ok((now, measures))
+    })?;
     let says = format!("{} on {} is {}", step.name, step.server.place(), shown(now.as_deref()));
-    Ok(if now.as_ref() == Some(&step.ours) { Evidence::seen(says) } else { Evidence::not_seen(says) })
+    match &step.look {
+        _ if now.as_ref() != Some(&step.ours) => Ok(Evidence::not_seen(says)),
+        Some(look) => Ok(sessions::told(look, measures, None)),
+        None => Ok(Evidence::seen(says)),
+    }
 }
 
 /// Puts the value back over ours, looks again, and ends the sessions that watched over it.
 pub(crate) fn revert(machine: &mut RemoteMachine, undo: &Undo) -> Result<Reverted, MachineError> {
-    let Undo::Setting { server, mark, name, read: question, before, ours, restore, finally } = undo else {
+    let Undo::Setting { server, mark, name, read: question, before, restore, finally, .. } = undo else {
         return Err(MachineError::Failed { message: "the undo is of another step".to_owned() });
     };
     let login = machine.login(server)?;
     let remedy = format!("on {server}: {restore}");
     let outcome = machine.runtime()?.block_on(async {
         let mut session = open(&login).await?;
-        let now = read(&mut *session, server, question).await?;
-        let is_ours = now.as_ref() == Some(ours);
-        if is_ours {
-            in_time(server, session.say(restore)).await?;
-        }
+        let was_ours = put_back(&mut *session, undo).await?;
         let after = read(&mut *session, server, question).await?;
         // The watch is over in any case: what it waited for has come.
-        sessions::end_marked(&mut *session, server, mark).await?;
-        if is_ours && after == *before {
+        let ended = sessions::end_all(&mut *session, server, mark).await?;
+        if was_ours && after == *before {
             for statement in finally {
                 in_time(server, session.say(statement)).await?;
             }
         }
-        Ok((is_ours, after))
+        Ok((was_ours, after, ended))
     });
     machine.watching.remove(mark);
-    let (was_ours, after) = outcome.map_err(worded)?;
+    let (was_ours, after, ended) = outcome.map_err(worded)?;
     let says = format!("{name} on {} is {}", server.place(), shown(after.as_deref()));
     if after != *before {
         let (before, after) = (shown(before.as_deref()), shown(after.as_deref()));
         return Ok(drifted(format!("{name} on {}", server.place()), before, after, remedy));
+    }
+    if let Err(count) = ended {
+        return Ok(sessions::live_on(server, mark, count));
     }
     Ok(if was_ours {
         Reverted::Undone { looked_at: says }
     } else {
         Reverted::AlreadyGone { looked_at: says }
     })
+}
+
+/// Puts the value back over ours; whether it was ours. The server's own watch may do the same at the same moment.
+async fn put_back(session: &mut dyn Session, undo: &Undo) -> Result<bool, DatabaseError> {
+    let Undo::Setting { server, read: question, ours, restore, .. } = undo else { return Ok(false) };
+    let mut was_ours = false;
+    for attempt in 1.. {
+        if read(session, server, question).await?.as_ref() != Some(ours) {
+            break;
+        }
+        was_ours = true;
+        match in_time(server, session.say(restore)).await {
+            Err(error) if error.reason == Reason::Answered && attempt < ATTEMPTS => {
+                tokio::time::sleep(BETWEEN_ATTEMPTS).await;
+            }
+            other => return other.map(|_| true),
+        }
+    }
+    Ok(was_ours)
 }

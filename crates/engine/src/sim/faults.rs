@@ -195,7 +195,9 @@ fn sessions(facts: &Facts) -> Step {
         count: 3,
         or_fewer: false,
         room: None,
+        check: Vec::new(),
         begin: Vec::new(),
+        blame: None,
         again: None,
         finally: Vec::new(),
         lease: facts.lease,
@@ -208,6 +210,7 @@ fn setting(facts: &Facts) -> Step {
         server: server(facts),
         mark: server::mark_of(&facts.injection),
         name: "read_only".into(),
+        check: Vec::new(),
         read: Statement::text("read"),
         write: Statement::text("write"),
         ours: "on".into(),
@@ -217,6 +220,7 @@ fn setting(facts: &Facts) -> Step {
         finally: Vec::new(),
         watch: None,
         lease: facts.lease,
+        look: None,
     })
 }
 

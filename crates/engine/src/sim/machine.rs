@@ -261,6 +261,7 @@ fn database_facts(server: &ServerRef) -> DatabaseFacts {
         limit: Some(100),
         reserved: 3,
         used: 1,
+        clients: Vec::new(),
         settings: BTreeMap::new(),
     }
 }
@@ -318,6 +319,7 @@ fn process_facts(world: &World, pid: u32, process: &Process) -> ProcessFacts {
         cgroups: Vec::new(),
         processors: Vec::new(),
         memory: None,
+        children: Vec::new(),
         protected,
     }
 }

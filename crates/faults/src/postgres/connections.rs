@@ -1,6 +1,6 @@
 //! `postgres.connections`: takes the connections that others need.
 
-use super::postgres;
+use super::{CLIENTS, postgres};
 use crate::database::{look, sessions};
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -64,8 +64,9 @@ impl Fault for Connections {
             )));
         }
         let look = look(
-            "SELECT count(*) AS used, current_setting('max_connections') AS \"limit\" FROM pg_stat_activity \
-             WHERE backend_type = 'client backend'",
+            format!(
+                "SELECT count(*) AS used, current_setting('max_connections') AS \"limit\" FROM {CLIENTS}"
+            ),
             "{held} sessions held; {used} of {limit} connections are in use",
             "held",
         );
@@ -73,8 +74,7 @@ impl Fault for Connections {
         step.or_fewer = true;
         let kept = database.reserved + parameters.leave_free;
         step.room = Some(Statement::text(format!(
-            "SELECT greatest(0, current_setting('max_connections')::bigint - {kept} - count(*)) FROM pg_stat_activity \
-             WHERE backend_type = 'client backend'"
+            "SELECT greatest(0, current_setting('max_connections')::bigint - {kept} - count(*)) FROM {CLIENTS}"
         )));
         // Before version 14 only a session within a transaction has an end that the server itself sets.
         if database.major() < 14 {

@@ -1,6 +1,6 @@
 //! `postgres.lock`: holds a lock that others wait for.
 
-use super::postgres;
+use super::{database_name, literal, postgres, primary};
 use crate::database::{look, sessions};
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -77,7 +77,7 @@ impl Parameters {
             }
             // Counted within the statement: the rows themselves are nobody's business.
             (Some(table), None, Some(rows), None) => {
-                Ok(format!("SELECT count(*) FROM (SELECT 1 FROM {table} WHERE {rows} FOR UPDATE) AS locked"))
+                Ok(format!("SELECT count(*) FROM (SELECT 1 FROM {table} WHERE ({rows}) FOR UPDATE) AS locked"))
             }
             (None, None, None, Some(number)) => Ok(format!("SELECT pg_advisory_xact_lock({number})")),
             (None, None, None, None) => Err(PlanError::Parameters(
@@ -89,6 +89,56 @@ impl Parameters {
             )),
         }
     }
+
+    /// What must be so for the lock to be had.
+    fn checks(&self, user: &str, database: &str) -> Vec<Statement> {
+        let Some(table) = &self.table else { return Vec::new() };
+        let quoted = ServerKind::Postgres.identifier(table);
+        let name = literal(&quoted);
+        let needed = match (self.mode.unwrap_or(Mode::Exclusive), &self.rows) {
+            (_, Some(_)) | (Mode::AccessShare, _) => "SELECT",
+            (Mode::RowShare | Mode::RowExclusive, _) => "INSERT, UPDATE, DELETE, TRUNCATE",
+            _ => "UPDATE, DELETE, TRUNCATE",
+        };
+        let advice =
+            if self.rows.is_some() { "SELECT, UPDATE" } else { needed.split(',').next().unwrap_or(needed) };
+        let denied =
+            format!("{user} may not lock {quoted}; let its owner say GRANT {advice} ON {quoted} TO {user}");
+        let mut checks = vec![
+            super::unless(
+                &format!("to_regclass({name}) IS NOT NULL"),
+                &format!(
+                    "there is no table {quoted} in database {database} that {user} finds; name it with its schema, such \
+                     as public.{table}"
+                ),
+            ),
+            super::unless(
+                &format!("(SELECT relkind IN ('r', 'p') FROM pg_class WHERE oid = to_regclass({name}))"),
+                &format!("{quoted} is no table (perhaps a view or an index); name the table itself"),
+            ),
+            super::unless(&format!("has_table_privilege(to_regclass({name}), '{needed}')"), &denied),
+        ];
+        if let Some(rows) = &self.rows {
+            checks
+                .push(super::unless(&format!("has_table_privilege(to_regclass({name}), 'UPDATE')"), &denied));
+            // Reads nothing, and tells what is wrong with the condition.
+            checks.push(Statement::text(format!("SELECT NULL FROM {quoted} WHERE ({rows}) LIMIT 0")));
+        }
+        checks
+    }
+}
+
+/// Who holds what the sessions of a mark wait for.
+fn blame(mark: &str) -> Statement {
+    Statement::text(format!(
+        "SELECT 'the lock cannot be had, since another session has one: ' || string_agg(format('pid %s (%s, user %s, %s, its \
+         transaction began %s seconds ago)', holder.pid, coalesce(nullif(holder.application_name, ''), 'without a name'), \
+         holder.usename, coalesce(holder.state, 'we may not see what it does'), \
+         coalesce(round(extract(epoch FROM clock_timestamp() - holder.xact_start))::text, 'some')), ', ') || \
+         '; wait for it, or end it with SELECT pg_terminate_backend(' || min(holder.pid) || ')' \
+         FROM pg_stat_activity AS holder WHERE holder.pid IN (SELECT unnest(pg_blocking_pids(waiting.pid)) \
+         FROM pg_stat_activity AS waiting WHERE waiting.application_name = {mark})"
+    ))
 }
 
 impl Fault for Lock {
@@ -117,8 +167,11 @@ impl Fault for Lock {
     }
 
     fn plan(parameters: &Parameters, facts: &Facts) -> Result<Vec<Step>, PlanError> {
-        let database = postgres(facts)?;
-        let mark = ServerKind::Postgres.literal(&mark_of(&facts.injection));
+        let database = match parameters.advisory {
+            Some(_) => postgres(facts)?,
+            None => primary(facts, Self::NAME)?,
+        };
+        let mark = literal(&mark_of(&facts.injection));
         // Row locks stand in the rows; of them the lock on the table is seen, and who waits for the transaction.
         let ask = format!(
             "WITH ours AS (SELECT pid FROM pg_stat_activity WHERE application_name = {mark} AND pid <> pg_backend_pid()) \
@@ -127,8 +180,14 @@ impl Fault for Lock {
              (SELECT count(*) FROM pg_stat_activity AS other WHERE EXISTS (SELECT 1 FROM ours \
              WHERE ours.pid = ANY (pg_blocking_pids(other.pid)))) AS waiting"
         );
-        let look = look(ask, "{locks} locks held, {waiting} sessions wait for them", "locks");
+        let look = match parameters.rows {
+            // A condition that fits no row has no effect, though the table is locked a little.
+            Some(_) => look(ask, "{struck} rows locked, {waiting} sessions wait for them", "struck"),
+            None => look(ask, "{locks} locks held, {waiting} sessions wait for them", "locks"),
+        };
         let mut step = sessions(facts, database, 1, look);
+        step.check = parameters.checks(&database.user, database_name(database));
+        step.blame = Some(blame(&mark));
         step.begin = vec![Statement::text("BEGIN"), Statement::text(parameters.statement()?)];
         Ok(vec![Step::Sessions(step)])
     }
@@ -152,7 +211,7 @@ mod tests {
         let readers = said("{table: public.orders, mode: ACCESS EXCLUSIVE}").unwrap();
         assert_eq!(readers, r#"LOCK TABLE "public"."orders" IN ACCESS EXCLUSIVE MODE"#);
         let rows = said("{table: orders, rows: id < 9}").unwrap();
-        assert!(rows.contains(r#"FROM "orders" WHERE id < 9 FOR UPDATE"#), "{rows}");
+        assert!(rows.contains(r#"FROM "orders" WHERE (id < 9) FOR UPDATE"#), "{rows}");
         assert_eq!(said("{advisory: -7}").unwrap(), "SELECT pg_advisory_xact_lock(-7)");
     }
 

@@ -195,8 +195,14 @@ impl Snapshot {
             cgroups: folders.into_iter().collect(),
             processors: process::processors(stat.pid).unwrap_or_default(),
             memory: limit.map(|memory| MemoryLimit { limit: Size(memory.limit), used: Size(memory.used) }),
+            children: self.children(stat).map(Stat::reference).collect(),
             protected,
         })
+    }
+
+    fn children(&self, of: &Stat) -> impl Iterator<Item = &Stat> {
+        let parent = of.pid;
+        self.processes.iter().filter(move |stat| stat.parent == parent)
     }
 
     /// TCP ports that a process listens on; none where its files cannot be looked at.

@@ -69,17 +69,29 @@ impl Machine for Servers {
 
 /// The first step of a fault on a server.
 pub(crate) fn step(machine: &mut Servers, url: &str, injection: &str, fault: &str, with: &Json) -> Step {
+    planned(machine, url, injection, fault, with).unwrap()
+}
+
+/// The same, or why there is none.
+pub(crate) fn planned(
+    machine: &mut Servers,
+    url: &str,
+    injection: &str,
+    fault: &str,
+    with: &Json,
+) -> Result<Step, String> {
     let target = Target::Database(Box::new(url.parse().unwrap()));
     let fault = ALL.iter().find(|known| known.name() == fault).unwrap();
+    let subject = machine.resolve(fault.scope(), &target).map_err(|error| error.to_string())?.remove(0);
     let facts = Facts {
         injection: injection.into(),
         host: machine.host().unwrap(),
         lease: Duration::seconds(5),
-        subject: machine.resolve(fault.scope(), &target).unwrap().remove(0),
+        subject,
         target,
         addresses: BTreeMap::new(),
     };
-    fault.plan(with, &facts).unwrap().remove(0)
+    Ok(fault.plan(with, &facts).map_err(|error| error.to_string())?.remove(0))
 }
 
 /// A step on a server that was started for the test, with a look at it by other means.
