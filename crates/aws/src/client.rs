@@ -26,6 +26,8 @@ use aws_types::SigningName;
 use aws_types::region::SigningRegion;
 use aws_types::service_config::ServiceConfigKey;
 use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 /// How often a call is tried, with AWS's own pauses in between.
@@ -53,6 +55,8 @@ pub struct Aws {
     config: SdkConfig,
     region: String,
     patience: Duration,
+    /// Whether it has had an answer, so that it has credentials by now.
+    has_asked: Arc<AtomicBool>,
 }
 
 /// A request, before it has an address and a signature.
@@ -161,7 +165,20 @@ impl Aws {
             AwsError::new(Problem::Invalid, message)
         })?;
         endpoint::check_region(&region)?;
-        Ok(Self { config, region, patience })
+        Ok(Self { config, region, patience, has_asked: Arc::default() })
+    }
+
+    /// The same client with another patience.
+    #[must_use]
+    pub fn within(&self, patience: Duration) -> Self {
+        Self { patience, ..self.clone() }
+    }
+
+    /// The same client with less patience, but for one that has not asked anything yet.
+    #[must_use]
+    pub fn hurried(&self, patience: Duration) -> Self {
+        let is_used = self.has_asked.load(Ordering::Relaxed);
+        if is_used { self.within(patience) } else { self.clone() }
     }
 
     /// The region.
@@ -211,7 +228,9 @@ impl Aws {
             builder = builder.http_client(client);
         }
         let operation = builder.serializer(|ask: Ask| ask.request()).deserializer(read).build();
-        operation.invoke(ask).await.map_err(|error| self.told(action, &address, error))
+        let answer = operation.invoke(ask).await.map_err(|error| self.told(action, &address, error));
+        self.has_asked.fetch_or(answer.is_ok(), Ordering::Relaxed);
+        answer
     }
 
     /// The address of a service: what the settings say for it, or for all of them, or AWS's own.

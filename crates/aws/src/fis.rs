@@ -166,6 +166,15 @@ impl Aws {
         }
     }
 
+    /// An experiment by its number.
+    ///
+    /// # Errors
+    /// See [`AwsError`].
+    pub async fn experiment(&self, id: &str) -> Result<Experiment, AwsError> {
+        let path = format!("/experiments/{}", encoded(id));
+        self.fis("fis:GetExperiment", "GET", path, None, "experiment").await
+    }
+
     /// Ends an experiment: what AWS can put back of it, it does.
     ///
     /// # Errors

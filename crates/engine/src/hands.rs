@@ -277,7 +277,8 @@ impl<M: Machine, D: Disk> Hands<M, D> {
         self.promises = kept;
         let is_slow = |undo: &Undo| {
             let is_remote = matches!(undo, Undo::Sessions { .. } | Undo::Setting { .. });
-            is_remote || matches!(undo, Undo::Worker { .. } | Undo::Fill { .. })
+            let is_in_a_cloud = matches!(undo, Undo::Instance { .. } | Undo::Template { .. });
+            is_remote || is_in_a_cloud || matches!(undo, Undo::Worker { .. } | Undo::Fill { .. })
         };
         let has_slow = |promise: &Promise| promise.owed.iter().any(|(_, undo)| is_slow(undo));
         let (slow, quick): (Vec<_>, Vec<_>) =
@@ -352,6 +353,8 @@ impl<M: Machine, D: Disk> Hands<M, D> {
             if outcome.is_ok() {
                 break;
             }
+            // However long a try took, it was a sign of life.
+            (self.hook)(Point::BeforeRevert);
             outcome = self.machine.revert(undo);
         }
         outcome

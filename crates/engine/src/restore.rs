@@ -16,6 +16,9 @@ use std::collections::BTreeMap;
 /// How often an undo that leaves residue is tried.
 const MOST_TRIES: u32 = 3;
 
+/// Seconds between looks at what is being put back by somebody who takes his time.
+const WAITS: f64 = 2.0;
+
 /// Seconds between tries, and between looks after a lost agent: its warden needs a moment.
 const PAUSE: f64 = 1.0;
 
@@ -31,6 +34,10 @@ struct Debt {
     claims: Vec<Claim>,
     /// What the undo said that it could not do.
     residue: Vec<String>,
+    /// Whether all that is being put back, and there is nothing to do but to look again.
+    under_way: bool,
+    /// How many seconds that may take.
+    takes: f64,
     /// What the last look found of it.
     marks: Vec<String>,
     /// Whether the journal has its residue.
@@ -84,6 +91,8 @@ pub(crate) struct Restoring {
     step: Step,
     not_before: f64,
     tries: u32,
+    /// Since when is waited for what is under way.
+    waiting_since: Option<f64>,
     looks: u32,
     /// Whether the last look found a mark.
     marked: bool,
@@ -101,6 +110,7 @@ impl Restoring {
             step: Step::Done,
             not_before: 0.0,
             tries: 0,
+            waiting_since: None,
             looks: 0,
             marked: false,
             lost_at: None,
@@ -113,6 +123,7 @@ impl Restoring {
             fault: injection.fault.clone(),
             target: injection.target.clone(),
             claims: injection.claims.clone(),
+            takes: injection.steps.iter().map(|step| step.undo_takes().as_seconds()).fold(0.0, f64::max),
             ..Debt::default()
         };
         self.ours.insert(injection.id.clone(), debt.clone());
@@ -127,12 +138,13 @@ impl Restoring {
     /// Begins to put some injections back while the agent goes on.
     pub(crate) fn begin_some(&mut self, injections: Vec<String>) {
         (self.only, self.step, self.tries, self.not_before) = (injections, Step::Undo, 0, 0.0);
+        self.waiting_since = None;
     }
 
     /// Begins to put everything back and to take leave. `touched` says whether there can be anything.
     pub(crate) fn begin_all(&mut self, touched: bool) {
         self.only.clear();
-        (self.tries, self.not_before) = (0, 0.0);
+        (self.tries, self.not_before, self.waiting_since) = (0, 0.0, None);
         // A lost agent is being replaced already.
         if self.lost_at.is_none() {
             self.step = if touched { Step::Undo } else { Step::Leave };
@@ -241,20 +253,29 @@ impl Restoring {
     /// Books what was put back. What had left residue and is whole now is no longer owed. What an agent put back of
     /// dead owners of other runs is worth a note.
     pub(crate) fn settle(&mut self, restored: Vec<Restored>, seconds: f64) -> Vec<Event> {
-        let event = |restored: Restored| {
-            let residue = restored.residue();
-            let Some(debt) = self.ours.get(&restored.injection) else {
-                return Event::Note { message: of_others(&restored, &residue) };
-            };
-            if residue.is_empty() {
-                self.owed.remove(&restored.injection);
-            } else {
-                let debt = Debt { residue: residue.clone(), told: true, ..debt.clone() };
-                self.owed.insert(restored.injection.clone(), debt);
-            }
-            Event::Restored { restored, residue, seconds }
+        restored.into_iter().filter_map(|restored| self.settle_one(restored, seconds)).collect()
+    }
+
+    /// What is only under way is no residue yet: it is noted, once for each new word of it.
+    fn settle_one(&mut self, restored: Restored, seconds: f64) -> Option<Event> {
+        let residue = restored.residue();
+        let Some(debt) = self.ours.get(&restored.injection) else {
+            return Some(Event::Note { message: of_others(&restored, &residue) });
         };
-        restored.into_iter().map(event).collect()
+        if residue.is_empty() {
+            self.owed.remove(&restored.injection);
+            return Some(Event::Restored { restored, residue, seconds });
+        }
+        let under_way = restored.is_under_way();
+        let debt = Debt { residue: residue.clone(), told: !under_way, under_way, ..debt.clone() };
+        let known = self.owed.insert(restored.injection.clone(), debt);
+        if !under_way {
+            return Some(Event::Restored { restored, residue, seconds });
+        }
+        let is_new = known.is_none_or(|known| known.residue != residue);
+        let words =
+            format!("{} on {} is being put back: {}", restored.fault, restored.target, residue.join("; "));
+        is_new.then_some(Event::Note { message: words })
     }
 
     /// What is still owed, in words; empty is good.
@@ -288,6 +309,13 @@ impl Restoring {
     }
 
     fn after_undo(&mut self, now: f64) {
+        let since = *self.waiting_since.get_or_insert(now);
+        let mut residue = self.owed.values().filter(|debt| !debt.residue.is_empty()).peekable();
+        let is_any = residue.peek().is_some();
+        if is_any && residue.all(|debt| debt.under_way && now - since < debt.takes) {
+            self.not_before = now + WAITS;
+            return;
+        }
         self.tries += 1;
         if self.has_residue() && self.tries < MOST_TRIES {
             self.not_before = now + PAUSE;
@@ -345,7 +373,7 @@ impl Restoring {
     fn after_look(&mut self, now: f64) {
         self.looks += 1;
         let patient = match self.lost_at {
-            Some(since) => now - since < self.lease + GRACE,
+            Some(since) => now - since < self.lease + GRACE + self.longest(),
             None => self.looks < MOST_TRIES,
         };
         if std::mem::take(&mut self.marked) && patient {
@@ -353,6 +381,11 @@ impl Restoring {
         } else {
             self.step = Step::Leave;
         }
+    }
+
+    /// How long what is owed may take to be put back, in seconds, beyond what anything takes.
+    fn longest(&self) -> f64 {
+        self.owed.values().map(|debt| debt.takes).fold(0.0, f64::max)
     }
 
     fn give_up(&mut self, why: &str) {
@@ -390,6 +423,38 @@ fn complaint(answer: Result<Answer, LinkError>, call: &str) -> String {
 mod tests {
     use super::*;
     use crate::testing::{drifted, injection, leftover, lost, refused, restored};
+
+    #[test]
+    fn what_is_under_way_is_waited_for_and_told_once() {
+        let mut restoring = Restoring::new(5.0);
+        restoring.owe(&injection("a", 0));
+        restoring.owed.values_mut().chain(restoring.ours.values_mut()).for_each(|debt| debt.takes = 60.0);
+        restoring.begin_all(true);
+        let mut slow = drifted("a");
+        if let Some(Reverted::Drifted(difference)) = slow.steps.first_mut() {
+            difference.under_way = true;
+        }
+        let answer = |restored: Restored| Ok(Answer::Restored { restored: vec![restored] });
+        for look in 0..30 {
+            let now = f64::from(look) * WAITS;
+            assert_eq!(restoring.next(now), Next::Call(Call::Undo { injections: Vec::new() }), "{now}");
+            let events = restoring.answered(now, answer(slow.clone()), 0.1);
+            let notes = events.iter().filter(|event| matches!(event, Event::Note { .. })).count();
+            assert_eq!((events.len(), notes), if look == 0 { (1, 1) } else { (0, 0) }, "{events:?}");
+            assert_eq!(restoring.next(now), Next::Wait(now + WAITS));
+        }
+        let mut other =
+            Restoring { owed: restoring.owed.clone(), ours: restoring.ours.clone(), ..Restoring::new(5.0) };
+        other.begin_all(true);
+        let events = other.answered(1.0, answer(restored("a")), 0.1);
+        assert!(matches!(&events[..], [Event::Restored { residue, .. }] if residue.is_empty()), "{events:?}");
+        // It took too long: tried as anything is, and told as residue in the end.
+        for now in [60.0, 62.0, 64.0] {
+            restoring.answered(now, answer(slow.clone()), 0.1);
+        }
+        assert_eq!(restoring.next(70.0), Next::Call(Call::Leftovers));
+        assert!(restoring.has_residue() && restoring.untold().len() == 1);
+    }
 
     fn owing(ids: &[&str]) -> Restoring {
         let mut restoring = Restoring::new(5.0);

@@ -41,6 +41,7 @@ pub(crate) fn drifted(id: &str) -> Restored {
         before: "fq_codel".into(),
         now: "netem".into(),
         remedy: "tc qdisc del dev eth0 root".into(),
+        under_way: false,
     };
     Restored { steps: vec![Reverted::Drifted(difference)], ..restored(id) }
 }

@@ -3,6 +3,7 @@
 //! A fault is one file with a type that implements [`squall_model::fault::Fault`], and one line in the table below.
 //! It asks nobody and changes nothing: what it may know is in the facts, what it wants done is in the steps.
 
+mod aws;
 mod cpu;
 mod database;
 mod disk;
@@ -37,6 +38,11 @@ pub static ALL: &[&dyn AnyFault] = &[
     &of::<postgres::readonly::ReadOnly>(),
     &of::<postgres::replication_lag::ReplicationLag>(),
     &of::<postgres::failover::Failover>(),
+    &of::<aws::asg_terminate::Terminate>(),
+    &of::<aws::ec2_stop::Stop>(),
+    &of::<aws::ec2_reboot::Reboot>(),
+    &of::<aws::ec2_terminate::Terminate>(),
+    &of::<aws::fis::Fis>(),
 ];
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! Facts: what a planner may know about the host and the target. Gathered by the machine, read by pure functions.
 
+use crate::cloud::{InstanceFacts, TemplateFacts};
 use crate::server::ServerRef;
 use crate::step::{Direction, DirectoryRef, LinkRef, NamespaceRef, PacketFilter, ProcessRef};
 use crate::target::Target;
@@ -22,6 +23,10 @@ pub enum Scope {
     Path,
     /// A database, cache or broker.
     Database,
+    /// Each instance in a cloud by itself.
+    Instance,
+    /// A template of experiments that a cloud carries out itself.
+    Template,
 }
 
 /// A privilege that a fault may need, named as in `capabilities(7)` without `CAP_`, in lower case.
@@ -378,6 +383,10 @@ pub enum Subject {
     Path(PathFacts),
     /// A database, cache or broker.
     Database(DatabaseFacts),
+    /// An instance in a cloud.
+    Instance(InstanceFacts),
+    /// A template of a cloud's own experiments.
+    Template(TemplateFacts),
 }
 
 /// All that a planner gets to see.

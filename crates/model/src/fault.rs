@@ -30,7 +30,8 @@ pub enum PlanError {
 }
 
 /// Faults that end something for good: what they ended is not put back, only nothing of Squall's is left of them.
-const FOR_GOOD: [&str; 2] = ["process.kill", "postgres.kill_backends"];
+const FOR_GOOD: [&str; 4] =
+    ["process.kill", "postgres.kill_backends", "aws.asg_terminate", "aws.ec2_terminate"];
 
 /// Whether a fault, by its name, ends something that no undo brings back.
 pub fn is_for_good(fault: &str) -> bool {

@@ -4,6 +4,7 @@
 //! See `ARCHITECTURE.md` for the house.
 
 pub mod catalog;
+pub mod cloud;
 pub mod condition;
 pub mod event;
 pub mod experiment;

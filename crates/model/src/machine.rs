@@ -137,6 +137,8 @@ pub fn subject_name(facts: &Facts) -> String {
         Subject::Network(network) => network.namespace.name.clone(),
         Subject::Path(path) => path.directory.path.clone(),
         Subject::Database(database) => database.server.to_string(),
+        Subject::Instance(facts) => facts.instance.to_string(),
+        Subject::Template(facts) => facts.template.to_string(),
         Subject::Resource { processes } if processes.is_empty() => "this host".to_owned(),
         Subject::Resource { processes } => {
             processes.iter().map(|process| process.process.to_string()).collect::<Vec<_>>().join(", ")

@@ -178,6 +178,21 @@ impl Restored {
         told.extend_from_slice(later);
     }
 
+    /// Whether all that is not put back yet is being put back by somebody who takes his time.
+    pub fn is_under_way(&self) -> bool {
+        let mut drifted = self.steps.iter().filter_map(|step| match step {
+            Reverted::Drifted(difference) => Some(difference.under_way),
+            _ => None,
+        });
+        self.errors.is_empty() && drifted.clone().next().is_some() && drifted.all(|under_way| under_way)
+    }
+
+    /// Whether there is something among these that is not put back yet, and all of that is under way.
+    pub fn are_under_way(restored: &[Self]) -> bool {
+        let mut owed = restored.iter().filter(|one| !one.residue().is_empty()).peekable();
+        owed.peek().is_some() && owed.all(Self::is_under_way)
+    }
+
     /// What could not be put back, in words.
     pub fn residue(&self) -> Vec<String> {
         let drifted = self.steps.iter().filter_map(|step| match step {

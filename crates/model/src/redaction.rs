@@ -181,7 +181,7 @@ impl Redactor {
         for step in steps {
             match step {
                 Reverted::Undone { looked_at } | Reverted::AlreadyGone { looked_at } => self.hide(looked_at),
-                Reverted::Drifted(Difference { looked_at, before, now, remedy }) => {
+                Reverted::Drifted(Difference { looked_at, before, now, remedy, .. }) => {
                     self.all([looked_at, before, now, remedy]);
                 }
             }

@@ -3,6 +3,7 @@
 //! A step says what to change, never how to change it back: that is the [`Undo`](crate::undo::Undo) which the machine
 //! captures before the step is applied. Each kind is carried out in one file, `crates/linux/src/step/`.
 
+use crate::cloud::{self, InstanceChange, InstanceStep, TemplateStep};
 use crate::server::{self, SessionsStep, SettingStep};
 use crate::target::Target;
 use crate::units::{Duration, Rate, Share, Size};
@@ -508,6 +509,10 @@ pub enum Step {
     Sessions(SessionsStep),
     /// A setting of a server gets a value.
     Setting(SettingStep),
+    /// Something is done to an instance in a cloud.
+    Instance(InstanceStep),
+    /// A cloud carries out an experiment of its own.
+    Template(TemplateStep),
 }
 
 /// Numbers in order as people write them: `0-3, 8`.
@@ -600,6 +605,19 @@ impl Step {
             Self::Worker(step) => Some(format!("pkill -KILL -f {}", step.mark)),
             Self::Fill(step) => Some(step.directory.removal(&step.name)),
             Self::Sessions(step) => Some(server::removal(&step.server, &step.mark)),
+            Self::Instance(step) => {
+                matches!(step.change, InstanceChange::Stop { .. }).then(|| step.instance.start_by_hand())
+            }
+            Self::Template(step) => Some(step.template.stop_by_hand(&step.mark)),
+        }
+    }
+
+    /// How long its undo may be under way with nothing to be done but to wait: a cloud starts an instance when it does.
+    pub fn undo_takes(&self) -> Duration {
+        match self {
+            Self::Instance(step) if matches!(step.change, InstanceChange::Stop { .. }) => cloud::PATIENCE,
+            Self::Template(_) => cloud::PATIENCE,
+            _ => Duration::default(),
         }
     }
 
@@ -614,6 +632,8 @@ impl Step {
             Self::Fill(_) => "fill",
             Self::Sessions(_) => "sessions",
             Self::Setting(_) => "setting",
+            Self::Instance(_) => "instance",
+            Self::Template(_) => "template",
         }
     }
 
@@ -625,6 +645,8 @@ impl Step {
             Self::FileValue(step) if step.restore => Some(Claim(format!("the file {}", step.path))),
             Self::Fill(step) => Some(Claim::free_space(step.directory.device)),
             Self::Setting(step) => Some(Claim(format!("{} on {}", step.name, step.server.place()))),
+            Self::Instance(step) => Some(Claim(format!("the state of instance {}", step.instance.id))),
+            Self::Template(step) => Some(Claim(format!("the experiments of template {}", step.template.id))),
             // A table of our own name, and workers and sessions of our own stand beside others without touching them.
             Self::PacketFilter(_) | Self::Worker(_) | Self::Sessions(_) | Self::FileValue(_) => None,
         }
@@ -734,6 +756,8 @@ impl fmt::Display for Step {
                 write!(formatter, ", with the file {}", step.directory.file(&step.name))
             }
             Self::Sessions(step) => step.fmt(formatter),
+            Self::Instance(step) => step.fmt(formatter),
+            Self::Template(step) => step.fmt(formatter),
             Self::Setting(step) => {
                 write!(
                     formatter,

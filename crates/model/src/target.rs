@@ -1,5 +1,6 @@
 //! Where a fault strikes: the words of an experiment's `target:` and what they turn out to be on a host.
 
+use crate::cloud::{InstanceSelector, TemplateSelector};
 use crate::server::ServerUrl;
 use crate::units::Share;
 use schemars::JsonSchema;
@@ -24,6 +25,10 @@ pub enum Target {
     Path(String),
     /// A database, cache or broker, by its address: `postgres://user@host:5432/database`.
     Database(Box<ServerUrl>),
+    /// Instances in a cloud.
+    Instances(Box<InstanceSelector>),
+    /// A template of experiments that a cloud carries out itself.
+    Template(Box<TemplateSelector>),
     /// This host as a whole; always `true`.
     Host(bool),
 }
@@ -116,6 +121,8 @@ impl fmt::Display for Target {
             Self::Service(name) => write!(formatter, "service {name}"),
             Self::Path(path) => write!(formatter, "path {path}"),
             Self::Database(url) => write!(formatter, "database {url}"),
+            Self::Instances(selector) => write!(formatter, "instances {selector}"),
+            Self::Template(selector) => write!(formatter, "template {}", selector.id),
             Self::Host(_) => formatter.write_str("this host"),
         }
     }

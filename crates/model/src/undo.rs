@@ -3,6 +3,7 @@
 //! The undo law: a revert tolerates that its step never ran, ran in part or ran twice, that the target is gone, and
 //! that the revert itself runs again. A record carries the identity of what it may touch, so it cannot hit another.
 
+use crate::cloud::{InstanceRef, TemplateRef};
 use crate::server::{ServerRef, Statement};
 use crate::step::{DirectoryRef, LinkRef, NamespaceRef, ProcessRef, Signal};
 use crate::units::Size;
@@ -112,6 +113,18 @@ pub enum Undo {
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         finally: Vec<Statement>,
     },
+    /// Start an instance again, and see that it runs.
+    Instance {
+        /// Which.
+        instance: InstanceRef,
+    },
+    /// End the experiments that carry our mark, and see that they are over.
+    Template {
+        /// From which template.
+        template: TemplateRef,
+        /// The mark.
+        mark: String,
+    },
     /// The step cannot be taken back and leaves nothing to take back, such as a kill.
     Nothing {
         /// Why there is nothing to do.
@@ -131,6 +144,8 @@ impl Undo {
             Self::Fill { .. } => "fill",
             Self::Sessions { .. } => "sessions",
             Self::Setting { .. } => "setting",
+            Self::Instance { .. } => "instance",
+            Self::Template { .. } => "template",
             Self::Nothing { .. } => "nothing",
         }
     }
@@ -162,6 +177,8 @@ impl fmt::Display for Undo {
                 write!(formatter, "give {name} on {server} its value back: {restore}")?;
                 finally.iter().try_for_each(|statement| write!(formatter, ", then {statement}"))
             }
+            Self::Instance { instance } => write!(formatter, "start {instance} again"),
+            Self::Template { template, .. } => write!(formatter, "stop the experiment from {template}"),
             Self::Nothing { why } => formatter.write_str(why),
         }
     }
@@ -178,6 +195,9 @@ pub struct Difference {
     pub now: String,
     /// The command or the deed that would put it right.
     pub remedy: String,
+    /// Whether it is being put right, by somebody who takes his time: there is nothing to do but to look again.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub under_way: bool,
 }
 
 /// The outcome of a revert, after a second look.

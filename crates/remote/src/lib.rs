@@ -5,12 +5,14 @@
 //! instead, the server hears nothing for a lease and ends them as well. Each goes by a mark, so that whoever comes later,
 //! from wherever, finds them and ends them by it.
 
+mod cloud;
 mod keyring;
 mod sessions;
 mod setting;
 
 pub use keyring::Keyring;
 
+use cloud::Clouds;
 use sessions::Held;
 use squall_database::{DatabaseError, Login, Manner, Marked, Reason, Session};
 use squall_model::facts::{Scope, Subject};
@@ -37,6 +39,7 @@ pub struct RemoteMachine {
     keyring: Keyring,
     held: BTreeMap<String, Held>,
     watching: BTreeMap<String, setting::Watching>,
+    clouds: Clouds,
     /// Servers whose marks are looked for.
     known: Vec<ServerRef>,
 }
@@ -59,17 +62,17 @@ impl RemoteMachine {
 
     /// Whether a target, and all that is done to it, is ours.
     pub fn has(target: &Target) -> bool {
-        matches!(target, Target::Database(_))
+        matches!(target, Target::Database(_)) || Clouds::has(target)
     }
 
     /// Whether a step is ours.
     pub fn makes(step: &Step) -> bool {
-        matches!(step, Step::Sessions(_) | Step::Setting(_))
+        matches!(step, Step::Sessions(_) | Step::Setting(_)) || Clouds::makes(step)
     }
 
     /// Whether an undo is ours.
     pub fn undoes(undo: &Undo) -> bool {
-        matches!(undo, Undo::Sessions { .. } | Undo::Setting { .. })
+        matches!(undo, Undo::Sessions { .. } | Undo::Setting { .. }) || Clouds::undoes(undo)
     }
 
     /// What a target is.
@@ -77,6 +80,9 @@ impl RemoteMachine {
     /// # Errors
     /// Where the server cannot be asked, and for a fault of another scope.
     pub fn resolve(&mut self, scope: Scope, target: &Target) -> Result<Vec<Subject>, MachineError> {
+        if Clouds::has(target) {
+            return self.clouds.resolve(scope, target);
+        }
         let Target::Database(url) = target else { return Ok(Vec::new()) };
         if scope != Scope::Database {
             return Err(MachineError::Refused {
@@ -100,7 +106,7 @@ impl RemoteMachine {
         match step {
             Step::Sessions(step) => sessions::capture(self, step),
             Step::Setting(step) => setting::capture(self, step),
-            other => Err(elsewhere(other.kind())),
+            other => self.clouds.capture(other),
         }
     }
 
@@ -112,13 +118,20 @@ impl RemoteMachine {
         match (logged.step(), logged.undo()) {
             (Step::Sessions(step), _) => sessions::apply(self, step),
             (Step::Setting(step), undo) => setting::apply(self, step, undo),
-            (other, _) => Err(elsewhere(other.kind())),
+            _ => self.clouds.apply(&logged),
         }
     }
 
     /// Looks for the effects of applied steps, all at the same time.
     pub fn observe(&mut self, applied: &[(&Step, &Undo)]) -> Vec<Result<Evidence, MachineError>> {
-        applied.iter().map(|(step, _)| self.observe_one(step)).collect()
+        let in_clouds: Vec<&Step> =
+            applied.iter().map(|(step, _)| *step).filter(|step| Clouds::makes(step)).collect();
+        let mut of_clouds = self.clouds.observe(&in_clouds).into_iter();
+        let one = |(step, _): &(&Step, &Undo)| {
+            let of_cloud = if Clouds::makes(step) { of_clouds.next() } else { None };
+            of_cloud.unwrap_or_else(|| self.observe_one(step))
+        };
+        applied.iter().map(one).collect()
     }
 
     fn observe_one(&mut self, step: &Step) -> Result<Evidence, MachineError> {
@@ -137,7 +150,7 @@ impl RemoteMachine {
         match undo {
             Undo::Sessions { server, mark, finally } => sessions::revert(self, server, mark, finally),
             Undo::Setting { .. } => setting::revert(self, undo),
-            other => Err(elsewhere(other.kind())),
+            other => self.clouds.revert(other),
         }
     }
 
@@ -263,7 +276,13 @@ fn leftover(server: &ServerRef, mark: &str, count: usize) -> Leftover {
 }
 
 fn drifted(looked_at: String, before: &str, now: &str, remedy: String) -> Reverted {
-    Reverted::Drifted(Difference { looked_at, before: before.to_owned(), now: now.to_owned(), remedy })
+    Reverted::Drifted(Difference {
+        looked_at,
+        before: before.to_owned(),
+        now: now.to_owned(),
+        remedy,
+        under_way: false,
+    })
 }
 
 /// A session that others may use one after the other.

@@ -83,7 +83,12 @@ impl<M: Machine, D: Disk> Hands<M, D> {
     ) -> Result<Vec<Subject>, CallError> {
         let found = self.machine.resolve(fault.scope(), &selection.target)?;
         if found.is_empty() {
-            let nothing = format!("nothing on this host matches {}", selection.target);
+            let nothing = match &selection.target {
+                Target::Instances(_) | Target::Template(_) => {
+                    format!("nothing in the cloud that runs matches {}", selection.target)
+                }
+                target => format!("nothing on this host matches {target}"),
+            };
             if selection.optional {
                 note(notes, format!("{nothing}; {} is optional and left out", fault.name()));
                 return Ok(found);
@@ -126,7 +131,10 @@ impl<M: Machine, D: Disk> Hands<M, D> {
             };
             let is_place = matches!(
                 (scope, one),
-                (Scope::Network, Target::Interface(_) | Target::Netns(_)) | (Scope::Path, Target::Path(_))
+                (Scope::Network, Target::Interface(_) | Target::Netns(_))
+                    | (Scope::Path, Target::Path(_))
+                    | (Scope::Instance, Target::Instances(_))
+                    | (Scope::Template, Target::Template(_))
             );
             let strikes = one == target
                 || is_named_server
@@ -151,9 +159,12 @@ impl<M: Machine, D: Disk> Hands<M, D> {
         let processes = subjects.into_iter().flat_map(|subject| match subject {
             Subject::Process(process) => vec![process],
             Subject::Group(group) => group.processes,
-            Subject::Network(_) | Subject::Resource { .. } | Subject::Path(_) | Subject::Database(_) => {
-                Vec::new()
-            }
+            Subject::Network(_)
+            | Subject::Resource { .. }
+            | Subject::Path(_)
+            | Subject::Database(_)
+            | Subject::Instance(_)
+            | Subject::Template(_) => Vec::new(),
         });
         Ok(processes.map(|facts| (facts.process.pid, facts.process.start_time)).collect())
     }
@@ -295,13 +306,15 @@ fn check_features(fault: &dyn AnyFault, host: &HostFacts) -> Result<(), CallErro
     }
 }
 
-/// Whether one of these is the same place: a network with an interface in common, or a file system.
+/// Whether one of these is the same place: a network with an interface in common, a file system, a thing in a cloud.
 fn share_a_place(found: &[Subject], other: &Subject) -> bool {
     found.iter().any(|subject| match (subject, other) {
         (Subject::Network(network), Subject::Network(other)) => {
             let same = |link: &LinkFacts| other.links.iter().any(|known| known.link.index == link.link.index);
             network.namespace.inode == other.namespace.inode && network.links.iter().any(same)
         }
+        (Subject::Instance(facts), Subject::Instance(other)) => facts.instance.id == other.instance.id,
+        (Subject::Template(facts), Subject::Template(other)) => facts.template.id == other.template.id,
         (Subject::Path(path), Subject::Path(other)) => path.directory.device == other.directory.device,
         _ => false,
     })
@@ -330,6 +343,12 @@ fn spare_protected(
             Subject::Group(group) => {
                 keep(&group.name, group.protected.as_ref()).then_some(Subject::Group(group))
             }
+            Subject::Instance(facts) => {
+                keep(&facts.instance, facts.protected.as_ref()).then_some(Subject::Instance(facts))
+            }
+            Subject::Template(facts) => {
+                keep(&facts.template, facts.protected.as_ref()).then_some(Subject::Template(facts))
+            }
             Subject::Resource { processes } if !processes.is_empty() => {
                 let processes: Vec<_> = processes
                     .into_iter()
@@ -342,6 +361,9 @@ fn spare_protected(
         })
         .collect();
     if kept.is_empty() {
+        if matches!(target, Target::Instances(_) | Target::Template(_)) {
+            return Err(invalid(format!("all that matches {target} is protected ({})", spared.join("; "))));
+        }
         return Err(invalid(format!(
             "all that matches {target} is protected ({}); to strike it all the same, name it by its number: \
              `process: {{pid: …}}`",

@@ -2,6 +2,7 @@
 
 use crate::agent::Faults;
 use serde_json::{Value as Json, json};
+use squall_model::cloud::{InstanceChange, InstanceStep, TemplateStep};
 use squall_model::facts::{Facts, Feature, NetworkFacts, Privilege, Scope, Subject};
 use squall_model::fault::{Fault, PlanError, of};
 use squall_model::server::{self, Look, ServerRef, SessionsStep, SettingStep, Statement};
@@ -28,6 +29,8 @@ pub(super) static FAULTS: Faults = &[
     &of::<Fill>(),
     &of::<Sessions>(),
     &of::<Setting>(),
+    &of::<Stop>(),
+    &of::<Begin>(),
     &of::<Everything>(),
     &of::<Dud>(),
     &of::<Forbidden>(),
@@ -55,7 +58,17 @@ pub(super) fn samples() -> Vec<(&'static str, Target, Json)> {
         ("sim.fill", Target::Path("/data".into()), json!({})),
         ("sim.sessions", database(), json!({})),
         ("sim.setting", database(), json!({})),
+        ("sim.stop", instances(), json!({})),
+        ("sim.begin", template(), json!({})),
     ]
+}
+
+fn instances() -> Target {
+    Target::Instances(Box::new(serde_json::from_value(json!({"id": "i-1"})).unwrap()))
+}
+
+fn template() -> Target {
+    Target::Template(Box::new(serde_json::from_value(json!({"id": "EXT1"})).unwrap()))
 }
 
 fn database() -> Target {
@@ -108,6 +121,8 @@ fault!(Governor, "sim.governor", Resource, &[], |_, _| {
 fault!(Load, "sim.load", Resource, &[], |_, facts| vec![load(facts)]);
 fault!(Sessions, "sim.sessions", Database, &[], |_, facts| vec![sessions(facts)]);
 fault!(Setting, "sim.setting", Database, &[], |_, facts| vec![setting(facts)]);
+fault!(Stop, "sim.stop", Instance, &[], |_, facts| vec![stop(facts)]);
+fault!(Begin, "sim.begin", Template, &[], |_, facts| vec![begin(facts)]);
 fault!(Fill, "sim.fill", Path, &[], |_, facts| vec![fill(facts)]);
 // These two want what the model does not have.
 fault!(Forbidden, "sim.forbidden", Resource, &[Privilege::SysAdmin], |_, facts| vec![load(facts)]);
@@ -186,6 +201,28 @@ fn server(facts: &Facts) -> ServerRef {
         Subject::Database(database) => database.server.clone(),
         other => panic!("a database fault was given {other:?}"),
     }
+}
+
+fn stop(facts: &Facts) -> Step {
+    let Subject::Instance(instance) = &facts.subject else {
+        panic!("a fault on instances was given {:?}", facts.subject)
+    };
+    Step::Instance(InstanceStep {
+        instance: instance.instance.clone(),
+        opt_in: instance.opt_in.clone(),
+        change: InstanceChange::Stop { force: false },
+    })
+}
+
+fn begin(facts: &Facts) -> Step {
+    let Subject::Template(template) = &facts.subject else {
+        panic!("a fault on templates was given {:?}", facts.subject)
+    };
+    Step::Template(TemplateStep {
+        template: template.template.clone(),
+        opt_in: template.opt_in.clone(),
+        mark: facts.injection.clone(),
+    })
 }
 
 fn sessions(facts: &Facts) -> Step {

@@ -2,9 +2,10 @@
 //! callers keep theirs, and fails when told to.
 
 use super::world::{
-    Door, Mutant, Process, Qdisc, Role, World, file_key, fill_key, key_of, namespace_ref, opposite,
-    process_key, qdisc_key, sessions_key, setting_key, table_key, worker_key,
+    Door, Mutant, Process, Qdisc, Role, World, course_key, file_key, fill_key, instance_key, key_of,
+    namespace_ref, opposite, process_key, qdisc_key, sessions_key, setting_key, table_key, worker_key,
 };
+use squall_model::cloud::{CloudPlace, InstanceFacts, InstanceRef, Tag, TemplateFacts, TemplateRef};
 use squall_model::facts::{
     DatabaseFacts, Feature, HostFacts, LinkFacts, NetworkFacts, PathFacts, Privilege, ProcessFacts,
     QdiscFacts, Scope, Subject,
@@ -56,6 +57,7 @@ fn drifted(looked_at: impl Into<String>, before: impl Into<String>, now: impl In
         before: before.into(),
         now: now.into(),
         remedy: "put it right by hand".into(),
+        under_way: false,
     })
 }
 
@@ -112,6 +114,10 @@ impl Machine for ModelMachine {
             (Scope::Path, Target::Path(path)) => {
                 let there = world.host.directories.contains_key(path);
                 there.then(|| Subject::Path(path_facts(&world, path))).into_iter().collect()
+            }
+            (Scope::Instance, Target::Instances(_)) => vec![Subject::Instance(instance_facts())],
+            (Scope::Template, Target::Template(selector)) => {
+                vec![Subject::Template(template_facts(&selector.id))]
             }
             (Scope::Database, Target::Database(url)) => vec![Subject::Database(database_facts(&url.server))],
             (Scope::Resource, Target::Process(selector)) => match processes(selector) {
@@ -200,6 +206,9 @@ impl Machine for ModelMachine {
                 found.push(leftover(&worker_key(mark), Some(mark)));
             }
         }
+        for mark in world.host.courses.keys() {
+            found.push(leftover(&course_key(mark), Some(mark)));
+        }
         for mark in world.host.sessions.keys() {
             found.push(leftover(&sessions_key(mark), server::injection_of(mark)));
         }
@@ -244,10 +253,44 @@ impl Machine for ModelMachine {
             "sessions" => {
                 world.host.sessions.remove(name);
             }
+            "course" => {
+                world.host.courses.remove(name);
+            }
             _ => end_worker(&mut world, name),
         }
         put_back(&mut world, pid, &leftover.what);
         Ok(undone(&leftover.what))
+    }
+}
+
+fn instance_facts() -> InstanceFacts {
+    let instance = InstanceRef {
+        place: CloudPlace { region: Some("model-1".into()), ..CloudPlace::default() },
+        id: "i-1".into(),
+        name: None,
+        zone: "model-1a".into(),
+        account: "1".into(),
+    };
+    InstanceFacts {
+        instance,
+        group: None,
+        kind: "model".into(),
+        tags: BTreeMap::new(),
+        unstoppable: None,
+        opt_in: Tag::opt_in(),
+        protected: None,
+    }
+}
+
+fn template_facts(id: &str) -> TemplateFacts {
+    TemplateFacts {
+        template: TemplateRef { place: instance_facts().instance.place, id: id.to_owned() },
+        description: String::new(),
+        does: Vec::new(),
+        strikes: Vec::new(),
+        ended_by: Vec::new(),
+        opt_in: Tag::opt_in(),
+        protected: None,
     }
 }
 
@@ -419,6 +462,17 @@ fn capture(world: &World, step: &Step, injection: &str) -> Outcome<Undo> {
             let (directory, name) = (step.directory.clone(), step.name.clone());
             Ok(Undo::Fill { directory, name, owner: 0, available: Size(8 << 30) })
         }
+        Step::Instance(step) => match world.host.instances.get(&step.instance.id) {
+            // The suite captures once more what it has struck.
+            Some(state) if state == "running" || is_suite(injection) => {
+                Ok(Undo::Instance { instance: step.instance.clone() })
+            }
+            Some(state) => Err(refused(format!("{} is {state}", step.instance))),
+            None => Err(not_found(format!("there is no {}", step.instance))),
+        },
+        Step::Template(step) => {
+            Ok(Undo::Template { template: step.template.clone(), mark: step.mark.clone() })
+        }
         Step::Sessions(step) => Ok(Undo::Sessions {
             server: step.server.clone(),
             mark: step.mark.clone(),
@@ -522,6 +576,14 @@ fn make(world: &mut World, pid: u32, step: &Step, undo: &Undo, in_part: bool) ->
         Step::Worker(step) => {
             let role = Role::Worker { mark: step.mark.clone(), parent: pid };
             world.spawn("squall-worker", role);
+        }
+        Step::Instance(step) => {
+            if let Some(state) = world.host.instances.get_mut(&step.instance.id) {
+                "stopped".clone_into(state);
+            }
+        }
+        Step::Template(step) => {
+            world.host.courses.insert(step.mark.clone(), step.template.id.clone());
         }
         Step::Sessions(step) => {
             world.host.sessions.insert(step.mark.clone(), pid);
@@ -631,6 +693,25 @@ fn revert(world: &mut World, pid: u32, undo: &Undo) -> Reverted {
                 }
                 Some(now) => drifted(file_key(path), before, now),
             }
+        }
+        Undo::Instance { instance } => {
+            let key = instance_key(&instance.id);
+            match world.host.instances.get_mut(&instance.id) {
+                None => gone(key),
+                Some(state) if state == "running" => gone(key),
+                Some(state) => {
+                    "running".clone_into(state);
+                    put_back(world, pid, &key);
+                    undone(key)
+                }
+            }
+        }
+        Undo::Template { mark, .. } => {
+            if world.host.courses.remove(mark).is_none() {
+                return gone(course_key(mark));
+            }
+            put_back(world, pid, &course_key(mark));
+            undone(course_key(mark))
         }
         Undo::Sessions { mark, .. } => {
             if world.host.sessions.remove(mark).is_none() {

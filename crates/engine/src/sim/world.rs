@@ -57,6 +57,10 @@ pub(super) struct Host {
     pub directories: BTreeMap<String, BTreeMap<String, String>>,
     /// Settings of a server elsewhere, by name: whatever happens to the host, they stay.
     pub settings: BTreeMap<String, String>,
+    /// Instances in a cloud by their numbers, with their states: whatever happens to the host, they stay.
+    pub instances: BTreeMap<String, String>,
+    /// Experiments that the cloud carries out, by their marks, with their templates.
+    pub courses: BTreeMap<String, String>,
     /// Sessions on that server by their mark, with the process that holds them: the server ends them when that is gone.
     pub sessions: BTreeMap<String, u32>,
 }
@@ -101,6 +105,7 @@ impl Host {
             host.files.insert(path.into(), value.into());
         }
         host.settings.insert("read_only".into(), "off".into());
+        host.instances.insert("i-1".into(), "running".into());
         host.directories.insert("/data".into(), BTreeMap::from([("orders".into(), "17".into())]));
         host
     }
@@ -156,6 +161,12 @@ impl Host {
         for mark in self.sessions.keys() {
             seen.insert(sessions_key(mark), "held".into());
         }
+        for (id, state) in &self.instances {
+            seen.insert(instance_key(id), state.clone());
+        }
+        for (mark, template) in &self.courses {
+            seen.insert(course_key(mark), template.clone());
+        }
         for (directory, files) in &self.directories {
             for (name, content) in files {
                 seen.insert(fill_key(directory, name), content.clone());
@@ -183,6 +194,12 @@ pub(super) fn fill_key(directory: &str, name: &str) -> String {
 pub(super) fn sessions_key(mark: &str) -> String {
     format!("sessions {mark}")
 }
+pub(super) fn instance_key(id: &str) -> String {
+    format!("instance {id}")
+}
+pub(super) fn course_key(mark: &str) -> String {
+    format!("course {mark}")
+}
 pub(super) fn setting_key(name: &str) -> String {
     format!("setting {name}")
 }
@@ -201,6 +218,8 @@ pub(super) fn key_of(step: &Step) -> String {
         Step::Fill(step) => fill_key(&step.directory.path, &step.name),
         Step::Sessions(step) => sessions_key(&step.mark),
         Step::Setting(step) => setting_key(&step.name),
+        Step::Instance(step) => instance_key(&step.instance.id),
+        Step::Template(step) => course_key(&step.mark),
     }
 }
 
@@ -215,6 +234,8 @@ fn key_of_undo(undo: &Undo) -> Option<String> {
         Undo::Fill { directory, name, .. } => fill_key(&directory.path, name),
         Undo::Sessions { mark, .. } => sessions_key(mark),
         Undo::Setting { name, .. } => setting_key(name),
+        Undo::Instance { instance } => instance_key(&instance.id),
+        Undo::Template { mark, .. } => course_key(mark),
         Undo::Nothing { .. } => return None,
     })
 }
@@ -418,7 +439,9 @@ impl World {
         for host in [&mut self.host, &mut self.twin] {
             let directories = std::mem::take(&mut host.directories);
             let settings = std::mem::take(&mut host.settings);
-            *host = Host { directories, settings, ..booted.clone() };
+            let instances = std::mem::take(&mut host.instances);
+            let courses = std::mem::take(&mut host.courses);
+            *host = Host { directories, settings, instances, courses, ..booted.clone() };
         }
         self.made_by.clear();
         let dice = &mut self.dice;

@@ -51,6 +51,8 @@ pub fn resolve(scope: Scope, target: &Target) -> Result<Vec<Subject>, MachineErr
         }
         (Scope::Network, _) => network::resolve(target),
         (Scope::Path, Target::Path(path)) => Ok(path::find(path)?.map(Subject::Path).into_iter().collect()),
+        (Scope::Instance, _) => Err(misfit("strikes instances", "{instances: {tag: app=shop}}", target)),
+        (Scope::Template, _) => Err(misfit("strikes templates", "{template: {id: EXT…}}", target)),
         (Scope::Database, _) => Err(misfit("strikes servers", "{database: postgres://…}", target)),
         (Scope::Path, _) => Err(misfit("strikes directories", "{path: /data}", target)),
     }

@@ -98,7 +98,7 @@ pub(crate) fn resolve(target: &Target) -> Result<Vec<Subject>, MachineError> {
         },
         Target::Process(selector) => of_processes(selector)?,
         Target::Container(_) | Target::Service(_) => of_groups(target)?,
-        Target::Path(_) | Target::Database(_) => {
+        Target::Path(_) | Target::Database(_) | Target::Instances(_) | Target::Template(_) => {
             let wanted = "{netns: …}, {interface: …}, {host: true}, or processes, containers or services";
             return Err(super::misfit("strikes networks", wanted, target));
         }

@@ -130,6 +130,7 @@ pub(crate) fn revert(path: &str, before: &str, ours: &str, boot_id: &str) -> Res
             before: before.to_owned(),
             now: now.to_owned(),
             remedy: format!("echo '{before}' > {path}"),
+            under_way: false,
         })
     };
     if now == before {

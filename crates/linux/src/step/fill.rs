@@ -255,6 +255,7 @@ pub(crate) fn revert(
                 before: "no such file".to_owned(),
                 now: "out of reach, on a file system that is not mounted there any more".to_owned(),
                 remedy: format!("mount it on {} again, then run `squall recover`", directory.mounted_on),
+                under_way: false,
             }));
         }
     };
@@ -286,6 +287,7 @@ fn drifted(directory: &DirectoryRef, name: &str, now: &str) -> Reverted {
         before: "no such file".to_owned(),
         now: now.to_owned(),
         remedy: format!("look at it, and if it is Squall's: {}", directory.removal(name)),
+        under_way: false,
     })
 }
 

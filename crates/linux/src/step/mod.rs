@@ -24,7 +24,7 @@ pub(crate) fn capture(step: &Step, injection: &str) -> Result<Undo, MachineError
         Step::Qdisc(step) => qdisc::capture(step, injection),
         Step::PacketFilter(step) => packet_filter::capture(step),
         Step::Fill(step) => fill::capture(step),
-        Step::Sessions(_) | Step::Setting(_) => Err(elsewhere()),
+        Step::Sessions(_) | Step::Setting(_) | Step::Instance(_) | Step::Template(_) => Err(elsewhere()),
     }
 }
 
@@ -37,7 +37,7 @@ pub(crate) fn apply(machine: &mut LinuxMachine, step: &Step, undo: &Undo) -> Res
         Step::Qdisc(step) => qdisc::apply(step, undo),
         Step::PacketFilter(step) => machine.tables.apply(step),
         Step::Fill(step) => fill::apply(step),
-        Step::Sessions(_) | Step::Setting(_) => Err(elsewhere()),
+        Step::Sessions(_) | Step::Setting(_) | Step::Instance(_) | Step::Template(_) => Err(elsewhere()),
     }
 }
 
@@ -70,7 +70,7 @@ pub(crate) fn observe(
         Step::Qdisc(step) => qdisc::observe(step, undo),
         Step::PacketFilter(step) => machine.tables.observe(step),
         Step::Fill(step) => fill::observe(step, undo),
-        Step::Sessions(_) | Step::Setting(_) => Err(elsewhere()),
+        Step::Sessions(_) | Step::Setting(_) | Step::Instance(_) | Step::Template(_) => Err(elsewhere()),
     }
 }
 
@@ -81,7 +81,9 @@ pub(crate) fn revert(machine: &mut LinuxMachine, undo: &Undo) -> Result<Reverted
         Undo::FileValue { path, before, ours, boot_id } => file_value::revert(path, before, ours, boot_id),
         Undo::Worker { mark, boot_id } => machine.workers.revert(mark, boot_id),
         Undo::Fill { directory, name, owner, available } => fill::revert(directory, name, *owner, *available),
-        Undo::Sessions { .. } | Undo::Setting { .. } => Err(elsewhere()),
+        Undo::Sessions { .. } | Undo::Setting { .. } | Undo::Instance { .. } | Undo::Template { .. } => {
+            Err(elsewhere())
+        }
         Undo::Nothing { why } => Ok(Reverted::AlreadyGone { looked_at: why.clone() }),
         Undo::Qdisc { namespace, link, handle, before, queue_length } => qdisc::revert(&qdisc::Record {
             namespace,

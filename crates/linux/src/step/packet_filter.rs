@@ -132,6 +132,7 @@ impl Tables {
                     before: "none".to_owned(),
                     now: format!("{family} {table}"),
                     remedy: format!("{}nft delete table {family} {table}", namespace.prefix()),
+                    under_way: false,
                 }),
             })
         })

@@ -353,7 +353,13 @@ fn judge(record: &Record<'_>, link: &Link, stood: bool, now: Option<&Qdisc>) -> 
         }
     };
     let before = words(record.before);
-    Reverted::Drifted(Difference { looked_at: place, before, now: words(is_now.as_ref()), remedy })
+    Reverted::Drifted(Difference {
+        looked_at: place,
+        before,
+        now: words(is_now.as_ref()),
+        remedy,
+        under_way: false,
+    })
 }
 
 /// Qdiscs of ours in a namespace, with the link and number to remove each by.
@@ -404,5 +410,6 @@ pub(crate) fn remove_marked(
         remedy:
             "nothing, unless the interface had a qdisc of its own: then set that again with tc qdisc replace"
                 .to_owned(),
+        under_way: false,
     }))
 }

@@ -114,6 +114,7 @@ pub(crate) fn revert(process: &ProcessRef, signal: Signal) -> Result<Reverted, M
             before: if signal == Signal::Cont { "running" } else { "stopped" }.to_owned(),
             now: state_in_words(stat.state).to_owned(),
             remedy: format!("kill -{} {}", signal.to_string().trim_start_matches("SIG"), process.pid),
+            under_way: false,
         }),
     })
 }

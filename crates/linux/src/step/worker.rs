@@ -381,6 +381,7 @@ fn still_runs(mark: &str, pid: u32) -> Reverted {
         before: "not running".to_owned(),
         now: format!("pid {pid} still runs"),
         remedy: format!("kill -KILL {pid}"),
+        under_way: false,
     })
 }
 

@@ -12,8 +12,18 @@ use crate::target::{Mode, Selection, Target};
 use crate::units::Duration;
 
 /// The kinds of target that this version can strike.
-pub(super) const TARGETS: [&str; 8] =
-    ["process", "container", "service", "interface", "netns", "path", "database", "host"];
+pub(super) const TARGETS: [&str; 10] = [
+    "process",
+    "container",
+    "service",
+    "interface",
+    "netns",
+    "path",
+    "database",
+    "instances",
+    "template",
+    "host",
+];
 /// Kinds of target that experiments may name elsewhere, and this version cannot strike.
 const OTHER_TARGETS: [&str; 2] = ["pod", "proxy"];
 /// How to choose among several targets, beside the target or within it.
@@ -335,13 +345,24 @@ impl Reader<'_> {
                 "processes, containers or services: `{process: {name: …}}`, `{container: {name: …}}`, `{service: …}`",
             ),
             Scope::Network => (
-                !matches!(selection.target, Target::Path(_) | Target::Database(_)),
+                !matches!(
+                    selection.target,
+                    Target::Path(_) | Target::Database(_) | Target::Instances(_) | Target::Template(_)
+                ),
                 "networks: `{netns: …}`, `{interface: eth0}`, `{host: true}`, or processes, containers or services",
             ),
             Scope::Path => (matches!(selection.target, Target::Path(_)), "a directory: `{path: /data}`"),
             Scope::Database => (
                 matches!(selection.target, Target::Database(_)),
                 "a database: `{database: postgres://user@host:5432/database}`",
+            ),
+            Scope::Instance => (
+                matches!(selection.target, Target::Instances(_)),
+                "instances in a cloud: `{instances: {tag: app=shop}}`, `{instances: {group: shop}}`, `{instances: {id: i-…}}`",
+            ),
+            Scope::Template => (
+                matches!(selection.target, Target::Template(_)),
+                "a template of a cloud's own experiments: `{template: {id: EXT…}}`",
             ),
             Scope::Resource => (
                 has_processes || matches!(selection.target, Target::Host(_)),
@@ -417,6 +438,15 @@ impl Reader<'_> {
             );
             return None;
         }
+        if let (Some(Target::Instances(selector)), None) = (&target, mode)
+            && selector.id.is_none()
+        {
+            let error = ReadError::at(node.place, "how many of these instances?");
+            self.error(error.help(
+                "`mode: one`, `mode: fixed` or `fixed-percent` with a `value`, or `mode: all`; in a cloud nothing is assumed",
+            ));
+            return None;
+        }
         let optional = optional.and_then(|node| self.value(node)).unwrap_or(false);
         let mode_and_value = self.mode(mode, value);
         let (target, (mode, value)) = target.zip(mode_and_value)?;
@@ -490,6 +520,22 @@ impl Reader<'_> {
                     ReadError::at(inner("path"), format!("{path:?} cannot be the path of a directory"));
                 Some(error.help("such as `/data`: an absolute path without `..`"))
             }
+            Target::Instances(selector) => {
+                let place = inner("instances");
+                let texts = [&selector.id, &selector.group, &selector.zone, &selector.region];
+                if selector.is_empty() {
+                    let error = ReadError::at(place, "this would match every instance");
+                    Some(error.help("give at least one of `id`, `tag`, `group`"))
+                } else if texts.into_iter().flatten().any(|text| text.trim().trim_matches('*').is_empty()) {
+                    Some(ReadError::at(place, "an empty text or a lone `*` names no instance"))
+                } else {
+                    None
+                }
+            }
+            Target::Template(selector) if selector.id.trim().is_empty() => Some(ReadError::at(
+                inner("template"),
+                "`id` is the template's number, such as EXT1a2b3c4d5e6f7",
+            )),
             Target::Host(false) => Some(
                 ReadError::at(inner("host"), "`host: false` names nothing")
                     .help("write `host: true`, or another target"),
@@ -499,6 +545,7 @@ impl Reader<'_> {
             | Target::Netns(_)
             | Target::Path(_)
             | Target::Database(_)
+            | Target::Template(_)
             | Target::Host(true) => None,
         };
         let makes_sense = wrong.is_none();

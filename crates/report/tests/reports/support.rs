@@ -417,6 +417,7 @@ pub(crate) fn residue() -> Vec<Entry> {
         before: "noqueue".into(),
         now: "pfifo 8001:".into(),
         remedy: "run: nsenter -t 812 -n tc qdisc del dev lo root".into(),
+        under_way: false,
     };
     journal.restored(LATENCY, "network.latency", "of payment (pid 812)", Reverted::Drifted(drifted));
     journal.phase(Phase::Recovery);

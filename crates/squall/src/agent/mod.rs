@@ -16,6 +16,7 @@ use squall_engine::agent::AgentCore;
 use squall_engine::hands::Hands;
 use squall_linux::disk::Folder;
 use squall_linux::sys::process;
+use squall_model::cloud::PATIENCE;
 use squall_model::protocol::{Answer, Request, Response, Restored};
 use squall_remote::Keyring;
 use std::io::{self, Write};
@@ -25,6 +26,9 @@ use std::time::{Duration, Instant};
 
 /// How often the agent looks at its lease and the `halt` file when nobody calls; also how often the warden hears it.
 const TICK: Duration = Duration::from_millis(200);
+
+/// How often is looked at what is being put back by somebody who takes his time.
+pub(crate) const WAITS: Duration = Duration::from_secs(2);
 
 /// `squall agent [--state FOLDER] [--log FILTER]`: serves the brain on standard input and output.
 pub(crate) fn main(arguments: &[String]) -> ExitCode {
@@ -103,7 +107,7 @@ fn serve(state: &State, log: Option<String>) -> Result<(), String> {
             }
         }
     }
-    let restored = finish(&mut agent);
+    let restored = finish(&mut agent, &mut warden);
     // The brain took its leave, or is gone and cannot write any more. What is still owed is the warden's to tell.
     if !agent.finished() && !agent.owes() {
         epilogue::write_after(brain, state, &restored);
@@ -122,13 +126,20 @@ fn tell(state: &State, response: &Response) {
 }
 
 /// Undoes what is still held. What cannot be put back keeps its log, and the warden tries once more.
-fn finish(agent: &mut AgentCore<Machines, Folder>) -> Vec<Restored> {
+fn finish(agent: &mut AgentCore<Machines, Folder>, warden: &mut warden::Warden) -> Vec<Restored> {
     let mut restored = agent.stream_ended();
     for pause in [20, 100, 500] {
         if !agent.owes() {
             break;
         }
         std::thread::sleep(Duration::from_millis(pause));
+        restored = agent.stream_ended();
+    }
+    // What a cloud has begun to put back cannot be hastened; whoever waits for it must not look dead meanwhile.
+    let begun = Instant::now();
+    while agent.owes() && Restored::are_under_way(&restored) && begun.elapsed() < PATIENCE.0 {
+        std::thread::sleep(WAITS);
+        warden.beat();
         restored = agent.stream_ended();
     }
     restored

@@ -16,6 +16,7 @@ use squall_engine::hands::Hands;
 use squall_linux::disk::{Folder, Mirror, MirrorWriter, MirroredFolder};
 use squall_linux::sys::pidfd::Pidfd;
 use squall_linux::sys::{process, wait};
+use squall_model::cloud::PATIENCE;
 use squall_model::protocol::Restored;
 use squall_model::step::{ProcessRef, Signal};
 use squall_remote::Keyring;
@@ -325,6 +326,13 @@ fn recover(memory: MirroredFolder, keyring: Keyring, state: &State) -> Result<()
         if clean {
             break;
         }
+    }
+    let begun = Instant::now();
+    while !clean && Restored::are_under_way(&told) && begun.elapsed() < PATIENCE.0 {
+        std::thread::sleep(super::WAITS);
+        let Ok(restored) = hands.recover() else { continue };
+        Restored::supersede(&mut told, &restored);
+        clean = told.iter().all(|one| one.residue().is_empty());
     }
     epilogue::write(state, &told);
     if clean { Ok(()) } else { Err("something could not be put back".to_owned()) }

@@ -14,12 +14,17 @@ use jiff::Timestamp;
 use squall_engine::hands::Hands;
 use squall_linux::disk::Folder;
 use squall_linux::sys::process;
+use squall_model::cloud::PATIENCE;
 use squall_model::fault::is_for_good;
 use squall_model::machine::Leftover;
 use squall_model::protocol::Restored;
 use squall_model::server::ServerUrl;
 use squall_remote::{Keyring, RemoteMachine};
 use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+/// How often is looked at what is being put back by somebody who takes his time.
+const WAITS: Duration = Duration::from_secs(2);
 
 #[derive(Debug, Args)]
 pub(crate) struct Options {
@@ -36,6 +41,15 @@ impl Options {
     pub(crate) fn run(self) -> Outcome {
         let state = State::locate()?;
         let mut restored = recover_with(&state, &self.database)?;
+        let begun = Instant::now();
+        if Restored::are_under_way(&restored) && !self.json {
+            let owed: Vec<String> = restored.iter().flat_map(Restored::residue).collect();
+            out::say(format!("is being put back, and waited for: {}", owed.join("; ")));
+        }
+        while Restored::are_under_way(&restored) && begun.elapsed() < PATIENCE.0 {
+            std::thread::sleep(WAITS);
+            Restored::supersede(&mut restored, &recover_with(&state, &self.database)?);
+        }
         restored.extend(end_sessions(&state, &self.database)?);
         restored.extend(shop_networks::recover());
         if self.json {
