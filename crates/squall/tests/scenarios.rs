@@ -91,6 +91,11 @@ fn a_table_that_a_migration_locks() {
 }
 
 #[test]
+fn a_primary_that_stands_still() {
+    fails_and_passes("failover", "6s");
+}
+
+#[test]
 fn a_leak_to_the_limit() {
     fails_and_passes("memory-leak", "8s");
 }

@@ -2,7 +2,7 @@
 
 use rustix::process::{Pid, kill_process};
 use squall_database::{Login, Manner};
-use squall_model::server::{ServerUrl, Statement};
+use squall_model::server::{ServerUrl, ServerUrlError, Statement};
 use std::fs;
 use std::io::{self, Read, Write};
 use std::net::TcpListener;
@@ -22,7 +22,10 @@ const BETWEEN_LOOKS: Duration = Duration::from_millis(50);
 /// The server, and the process that ends it when this one is gone.
 pub(super) struct Postgres {
     keeper: Child,
-    port: u16,
+    programs: PathBuf,
+    user: Option<(u32, u32)>,
+    /// Where it listens.
+    pub(super) port: u16,
 }
 
 impl Postgres {
@@ -41,7 +44,29 @@ impl Postgres {
             let _ = fs::remove_dir_all(&folder);
             return Err(format!("could not make a database in {}: {why}", folder.display()));
         }
+        // A replica may come for a copy.
+        let access = fs::File::options().append(true).open(folder.join("data/pg_hba.conf"));
+        let allowed = access.and_then(|mut file| writeln!(file, "host replication all 127.0.0.1/32 trust"));
+        allowed.map_err(|error| format!("could not let replicas in: {error}"))?;
         Self::begin(&programs, user, &folder, settings)
+    }
+
+    /// Starts another that follows this one.
+    ///
+    /// # Errors
+    /// Where no copy of it can be made.
+    pub(super) fn replica(&self, settings: &[&str]) -> Result<Self, String> {
+        let folder = own_folder(self.user)?;
+        let copied = command(&self.programs, "pg_basebackup", self.user)
+            .args(["--write-recovery-conf", "--no-sync", "--checkpoint=fast", "--username=postgres"])
+            .args(["--host=127.0.0.1", "--port", &self.port.to_string(), "--pgdata"])
+            .arg(folder.join("data"))
+            .output();
+        if let Err(why) = succeeded(copied) {
+            let _ = fs::remove_dir_all(&folder);
+            return Err(format!("could not copy the database: {why}"));
+        }
+        Self::begin(&self.programs, self.user, &folder, settings)
     }
 
     fn begin(
@@ -65,7 +90,7 @@ impl Postgres {
                 said.push(char::from(byte[0]));
             }
         }
-        let mut server = Self { keeper, port };
+        let mut server = Self { keeper, programs: programs.to_owned(), user, port };
         if said != READY {
             return Err(format!("could not start PostgreSQL: {said}"));
         }
@@ -88,15 +113,7 @@ impl Postgres {
     /// # Errors
     /// What it answers.
     pub(super) fn say(&self, text: &str) -> Result<(), String> {
-        let url: ServerUrl =
-            self.url().parse().map_err(|error: squall_model::server::ServerUrlError| error.to_string())?;
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-        let said = runtime.map_err(|error| error.to_string())?.block_on(async {
-            let login = Login::of(&url)?;
-            let mut session = squall_database::open(&login, &Manner::asking(Duration::from_secs(2))).await?;
-            session.say(&Statement::text(text)).await
-        });
-        said.map(drop).map_err(|error| error.to_string())
+        say(&self.url(), text)
     }
 
     fn wait_until_it_answers(&mut self) -> Result<(), String> {
@@ -116,6 +133,21 @@ impl Drop for Postgres {
         drop(self.keeper.stdin.take());
         let _ = self.keeper.wait();
     }
+}
+
+/// Says something to a server.
+///
+/// # Errors
+/// What it answers, or that it does not.
+pub(super) fn say(url: &str, text: &str) -> Result<(), String> {
+    let url: ServerUrl = url.parse().map_err(|error: ServerUrlError| error.to_string())?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let said = runtime.map_err(|error| error.to_string())?.block_on(async {
+        let login = Login::of(&url)?;
+        let mut session = squall_database::open(&login, &Manner::asking(Duration::from_secs(2))).await?;
+        session.say(&Statement::text(text)).await
+    });
+    said.map(drop).map_err(|error| error.to_string())
 }
 
 /// Where the programs of the latest version are: Debian keeps them apart, others on the path.

@@ -1,7 +1,7 @@
 //! The weak services of the scenarios: the shop, built with one weakness or without it.
 
 use super::cage::Cage;
-use super::postgres::Postgres;
+use super::postgres::{self, Postgres};
 use crate::demo::processes::Shop;
 use crate::demo::shop::{
     BookSettings, CallPolicy, Config, Layout, ReceiptSettings, Service, SpoolSettings, TABLE,
@@ -31,6 +31,7 @@ pub(super) type Build = fn(folder: &Path, fixed: bool) -> Result<Stage, String>;
 /// A service that runs, and what it stands on. Taken away when dropped, in this order.
 pub(super) struct Stage {
     supervisor: Option<Supervisor>,
+    watchman: Option<Watchman>,
     shop: Shop,
     /// Databases; the shop, which uses them, goes before them.
     databases: Vec<Postgres>,
@@ -43,7 +44,14 @@ impl Stage {
     fn of(config: Config) -> Result<Self, String> {
         let shop = Shop::open_as(&config)?;
         let url = format!("http://{}/checkout", shop.address(Service::Gateway));
-        Ok(Self { supervisor: None, shop, databases: Vec::new(), cage: None, variables: vec![("url", url)] })
+        Ok(Self {
+            supervisor: None,
+            watchman: None,
+            shop,
+            databases: Vec::new(),
+            cage: None,
+            variables: vec![("url", url)],
+        })
     }
 
     fn with(mut self, name: &'static str, value: impl ToString) -> Self {
@@ -63,8 +71,9 @@ impl Stage {
 
 impl Drop for Stage {
     fn drop(&mut self) {
-        // Else it would start again what the shop ends.
+        // Else they would start again what the shop ends, and promote what is taken away.
         self.supervisor.take();
+        self.watchman.take();
     }
 }
 
@@ -114,6 +123,17 @@ pub(super) fn locked_orders(_: &Path, fixed: bool) -> Result<Stage, String> {
     let database = Postgres::start(&[])?;
     let url = database.url();
     Ok(keeping_books(vec![database], fixed)?.with("database", url).with("table", "orders"))
+}
+
+/// The ledger knows the primary alone and waits for it without end; or it knows the replica too, and somebody lets that take
+/// the primary's place.
+pub(super) fn replicated_books(_: &Path, fixed: bool) -> Result<Stage, String> {
+    let primary = Postgres::start(&["wal_level=replica"])?;
+    let replica = primary.replica(&[])?;
+    let (port, urls) = (primary.port, [primary.url(), replica.url()]);
+    let mut stage = keeping_books(vec![primary, replica], fixed)?.with("database_port", port);
+    stage.watchman = fixed.then(|| Watchman::start(urls));
+    Ok(stage)
 }
 
 /// A shop whose ledger keeps its books in the first of these databases; or in whichever takes writes.
@@ -169,6 +189,36 @@ pub(super) fn limited_ledger(_: &Path, fixed: bool) -> Result<Stage, String> {
     let port = stage.ledger_port();
     stage.cage = Some(cage);
     Ok(stage.with("port", port))
+}
+
+/// Lets a replica take the place of its primary when that does not answer, as a manager of a cluster does.
+struct Watchman {
+    stops: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Watchman {
+    fn start([primary, replica]: [String; 2]) -> Self {
+        let stops = Arc::new(AtomicBool::new(false));
+        let stopped = Arc::clone(&stops);
+        let thread = std::thread::spawn(move || {
+            while !stopped.load(Ordering::Relaxed) {
+                let is_lost = postgres::say(&primary, "SELECT 1").is_err();
+                if is_lost && postgres::say(&replica, "SELECT pg_promote(false)").is_ok() {
+                    return;
+                }
+                std::thread::sleep(LOOKS_EVERY);
+            }
+        });
+        Self { stops, thread: Some(thread) }
+    }
+}
+
+impl Drop for Watchman {
+    fn drop(&mut self) {
+        self.stops.store(true, Ordering::Relaxed);
+        let _ = self.thread.take().map(JoinHandle::join);
+    }
 }
 
 /// Starts a service again whenever it has ended.

@@ -47,7 +47,7 @@ macro_rules! scenario {
 }
 
 /// All of them.
-pub(super) static ALL: [Scenario; 11] = [
+pub(super) static ALL: [Scenario; 12] = [
     scenario!(
         "service-dependency-failure",
         "Service dependency failure",
@@ -74,6 +74,15 @@ pub(super) static ALL: [Scenario; 11] = [
         ["url", "database", "table"],
         Some("PostgreSQL's server programs"),
         Some(stage::locked_orders)
+    ),
+    scenario!(
+        "failover",
+        "Failover of a database",
+        "A replica helps whoever notices that the primary is gone, and looks for the one that takes writes",
+        ["postgres.failover"],
+        ["url", "database_port"],
+        Some("PostgreSQL's server programs"),
+        Some(stage::replicated_books)
     ),
     scenario!(
         "memory-leak",
