@@ -17,6 +17,7 @@ mod page;
 mod peers;
 mod processes;
 mod server;
+mod sessions;
 mod size;
 mod start;
 mod victims;
@@ -46,6 +47,7 @@ const BENCHMARKS: &[&Benchmark] = &[
     &abort::BENCHMARK,
     &load::BENCHMARK,
     &conditions::BENCHMARK,
+    &sessions::BENCHMARK,
     &memory::BENCHMARK,
     &history::BENCHMARK,
     &size::BENCHMARK,

@@ -72,7 +72,7 @@ impl PostgresServer {
         initdb.args(["--auth=trust", "--username=postgres", "--no-sync", "--pgdata"]).arg(&data);
         user.run(&mut initdb);
         if let Some(admitted) = setup.admitted {
-            let lines = format!("local all all trust\n{admitted}\n");
+            let lines = format!("local all,replication all trust\n{admitted}\n");
             std::fs::write(data.join("pg_hba.conf"), lines).expect("who is let in");
         }
         for (name, text) in setup.files {
@@ -90,13 +90,22 @@ impl PostgresServer {
     /// Where it does not start.
     #[must_use]
     pub fn replica(&self) -> Self {
+        self.replica_as(&Setup::default())
+    }
+
+    /// The same, as told. It is fed over the socket in the file system, which no lost network cuts.
+    ///
+    /// # Panics
+    /// Where it does not start.
+    #[must_use]
+    pub fn replica_as(&self, setup: &Setup<'_>) -> Self {
         let user = Owner::of("postgres");
         let folder = Self::folder_of(&user);
         let mut copy = Command::new(self.programs.join("pg_basebackup"));
         copy.args(["-U", "postgres", "-h"]).arg(self.folder()).arg("-p").arg(self.port.to_string());
         copy.args(["-R", "-c", "fast", "-D"]).arg(folder.path().join("data"));
         user.run(&mut copy);
-        Self::begin(folder, self.programs.clone(), &user, &Setup::default())
+        Self::begin(folder, self.programs.clone(), &user, setup)
     }
 
     fn folder_of(user: &Owner) -> TempDir {

@@ -279,6 +279,13 @@ pub fn tls_by(
     TlsAcceptor::from(Arc::new(config))
 }
 
+/// For servers that speak TLS themselves: PEM of an authority, and of a certificate for `localhost` and 127.0.0.1 with its key.
+pub fn certified() -> (String, String, String) {
+    let (authority, key) = (authority(), KeyPair::generate().unwrap());
+    let certificate = local_certificate().signed_by(&key, &authority).unwrap();
+    (authority.pem(), certificate.pem(), key.serialize_pem())
+}
+
 /// TLS that asks its clients for a certificate; its authority as PEM; and a certificate and key that it lets in.
 pub fn mutual_tls() -> (TlsAcceptor, String, (String, String)) {
     let authority = authority();

@@ -19,6 +19,8 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ("squall demo --open --fixed", "gameday/days.rs"),
     ("squall gameday run examples/gameday/database-failure.md", "gameday/days.rs"),
     ("squall gameday run gameday.md", "gameday/days.rs, with somebody who answers"),
+    ("squall leftovers --database", "databases/postgres.rs"),
+    ("squall recover --database", "databases/postgres.rs"),
 ];
 
 /// How a command may end that does not end with 0.
@@ -258,6 +260,7 @@ pages! {
     readme "README.md",
     ci "ci.md",
     dashboard "dashboard.md",
+    databases "databases.md",
     gamedays "gamedays.md",
     history "history.md",
     maturity "maturity.md",

@@ -29,6 +29,10 @@ impl Agent {
         Ok(agent)
     }
 
+    pub(super) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Calls, and waits for the answer. What the agent refuses is an error in its own words.
     pub(super) fn call(&mut self, call: &Value) -> Result<Value, String> {
         self.number += 1;

@@ -85,7 +85,7 @@ fn child(parent: u32, role: &str) -> Result<u32, String> {
 }
 
 /// Megabytes in memory, and those of the process alone.
-fn resident(pid: u32) -> Result<(f64, f64), String> {
+pub(super) fn resident(pid: u32) -> Result<(f64, f64), String> {
     let read = |file: &str| {
         let path = format!("/proc/{pid}/{file}");
         fs::read_to_string(&path).map_err(|error| format!("{path}: {error}"))

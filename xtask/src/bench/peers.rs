@@ -11,6 +11,7 @@ const NEEDED: &[packages::Needed] = &[
     ("wrk", "wrk", "the load generator to compare with"),
     ("nginx", "nginx-light", "the server that both load"),
     ("prometheus", "prometheus", "what is asked for conditions"),
+    ("psql", "postgresql", "the server on which sessions are held, and pgbench"),
     ("ip", "iproute2", "network namespaces"),
     ("tc", "iproute2", "the way by hand to shape traffic"),
     ("nft", "nftables", "the way by hand to drop packets"),

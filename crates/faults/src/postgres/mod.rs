@@ -61,7 +61,7 @@ const MAY_END_OTHERS: &str =
 /// A watch on the server: one session is in a transaction that holds an advisory lock, and the server itself ends it where
 /// nothing is heard of it. The other one looks several times a second whether that lock is free, in a transaction of its
 /// own each time, so that it keeps nothing from being tidied up; then it puts back what is still `ours`, in spite of
-/// whoever does the same, and says what is to be said `after` that.
+/// whoever does the same, says what is to be said `after` that, and ends itself, since nobody may be there to do so.
 fn watch(injection: &str, read: &str, ours: &str, after: &str) -> Watch {
     let lock = lock_number(&mark_of(injection));
     let (ours, restore) = (literal(ours), Watch::RESTORE);
@@ -73,7 +73,7 @@ fn watch(injection: &str, read: &str, ours: &str, after: &str) -> Watch {
              FOR attempt IN 1..50 LOOP BEGIN \
              EXIT WHEN ({read}) IS DISTINCT FROM {ours}; EXECUTE $restore${restore}$restore$; EXIT; \
              EXCEPTION WHEN OTHERS THEN PERFORM pg_sleep(0.1); END; END LOOP; COMMIT; \
-             {after}END $squall$"
+             {after}PERFORM pg_terminate_backend(pg_backend_pid()); END $squall$"
         )),
     }
 }

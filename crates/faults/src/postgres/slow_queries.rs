@@ -99,6 +99,11 @@ impl Fault for SlowQueries {
         let look = look(ask, "{active} slow queries run, {said} are done, {failed} failed", "active");
         let mut step = sessions(facts, database, count, look);
         step.begin = vec![Statement::text("SET statement_timeout = 1000")];
+        if database.major() >= 14 {
+            // A query may be at work when the network is lost, and only after it is nothing heard: it counts as well.
+            let idle = facts.lease.0.as_millis() * 4 / 5;
+            step.begin.push(Statement::text(format!("SET idle_session_timeout = {idle}")));
+        }
         let statement = parameters.kind.statement();
         step.again = Some(Again { statement, every: Duration::seconds(0) });
         Ok(vec![Step::Sessions(step)])
@@ -116,7 +121,7 @@ mod tests {
             "{concurrency: 3}",
             &on_postgres(|_| ()),
             &[
-                "on postgres://app@db:5432/shop: hold 3 sessions, begun with SET statement_timeout = 1000, each saying \
+                "on postgres://app@db:5432/shop: hold 3 sessions, begun with SET statement_timeout = 1000; SET idle_session_timeout = 4000, each saying \
                again and again: SELECT pg_sleep(0.5)",
             ],
         );

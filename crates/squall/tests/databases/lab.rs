@@ -1,0 +1,232 @@
+//! A run of the built program on a database, its processes, and a network that can be cut.
+
+use crate::support::{Ended, wait_until};
+use serde_json::Value;
+use std::fs;
+use std::path::PathBuf;
+use std::process::{Command, Output, Stdio};
+use tempfile::TempDir;
+
+/// A folder with an experiment, its state folder, and the process that carries it out.
+pub(crate) struct Run {
+    folder: TempDir,
+    pub(crate) brain: Ended,
+    /// For the commands that come after.
+    environment: Vec<(String, String)>,
+}
+
+/// What is struck how, in the words of a method's entry.
+pub(crate) struct Strike<'a> {
+    pub(crate) fault: &'a str,
+    pub(crate) target: &'a str,
+    pub(crate) with: &'a str,
+    pub(crate) lasts: &'a str,
+}
+
+impl Run {
+    /// Started, and waited for until the fault is active.
+    pub(crate) fn start(strike: &Strike<'_>) -> Self {
+        Self::start_with(strike, &[])
+    }
+
+    /// The same, with variables of the environment.
+    pub(crate) fn start_with(strike: &Strike<'_>, environment: &[(&str, &str)]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let Strike { fault, target, with, lasts } = strike;
+        let text = format!(
+            "apiVersion: squall.dev/v1\nkind: Experiment\nname: strike\nhypothesis: it is seen\nmethod:\n  \
+             - fault: {fault}\n    target: {target}\n    with: {with}\n    for: {lasts}\n"
+        );
+        fs::write(folder.path().join("strike.yaml"), text).unwrap();
+        let environment: Vec<_> =
+            environment.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        let log = |name: &str| fs::File::create(folder.path().join(name)).unwrap();
+        let mut command = squall(&folder, &environment, &["run", "strike.yaml", "--yes"]);
+        command.stdout(log("out.txt")).stderr(log("err.txt"));
+        let run = Self { brain: Ended(command.spawn().unwrap()), folder, environment };
+        let mut over = false;
+        wait_until(|| {
+            over = run.has("verdict");
+            over || run.has("injected")
+        });
+        assert!(!over, "{fault}: it ended before it began: {}", run.told());
+        run
+    }
+
+    pub(crate) fn has(&self, event: &str) -> bool {
+        self.events().iter().any(|one| one["event"] == event)
+    }
+
+    pub(crate) fn events(&self) -> Vec<Value> {
+        let mut journals = fs::read_dir(self.state().join("runs")).into_iter().flatten().flatten();
+        let text = journals.find_map(|entry| fs::read_to_string(entry.path()).ok());
+        text.unwrap_or_default().lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
+    }
+
+    pub(crate) fn state(&self) -> PathBuf {
+        self.folder.path().join("state")
+    }
+
+    /// What it said on both streams.
+    pub(crate) fn told(&self) -> String {
+        let read = |name: &str| fs::read_to_string(self.folder.path().join(name)).unwrap_or_default();
+        read("out.txt") + &read("err.txt")
+    }
+
+    pub(crate) fn squall(&self, arguments: &[&str]) -> Output {
+        squall(&self.folder, &self.environment, arguments).output().unwrap()
+    }
+
+    /// A command on another host, which knows nothing of this run.
+    pub(crate) fn elsewhere(&self, arguments: &[&str]) -> Output {
+        let mut command = squall(&self.folder, &self.environment, arguments);
+        command.env("SQUALL_STATE", self.folder.path().join("elsewhere")).output().unwrap()
+    }
+
+    /// Waits until the run is over, and gives its exit code.
+    pub(crate) fn code(&mut self) -> i32 {
+        let mut code = None;
+        wait_until(|| {
+            code = self.brain.0.try_wait().unwrap();
+            code.is_some()
+        });
+        code.unwrap().code().unwrap_or(-1)
+    }
+
+    /// The agent is a child of one of the brain's threads.
+    pub(crate) fn agent(&self) -> u32 {
+        let brain = self.brain.0.id();
+        let mut found = None;
+        wait_until(|| {
+            let threads = fs::read_dir(format!("/proc/{brain}/task")).unwrap().flatten();
+            let mut lists =
+                threads.filter_map(|thread| fs::read_to_string(thread.path().join("children")).ok());
+            found = lists.find_map(|text| text.split_whitespace().next().map(str::to_owned));
+            found.is_some()
+        });
+        found.unwrap().parse().unwrap()
+    }
+
+    pub(crate) fn kill(&mut self, who: Killed) {
+        let agent = self.agent();
+        match who {
+            Killed::Agent => send("KILL", agent),
+            Killed::BrainAndAgent => {
+                send("STOP", agent);
+                self.brain.0.kill().unwrap();
+                send("KILL", agent);
+            }
+            Killed::All => {
+                let warden = child(agent);
+                send("STOP", agent);
+                send("STOP", self.brain.0.id());
+                send("KILL", warden);
+                send("KILL", agent);
+                self.brain.0.kill().unwrap();
+            }
+        }
+    }
+
+    /// Whether any injection is still owed to somebody.
+    pub(crate) fn owes(&self) -> bool {
+        let folder = self.state().join("live");
+        let logs = fs::read_dir(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
+        logs.flatten().any(|entry| entry.path().extension().is_some_and(|extension| extension == "undo"))
+    }
+}
+
+/// Who is killed.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Killed {
+    Agent,
+    BrainAndAgent,
+    All,
+}
+
+fn squall(folder: &TempDir, environment: &[(String, String)], arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_squall"));
+    command.args(arguments).current_dir(folder.path()).stdin(Stdio::null());
+    command.env("SQUALL_STATE", folder.path().join("state")).env_remove("SQUALL_LOG");
+    command.envs(environment.iter().map(|(name, value)| (name, value)));
+    command
+}
+
+fn child(pid: u32) -> u32 {
+    let mut found = None;
+    wait_until(|| {
+        let list = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap();
+        found = list.split_whitespace().next().map(|pid| pid.parse().unwrap());
+        found.is_some()
+    });
+    found.unwrap()
+}
+
+pub(crate) fn send(signal: &str, pid: u32) {
+    assert!(Command::new("kill").args(["-s", signal, &pid.to_string()]).status().unwrap().success());
+}
+
+/// A network namespace with one address, joined to this one by a cable that can be cut. Gone with the test.
+pub(crate) struct Cable {
+    pub(crate) namespace: String,
+    /// Its end here.
+    near: String,
+    /// The address at the other end.
+    pub(crate) address: String,
+    ours: String,
+}
+
+impl Cable {
+    /// None where it cannot be made: says that the test is skipped.
+    pub(crate) fn lay(name: &str, number: u8) -> Option<Self> {
+        if !rustix::process::geteuid().is_root() {
+            println!("skipped: only root makes network namespaces");
+            return None;
+        }
+        // Several of these tests may run side by side, of several programs.
+        let net = std::process::id() % 250;
+        let cable = Self {
+            namespace: format!("sqt-{name}-{}", std::process::id()),
+            near: format!("sqt{number}x{}", std::process::id()),
+            address: format!("10.213.{net}.{}", number * 4 + 2),
+            ours: format!("10.213.{net}.{}/30", number * 4 + 1),
+        };
+        ip(&["netns", "add", &cable.namespace]);
+        ip(&["-n", &cable.namespace, "link", "set", "lo", "up"]);
+        cable.join();
+        Some(cable)
+    }
+
+    /// Joins it anew.
+    pub(crate) fn join(&self) {
+        let Self { namespace, near, address, ours } = self;
+        ip(&["link", "add", near, "type", "veth", "peer", "name", "far", "netns", namespace]);
+        ip(&["-n", namespace, "addr", "add", &format!("{address}/30"), "dev", "far"]);
+        ip(&["-n", namespace, "link", "set", "far", "up"]);
+        ip(&["addr", "add", ours, "dev", near]);
+        ip(&["link", "set", near, "up"]);
+        wait_until(|| Command::new("ping").args(["-c1", "-W1", address]).output().unwrap().status.success());
+    }
+
+    /// From now on packets are lost, and nobody is told.
+    pub(crate) fn lose_packets(&self) {
+        ip(&["-n", &self.namespace, "link", "set", "far", "down"]);
+    }
+
+    /// The cable is gone, with both of its ends.
+    pub(crate) fn cut(&self) {
+        ip(&["link", "del", &self.near]);
+    }
+}
+
+impl Drop for Cable {
+    fn drop(&mut self) {
+        let _ = Command::new("ip").args(["link", "del", &self.near]).output();
+        let _ = Command::new("ip").args(["netns", "del", &self.namespace]).output();
+    }
+}
+
+fn ip(arguments: &[&str]) {
+    let output = Command::new("ip").args(arguments).output().unwrap();
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "ip {}: {told}", arguments.join(" "));
+}
