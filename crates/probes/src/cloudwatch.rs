@@ -22,6 +22,7 @@ use std::time::Instant;
 /// What stands under `cloudwatch:`.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[cfg_attr(not(feature = "aws"), expect(dead_code, reason = "a build without AWS asks nothing"))]
 pub struct Parameters {
     /// The namespace: `AWS/ApplicationELB`.
     namespace: String,

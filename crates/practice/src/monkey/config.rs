@@ -196,6 +196,8 @@ pub enum Inventory {
     Processes(ProcessInventory),
     /// Units of this host's service manager, each an instance.
     Services(ServiceInventory),
+    /// Instances of AWS's Auto Scaling groups.
+    AutoScaling(AutoScalingInventory),
 }
 
 /// The label, or the variable of a process's environment, by which owners opt in.
@@ -270,6 +272,37 @@ pub struct ServiceInventory {
     /// Where they are.
     #[serde(default)]
     pub region: Option<String>,
+}
+
+/// Auto Scaling groups.
+#[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct AutoScalingInventory {
+    /// The groups by their names, in which `*` stands for any text.
+    pub groups: String,
+    /// The tag by which an instance's owners opt in: `NAME=VALUE`. Groups hand their tags on to what they launch.
+    pub opt_in: String,
+    /// Whose all of them are, where neither a tag `squall.account` nor their account's number is meant.
+    pub account: Option<String>,
+    /// The region, in place of that of AWS's own settings.
+    pub region: Option<String>,
+    /// The profile whose settings and credentials count.
+    pub profile: Option<String>,
+    /// Another address than AWS's own.
+    pub endpoint: Option<String>,
+}
+
+impl Default for AutoScalingInventory {
+    fn default() -> Self {
+        Self {
+            groups: any(),
+            opt_in: OPT_IN.to_owned(),
+            account: None,
+            region: None,
+            profile: None,
+            endpoint: None,
+        }
+    }
 }
 
 fn variable() -> String {

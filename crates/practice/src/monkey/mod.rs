@@ -22,8 +22,8 @@ mod tests_of_words;
 
 pub use chance::Chance;
 pub use config::{
-    Account, Config, DockerInventory, Grouping, Inventory, Kill, ProcessInventory, Scope, ServiceInventory,
-    Trial,
+    Account, AutoScalingInventory, Config, DockerInventory, Grouping, Inventory, Kill, ProcessInventory,
+    Scope, ServiceInventory, Trial,
 };
 pub use group::{Eligibility, Group, Instance};
 pub use plan::{Choice, DayPlan, History, LeftOut, Outcome};

@@ -5,6 +5,7 @@ use super::dice::{Dice, Question, number_of};
 use super::group::{Eligibility, Group, Instance};
 use jiff::Timestamp;
 use serde_json::{Value as Json, json};
+use squall_model::step::Signal;
 use squall_model::units::Duration;
 
 /// Whom it strikes.
@@ -76,10 +77,18 @@ pub fn title(config: &Config, group: &str) -> String {
     format!("monkey {}: {group}", config.name)
 }
 
+/// The fault that ends an instance, and its parameters: those of a group are ended so that the group replaces them.
+fn fault(instance: &Instance, signal: Signal) -> (&'static str, Json) {
+    match instance.target.get("instances") {
+        Some(_) => ("aws.asg_terminate", json!({})),
+        None => ("process.kill", json!({"signal": signal})),
+    }
+}
+
 /// The experiment that ends an instance: what must hold before and again after is the file's, the method is one
-/// `process.kill`, and at most one target may be struck.
+/// `process.kill` (or its like), and at most one target may be struck.
 pub fn experiment(config: &Config, group: &Group, victim: &Victim<'_>) -> Json {
-    let signal = config.kill_of(&group.app).signal;
+    let (fault, with) = fault(victim.instance, config.kill_of(&group.app).signal);
     let mut experiment = json!({
         "apiVersion": "squall.dev/v1",
         "kind": "Experiment",
@@ -89,10 +98,10 @@ pub fn experiment(config: &Config, group: &Group, victim: &Victim<'_>) -> Json {
         "blast_radius": {"services": [group.app], "targets": 1},
         "baseline": 0,
         "method": [{
-            "fault": "process.kill",
+            "fault": fault,
             "target": victim.instance.target,
             "mode": "one",
-            "with": {"signal": signal},
+            "with": with,
             "for": Json::String(config.trial.watch.max(Duration::seconds(1)).to_string()),
         }],
     });

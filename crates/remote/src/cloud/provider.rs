@@ -40,6 +40,7 @@ pub(crate) trait Provider {
 
 /// Where an instance is in its life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[cfg_attr(not(feature = "aws"), expect(dead_code, reason = "a build without clouds makes none"))]
 pub(crate) enum Phase {
     Starting,
     Running,
@@ -106,6 +107,7 @@ pub(crate) struct Course {
 
 /// What kind of trouble it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(not(feature = "aws"), expect(dead_code, reason = "a build without clouds makes none"))]
 pub(crate) enum TroubleKind {
     /// The request makes no sense.
     Invalid,

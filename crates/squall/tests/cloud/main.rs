@@ -4,5 +4,6 @@
 
 mod killed;
 mod lab;
+mod monkey;
 mod runs;
 mod slow;

@@ -262,6 +262,7 @@ fn check_inventory(inventory: &Inventory, list: &Node, index: usize) -> Result<(
     };
     let (opt_in, empty) = match inventory {
         Inventory::Docker(docker) => (&docker.opt_in, false),
+        Inventory::AutoScaling(groups) => (&groups.opt_in, false),
         Inventory::Processes(processes) => (&processes.opt_in, processes.selector.is_empty()),
         Inventory::Services(services) => {
             (&services.opt_in, services.unit.trim_matches(['*', '.']).is_empty())

@@ -1,5 +1,6 @@
-//! Where instances are found: one file a place. Kubernetes and the groups of a cloud join by one file each.
+//! Where instances are found: one file a place. Kubernetes joins by another.
 
+mod auto_scaling;
 mod docker;
 mod processes;
 mod services;
@@ -24,6 +25,7 @@ pub(crate) fn look(config: &Config) -> Seen {
             Inventory::Docker(docker) => docker::look(docker),
             Inventory::Processes(processes) => processes::look(processes),
             Inventory::Services(services) => services::look(services),
+            Inventory::AutoScaling(groups) => auto_scaling::look(groups),
         };
         match found {
             Ok(instances) => seen.instances.extend(instances),
