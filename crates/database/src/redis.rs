@@ -12,7 +12,7 @@ mod reply;
 
 use crate::{DatabaseError, Login, Manner, Marked, Pending, Reason, Rows, Session, tls};
 use reply::Reply;
-use squall_model::facts::DatabaseFacts;
+use squall_model::facts::{ClientFacts, DatabaseFacts};
 use squall_model::server::{ServerRef, Statement, TlsMode};
 use std::collections::BTreeMap;
 use std::io;
@@ -110,29 +110,45 @@ impl Redis {
 
     /// Sends a command and waits for its answer. May be given up at any time: the answer is then passed over.
     async fn exchange(&mut self, tried: &str, words: &[&str]) -> Result<Reply, DatabaseError> {
+        // A pause that is asked for once the one before is over comes behind all who waited: one is always on its way.
+        let ahead = usize::from(matches!(words, ["CLIENT", "PAUSE", _, "ALL"]));
+        let count = (1 + ahead).saturating_sub(if ahead > 0 { self.owed } else { 0 });
+        if count > 0 {
+            self.send(tried, &command(words).repeat(count), count).await?;
+        }
+        loop {
+            let reply = self.receive(tried).await?;
+            self.owed -= 1;
+            if self.owed <= ahead {
+                self.heard = Instant::now();
+                return Ok(reply);
+            }
+        }
+    }
+
+    /// Sends commands, the answers to which are owed from then on.
+    async fn send(&mut self, tried: &str, bytes: &[u8], count: usize) -> Result<(), DatabaseError> {
         if self.is_torn {
             return Err(self.lost(tried, "a command was sent in part"));
         }
         self.is_torn = true;
-        let written = self.stream.write_all(&command(words)).await;
+        let written = self.stream.write_all(bytes).await;
         let flushed = match written {
             Ok(()) => self.stream.flush().await,
             Err(error) => Err(error),
         };
         if let Err(error) = flushed {
             // A server that takes no more clients says so before it closes.
-            return self.receive(tried).await.map_err(|_| self.lost(tried, &error.to_string()));
+            let said = self.receive(tried).await;
+            let lost = self.lost(tried, &error.to_string());
+            return Err(match said {
+                Ok(Reply::Error(text)) => DatabaseError::new(reason_of(&text), &self.server, tried, text),
+                _ => lost,
+            });
         }
         self.is_torn = false;
-        self.owed += 1;
-        loop {
-            let reply = self.receive(tried).await?;
-            self.owed -= 1;
-            if self.owed == 0 {
-                self.heard = Instant::now();
-                return Ok(reply);
-            }
-        }
+        self.owed += count;
+        Ok(())
     }
 
     async fn receive(&mut self, tried: &str) -> Result<Reply, DatabaseError> {
@@ -258,14 +274,16 @@ impl Session for Redis {
 
     fn facts(&mut self) -> Pending<'_, DatabaseFacts> {
         Box::pin(async {
-            let mut says = self.info("server").await?;
-            for section in ["clients", "memory", "replication"] {
-                says.extend(self.info(section).await?);
-            }
+            let mut says = self.info("default").await?;
             let mut settings = BTreeMap::new();
             for name in ["tcp-keepalive", "timeout", "min-replicas-to-write"] {
                 settings.extend(self.configured(name).await?.map(|value| (name.to_owned(), value)));
             }
+            let clients = match self.clients().await {
+                Ok(clients) => clients.into_iter().filter_map(client).take(1000).collect(),
+                Err(error) if error.reason == Reason::Denied => Vec::new(),
+                Err(error) => return Err(error),
+            };
             // Who may read the configuration may do the rest, as a rule.
             let is_superuser = !settings.is_empty();
             let limit = match says.get("maxclients") {
@@ -285,8 +303,8 @@ impl Session for Redis {
                 limit: number(limit.as_ref()),
                 reserved: 0,
                 used: number(says.get("connected_clients")).unwrap_or(1).saturating_sub(1),
-                clients: Vec::new(),
                 settings,
+                clients,
             })
         })
     }
@@ -311,6 +329,26 @@ impl Session for Redis {
             }
         })
     }
+}
+
+/// A client as planners see it, unless it is Squall's own or a server that replicates.
+fn client(mut told: BTreeMap<String, String>) -> Option<ClientFacts> {
+    let mut known = |name: &str| told.remove(name).filter(|text| !text.is_empty());
+    let (application, flags) = (known("name"), known("flags").unwrap_or_default());
+    if application.as_deref().is_some_and(|name| name.starts_with("squall")) || flags.starts_with(['S', 'M'])
+    {
+        return None;
+    }
+    Some(ClientFacts {
+        id: known("id")?,
+        user: known("user"),
+        database: known("db"),
+        application,
+        address: known("addr"),
+        state: known("cmd"),
+        seconds: known("idle").and_then(|text| text.parse().ok()),
+        is_superuser: false,
+    })
 }
 
 /// A command as it is sent.

@@ -49,6 +49,7 @@ pub(crate) fn plan_request_for(
         seed,
         targets_limit: experiment.blast_radius.targets,
         spared: experiment.blast_radius.spared.clone(),
+        allow_data_loss: experiment.blast_radius.allow_data_loss,
     }
 }
 

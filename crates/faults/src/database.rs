@@ -36,3 +36,17 @@ pub(crate) fn sessions(facts: &Facts, database: &DatabaseFacts, count: u32, look
 pub(crate) fn look(ask: impl Into<String>, words: &str, effect: &str) -> Look {
     Look { ask: Some(Statement::text(ask)), words: words.to_owned(), effect: effect.to_owned() }
 }
+
+/// More sessions than anybody needs.
+const MOST: u32 = 20_000;
+
+/// That a number of sessions has an effect, and is one that can be held.
+pub(crate) fn check_count(count: u32) -> Result<(), PlanError> {
+    match count {
+        0 => Err(PlanError::Parameters("0 sessions have no effect; give a count, such as 100".to_owned())),
+        count if count > MOST => Err(PlanError::Parameters(format!(
+            "{count} sessions are more than one agent holds: at most {MOST}"
+        ))),
+        _ => Ok(()),
+    }
+}

@@ -11,6 +11,7 @@ mod memory;
 mod network;
 mod postgres;
 mod process;
+mod redis;
 mod resource;
 #[cfg(test)]
 mod testing;
@@ -38,6 +39,13 @@ pub static ALL: &[&dyn AnyFault] = &[
     &of::<postgres::readonly::ReadOnly>(),
     &of::<postgres::replication_lag::ReplicationLag>(),
     &of::<postgres::failover::Failover>(),
+    &of::<redis::connections::Connections>(),
+    &of::<redis::pause::Pause>(),
+    &of::<redis::slow::Slow>(),
+    &of::<redis::memory::Memory>(),
+    &of::<redis::evict::Evict>(),
+    &of::<redis::kill_clients::KillClients>(),
+    &of::<redis::readonly_replica::ReadonlyReplica>(),
     &of::<aws::asg_terminate::Terminate>(),
     &of::<aws::ec2_stop::Stop>(),
     &of::<aws::ec2_reboot::Reboot>(),

@@ -60,6 +60,21 @@ pub(crate) fn on_postgres(change: impl FnOnce(&mut DatabaseFacts)) -> Facts {
     on_database("postgres://app@db:5432/shop", "15.14", change)
 }
 
+/// A Redis that uses 1 MB of 100 MB, with 100 connections of which 10 are in use.
+pub(crate) fn on_redis(change: impl FnOnce(&mut DatabaseFacts)) -> Facts {
+    on_database("redis://cache:6379", "7.0.15", |facts| {
+        facts.is_superuser = true;
+        let settings = [
+            ("used_memory", "1000000"),
+            ("maxmemory", "100000000"),
+            ("maxmemory_policy", "noeviction"),
+            ("tcp-keepalive", "300"),
+        ];
+        facts.settings.extend(settings.map(|(name, value)| (name.to_owned(), value.to_owned())));
+        change(facts);
+    })
+}
+
 /// A server of such an address and version.
 pub(crate) fn on_database(url: &str, version: &str, change: impl FnOnce(&mut DatabaseFacts)) -> Facts {
     let url: ServerUrl = url.parse().unwrap();

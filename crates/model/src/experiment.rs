@@ -110,6 +110,8 @@ pub struct BlastRadius {
     pub duration: Option<Duration>,
     /// What must not be struck, in whatever way it is named: what the settings protect.
     pub spared: Vec<Target>,
+    /// Whether faults may be made that could lose data for good. No file says so, only whoever carries it out.
+    pub allow_data_loss: bool,
 }
 
 /// One entry of the method.

@@ -30,8 +30,14 @@ pub enum PlanError {
 }
 
 /// Faults that end something for good: what they ended is not put back, only nothing of Squall's is left of them.
-const FOR_GOOD: [&str; 4] =
-    ["process.kill", "postgres.kill_backends", "aws.asg_terminate", "aws.ec2_terminate"];
+const FOR_GOOD: [&str; 6] = [
+    "process.kill",
+    "postgres.kill_backends",
+    "mysql.kill_connections",
+    "redis.kill_clients",
+    "aws.asg_terminate",
+    "aws.ec2_terminate",
+];
 
 /// Whether a fault, by its name, ends something that no undo brings back.
 pub fn is_for_good(fault: &str) -> bool {
@@ -70,6 +76,11 @@ pub trait Fault: 'static {
     /// The steps that make the fault on the subject of `facts`, in order; undone in reverse order.
     fn plan(parameters: &Self::Parameters, facts: &Facts) -> Result<Vec<Step>, PlanError>;
 
+    /// What of other people's data could be lost for good, in words: such a fault is only made where that was allowed.
+    fn loses(_parameters: &Self::Parameters, _facts: &Facts) -> Option<String> {
+        None
+    }
+
     /// What whoever reads the plan should know beside its steps, each a sentence.
     fn notes(_parameters: &Self::Parameters, _facts: &Facts) -> Vec<String> {
         Vec::new()
@@ -100,6 +111,8 @@ pub trait AnyFault: Sync + Send {
     fn host_names(&self, with: &Json) -> Result<Vec<String>, PlanError>;
     /// See [`Fault::plan`].
     fn plan(&self, with: &Json, facts: &Facts) -> Result<Vec<Step>, PlanError>;
+    /// See [`Fault::loses`]; none for parameters that cannot be planned.
+    fn loses(&self, with: &Json, facts: &Facts) -> Option<String>;
     /// See [`Fault::notes`]; none for parameters that cannot be planned.
     fn notes(&self, with: &Json, facts: &Facts) -> Vec<String>;
 }
@@ -156,6 +169,9 @@ impl<F: Fault> AnyFault for Of<F> {
         let parameters = Self::parameters(with)?;
         F::check(&parameters)?;
         F::plan(&parameters, facts)
+    }
+    fn loses(&self, with: &Json, facts: &Facts) -> Option<String> {
+        F::loses(&Self::parameters(with).ok()?, facts)
     }
     fn notes(&self, with: &Json, facts: &Facts) -> Vec<String> {
         Self::parameters(with).map(|parameters| F::notes(&parameters, facts)).unwrap_or_default()

@@ -33,6 +33,9 @@ pub struct PlanRequest {
     /// What must not be struck, in whatever way it is named.
     #[serde(default)]
     pub spared: Vec<Target>,
+    /// Whether faults may be planned that could lose other people's data for good.
+    #[serde(default)]
+    pub allow_data_loss: bool,
     /// Groups of entries that are active at the same time and must not conflict.
     pub together: Vec<Vec<usize>>,
 }

@@ -57,6 +57,9 @@ pub(crate) struct AgentOptions {
     /// How long the agent holds faults without hearing from the run
     #[arg(long, default_value = "5s", value_name = "DURATION", value_parser = lease)]
     pub(crate) lease: units::Duration,
+    /// Allows faults that could lose data for good; the plan says what
+    #[arg(long)]
+    pub(crate) allow_data_loss: bool,
 }
 
 fn lease(text: &str) -> Result<units::Duration, String> {
@@ -65,7 +68,7 @@ fn lease(text: &str) -> Result<units::Duration, String> {
 
 impl Default for AgentOptions {
     fn default() -> Self {
-        Self { sudo: false, lease: units::Duration::seconds(5) }
+        Self { sudo: false, lease: units::Duration::seconds(5), allow_data_loss: false }
     }
 }
 
@@ -75,7 +78,8 @@ impl AgentOptions {
         let sudo = self.sudo.then(|| vec!["--sudo".to_owned()]);
         let lease =
             (self.lease != Self::default().lease).then(|| vec!["--lease".to_owned(), self.lease.to_string()]);
-        [sudo, lease].into_iter().flatten().flatten().collect()
+        let loss = self.allow_data_loss.then(|| vec!["--allow-data-loss".to_owned()]);
+        [sudo, lease, loss].into_iter().flatten().flatten().collect()
     }
 }
 
@@ -129,7 +133,8 @@ pub(crate) struct Carried {
 }
 
 /// Carries an experiment out, from the plan to the verdict.
-pub(crate) fn out(state: &State, order: Order) -> Result<Carried, Failure> {
+pub(crate) fn out(state: &State, mut order: Order) -> Result<Carried, Failure> {
+    order.experiment.blast_radius.allow_data_loss = order.agent.allow_data_loss;
     let in_folder = |error: io::Error| state.unusable(&error);
     state.prepare().map_err(in_folder)?;
     if state.halt_file().exists() {

@@ -64,6 +64,9 @@ impl<M: Machine, D: Disk> Hands<M, D> {
             };
             note_spared_connections(&facts, &mut plan.notes);
             let steps = fault.plan(&entry.with, &facts).map_err(refused)?;
+            if let Some(what) = fault.loses(&entry.with, &facts) {
+                check_data_loss(fault, &what, request.allow_data_loss, &mut plan.notes)?;
+            }
             for text in fault.notes(&entry.with, &facts) {
                 note(&mut plan.notes, text);
             }
@@ -276,6 +279,23 @@ fn note(notes: &mut Vec<String>, text: String) {
     if !notes.contains(&text) {
         notes.push(text);
     }
+}
+
+/// Refuses what could lose data unless that was allowed, and says what it would be in any case.
+fn check_data_loss(
+    fault: &dyn AnyFault,
+    what: &str,
+    is_allowed: bool,
+    notes: &mut Vec<String>,
+) -> Result<(), CallError> {
+    let name = fault.name();
+    if !is_allowed {
+        return Err(invalid(format!(
+            "{name} could lose data for good: {what}; no undo brings that back. If that is well, say --allow-data-loss"
+        )));
+    }
+    note(notes, format!("{name} could lose data for good, which needs --allow-data-loss: {what}"));
+    Ok(())
 }
 
 fn check_privileges(fault: &dyn AnyFault, host: &HostFacts) -> Result<(), CallError> {

@@ -24,6 +24,7 @@ pub(super) fn request(entries: Vec<(&str, Target, Json)>, seed: u64) -> PlanRequ
         seed,
         targets_limit: None,
         spared: Vec::new(),
+        allow_data_loss: false,
         together: Vec::new(),
     }
 }

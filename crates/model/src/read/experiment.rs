@@ -509,7 +509,7 @@ impl Reader<'_> {
             None => None,
         };
         fields.finish(self);
-        Some(BlastRadius { services, targets, duration, spared: Vec::new() })
+        Some(BlastRadius { services, targets, duration, ..BlastRadius::default() })
     }
 
     /// A whole number counts targets; with `%` or a decimal point it is a share of those that match.

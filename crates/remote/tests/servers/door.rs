@@ -69,17 +69,17 @@ impl Machine for Servers {
 
 /// The first step of a fault on a server.
 pub(crate) fn step(machine: &mut Servers, url: &str, injection: &str, fault: &str, with: &Json) -> Step {
-    planned(machine, url, injection, fault, with).unwrap()
+    planned(machine, url, injection, fault, with).unwrap().remove(0)
 }
 
-/// The same, or why there is none.
+/// All its steps, or why there are none.
 pub(crate) fn planned(
     machine: &mut Servers,
     url: &str,
     injection: &str,
     fault: &str,
     with: &Json,
-) -> Result<Step, String> {
+) -> Result<Vec<Step>, String> {
     let target = Target::Database(Box::new(url.parse().unwrap()));
     let fault = ALL.iter().find(|known| known.name() == fault).unwrap();
     let subject = machine.resolve(fault.scope(), &target).map_err(|error| error.to_string())?.remove(0);
@@ -91,7 +91,7 @@ pub(crate) fn planned(
         target,
         addresses: BTreeMap::new(),
     };
-    Ok(fault.plan(with, &facts).map_err(|error| error.to_string())?.remove(0))
+    fault.plan(with, &facts).map_err(|error| error.to_string())
 }
 
 /// A step on a server that was started for the test, with a look at it by other means.

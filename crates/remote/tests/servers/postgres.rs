@@ -273,7 +273,7 @@ fn what_cannot_be_done_is_told_before_anything_is_with_a_remedy() {
         let url = format!("postgres://{user}@127.0.0.1:{}/postgres", server.port);
         let mut machine = Servers::knowing(&url);
         let error = match planned(&mut machine, &url, "told-1", fault, &with) {
-            Ok(made) => machine.capture(&made, "told-1").unwrap_err().to_string(),
+            Ok(made) => machine.capture(&made[0], "told-1").unwrap_err().to_string(),
             Err(error) => error,
         };
         assert!(error.contains(told), "{user} {fault} {with}: {error}");

@@ -1,0 +1,140 @@
+//! `redis.kill_clients`: connections of clients are closed.
+
+use super::{redis, told};
+use crate::database::sessions;
+use schemars::JsonSchema;
+use serde::Deserialize;
+use squall_model::facts::{ClientFacts, Facts, Feature, Privilege, Scope};
+use squall_model::fault::{Fault, PlanError};
+use squall_model::server::{Again, Statement};
+use squall_model::step::Step;
+use squall_model::units::Duration;
+
+/// See [`Fault::SUMMARY`].
+pub(crate) struct KillClients;
+
+/// What `redis.kill_clients` takes. Of several conditions all must hold; a star at the end stands for anything.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Parameters {
+    /// Those of this user (ACL).
+    #[serde(default)]
+    user: Option<String>,
+    /// Those that go by this name (CLIENT SETNAME).
+    #[serde(default)]
+    name: Option<String>,
+    /// Those that come from here: an address, its beginning, or with the port: `10.0.0.*`.
+    #[serde(default)]
+    source: Option<String>,
+    /// How long after one time it is done again; once only where it is not given.
+    #[serde(default)]
+    every: Option<Duration>,
+}
+
+impl Parameters {
+    /// Whether a client is meant, as far as it can be told beforehand.
+    fn fits(&self, client: &ClientFacts) -> bool {
+        let is = |wanted: &Option<String>, value: &Option<String>| {
+            let value = value.as_deref().unwrap_or_default();
+            wanted.as_ref().is_none_or(|wanted| match wanted.strip_suffix('*') {
+                Some(beginning) => value.starts_with(beginning),
+                None => value == wanted,
+            })
+        };
+        is(&self.user, &client.user)
+            && is(&self.name, &client.application)
+            && is(&self.source(), &client.address)
+    }
+
+    /// Where they come from, as the server writes it: with a port.
+    fn source(&self) -> Option<String> {
+        let source = self.source.as_ref()?;
+        let has_port = source.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok());
+        Some(if has_port || source.ends_with('*') { source.clone() } else { format!("{source}:*") })
+    }
+
+    fn conditions(&self) -> Vec<String> {
+        // Replicas are no clients, and Squall's own connections are spared: also those of its probes.
+        let mut conditions: Vec<String> =
+            ["name!=squall*", "flags!=S*", "flags!=M*"].map(str::to_owned).into();
+        for (key, value) in [("user", &self.user), ("name", &self.name), ("addr", &self.source())] {
+            conditions.extend(value.as_ref().map(|value| format!("{key}={value}")));
+        }
+        conditions
+    }
+}
+
+impl Fault for KillClients {
+    const NAME: &'static str = "redis.kill_clients";
+    const SUMMARY: &'static str =
+        "Closes the connections of clients of Redis, never Squall's own or those of replicas";
+    const EXAMPLE: &'static str = "\
+- fault: redis.kill_clients
+  target: {database: \"redis://127.0.0.1:6379\"}
+  with: {source: \"10.0.0.*\", every: 5s}
+  for: 30s
+";
+    const SCOPE: Scope = Scope::Database;
+    const PRIVILEGES: &'static [Privilege] = &[];
+    const FEATURES: &'static [Feature] = &[];
+    type Parameters = Parameters;
+
+    fn check(parameters: &Parameters) -> Result<(), PlanError> {
+        if parameters.every.is_some_and(|every| every < Duration(std::time::Duration::from_millis(100))) {
+            return Err(PlanError::Parameters("`every` is 100ms or more".to_owned()));
+        }
+        let words = [&parameters.user, &parameters.name, &parameters.source];
+        if words.into_iter().flatten().any(|word| word.is_empty() || word.contains(char::is_whitespace)) {
+            return Err(PlanError::Parameters("a condition is a word without spaces".to_owned()));
+        }
+        Ok(())
+    }
+
+    fn plan(parameters: &Parameters, facts: &Facts) -> Result<Vec<Step>, PlanError> {
+        let database = redis(facts)?;
+        let mut words = vec!["EACH".to_owned(), "CLIENT".to_owned()];
+        words.extend(parameters.conditions());
+        words.extend(["SAY", "CLIENT", "KILL", "ID", "{id}"].map(str::to_owned));
+        let kill = Statement(words);
+        let mut step = sessions(facts, database, 1, told("{struck} connections closed", "struck"));
+        step.begin = vec![kill.clone()];
+        step.again = parameters.every.map(|every| Again { statement: kill, every });
+        Ok(vec![Step::Sessions(step)])
+    }
+
+    fn notes(parameters: &Parameters, facts: &Facts) -> Vec<String> {
+        let Ok(database) = redis(facts) else { return Vec::new() };
+        let fitting: Vec<_> = database.clients.iter().filter(|client| parameters.fits(client)).collect();
+        let named: Vec<String> = fitting.iter().take(20).map(|client| described(client)).collect();
+        let more = fitting.len().saturating_sub(named.len());
+        let more = if more > 0 { format!(", and {more} more") } else { String::new() };
+        vec![match fitting.len() {
+            0 => format!("no client of {} fits at the moment", database.server),
+            count => format!("{count} on {} fit at the moment: {}{more}", database.server, named.join(", ")),
+        }]
+    }
+}
+
+fn described(client: &ClientFacts) -> String {
+    let known = [&client.application, &client.user, &client.address];
+    let known: Vec<&str> = known.into_iter().flatten().map(String::as_str).collect();
+    format!("client {} ({})", client.id, known.join(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{on_redis, plan};
+
+    #[test]
+    fn conditions_are_joined_and_ours_are_spared() {
+        let steps = plan::<KillClients>("{user: app, source: 10.0.0.7}", &on_redis(|_| ())).unwrap();
+        let [Step::Sessions(step)] = &steps[..] else { panic!("{steps:?}") };
+        let words =
+            "EACH CLIENT name!=squall* flags!=S* flags!=M* user=app addr=10.0.0.7:* SAY CLIENT KILL ID {id}";
+        assert_eq!((step.begin[0].to_string().as_str(), &step.again), (words, &None));
+        assert!(
+            plan::<KillClients>("{user: 'a b'}", &on_redis(|_| ())).unwrap_err().contains("without spaces")
+        );
+    }
+}
