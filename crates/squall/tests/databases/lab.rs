@@ -15,6 +15,19 @@ pub(crate) struct Run {
     environment: Vec<(String, String)>,
 }
 
+/// Where nothing was done yet.
+pub(crate) struct Desk(TempDir);
+
+impl Desk {
+    pub(crate) fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    pub(crate) fn squall(&self, arguments: &[&str]) -> Output {
+        squall(&self.0, &[], arguments).output().unwrap()
+    }
+}
+
 /// What is struck how, in the words of a method's entry.
 pub(crate) struct Strike<'a> {
     pub(crate) fault: &'a str,
@@ -75,12 +88,6 @@ impl Run {
 
     pub(crate) fn squall(&self, arguments: &[&str]) -> Output {
         squall(&self.folder, &self.environment, arguments).output().unwrap()
-    }
-
-    /// A command on another host, which knows nothing of this run.
-    pub(crate) fn elsewhere(&self, arguments: &[&str]) -> Output {
-        let mut command = squall(&self.folder, &self.environment, arguments);
-        command.env("SQUALL_STATE", self.folder.path().join("elsewhere")).output().unwrap()
     }
 
     /// Waits until the run is over, and gives its exit code.
@@ -161,7 +168,7 @@ fn child(pid: u32) -> u32 {
     found.unwrap()
 }
 
-pub(crate) fn send(signal: &str, pid: u32) {
+fn send(signal: &str, pid: u32) {
     assert!(Command::new("kill").args(["-s", signal, &pid.to_string()]).status().unwrap().success());
 }
 

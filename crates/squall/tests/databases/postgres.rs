@@ -1,6 +1,6 @@
 //! Faults on a real PostgreSQL, from outside: under load, with each of Squall's processes killed, and with the network gone.
 
-use crate::lab::{Cable, Killed, Run, Strike};
+use crate::lab::{Cable, Desk, Killed, Run, Strike};
 use crate::support::{Ended, wait_until};
 use squall_database::testing::{PostgresServer, Setup};
 use std::process::{Command, Stdio};
@@ -235,25 +235,23 @@ fn a_server_that_stands_still_goes_on_when_its_agent_is_killed() {
 }
 
 #[test]
-fn what_is_left_is_found_from_another_host_and_ended_by_its_name() {
+fn what_another_host_left_is_found_and_ended_by_its_name() {
     let Some(server) = prepared(&Setup::default()) else { return };
+    let lost = |_| {
+        let mut session = Command::new("psql");
+        session.args(["-XAtq", "-h", "127.0.0.1", "-U", "postgres", "-p", &server.port.to_string()]);
+        session.args(["-c", "SELECT pg_sleep(600)", "postgres"]).env("PGAPPNAME", "squall-lost-1-abcd");
+        Ended(session.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap())
+    };
+    let _sessions: Vec<Ended> = (0..3).map(lost).collect();
+    wait_until(|| server.ask(SESSIONS) == "3");
+    let desk = Desk::new();
     let url = server.url();
-    let target = format!("{{database: \"{url}\"}}");
-    let strike = Strike { fault: "postgres.connections", target: &target, with: "{count: 5}", lasts: "5m" };
-    let run = Run::start(&strike);
-    wait_until(|| server.ask(SESSIONS) == "6");
-    let found = run.elsewhere(&["leftovers", "--database", &url]);
+    let found = desk.squall(&["leftovers", "--database", &url]);
     let told = String::from_utf8_lossy(&found.stdout).into_owned();
-    assert!(
-        told.contains("6 sessions named squall-") && told.contains("squall recover --database"),
-        "{found:?}"
-    );
-    // Who holds them is dead to the world, and would open no new ones.
-    crate::lab::send("STOP", run.agent());
-    let ended = run.elsewhere(&["recover", "--database", &url]);
+    assert!(told.contains("3 sessions named squall-lost-1-abcd") && !found.status.success(), "{found:?}");
+    let ended = desk.squall(&["recover", "--database", &url]);
     assert!(ended.status.success(), "{ended:?}");
-    wait_until(|| server.ask(SESSIONS) == "0");
-    let clean = run.elsewhere(&["leftovers", "--database", &url]);
-    assert!(clean.status.success(), "{clean:?}");
-    crate::lab::send("CONT", run.agent());
+    assert_eq!(server.ask(SESSIONS), "0");
+    assert!(desk.squall(&["leftovers", "--database", &url]).status.success());
 }
