@@ -1,6 +1,7 @@
 //! Mistakes as people see them: file, line and column, the line itself, and a mark under the place.
 
 use super::{ReadError, Source, line_of};
+use crate::server::passwords_in;
 use annotate_snippets::renderer::DecorStyle;
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
 
@@ -24,7 +25,7 @@ pub fn render(source: &Source, errors: &[ReadError], color: bool) -> String {
 fn one(renderer: &Renderer, source: &Source, error: &ReadError) -> String {
     let text = &source.text;
     let (first, last) = line_around(text, error.place.start);
-    let line = &text[first..last];
+    let line = masked(&text[first..last]);
     // A value of several lines is marked in its first one.
     let start = error.place.start.clamp(first, last);
     let end = error.place.end.clamp(start, last);
@@ -33,7 +34,7 @@ fn one(renderer: &Renderer, source: &Source, error: &ReadError) -> String {
     let annotation = AnnotationKind::Primary.span(mark);
     let annotation = if label.is_empty() { annotation } else { annotation.label(label) };
     let mut group = Group::with_title(Level::ERROR.primary_title(printable(&error.message))).element(
-        Snippet::source(line)
+        Snippet::source(line.as_str())
             .line_start(line_of(text, first))
             .path(printable(&source.name))
             .annotation(annotation),
@@ -60,6 +61,11 @@ fn boundary(text: &str, mut at: usize) -> usize {
     at
 }
 
+/// The line without the passwords of its addresses; all else stays where it is.
+fn masked(line: &str) -> String {
+    passwords_in(line).iter().fold(line.to_owned(), |line, password| line.replace(password, &"*".repeat(password.len())))
+}
+
 /// What a file holds must not steer the terminal.
 fn printable(text: &str) -> String {
     text.chars().map(|c| if c.is_control() && c != '\n' { '\u{fffd}' } else { c }).collect()
@@ -81,6 +87,14 @@ mod tests {
             render(&source, &[error], false),
             "error: unknown key `dealy`\n --> x.yaml:2:6\n  |\n2 | bé: {dealy: 1s}\n  |      ^^^^^ not known here\n  |\n  = help: did you mean `delay`?\n"
         );
+    }
+
+    #[test]
+    fn a_password_in_the_line_is_not_shown() {
+        let text = "target: {database: \"postgres://u:hünter2@h/d?x=1\"}\n".to_owned();
+        let source = Source { name: "x.yaml".to_owned(), text };
+        let shown = render(&source, &[ReadError::at(Place { start: 19, end: 49 }, "wrong")], false);
+        assert!(shown.contains("postgres://u:********@h/d?x=1") && !shown.contains("nter2"), "{shown}");
     }
 
     #[test]
