@@ -312,7 +312,14 @@ pub fn passwords_in(text: &str) -> Vec<String> {
         };
         let Some((login, place)) = authority.rsplit_once('@') else { continue };
         let Some((user, password)) = login.split_once(':') else { continue };
-        if password.is_empty() || password == user || password == scheme || place.contains(password) {
+        // `http://host:80/a@b` has a port, not a password.
+        let is_port = password.split_once('/').is_some_and(|(port, _)| port.parse::<u16>().is_ok());
+        if is_port
+            || password.is_empty()
+            || password == user
+            || password == scheme
+            || place.contains(password)
+        {
             continue;
         }
         found.push(password.to_owned());

@@ -63,7 +63,9 @@ fn boundary(text: &str, mut at: usize) -> usize {
 
 /// The line without the passwords of its addresses; all else stays where it is.
 fn masked(line: &str) -> String {
-    passwords_in(line).iter().fold(line.to_owned(), |line, password| line.replace(password, &"*".repeat(password.len())))
+    passwords_in(line)
+        .iter()
+        .fold(line.to_owned(), |line, password| line.replace(password, &"*".repeat(password.len())))
 }
 
 /// What a file holds must not steer the terminal.
