@@ -70,7 +70,7 @@ impl Options {
 }
 
 /// What agents with other state folders hold, as far as this user may know it.
-fn held_elsewhere(state: &State) -> Vec<Held> {
+pub(super) fn held_elsewhere(state: &State) -> Vec<Held> {
     let read = |other: &State| {
         undo_logs::seen(other).unwrap_or_else(|error| {
             out::warn(format!(

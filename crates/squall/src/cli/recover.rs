@@ -1,5 +1,6 @@
 //! `squall recover`: puts back what injections without an owner left.
 
+use super::leftovers::held_elsewhere;
 use crate::audit::{self, Clerk};
 use crate::crash_point;
 use crate::epilogue;
@@ -83,7 +84,8 @@ fn end_sessions(state: &State, servers: &[ServerUrl]) -> Result<Vec<Restored>, F
     if servers.is_empty() {
         return Ok(Vec::new());
     }
-    let held = undo_logs::all(state)?;
+    let mut held = undo_logs::all(state)?;
+    held.extend(held_elsewhere(state));
     let lives =
         |mark: &Leftover| held.iter().any(|one| one.alive && mark.injection.as_ref() == Some(&one.injection));
     let mut servers = RemoteMachine::default().knowing(servers.iter().cloned());
