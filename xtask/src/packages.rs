@@ -15,6 +15,7 @@ const NEEDED: &[Needed] = &[
     ("sudo", "sudo", "hands of root for the brain of a user"),
     ("useradd", "passwd", "that user"),
     ("psql", "postgresql", "a real database"),
+    ("mariadbd", "mariadb-server", "another real database"),
     ("redis-server", "redis-server", "a real cache"),
     ("prometheus", "prometheus", "a real metric source"),
     ("prometheus-pushgateway", "prometheus-pushgateway", "where metrics are pushed to"),

@@ -5,6 +5,7 @@
 //! lost. All answers are text: what a value means is for those who ask.
 
 mod error;
+mod mysql;
 mod postgres;
 mod redis;
 #[cfg(any(test, feature = "testing"))]
@@ -156,8 +157,9 @@ pub async fn open(login: &Login, manner: &Manner) -> Result<Box<dyn Session>, Da
     let opening = async {
         match login.server.kind {
             ServerKind::Postgres => postgres::open(login, manner).await,
+            ServerKind::Mysql => mysql::open(login, manner).await,
             ServerKind::Redis => redis::open(login, manner).await,
-            other => Err(DatabaseError::new(
+            other @ ServerKind::Rabbitmq => Err(DatabaseError::new(
                 Reason::Unsupported,
                 &login.server,
                 "connect to",

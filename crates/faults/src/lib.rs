@@ -8,6 +8,7 @@ mod cpu;
 mod database;
 mod disk;
 mod memory;
+mod mysql;
 mod network;
 mod postgres;
 mod process;
@@ -39,6 +40,13 @@ pub static ALL: &[&dyn AnyFault] = &[
     &of::<postgres::readonly::ReadOnly>(),
     &of::<postgres::replication_lag::ReplicationLag>(),
     &of::<postgres::failover::Failover>(),
+    &of::<mysql::connections::Connections>(),
+    &of::<mysql::slow_queries::SlowQueries>(),
+    &of::<mysql::lock::Lock>(),
+    &of::<mysql::long_transaction::LongTransaction>(),
+    &of::<mysql::kill_connections::KillConnections>(),
+    &of::<mysql::readonly::ReadOnly>(),
+    &of::<mysql::replication_lag::ReplicationLag>(),
     &of::<redis::connections::Connections>(),
     &of::<redis::pause::Pause>(),
     &of::<redis::slow::Slow>(),

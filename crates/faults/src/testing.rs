@@ -60,6 +60,14 @@ pub(crate) fn on_postgres(change: impl FnOnce(&mut DatabaseFacts)) -> Facts {
     on_database("postgres://app@db:5432/shop", "15.14", change)
 }
 
+/// A `MariaDB` with 100 connections of which 10 are in use, where we may do anything.
+pub(crate) fn on_mysql(change: impl FnOnce(&mut DatabaseFacts)) -> Facts {
+    on_database("mysql://root@db:3306/shop", "10.11.14-MariaDB-0+deb12u2", |facts| {
+        facts.is_superuser = true;
+        change(facts);
+    })
+}
+
 /// A Redis that uses 1 MB of 100 MB, with 100 connections of which 10 are in use.
 pub(crate) fn on_redis(change: impl FnOnce(&mut DatabaseFacts)) -> Facts {
     on_database("redis://cache:6379", "7.0.15", |facts| {

@@ -1,4 +1,5 @@
 use super::*;
+use squall_database::testing::mariadb::MariaDbServer;
 use squall_database::testing::{PostgresServer, free_port};
 
 async fn asked(url: &str, query: &str) -> Result<Reading, String> {
@@ -39,6 +40,14 @@ async fn postgres_is_asked() {
     }
     let left = server.ask("SELECT count(*) FROM pg_stat_activity WHERE application_name = 'squall'");
     assert_eq!(left, "0");
+}
+
+#[tokio::test]
+async fn mariadb_is_asked() {
+    let Some(server) = MariaDbServer::start(&[]) else { return };
+    answers(&server.url()).await;
+    let slow = Sql::at(&server.url(), "SELECT SLEEP(30)", "300ms").observe().await.unwrap_err();
+    assert!(slow.to_string().contains("no answer within 300ms"), "{slow}");
 }
 
 #[tokio::test]

@@ -3,5 +3,6 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by it")]
 
 mod door;
+mod mariadb;
 mod postgres;
 mod redis;
