@@ -520,7 +520,11 @@ mod tests {
 
     fn step() -> squall_model::step::Step {
         let process = process::own().unwrap();
-        squall_model::step::Step::Signal(squall_model::step::SignalStep { process, signal: Signal::Stop })
+        squall_model::step::Step::Signal(squall_model::step::SignalStep {
+            process,
+            signal: Signal::Stop,
+            may_be_gone: false,
+        })
     }
 
     fn undo() -> Undo {

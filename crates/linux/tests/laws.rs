@@ -59,7 +59,11 @@ fn signal(signal: Signal, reversible: bool) -> Trial {
     let number = sleeper.borrow().0.id();
     let victim = Rc::clone(&sleeper);
     Trial {
-        step: Step::Signal(SignalStep { process: process::reference(number).unwrap(), signal }),
+        step: Step::Signal(SignalStep {
+            process: process::reference(number).unwrap(),
+            signal,
+            may_be_gone: false,
+        }),
         injection: injection(),
         look: Box::new(move || sleeper.borrow().state()),
         reversible,

@@ -47,6 +47,16 @@ impl ServerKind {
         }
     }
 
+    /// What the names of its faults begin with.
+    pub fn group(self) -> &'static str {
+        match self {
+            Self::Postgres => "postgres",
+            Self::Mysql => "mysql",
+            Self::Redis => "redis",
+            Self::Rabbitmq => "rabbitmq",
+        }
+    }
+
     /// The scheme of its addresses.
     pub fn scheme(self) -> &'static str {
         SCHEMES.iter().find(|(_, kind, _)| *kind == self).map_or("", |(scheme, ..)| scheme)

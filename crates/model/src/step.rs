@@ -348,6 +348,9 @@ pub struct SignalStep {
     pub process: ProcessRef,
     /// The signal.
     pub signal: Signal,
+    /// Whether it is well that the process ends before: one of many that come and go.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub may_be_gone: bool,
 }
 
 /// A value written to a file of the kernel (`/proc`, `/sys`, a control group).

@@ -103,6 +103,11 @@ impl Probe for Sql {
                 "`query` is empty; SELECT 1 asks whether the database answers".to_owned(),
             ));
         }
+        // Another statement could end the transaction that can only read, and begin one that writes.
+        if query.trim().trim_end_matches(';').contains(';') {
+            let wanted = "`query` is one statement: leave the `;` within it away (in a text, write chr(59))";
+            return Err(ProbeError(wanted.to_owned()));
+        }
         let database = match url {
             Database::Server(url) => Source::Server(Box::new(Kept::new(*url, timeout, new_connection))),
             Database::File(file) => Source::File(file),

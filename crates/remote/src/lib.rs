@@ -148,8 +148,10 @@ impl RemoteMachine {
     /// Where the server cannot be asked.
     pub fn revert(&mut self, undo: &Undo) -> Result<Reverted, MachineError> {
         match undo {
-            Undo::Sessions { server, mark, finally } => sessions::revert(self, server, mark, finally),
-            Undo::Setting { .. } => setting::revert(self, undo),
+            Undo::Sessions { server, mark, finally } => {
+                sessions::revert(self, server, mark, finally).map_err(still_owed)
+            }
+            Undo::Setting { .. } => setting::revert(self, undo).map_err(still_owed),
             other => self.clouds.revert(other),
         }
     }
@@ -244,6 +246,13 @@ async fn in_time<T>(
         DatabaseError::new(Reason::Unreachable, server, "ask", format!("no answer within {ANSWERS_WITHIN:?}"))
     };
     tokio::time::timeout(ANSWERS_WITHIN, answer).await.unwrap_or_else(|_| Err(late()))
+}
+
+/// The same error with what puts things right.
+fn still_owed(error: MachineError) -> MachineError {
+    MachineError::Failed {
+        message: format!("{error}; once the server can be reached, `squall recover` puts it back"),
+    }
 }
 
 /// What went wrong, as the door says it.

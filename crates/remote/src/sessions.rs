@@ -113,6 +113,7 @@ pub(crate) fn apply(machine: &mut RemoteMachine, step: &SessionsStep) -> Result<
 async fn begin(login: Login, step: SessionsStep) -> Result<(Held, Result<(), DatabaseError>), DatabaseError> {
     let manner = Manner { name: step.mark.clone(), lease: Some(step.lease.0), within: ONE_WITHIN };
     let asking = Manner { within: ANSWERS_WITHIN, ..manner.clone() };
+    let begun = tokio::time::Instant::now();
     let observer = Arc::new(tokio::sync::Mutex::new(squall_database::open(&login, &asking).await?));
     let opener = Arc::new(Opener {
         login,
@@ -120,6 +121,7 @@ async fn begin(login: Login, step: SessionsStep) -> Result<(Held, Result<(), Dat
         step,
         tally: Arc::new(Tally::default()),
         gate: Semaphore::new(AT_ONCE),
+        opening: AtomicU64::new(0),
         observer: observer.clone(),
     });
     let first = opener.room(opener.step.count).await?;
@@ -127,7 +129,7 @@ async fn begin(login: Login, step: SessionsStep) -> Result<(Held, Result<(), Dat
     let mut tasks = vec![tokio::spawn(keep_observing(observer.clone(), beat(&opener.step)))];
     tasks.extend((0..first).map(|_| tokio::spawn(opener.clone().open_and_hold(report.clone()))));
     drop(report);
-    let outcome = all_there(&opener.step, reports, &observer).await;
+    let outcome = all_there(&opener.step, reports, &observer, begun).await;
     if opener.step.room.is_some() {
         tasks.push(tokio::spawn(opener.clone().fill_up()));
     }
@@ -142,8 +144,8 @@ async fn all_there(
     step: &SessionsStep,
     mut reports: mpsc::UnboundedReceiver<Report>,
     observer: &Shared,
+    begun: tokio::time::Instant,
 ) -> Result<(), DatabaseError> {
-    let begun = tokio::time::Instant::now();
     let (mut there, mut refused, mut blamed) = (0, None, None);
     let mut until = begun + BLAMES_AFTER;
     loop {
@@ -185,6 +187,8 @@ struct Opener {
     step: SessionsStep,
     tally: Arc<Tally>,
     gate: Semaphore,
+    /// How many are on their way, which the server does not count yet.
+    opening: AtomicU64,
     observer: Shared,
 }
 
@@ -194,15 +198,19 @@ impl Opener {
         let Some(ask) = &self.step.room else { return Ok(wanted) };
         let rows = in_time(&self.step.server, async { self.observer.lock().await.say(ask).await }).await?;
         let room: u32 = rows.first().and_then(|text| text.parse().ok()).unwrap_or(0);
-        Ok(wanted.min(room))
+        let opening = self.opening.load(Ordering::Relaxed) as u32;
+        Ok(wanted.min(room.saturating_sub(opening)))
     }
 
     async fn open_and_hold(self: Arc<Self>, report: mpsc::UnboundedSender<Report>) {
+        self.opening.fetch_add(1, Ordering::Relaxed);
         let begun = async {
             let _turn = self.gate.acquire().await;
             begin_one(&self.login, &self.manner, &self.step, &self.tally).await
         };
-        match begun.await {
+        let begun = begun.await;
+        self.opening.fetch_sub(1, Ordering::Relaxed);
+        match begun {
             Ok((session, counted)) => {
                 let _ = report.send(Ok(()));
                 // Whoever waits for all of them sees by this that there are no more.
@@ -221,8 +229,8 @@ impl Opener {
         loop {
             tokio::time::sleep(FILLS_UP_EVERY).await;
             while sessions.try_join_next().is_some() {}
-            let held = self.tally.held.load(Ordering::Relaxed);
-            let missing = u64::from(self.step.count).saturating_sub(held) as u32;
+            let there = self.tally.held.load(Ordering::Relaxed) + self.opening.load(Ordering::Relaxed);
+            let missing = u64::from(self.step.count).saturating_sub(there) as u32;
             // A server that cannot be asked just now is asked again.
             let room = if missing == 0 { 0 } else { self.room(missing).await.unwrap_or(0) };
             let (report, mut reports) = mpsc::unbounded_channel();

@@ -1,3 +1,5 @@
+//! A real Redis is spoken to.
+
 use super::*;
 use crate::testing::redis::RedisServer;
 use squall_model::server::ServerUrl;

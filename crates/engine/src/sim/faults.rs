@@ -177,7 +177,9 @@ fn filter(facts: &Facts) -> Step {
 
 fn signal(facts: &Facts, signal: Signal) -> Step {
     match &facts.subject {
-        Subject::Process(process) => Step::Signal(SignalStep { process: process.process.clone(), signal }),
+        Subject::Process(process) => {
+            Step::Signal(SignalStep { process: process.process.clone(), signal, may_be_gone: false })
+        }
         other => panic!("a process fault was given {other:?}"),
     }
 }

@@ -58,8 +58,15 @@ impl Fault for Failover {
     }
 
     fn plan(_: &Parameters, facts: &Facts) -> Result<Vec<Step>, PlanError> {
+        // Sessions come and go; the main process must be there.
+        let main = match &facts.subject {
+            Subject::Process(process) => Some(&process.process),
+            Subject::Group(group) => group.processes.first().map(|first| &first.process),
+            _ => None,
+        };
         let stop = |process: &ProcessRef| {
-            Step::Signal(SignalStep { process: process.clone(), signal: Signal::Stop })
+            let may_be_gone = main != Some(process);
+            Step::Signal(SignalStep { process: process.clone(), signal: Signal::Stop, may_be_gone })
         };
         match &facts.subject {
             Subject::Group(group) if group.processes.iter().any(is_postgres) => Ok(match &group.freezer {

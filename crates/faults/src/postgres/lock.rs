@@ -158,6 +158,16 @@ impl Fault for Lock {
 
     fn check(parameters: &Parameters) -> Result<(), PlanError> {
         let is_one_condition = |rows: &String| !rows.trim().is_empty() && !rows.contains(';');
+        let is_of_the_server = |table: &String| {
+            let name = table.replace('"', "");
+            name.starts_with("pg_") || name.starts_with("information_schema.")
+        };
+        if parameters.table.as_ref().is_some_and(is_of_the_server) {
+            return Err(PlanError::Refused(
+                "the server's own catalogs are not locked: nobody could come in any more, operators included"
+                    .to_owned(),
+            ));
+        }
         match &parameters.rows {
             Some(rows) if !is_one_condition(rows) => Err(PlanError::Parameters(
                 "`rows` is one condition, such as id < 100, without a semicolon".to_owned(),

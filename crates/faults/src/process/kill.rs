@@ -128,7 +128,9 @@ impl Fault for Kill {
         let process = struck(facts)?.process.clone();
         let signal = parameters.signal();
         let work = match (parameters.every, parameters.grace) {
-            (None, None) => return Ok(vec![Step::Signal(SignalStep { process, signal })]),
+            (None, None) => {
+                return Ok(vec![Step::Signal(SignalStep { process, signal, may_be_gone: false })]);
+            }
             (None, Some(grace)) => Work::SignalThenKill { process, signal, grace },
             (Some(_), _) if matches!(&facts.target, Target::Process(selector) if selector.pid.is_some()) => {
                 return Err(PlanError::Parameters(format!(

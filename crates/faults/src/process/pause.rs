@@ -31,7 +31,11 @@ impl Fault for Pause {
 
     fn plan(_parameters: &Parameters, facts: &Facts) -> Result<Vec<Step>, PlanError> {
         let stop = |process: &ProcessFacts| {
-            Step::Signal(SignalStep { process: process.process.clone(), signal: Signal::Stop })
+            Step::Signal(SignalStep {
+                process: process.process.clone(),
+                signal: Signal::Stop,
+                may_be_gone: false,
+            })
         };
         let Subject::Group(group) = &facts.subject else { return Ok(vec![stop(struck(facts)?)]) };
         // The freezer also holds what is started meanwhile.

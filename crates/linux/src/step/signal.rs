@@ -24,7 +24,13 @@ const RUNS_WITHIN: Duration = Duration::from_secs(1);
 /// Reads what must be known to take the signal back. Refuses what could not be.
 pub(crate) fn capture(step: &SignalStep) -> Result<Undo, MachineError> {
     let process = &step.process;
-    let stat = process::find(process).filter(|stat| !stat.ended()).ok_or_else(|| gone(process))?;
+    let stat = match process::find(process).filter(|stat| !stat.ended()) {
+        Some(stat) => stat,
+        None if step.may_be_gone => {
+            return Ok(Undo::Nothing { why: format!("nothing: {process} has ended by itself") });
+        }
+        None => return Err(gone(process)),
+    };
     may_send(process, step.signal)?;
     let signal = match (step.signal, stat.state) {
         (Signal::Stop, 'T' | 't') => {
@@ -48,12 +54,16 @@ pub(crate) fn capture(step: &SignalStep) -> Result<Undo, MachineError> {
 
 /// Sends the signal, unless somebody else stopped or continued the process since it was captured.
 pub(crate) fn apply(step: &SignalStep, undo: &Undo) -> Result<(), MachineError> {
+    let is_over = || step.may_be_gone && process::find(&step.process).is_none_or(|stat| stat.ended());
+    if is_over() {
+        return Ok(());
+    }
     if matches!(undo, Undo::Signal { .. }) && capture(step)? != *undo {
         let message =
             format!("could not send {} to {}: its state has changed; plan again", step.signal, step.process);
         return Err(MachineError::Refused { message });
     }
-    if send(&step.process, step.signal)? { Ok(()) } else { Err(gone(&step.process)) }
+    if send(&step.process, step.signal)? || is_over() { Ok(()) } else { Err(gone(&step.process)) }
 }
 
 /// Looks for what the signal did.
@@ -198,13 +208,26 @@ mod tests {
     use squall_model::undo::Effect;
 
     fn step(victim: &Victim, signal: Signal) -> SignalStep {
-        SignalStep { process: victim.reference(), signal }
+        SignalStep { process: victim.reference(), signal, may_be_gone: false }
     }
 
     /// The state letter as `ps` reports it: not through our own reader.
     fn state_by_ps(pid: u32) -> String {
         let output = std::process::Command::new("ps").args(["-o", "state=", "-p", &pid.to_string()]).output();
         String::from_utf8(output.unwrap().stdout).unwrap().trim().to_owned()
+    }
+
+    #[test]
+    fn one_of_many_may_end_before() {
+        let mut child = std::process::Command::new("sleep").arg("60").spawn().unwrap();
+        let process = process::reference(child.id()).unwrap();
+        let step = SignalStep { process, signal: Signal::Stop, may_be_gone: true };
+        let undo = capture(&step).unwrap();
+        child.kill().unwrap();
+        child.wait().unwrap();
+        apply(&step, &undo).unwrap();
+        assert!(matches!(capture(&step).unwrap(), Undo::Nothing { .. }));
+        assert!(capture(&SignalStep { may_be_gone: false, ..step }).is_err());
     }
 
     #[test]

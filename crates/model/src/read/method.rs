@@ -370,6 +370,14 @@ impl Reader<'_> {
                  `{service: …}`",
             ),
         };
+        if let Target::Database(url) = &selection.target
+            && let kind = url.server.kind
+            && can
+            && !fault.starts_with(&format!("{}.", kind.group()))
+        {
+            let message = format!("`{fault}` does not act on {}", kind.name());
+            self.error(ReadError::at(node.place, message).label(format!("an address of {}", kind.name())));
+        }
         if !can {
             let message = format!("`{fault}` acts on {words}");
             let label = format!("not on {}", selection.target);

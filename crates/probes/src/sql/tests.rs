@@ -1,3 +1,5 @@
+//! Real databases are asked, and answer nothing, late, or too much.
+
 use super::*;
 use squall_database::testing::mariadb::MariaDbServer;
 use squall_database::testing::{PostgresServer, free_port};
