@@ -1,3 +1,5 @@
+//! A real MariaDB is spoken to.
+
 use super::*;
 use crate::testing::mariadb::MariaDbServer;
 use squall_model::server::ServerUrl;
