@@ -16,7 +16,7 @@ pub(super) const BENCHMARK: Benchmark = Benchmark {
     name: "sessions",
     title: "500 sessions held on PostgreSQL",
     how: "Squall: from the call `inject` of `postgres.connections` to the agent's answer, so with the undo log synced and the \
-          effect looked for; the server then counts the sessions. `pgbench -c 500` with a script that sleeps: from its start until \
+          effect looked for; the server then counts the sessions. `pgbench -c 500 -j 32` with a script that sleeps: from its start until \
           the server counts 500 (it is asked over and over, which takes some milliseconds each). Memory is `VmRSS` of the \
           agent, and of pgbench, while all are held. The server is on the same machine and forks a process for each.",
     slow: false,
@@ -73,6 +73,8 @@ fn by_pgbench(scratch: &Scratch, server: &Server) -> Result<(Duration, f64), Str
         "-n",
         "-c",
         &clients,
+        "-j",
+        "32",
         "-T",
         "60",
         "-f",
@@ -127,6 +129,8 @@ impl Server {
         let mut postgres = as_owner(&programs.join("postgres"));
         postgres.arg("-D").arg(&data).arg("-p").arg(port.to_string()).arg("-k").arg(&server.folder);
         postgres.args(["-c", "listen_addresses=127.0.0.1", "-c", "max_connections=600", "-c", "fsync=off"]);
+        // Otherwise the sessions of an ended pgbench sleep on.
+        postgres.args(["-c", "client_connection_check_interval=200ms"]);
         postgres.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null());
         server.process = Some(Owned::start(&mut postgres)?);
         wait_until("PostgreSQL answers", || server.count("true").is_ok())?;
