@@ -16,6 +16,7 @@ const NEEDED: &[Needed] = &[
     ("useradd", "passwd", "that user"),
     ("psql", "postgresql", "a real database"),
     ("mariadbd", "mariadb-server", "another real database"),
+    ("nats-server", "nats-server", "a real broker"),
     ("redis-server", "redis-server", "a real cache"),
     ("prometheus", "prometheus", "a real metric source"),
     ("prometheus-pushgateway", "prometheus-pushgateway", "where metrics are pushed to"),

@@ -2,7 +2,7 @@
 
 mod sqlite;
 
-use crate::server::Kept;
+use crate::server::{Kept, Say};
 use crate::timeout::Timeout;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::Deserialize;
@@ -71,6 +71,8 @@ impl JsonSchema for Database {
 pub struct Sql {
     database: Source,
     query: Statement,
+    /// How the query is said to a server of this kind.
+    say: Say<Rows>,
     timeout: Timeout,
 }
 
@@ -108,11 +110,17 @@ impl Probe for Sql {
             let wanted = "`query` is one statement: leave the `;` within it away (in a text, write chr(59))";
             return Err(ProbeError(wanted.to_owned()));
         }
+        let is_mysql = matches!(&url, Database::Server(url) if url.server.kind == ServerKind::Mysql);
         let database = match url {
             Database::Server(url) => Source::Server(Box::new(Kept::new(*url, timeout, new_connection))),
             Database::File(file) => Source::File(file),
         };
-        Ok(Self { database, query: Statement::text(query), timeout })
+        Ok(Self {
+            database,
+            query: Statement::text(query),
+            say: if is_mysql { only_reading } else { read_only },
+            timeout,
+        })
     }
 }
 
@@ -121,7 +129,7 @@ impl Observe for Sql {
         Box::pin(async {
             let begun = Instant::now();
             let rows = match &self.database {
-                Source::Server(kept) => kept.ask(&self.query, read_only).await?,
+                Source::Server(kept) => kept.ask(&self.query, self.say).await?,
                 Source::File(file) => file.ask(self.query.to_string(), self.timeout.get()).await?,
             };
             let mut reading = told(&rows);
@@ -143,6 +151,17 @@ fn read_only<'s>(session: &'s mut dyn Session, query: &'s Statement) -> squall_d
         // Also after an error, which a kept session must not carry along.
         session.say(&Statement::text("ROLLBACK")).await?;
         answer
+    })
+}
+
+/// The same for MySQL and `MariaDB`, where a statement that changes a table ends the transaction first and is made in the next.
+fn only_reading<'s>(
+    session: &'s mut dyn Session,
+    query: &'s Statement,
+) -> squall_database::Pending<'s, Rows> {
+    Box::pin(async move {
+        session.say(&Statement::text("SET SESSION TRANSACTION READ ONLY")).await?;
+        read_only(session, query).await
     })
 }
 

@@ -4,6 +4,8 @@
 
 use squall_database::testing::redis::RedisServer;
 use std::fs;
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::thread::sleep;
@@ -86,4 +88,49 @@ fn connections_are_given_back_when_their_owner_is_killed() {
     brain.wait().unwrap();
     wait_until(|| held(&server) == 0);
     wait_until(|| server.ask("CONFIG GET tcp-keepalive") == "tcp-keepalive\n300");
+}
+
+/// Whether a NATS server answers within a second.
+fn answers(port: u16) -> bool {
+    let ask = || -> std::io::Result<bool> {
+        let mut stream = TcpStream::connect(("127.0.0.1", port))?;
+        stream.set_read_timeout(Some(Duration::from_secs(1)))?;
+        stream.write_all(b"PING\r\n")?;
+        let (mut said, mut room) = (Vec::new(), [0; 4096]);
+        while !String::from_utf8_lossy(&said).contains("PONG") {
+            match stream.read(&mut room)? {
+                0 => return Ok(false),
+                count => said.extend_from_slice(&room[..count]),
+            }
+        }
+        Ok(true)
+    };
+    ask().unwrap_or(false)
+}
+
+#[test]
+fn a_broker_stands_still_and_goes_on() {
+    let port = squall_database::testing::free_port();
+    let mut command = Command::new("/usr/sbin/nats-server");
+    command.args(["-a", "127.0.0.1", "-p", &port.to_string()]).stdout(Stdio::null()).stderr(Stdio::null());
+    let Ok(mut broker) = command.spawn() else {
+        println!("skipped: there is no NATS (Debian: nats-server)");
+        return;
+    };
+    wait_until(|| answers(port));
+    let folder = tempfile::tempdir().unwrap();
+    let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/brokers/nats.yaml");
+    let variable = format!("port={port}");
+    let run = squall(&folder, &["run", example.to_str().unwrap(), "--yes", "--var", &variable])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    wait_until(|| !answers(port));
+    let output = run.wait_with_output().unwrap();
+    let is_well = answers(port);
+    broker.kill().unwrap();
+    broker.wait().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+    assert!(is_well, "the broker does not answer afterwards");
 }

@@ -47,7 +47,8 @@ async fn postgres_is_asked() {
 #[tokio::test]
 async fn mariadb_is_asked() {
     let Some(server) = MariaDbServer::start(&[]) else { return };
-    answers(&server.url()).await;
+    server.ask("CREATE DATABASE shop");
+    answers(&format!("{}/shop", server.url())).await;
     let slow = Sql::at(&server.url(), "SELECT SLEEP(30)", "300ms").observe().await.unwrap_err();
     assert!(slow.to_string().contains("no answer within 300ms"), "{slow}");
 }
