@@ -27,6 +27,14 @@ impl Fault for Terminate {
         Ok(step(instance(facts)?, InstanceChange::Terminate))
     }
 
+    fn loses(_: &Nothing, facts: &Facts) -> Option<String> {
+        let instance = instance(facts).ok()?;
+        Some(format!(
+            "what is on {} alone: its instance stores, and the volumes that go with it",
+            instance.instance.id
+        ))
+    }
+
     fn notes(_: &Nothing, facts: &Facts) -> Vec<String> {
         let lasting = "nothing brings a terminated instance back, nor the volumes that go with it";
         description(facts).into_iter().chain([lasting.to_owned()]).collect()
@@ -46,6 +54,7 @@ mod tests {
         let steps = plan::<Terminate>("{}", &facts).unwrap();
         assert_eq!(steps[0].to_string(), "terminate instance i-0abc (shop-1) in eu-west-1a for good");
         assert!(is_for_good(Terminate::NAME) && steps[0].by_hand().is_none());
+        assert!(Terminate::loses(&Nothing {}, &facts).unwrap().contains("i-0abc"));
         let notes = Terminate::notes(&Nothing {}, &facts);
         assert!(
             notes[0].contains("t3.micro, group shop, account 123456789012, tags squall=allowed"),
