@@ -22,6 +22,10 @@ const MEMORY: u64 = 64 << 20;
 /// How often the supervisor looks.
 const LOOKS_EVERY: Duration = Duration::from_millis(50);
 
+/// How long a session with the database is used, in milliseconds: all the time, or renewed often.
+const KEPT: u64 = 60_000;
+const RENEWED: u64 = 500;
+
 /// Who the shop is to its database.
 const SHOPKEEPER: &str = "shop";
 
@@ -113,7 +117,8 @@ pub(super) fn storm(_: &Path, fixed: bool) -> Result<Stage, String> {
 /// so that payment takes the order and settles it later.
 pub(super) fn few_connections(_: &Path, fixed: bool) -> Result<Stage, String> {
     let database = Postgres::start(&["max_connections=24"])?;
-    let stage = keeping_books(vec![database], fixed)?;
+    // Without a pool each order connects anew, and finds one day that others were faster.
+    let stage = keeping_books(vec![database], fixed, if fixed { KEPT } else { 0 })?;
     let url = stage.databases[0].url_of(SHOPKEEPER);
     Ok(stage.with("database", url).with("count", 24))
 }
@@ -122,7 +127,7 @@ pub(super) fn few_connections(_: &Path, fixed: bool) -> Result<Stage, String> {
 pub(super) fn locked_orders(_: &Path, fixed: bool) -> Result<Stage, String> {
     let database = Postgres::start(&[])?;
     let url = database.url();
-    Ok(keeping_books(vec![database], fixed)?.with("database", url).with("table", "orders"))
+    Ok(keeping_books(vec![database], fixed, RENEWED)?.with("database", url).with("table", "orders"))
 }
 
 /// The ledger knows the primary alone and waits for it without end; or it knows the replica too, and somebody lets that take
@@ -131,13 +136,13 @@ pub(super) fn replicated_books(_: &Path, fixed: bool) -> Result<Stage, String> {
     let primary = Postgres::start(&["wal_level=replica"])?;
     let replica = primary.replica(&[])?;
     let (port, urls) = (primary.port, [primary.url(), replica.url()]);
-    let mut stage = keeping_books(vec![primary, replica], fixed)?.with("database_port", port);
+    let mut stage = keeping_books(vec![primary, replica], fixed, RENEWED)?.with("database_port", port);
     stage.watchman = fixed.then(|| Watchman::start(urls));
     Ok(stage)
 }
 
 /// A shop whose ledger keeps its books in the first of these databases; or in whichever takes writes.
-fn keeping_books(databases: Vec<Postgres>, fixed: bool) -> Result<Stage, String> {
+fn keeping_books(databases: Vec<Postgres>, fixed: bool, lifetime_ms: u64) -> Result<Stage, String> {
     let first = databases.first().ok_or("a database is missing")?;
     // Whoever is no superuser finds no connection where all others are taken.
     let prepared = format!("CREATE ROLE {SHOPKEEPER} LOGIN; {TABLE}; GRANT ALL ON orders TO {SHOPKEEPER}");
@@ -148,7 +153,7 @@ fn keeping_books(databases: Vec<Postgres>, fixed: bool) -> Result<Stage, String>
         databases: databases.iter().take(known).map(|database| database.url_of(SHOPKEEPER)).collect(),
         connections: 8,
         wait_ms: fixed.then_some(60),
-        lifetime_ms: 500,
+        lifetime_ms,
     });
     let mut stage = Stage::of(config)?;
     stage.databases = databases;
