@@ -2,12 +2,13 @@
 //!
 //! Source: <https://docs.aws.amazon.com/fis/latest/APIReference/Welcome.html>
 
-use crate::client::{Ask, Aws, encoded};
+use crate::client::{Ask, Aws};
 use crate::ec2::odd;
 use crate::endpoint::Service;
 use crate::error::AwsError;
 use serde::Deserialize;
 use serde_json::{Value as Json, json};
+use squall_http::encoded;
 use std::collections::BTreeMap;
 
 const FIS: Service = Service { id: "fis", host: "fis", signing: "fis" };

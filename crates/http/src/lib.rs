@@ -32,7 +32,7 @@ pub use error::{ErrorKind, HttpError};
 pub use kept::KeptClient;
 pub use parts::{Headers, Verb};
 pub use trust::{Authorities, Identity, Trust};
-pub use url::Url;
+pub use url::{Url, encoded};
 
 /// How much of an answer's body is kept; the rest is read and dropped.
 pub const BODY_KEPT: usize = 1 << 20;

@@ -1,6 +1,6 @@
 //! Where a request goes: scheme, host, port, path and query of an `http` or `https` URL.
 
-use std::fmt;
+use std::fmt::{self, Write};
 
 use hyper::Uri;
 use schemars::JsonSchema;
@@ -119,6 +119,20 @@ impl fmt::Display for Url {
         let scheme = if self.tls { "https" } else { "http" };
         write!(formatter, "{scheme}://{}{}", self.authority(), self.path_and_query)
     }
+}
+
+/// A text percent-encoded, as a value in a path or a query (RFC 3986, section 2.3).
+pub fn encoded(text: &str) -> String {
+    let mut encoded = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            encoded.push(char::from(byte));
+        } else {
+            // Writing to a text cannot fail.
+            let _ = write!(encoded, "%{byte:02X}");
+        }
+    }
+    encoded
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use crate::timeout::Timeout;
 use answer::Matrix;
 use schemars::JsonSchema;
 use serde::Deserialize;
-use squall_http::{Headers, HttpError, Request, Response, Url, Verb};
+use squall_http::{Headers, HttpError, Request, Response, Url, Verb, encoded};
 use squall_model::probe::{Observe, Pending, Probe, ProbeError};
 use squall_model::units::Duration;
 use squall_model::value::{Reading, Value};
@@ -236,19 +236,6 @@ fn endpoint(base: &Url, kind: &str, asked: &str) -> Result<Url, HttpError> {
         let _ = write!(text, "&{own}");
     }
     Url::parse(&text)
-}
-
-/// Percent-encoded, as a value in a query (RFC 3986, section 2.3).
-fn encoded(text: &str) -> String {
-    let mut encoded = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-            encoded.push(char::from(byte));
-        } else {
-            let _ = write!(encoded, "%{byte:02X}");
-        }
-    }
-    encoded
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ use crate::demo::shop::{
 };
 use squall_linux::sys::mount;
 use std::io;
+use std::ops::ControlFlow;
 use std::path::Path;
 use std::process::{Child, Command};
 use std::sync::Arc;
@@ -34,8 +35,7 @@ pub(super) type Build = fn(folder: &Path, fixed: bool) -> Result<Stage, String>;
 
 /// A service that runs, and what it stands on. Taken away when dropped, in this order.
 pub(super) struct Stage {
-    supervisor: Option<Supervisor>,
-    watchman: Option<Watchman>,
+    attendant: Option<Attendant>,
     shop: Shop,
     /// Databases; the shop, which uses them, goes before them.
     databases: Vec<Postgres>,
@@ -48,14 +48,7 @@ impl Stage {
     fn of(config: Config) -> Result<Self, String> {
         let shop = Shop::open_as(&config)?;
         let url = format!("http://{}/checkout", shop.address(Service::Gateway));
-        Ok(Self {
-            supervisor: None,
-            watchman: None,
-            shop,
-            databases: Vec::new(),
-            cage: None,
-            variables: vec![("url", url)],
-        })
+        Ok(Self { attendant: None, shop, databases: Vec::new(), cage: None, variables: vec![("url", url)] })
     }
 
     fn with(mut self, name: &'static str, value: impl ToString) -> Self {
@@ -75,9 +68,8 @@ impl Stage {
 
 impl Drop for Stage {
     fn drop(&mut self) {
-        // Else they would start again what the shop ends, and promote what is taken away.
-        self.supervisor.take();
-        self.watchman.take();
+        // Else it would start again what the shop ends, or promote what is taken away.
+        self.attendant.take();
     }
 }
 
@@ -137,7 +129,7 @@ pub(super) fn replicated_books(_: &Path, fixed: bool) -> Result<Stage, String> {
     let replica = primary.replica(&[])?;
     let (port, urls) = (primary.port, [primary.url(), replica.url()]);
     let mut stage = keeping_books(vec![primary, replica], fixed, RENEWED)?.with("database_port", port);
-    stage.watchman = fixed.then(|| Watchman::start(urls));
+    stage.attendant = fixed.then(|| watchman(urls));
     Ok(stage)
 }
 
@@ -189,29 +181,26 @@ pub(super) fn limited_ledger(_: &Path, fixed: bool) -> Result<Stage, String> {
     if fixed {
         let child = stage.shop.take(Service::Ledger).ok_or("the ledger is not there")?;
         let command = stage.shop.command(Service::Ledger, &config).map_err(|error| error.to_string())?;
-        stage.supervisor = Some(Supervisor::start(child, command, Arc::clone(&cage)));
+        stage.attendant = Some(supervisor(child, command, Arc::clone(&cage)));
     }
     let port = stage.ledger_port();
     stage.cage = Some(cage);
     Ok(stage.with("port", port))
 }
 
-/// Lets a replica take the place of its primary when that does not answer, as a manager of a cluster does.
-struct Watchman {
+/// Looks after a stage on a thread of its own, until it is dropped.
+struct Attendant {
     stops: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
 
-impl Watchman {
-    fn start([primary, replica]: [String; 2]) -> Self {
+impl Attendant {
+    /// Takes a turn several times a second, as long as there is something to be done.
+    fn start(mut turn: impl FnMut() -> ControlFlow<()> + Send + 'static) -> Self {
         let stops = Arc::new(AtomicBool::new(false));
         let stopped = Arc::clone(&stops);
         let thread = std::thread::spawn(move || {
-            while !stopped.load(Ordering::Relaxed) {
-                let is_lost = postgres::say(&primary, "SELECT 1").is_err();
-                if is_lost && postgres::say(&replica, "SELECT pg_promote(false)").is_ok() {
-                    return;
-                }
+            while !stopped.load(Ordering::Relaxed) && turn().is_continue() {
                 std::thread::sleep(LOOKS_EVERY);
             }
         });
@@ -219,44 +208,46 @@ impl Watchman {
     }
 }
 
-impl Drop for Watchman {
+impl Drop for Attendant {
     fn drop(&mut self) {
         self.stops.store(true, Ordering::Relaxed);
         let _ = self.thread.take().map(JoinHandle::join);
     }
+}
+
+/// Lets a replica take the place of its primary when that does not answer, as a manager of a cluster does.
+fn watchman([primary, replica]: [String; 2]) -> Attendant {
+    Attendant::start(move || {
+        let is_lost = postgres::say(&primary, "SELECT 1").is_err();
+        if is_lost && postgres::say(&replica, "SELECT pg_promote(false)").is_ok() {
+            ControlFlow::Break(())
+        } else {
+            ControlFlow::Continue(())
+        }
+    })
 }
 
 /// Starts a service again whenever it has ended.
-struct Supervisor {
-    stops: Arc<AtomicBool>,
-    thread: Option<JoinHandle<()>>,
+fn supervisor(child: Child, mut command: Command, cage: Arc<Cage>) -> Attendant {
+    let mut service = Supervised(child);
+    Attendant::start(move || {
+        if !matches!(service.0.try_wait(), Ok(None))
+            && let Ok(again) = command.spawn()
+        {
+            service.0 = again;
+            // One that is outside of the group serves as well.
+            let _ = cage.take_in(service.0.id());
+        }
+        ControlFlow::Continue(())
+    })
 }
 
-impl Supervisor {
-    fn start(mut child: Child, mut command: Command, cage: Arc<Cage>) -> Self {
-        let stops = Arc::new(AtomicBool::new(false));
-        let stopped = Arc::clone(&stops);
-        let thread = std::thread::spawn(move || {
-            while !stopped.load(Ordering::Relaxed) {
-                if !matches!(child.try_wait(), Ok(None))
-                    && let Ok(again) = command.spawn()
-                {
-                    child = again;
-                    // One that is outside of the group serves as well.
-                    let _ = cage.take_in(child.id());
-                }
-                std::thread::sleep(LOOKS_EVERY);
-            }
-            let _ = child.kill();
-            let _ = child.wait();
-        });
-        Self { stops, thread: Some(thread) }
-    }
-}
+/// A service that goes with its supervisor.
+struct Supervised(Child);
 
-impl Drop for Supervisor {
+impl Drop for Supervised {
     fn drop(&mut self) {
-        self.stops.store(true, Ordering::Relaxed);
-        let _ = self.thread.take().map(JoinHandle::join);
+        let _ = self.0.kill();
+        let _ = self.0.wait();
     }
 }
