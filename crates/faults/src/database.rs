@@ -34,7 +34,33 @@ pub(crate) fn sessions(facts: &Facts, database: &DatabaseFacts, count: u32, look
 
 /// Asks the server for named numbers, tells them in words, and takes the one called `effect` for the effect.
 pub(crate) fn look(ask: impl Into<String>, words: &str, effect: &str) -> Look {
-    Look { ask: Some(Statement::text(ask)), words: words.to_owned(), effect: effect.to_owned() }
+    Look::asking(Statement::text(ask), words, effect)
+}
+
+/// How many connections may be taken, where so many are kept for others: one more is Squall's own, which looks.
+pub(crate) fn available(database: &DatabaseFacts, kept: u64) -> u64 {
+    database.limit.unwrap_or(u64::MAX).saturating_sub(database.used + kept + 1)
+}
+
+/// As many as are asked for and may be taken; none at all is no fault.
+pub(crate) fn takeable(database: &DatabaseFacts, asked: u32, leave_free: u64) -> Result<u32, PlanError> {
+    match u64::from(asked).min(available(database, leave_free)) {
+        0 => Err(PlanError::Refused(format!(
+            "{} has no connection to take: of {} are {} in use, and {leave_free} are to stay free",
+            database.server,
+            database.limit.unwrap_or_default(),
+            database.used
+        ))),
+        count => Ok(count as u32),
+    }
+}
+
+/// That fewer may be taken than were asked for, where it is so.
+pub(crate) fn fewer(database: &DatabaseFacts, asked: u32, leave_free: u64) -> Option<String> {
+    let count = available(database, leave_free);
+    let told =
+        || format!("{} has {count} connections to take, fewer than the {asked} asked for", database.server);
+    (count < u64::from(asked)).then(told)
 }
 
 /// More sessions than anybody needs.

@@ -500,6 +500,21 @@ pub struct Look {
     pub words: String,
     /// The measure that is more than 0 where there is an effect.
     pub effect: String,
+    /// Whether the server counts from its own beginning: then what it counted before the change is none of ours.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub grows: bool,
+}
+
+impl Look {
+    /// Asks, tells the numbers that are answered, and takes the one called `effect` for the effect.
+    pub fn asking(ask: Statement, words: &str, effect: &str) -> Self {
+        Self { ask: Some(ask), ..Self::telling(words, effect) }
+    }
+
+    /// Asks nothing: tells what the sessions did.
+    pub fn telling(words: &str, effect: &str) -> Self {
+        Self { ask: None, words: words.to_owned(), effect: effect.to_owned(), grows: false }
+    }
 }
 
 /// Sessions on a server that are held while the fault is active. Each goes by the mark, and the server itself ends them

@@ -23,13 +23,15 @@ use squall_model::target::Target;
 use squall_model::undo::{Difference, Evidence, Reverted, Undo};
 use squall_model::undo_log::Logged;
 use std::collections::BTreeMap;
-use std::io;
 use std::time::Duration;
 use tokio::runtime::{Builder, Runtime};
+use tokio::task::{JoinError, JoinHandle};
 
 /// How long a server may take to let us in and to answer: much less than a lease, since whoever waits for a call takes a
 /// longer silence for death.
 const ANSWERS_WITHIN: Duration = Duration::from_secs(2);
+/// How long a look for an effect may take: one is taken each second.
+const LOOKS_WITHIN: Duration = Duration::from_secs(1);
 
 /// All servers that experiments name.
 #[derive(Default)]
@@ -39,6 +41,8 @@ pub struct RemoteMachine {
     keyring: Keyring,
     held: BTreeMap<String, Held>,
     watching: BTreeMap<String, setting::Watching>,
+    /// What a setting's numbers were before it was changed, by its mark and its name.
+    counted: BTreeMap<(String, String), BTreeMap<String, f64>>,
     clouds: Clouds,
     /// Servers whose marks are looked for.
     known: Vec<ServerRef>,
@@ -126,20 +130,34 @@ impl RemoteMachine {
     pub fn observe(&mut self, applied: &[(&Step, &Undo)]) -> Vec<Result<Evidence, MachineError>> {
         let in_clouds: Vec<&Step> =
             applied.iter().map(|(step, _)| *step).filter(|step| Clouds::makes(step)).collect();
+        // Those at servers are begun before any is waited for.
+        let at_servers: Vec<_> =
+            applied.iter().map(|(step, _)| (!Clouds::makes(step)).then(|| self.begin_look(step))).collect();
         let mut of_clouds = self.clouds.observe(&in_clouds).into_iter();
-        let one = |(step, _): &(&Step, &Undo)| {
-            let of_cloud = if Clouds::makes(step) { of_clouds.next() } else { None };
-            of_cloud.unwrap_or_else(|| self.observe_one(step))
-        };
-        applied.iter().map(one).collect()
+        let answers = at_servers.into_iter().filter_map(|look| match look {
+            Some(look) => Some(look.and_then(|look| self.end_look(look))),
+            None => of_clouds.next(),
+        });
+        answers.collect()
     }
 
-    fn observe_one(&mut self, step: &Step) -> Result<Evidence, MachineError> {
+    fn begin_look(&mut self, step: &Step) -> Result<Looking, MachineError> {
         match step {
-            Step::Sessions(step) => sessions::observe(self, step),
-            Step::Setting(step) => setting::observe(self, step),
+            Step::Sessions(step) => {
+                let look = sessions::look(self, step);
+                Ok(self.runtime()?.spawn(look))
+            }
+            Step::Setting(step) => {
+                let look = setting::look(self, step)?;
+                Ok(self.runtime()?.spawn(look))
+            }
             other => Err(elsewhere(other.kind())),
         }
+    }
+
+    fn end_look(&mut self, look: Looking) -> Result<Evidence, MachineError> {
+        let lost = |error: JoinError| MachineError::Failed { message: format!("the look was lost: {error}") };
+        self.runtime()?.block_on(look).map_err(lost)?.map_err(worded)
     }
 
     /// Puts back what the record describes and looks again.
@@ -224,18 +242,20 @@ impl RemoteMachine {
 
     /// Two threads carry the sessions, whatever the caller does meanwhile.
     fn runtime(&mut self) -> Result<&Runtime, MachineError> {
-        if self.runtime.is_none() {
-            let made =
-                Builder::new_multi_thread().worker_threads(2).thread_name("sessions").enable_all().build();
-            self.runtime = Some(made.map_err(|error: io::Error| MachineError::Failed {
+        let make =
+            || Builder::new_multi_thread().worker_threads(2).thread_name("sessions").enable_all().build();
+        let runtime = match self.runtime.take() {
+            Some(runtime) => runtime,
+            None => make().map_err(|error| MachineError::Failed {
                 message: format!("could not start the threads that hold sessions: {error}"),
-            })?);
-        }
-        self.runtime.as_ref().ok_or_else(|| elsewhere("sessions"))
+            })?,
+        };
+        Ok(self.runtime.insert(runtime))
     }
 }
 
-use std::future::Future;
+/// A look for an effect that is under way.
+type Looking = JoinHandle<Result<Evidence, DatabaseError>>;
 
 /// Waits no longer than a server may take.
 async fn in_time<T>(
@@ -246,6 +266,15 @@ async fn in_time<T>(
         DatabaseError::new(Reason::Unreachable, server, "ask", format!("no answer within {ANSWERS_WITHIN:?}"))
     };
     tokio::time::timeout(ANSWERS_WITHIN, answer).await.unwrap_or_else(|_| Err(late()))
+}
+
+/// Waits no longer than a look may take.
+async fn in_sight<T>(
+    server: &ServerRef,
+    answer: impl Future<Output = Result<T, DatabaseError>>,
+) -> Result<T, DatabaseError> {
+    let late = || DatabaseError::new(Reason::Unreachable, server, "look at", "no answer in time");
+    tokio::time::timeout(LOOKS_WITHIN, answer).await.unwrap_or_else(|_| Err(late()))
 }
 
 /// The same error with what puts things right.

@@ -1,6 +1,6 @@
 //! Sessions that are held: opened side by side, kept alive, counted, and ended by their mark.
 
-use crate::{ANSWERS_WITHIN, RemoteMachine, Shared, drifted, in_time, named, worded};
+use crate::{ANSWERS_WITHIN, LOOKS_WITHIN, RemoteMachine, Shared, drifted, in_sight, in_time, named, worded};
 use squall_database::{DatabaseError, Login, Manner, Reason, Rows, Session};
 use squall_model::machine::MachineError;
 use squall_model::server::{Again, Look, ServerRef, SessionsStep, Statement};
@@ -22,8 +22,6 @@ const FILLS_UP_EVERY: Duration = Duration::from_millis(200);
 const BLAMES_AFTER: Duration = Duration::from_secs(1);
 /// How long one may take to be let in and to begin.
 const ONE_WITHIN: Duration = Duration::from_secs(10);
-/// How long a look for the effect may take: it is taken each second.
-const LOOKS_WITHIN: Duration = Duration::from_millis(800);
 /// How long the server may take to end them.
 const ENDED_WITHIN: Duration = Duration::from_secs(2);
 
@@ -318,26 +316,25 @@ async fn keep_observing(observer: Shared, every: Duration) {
 }
 
 /// Counts what is held, and asks the server on the session that looks.
-pub(crate) fn observe(machine: &mut RemoteMachine, step: &SessionsStep) -> Result<Evidence, MachineError> {
-    let Some(held) = machine.held.get(&step.mark) else {
-        return Ok(Evidence::not_seen(format!(
-            "no session {} is held here",
-            named(&step.server, &step.mark)
-        )));
-    };
-    let (tally, observer) = (held.tally.clone(), held.observer.clone());
-    let mut measures = tally.measures();
-    if let Some(ask) = &step.look.ask {
-        let asked = machine.run(async {
-            let looked = async { observer.lock().await.say(ask).await };
-            let late =
-                |_| DatabaseError::new(Reason::Unreachable, &step.server, "look at", "no answer in time");
-            tokio::time::timeout(LOOKS_WITHIN, looked).await.map_err(late)?
-        });
-        measures.extend(numbers(&asked?));
+pub(crate) fn look(
+    machine: &RemoteMachine,
+    step: &SessionsStep,
+) -> impl Future<Output = Result<Evidence, DatabaseError>> + Send + use<> {
+    let held = machine.held.get(&step.mark).map(|held| (held.tally.clone(), held.observer.clone()));
+    let step = step.clone();
+    async move {
+        let Some((tally, observer)) = held else {
+            let nothing = format!("no session {} is held here", named(&step.server, &step.mark));
+            return Ok(Evidence::not_seen(nothing));
+        };
+        let mut measures = tally.measures();
+        if let Some(ask) = &step.look.ask {
+            let asked = async { observer.lock().await.say(ask).await };
+            measures.extend(numbers(&in_sight(&step.server, asked).await?));
+        }
+        let trouble = tally.trouble.lock().ok().and_then(|trouble| trouble.clone());
+        Ok(told(&step.look, measures, trouble))
     }
-    let trouble = tally.trouble.lock().ok().and_then(|trouble| trouble.clone());
-    Ok(told(&step.look, measures, trouble))
 }
 
 /// The named numbers of an answer.

@@ -1,7 +1,7 @@
 //! Settings of servers: read before, set, read again; put back only over our own value. Where a server can watch over its
 //! own settings, it puts them back by itself should it hear nothing more of us.
 
-use crate::{ANSWERS_WITHIN, RemoteMachine, drifted, in_time, sessions, worded};
+use crate::{ANSWERS_WITHIN, RemoteMachine, drifted, in_sight, in_time, sessions, worded};
 use squall_database::{DatabaseError, Login, Manner, Reason, Session};
 use squall_model::machine::MachineError;
 use squall_model::server::{ServerRef, SettingStep, Statement, Watch};
@@ -73,7 +73,11 @@ pub(crate) fn apply(
         return Err(MachineError::Failed { message: "the undo is of another step".to_owned() });
     };
     let login = machine.login(&step.server)?;
-    let now = machine.run(async { read(&mut *open(&login).await?, &step.server, &step.read).await })?;
+    let mut session = machine.run(open(&login))?;
+    let (now, counted) = machine.run(async {
+        let now = read(&mut *session, &step.server, &step.read).await?;
+        Ok((now, count(&mut *session, step).await?))
+    })?;
     if now != *before && now.as_ref() != Some(ours) {
         let message = format!(
             "could not change {} on {}: it was {} when that was written down and is {} now, so the undo would bring back \
@@ -89,8 +93,8 @@ pub(crate) fn apply(
         let watching = machine.run(begin_watching(&login, step, watch, restore))?;
         machine.watching.insert(step.mark.clone(), watching);
     }
+    machine.counted.insert(key(step), counted);
     let seen = machine.run(async {
-        let mut session = open(&login).await?;
         in_time(&step.server, session.say(&step.write)).await?;
         for statement in &step.then {
             in_time(&step.server, session.say(statement)).await?;
@@ -144,24 +148,52 @@ async fn begin_watching(
     Ok(watching)
 }
 
-/// Looks whether the value is there, and for its effect where it has one of its own.
-pub(crate) fn observe(machine: &mut RemoteMachine, step: &SettingStep) -> Result<Evidence, MachineError> {
-    let login = machine.login(&step.server)?;
-    let (now, measures) = machine.run(async {
-        let mut session = open(&login).await?;
-        let now = read(&mut *session, &step.server, &step.read).await?;
-        let measures = match step.look.as_ref().and_then(|look| look.ask.as_ref()) {
-            Some(ask) => sessions::numbers(&in_time(&step.server, session.say(ask)).await?),
-            None => BTreeMap::new(),
-        };
-        Ok((now, measures))
-    })?;
-    let says = format!("{} on {} is {}", step.name, step.server.place(), shown(now.as_deref()));
-    match &step.look {
-        _ if now.as_ref() != Some(&step.ours) => Ok(Evidence::not_seen(says)),
-        Some(look) => Ok(sessions::told(look, measures, None)),
-        None => Ok(Evidence::seen(says)),
+/// Asks for the numbers by which the effect is known; none where it is known by the value alone.
+async fn count(
+    session: &mut dyn Session,
+    step: &SettingStep,
+) -> Result<BTreeMap<String, f64>, DatabaseError> {
+    match step.look.as_ref().and_then(|look| look.ask.as_ref()) {
+        Some(ask) => Ok(sessions::numbers(&in_time(&step.server, session.say(ask)).await?)),
+        None => Ok(BTreeMap::new()),
     }
+}
+
+/// Looks whether the value is there, and for its effect where it has one of its own.
+pub(crate) fn look(
+    machine: &RemoteMachine,
+    step: &SettingStep,
+) -> Result<impl Future<Output = Result<Evidence, DatabaseError>> + Send + use<>, MachineError> {
+    let login = machine.login(&step.server)?;
+    let before = machine.counted.get(&key(step)).cloned().unwrap_or_default();
+    let step = step.clone();
+    Ok(async move {
+        let asked = async {
+            let mut session = open(&login).await?;
+            let now = read(&mut *session, &step.server, &step.read).await?;
+            Ok((now, count(&mut *session, &step).await?))
+        };
+        let (now, mut measures) = in_sight(&step.server, asked).await?;
+        let says = format!("{} on {} is {}", step.name, step.server.place(), shown(now.as_deref()));
+        Ok(match &step.look {
+            _ if now.as_ref() != Some(&step.ours) => Evidence::not_seen(says),
+            Some(look) => {
+                if look.grows {
+                    // What is not known of before cannot be told from ours.
+                    measures
+                        .iter_mut()
+                        .for_each(|(name, value)| *value -= before.get(name).copied().unwrap_or(*value));
+                }
+                sessions::told(look, measures, None)
+            }
+            None => Evidence::seen(says),
+        })
+    })
+}
+
+/// What tells a setting that we changed from others.
+fn key(step: &SettingStep) -> (String, String) {
+    (step.mark.clone(), step.name.clone())
 }
 
 /// Puts the value back over ours, looks again, and ends the sessions that watched over it.

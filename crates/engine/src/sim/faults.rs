@@ -240,7 +240,7 @@ fn sessions(facts: &Facts) -> Step {
         again: None,
         finally: Vec::new(),
         lease: facts.lease,
-        look: Look { ask: None, words: String::new(), effect: "held".into() },
+        look: Look::telling("", "held"),
     })
 }
 

@@ -1,10 +1,12 @@
 //! `mysql.connections`: takes the connections that others need.
 
-use super::{mysql, sleepers, told};
+use super::{mysql, sleepers};
+use crate::database::{check_count, fewer, takeable};
 use schemars::JsonSchema;
 use serde::Deserialize;
-use squall_model::facts::{DatabaseFacts, Facts, Feature, Privilege, Scope};
+use squall_model::facts::{Facts, Feature, Privilege, Scope};
 use squall_model::fault::{Fault, PlanError};
+use squall_model::server::Look;
 use squall_model::step::Step;
 
 /// See [`Fault::SUMMARY`].
@@ -38,38 +40,23 @@ impl Fault for Connections {
     type Parameters = Parameters;
 
     fn check(parameters: &Parameters) -> Result<(), PlanError> {
-        crate::database::check_count(parameters.count)
+        check_count(parameters.count)
     }
 
     fn plan(parameters: &Parameters, facts: &Facts) -> Result<Vec<Step>, PlanError> {
         let database = mysql(facts)?;
-        let count = u64::from(parameters.count).min(available(database, parameters.leave_free));
-        if count == 0 {
-            let limit = database.limit.unwrap_or_default();
-            return Err(PlanError::Refused(format!(
-                "{} has no connection to take: of {limit} are {} in use, and {} are to stay free",
-                database.server, database.used, parameters.leave_free
-            )));
-        }
-        let mut step = sleepers(facts, database, count as u32, Vec::new(), told("{held} sessions held"));
+        let count = takeable(database, parameters.count, parameters.leave_free)?;
+        let look = Look::telling("{held} sessions held", "held");
+        let mut step = sleepers(facts, database, count, Vec::new(), look);
         step.or_fewer = true;
         Ok(vec![Step::Sessions(step)])
     }
 
     fn notes(parameters: &Parameters, facts: &Facts) -> Vec<String> {
-        let Ok(database) = mysql(facts) else { return Vec::new() };
-        let (count, asked) = (available(database, parameters.leave_free), parameters.count);
-        let is_less = count < u64::from(asked);
-        let less = || {
-            format!("{} has {count} connections to take, fewer than the {asked} asked for", database.server)
-        };
-        is_less.then(less).into_iter().collect()
+        let fewer =
+            mysql(facts).ok().and_then(|database| fewer(database, parameters.count, parameters.leave_free));
+        fewer.into_iter().collect()
     }
-}
-
-/// How many connections may be taken: one more is Squall's own, which looks.
-fn available(database: &DatabaseFacts, leave_free: u64) -> u64 {
-    database.limit.unwrap_or(u64::MAX).saturating_sub(database.used + leave_free + 1)
 }
 
 #[cfg(test)]

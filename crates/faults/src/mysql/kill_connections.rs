@@ -104,8 +104,7 @@ impl Fault for KillConnections {
         let database = mysql(facts)?;
         check_superuser(database, "end sessions of others")?;
         let kill = Statement::words([parameters.question(), "KILL CONNECTION {id}".to_owned()]);
-        let look =
-            Look { ask: None, words: "{struck} sessions ended".to_owned(), effect: "struck".to_owned() };
+        let look = Look::telling("{struck} sessions ended", "struck");
         let mut step = sleepers(facts, database, 1, vec![kill.clone()], look);
         if let Some(every) = parameters.every {
             step.again = Some(Again { statement: kill, every });

@@ -1,6 +1,7 @@
 //! `mysql.lock`: holds a lock that others wait for.
 
 use super::{mysql, sleepers};
+use crate::database::look;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use squall_model::facts::{Facts, Feature, Privilege, Scope};
@@ -78,15 +79,10 @@ impl Fault for Lock {
             (None, _) => vec![format!("LOCK TABLES {table} WRITE")],
         };
         let begin = begin.into_iter().map(Statement::text).collect();
-        let look = Look {
-            ask: database.is_superuser.then(|| Statement::text(WAITING)),
-            words: if database.is_superuser {
-                "the lock is held, {waiting} sessions wait for locks"
-            } else {
-                "the lock is held"
-            }
-            .to_owned(),
-            effect: "held".to_owned(),
+        let look = if database.is_superuser {
+            look(WAITING, "the lock is held, {waiting} sessions wait for locks", "held")
+        } else {
+            Look::telling("the lock is held", "held")
         };
         Ok(vec![Step::Sessions(sleepers(facts, database, 1, begin, look))])
     }

@@ -1,11 +1,11 @@
 //! `mysql.long_transaction`: a transaction that does not end.
 
-use super::{mysql, sleepers, told};
+use super::{mysql, sleepers};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use squall_model::facts::{Facts, Feature, Privilege, Scope};
 use squall_model::fault::{Fault, PlanError};
-use squall_model::server::{ServerKind, Statement};
+use squall_model::server::{Look, ServerKind, Statement};
 use squall_model::step::Step;
 
 /// See [`Fault::SUMMARY`].
@@ -43,6 +43,12 @@ impl Fault for LongTransaction {
             begin.push(format!("SELECT COUNT(*) FROM (SELECT 1 FROM {table} LIMIT 1) AS seen"));
         }
         let begin = begin.into_iter().map(Statement::text).collect();
-        Ok(vec![Step::Sessions(sleepers(facts, database, 1, begin, told("the transaction is open")))])
+        Ok(vec![Step::Sessions(sleepers(
+            facts,
+            database,
+            1,
+            begin,
+            Look::telling("the transaction is open", "held"),
+        ))])
     }
 }

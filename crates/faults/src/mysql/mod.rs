@@ -49,8 +49,3 @@ fn sleepers(
     step.again = Some(Again { statement: Statement::text("SELECT SLEEP(1)"), every: Duration::seconds(0) });
     step
 }
-
-/// Tells what the sessions did, and asks nothing.
-fn told(words: &str) -> Look {
-    Look { ask: None, words: words.to_owned(), effect: "held".to_owned() }
-}

@@ -1,11 +1,11 @@
 //! `mysql.slow_queries`: the server is busy with queries.
 
-use super::{mysql, sleepers, told};
+use super::{mysql, sleepers};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use squall_model::facts::{Facts, Feature, Privilege, Scope};
 use squall_model::fault::{Fault, PlanError};
-use squall_model::server::Statement;
+use squall_model::server::{Look, Statement};
 use squall_model::step::Step;
 
 /// See [`Fault::SUMMARY`].
@@ -60,7 +60,7 @@ impl Fault for SlowQueries {
 
     fn plan(parameters: &Parameters, facts: &Facts) -> Result<Vec<Step>, PlanError> {
         let database = mysql(facts)?;
-        let look = told("{held} sessions; {said} queries answered");
+        let look = Look::telling("{held} sessions; {said} queries answered", "held");
         let mut step = sleepers(facts, database, parameters.count, Vec::new(), look);
         if let (Mode::Busy, Some(again)) = (parameters.mode, &mut step.again) {
             again.statement = Statement::text(BUSY);

@@ -1,7 +1,7 @@
 //! `postgres.connections`: takes the connections that others need.
 
 use super::{CLIENTS, postgres};
-use crate::database::{look, sessions};
+use crate::database::{available, check_count, look, sessions};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use squall_model::facts::{DatabaseFacts, Facts, Feature, Privilege, Scope};
@@ -41,20 +41,13 @@ impl Fault for Connections {
     type Parameters = Parameters;
 
     fn check(parameters: &Parameters) -> Result<(), PlanError> {
-        match parameters.count {
-            0 => {
-                Err(PlanError::Parameters("0 sessions have no effect; give a count, such as 100".to_owned()))
-            }
-            count if count > MOST => Err(PlanError::Parameters(format!(
-                "{count} sessions are more than one agent holds: at most {MOST}"
-            ))),
-            _ => Ok(()),
-        }
+        check_count(parameters.count)
     }
 
     fn plan(parameters: &Parameters, facts: &Facts) -> Result<Vec<Step>, PlanError> {
         let database = postgres(facts)?;
-        if available(database, parameters.leave_free) == 0 {
+        let kept = database.reserved + parameters.leave_free;
+        if available(database, kept) == 0 {
             let DatabaseFacts { used, reserved, .. } = database;
             let limit = database.limit.unwrap_or_default();
             return Err(PlanError::Refused(format!(
@@ -72,7 +65,6 @@ impl Fault for Connections {
         );
         let mut step = sessions(facts, database, parameters.count, look);
         step.or_fewer = true;
-        let kept = database.reserved + parameters.leave_free;
         step.room = Some(Statement::text(format!(
             "SELECT greatest(0, current_setting('max_connections')::bigint - {kept} - count(*)) FROM {CLIENTS}"
         )));
@@ -85,7 +77,7 @@ impl Fault for Connections {
 
     fn notes(parameters: &Parameters, facts: &Facts) -> Vec<String> {
         let Ok(database) = postgres(facts) else { return Vec::new() };
-        let count = available(database, parameters.leave_free);
+        let count = available(database, database.reserved + parameters.leave_free);
         let is_less = count < u64::from(parameters.count);
         let less = is_less.then(|| {
             format!(
@@ -95,15 +87,6 @@ impl Fault for Connections {
         });
         less.into_iter().collect()
     }
-}
-
-/// Two sessions for each of the thousands of connections that one server can have are more than anybody needs.
-const MOST: u32 = 20_000;
-
-/// How many connections may be taken: one more is Squall's own, which looks; what is kept for superusers stays.
-fn available(database: &DatabaseFacts, leave_free: u64) -> u64 {
-    let limit = database.limit.unwrap_or(u64::MAX);
-    limit.saturating_sub(database.reserved + database.used + leave_free + 1)
 }
 
 #[cfg(test)]

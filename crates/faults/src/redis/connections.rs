@@ -1,7 +1,7 @@
 //! `redis.connections`: takes the connections that others need.
 
 use super::{redis, setting};
-use crate::database::sessions;
+use crate::database::{check_count, fewer, sessions, takeable};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use squall_model::facts::{DatabaseFacts, Facts, Feature, Privilege, Scope};
@@ -38,26 +38,15 @@ impl Fault for Connections {
     type Parameters = Parameters;
 
     fn check(parameters: &Parameters) -> Result<(), PlanError> {
-        crate::database::check_count(parameters.count)
+        check_count(parameters.count)
     }
 
     fn plan(parameters: &Parameters, facts: &Facts) -> Result<Vec<Step>, PlanError> {
         let database = redis(facts)?;
-        let free = available(database, parameters.leave_free);
-        let count = u64::from(parameters.count).min(free);
-        if count == 0 {
-            let limit = database.limit.unwrap_or_default();
-            return Err(PlanError::Refused(format!(
-                "{} has no connection to take: of {limit} are {} in use, and {} are to stay free",
-                database.server, database.used, parameters.leave_free
-            )));
-        }
-        let look = Look {
-            ask: Some(Statement::words(["INFO", "clients"])),
-            words: "{held} sessions held; {connected_clients} clients are connected".to_owned(),
-            effect: "held".to_owned(),
-        };
-        let mut step = sessions(facts, database, count as u32, look);
+        let count = takeable(database, parameters.count, parameters.leave_free)?;
+        let words = "{held} sessions held; {connected_clients} clients are connected";
+        let look = Look::asking(Statement::words(["INFO", "clients"]), words, "held");
+        let mut step = sessions(facts, database, count, look);
         step.or_fewer = true;
         let soon = keepalive(facts);
         let lasting = lasts_longer(database, soon);
@@ -68,15 +57,8 @@ impl Fault for Connections {
 
     fn notes(parameters: &Parameters, facts: &Facts) -> Vec<String> {
         let Ok(database) = redis(facts) else { return Vec::new() };
-        let count = available(database, parameters.leave_free);
-        let mut notes = Vec::new();
-        if count < u64::from(parameters.count) {
-            let asked = parameters.count;
-            notes.push(format!(
-                "{} has {count} connections to take, fewer than the {asked} asked for",
-                database.server
-            ));
-        }
+        let fewer = fewer(database, parameters.count, parameters.leave_free);
+        let mut notes: Vec<String> = fewer.into_iter().collect();
         if !database.settings.contains_key("tcp-keepalive") {
             notes.push(format!(
                 "{} does not let us set tcp-keepalive: should this host be lost, it holds these sessions until its own \
@@ -97,11 +79,6 @@ fn keepalive(facts: &Facts) -> u64 {
 fn lasts_longer(database: &DatabaseFacts, soon: u64) -> bool {
     let now = database.settings.get("tcp-keepalive").and_then(|text| text.parse::<u64>().ok());
     now.is_some_and(|now| now == 0 || now > soon)
-}
-
-/// How many connections may be taken: one more is Squall's own, which looks.
-fn available(database: &DatabaseFacts, leave_free: u64) -> u64 {
-    database.limit.unwrap_or(u64::MAX).saturating_sub(database.used + leave_free + 1)
 }
 
 #[cfg(test)]

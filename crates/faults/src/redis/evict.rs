@@ -79,11 +79,9 @@ impl Fault for Evict {
         let is_other = database.settings.get("maxmemory_policy").is_none_or(|now| now != policy);
         let policy = is_other.then(|| setting(facts, database, "maxmemory-policy", policy.to_owned()));
         let mut limit = setting(facts, database, "maxmemory", limit.to_string());
-        limit.look = Some(Look {
-            ask: Some(Statement::words(["INFO", "stats"])),
-            words: "{evicted_keys} keys evicted since the server began".to_owned(),
-            effect: "evicted_keys".to_owned(),
-        });
+        let asking =
+            Look::asking(Statement::words(["INFO", "stats"]), "{evicted_keys} keys evicted", "evicted_keys");
+        limit.look = Some(Look { grows: true, ..asking });
         Ok(policy.into_iter().chain([limit]).map(Step::Setting).collect())
     }
 

@@ -1,12 +1,12 @@
 //! `redis.kill_clients`: connections of clients are closed.
 
-use super::{redis, told};
+use super::redis;
 use crate::database::sessions;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use squall_model::facts::{ClientFacts, Facts, Feature, Privilege, Scope};
 use squall_model::fault::{Fault, PlanError};
-use squall_model::server::{Again, Statement};
+use squall_model::server::{Again, Look, Statement};
 use squall_model::step::Step;
 use squall_model::units::Duration;
 
@@ -96,7 +96,7 @@ impl Fault for KillClients {
         words.extend(parameters.conditions());
         words.extend(["SAY", "CLIENT", "KILL", "ID", "{id}"].map(str::to_owned));
         let kill = Statement(words);
-        let mut step = sessions(facts, database, 1, told("{struck} connections closed", "struck"));
+        let mut step = sessions(facts, database, 1, Look::telling("{struck} connections closed", "struck"));
         step.begin = vec![kill.clone()];
         step.again = parameters.every.map(|every| Again { statement: kill, every });
         Ok(vec![Step::Sessions(step)])

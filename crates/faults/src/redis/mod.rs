@@ -10,7 +10,7 @@ pub(crate) mod slow;
 
 use squall_model::facts::{DatabaseFacts, Facts};
 use squall_model::fault::PlanError;
-use squall_model::server::{Look, ServerKind, SettingStep, Statement, mark_of};
+use squall_model::server::{ServerKind, SettingStep, Statement, mark_of};
 use squall_model::units::{Share, Size};
 
 /// The server that is struck, which must be Redis.
@@ -33,11 +33,6 @@ fn primary(facts: &Facts) -> Result<&DatabaseFacts, PlanError> {
 fn is_since(database: &DatabaseFacts, major: u32, minor: u32) -> bool {
     let mut numbers = database.version.split('.').map(|number| number.parse::<u32>().unwrap_or(0));
     (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0)) >= (major, minor)
-}
-
-/// Says nothing of its own; tells what the sessions did.
-fn told(words: &str, effect: &str) -> Look {
-    Look { ask: None, words: words.to_owned(), effect: effect.to_owned() }
 }
 
 /// A value of its configuration that is changed.

@@ -1,12 +1,12 @@
 //! `redis.pause`: the server lets clients wait.
 
-use super::{is_since, redis, told};
+use super::{is_since, redis};
 use crate::database::sessions;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use squall_model::facts::{Facts, Feature, Privilege, Scope};
 use squall_model::fault::{Fault, PlanError};
-use squall_model::server::{Again, Statement};
+use squall_model::server::{Again, Look, Statement};
 use squall_model::step::Step;
 use squall_model::units::Duration;
 
@@ -63,7 +63,7 @@ impl Fault for Pause {
         };
         let milliseconds = slice.0.as_millis().to_string();
         let pause = Statement::words(["CLIENT", "PAUSE", &milliseconds, word]);
-        let look = told(&format!("paused {{said}} times, for {slice} each"), "said");
+        let look = Look::telling(&format!("paused {{said}} times, for {slice} each"), "said");
         let mut step = sessions(facts, database, 1, look);
         step.begin = vec![pause.clone()];
         step.again = Some(Again { statement: pause, every });

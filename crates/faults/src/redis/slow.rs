@@ -1,12 +1,12 @@
 //! `redis.slow`: the server is busy, again and again.
 
-use super::{is_since, redis, told};
+use super::{is_since, redis};
 use crate::database::sessions;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use squall_model::facts::{Facts, Feature, Privilege, Scope};
 use squall_model::fault::{Fault, PlanError};
-use squall_model::server::{Again, Statement};
+use squall_model::server::{Again, Look, Statement};
 use squall_model::step::Step;
 use squall_model::units::Duration;
 
@@ -67,7 +67,8 @@ impl Fault for Slow {
         let word = if is_since(database, 7, 0) { "EVAL_RO" } else { "EVAL" };
         let milliseconds = parameters.delay.0.as_millis().to_string();
         let busy = Statement::words([word, SCRIPT, "0", &milliseconds]);
-        let mut step = sessions(facts, database, 1, told("busy for {struck} ms, {said} times", "struck"));
+        let mut step =
+            sessions(facts, database, 1, Look::telling("busy for {struck} ms, {said} times", "struck"));
         step.begin = vec![busy.clone()];
         step.again = Some(Again { statement: busy, every: parameters.every });
         Ok(vec![Step::Sessions(step)])

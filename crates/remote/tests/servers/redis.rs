@@ -191,3 +191,23 @@ fn clients_are_closed_and_ours_are_not() {
     victim.kill().unwrap();
     victim.wait().unwrap();
 }
+
+#[test]
+fn what_was_evicted_before_is_no_effect() {
+    let Some(server) = RedisServer::start(&["--maxmemory-policy", "allkeys-lru"]) else { return };
+    // Words are parted by spaces there.
+    server.ask("EVAL for\ti=1,20000\tdo\tredis.call('SET','k'..i,string.rep('x',100))\tend 0");
+    server.ask("CONFIG SET maxmemory 2mb");
+    let is_none_evicted = || server.ask("INFO stats").lines().any(|line| line.trim() == "evicted_keys:0");
+    while is_none_evicted() {
+        server.ask("SET one more");
+    }
+    server.ask("CONFIG SET maxmemory 100mb");
+    let mut machine = Servers::knowing(&server.url());
+    let step = last_step(&mut machine, &server.url(), "later-1", "redis.evict", &json!({"size": "90MB"}));
+    let undo = machine.capture(&step, "later-1").unwrap();
+    suite::apply(&mut machine, &step, &undo).unwrap();
+    let evidence = machine.observe(&[(&step, &undo)]).remove(0).unwrap();
+    assert_eq!(evidence.effect, Effect::NotSeen, "{evidence:?}");
+    assert!(matches!(machine.revert(&undo).unwrap(), Reverted::Undone { .. }));
+}
