@@ -177,10 +177,11 @@ impl Mysql {
     }
 
     async fn ask(&mut self, text: &str) -> Result<Rows, DatabaseError> {
-        let mut bytes = vec![wire::QUERY];
-        bytes.extend_from_slice(self.comment.as_bytes());
-        bytes.extend_from_slice(text.as_bytes());
-        self.command(&bytes).await
+        self.command(&self.query(text)).await
+    }
+
+    fn query(&self, text: &str) -> Vec<u8> {
+        [&[wire::QUERY], self.comment.as_bytes(), text.as_bytes()].concat()
     }
 
     /// Sends a command and waits for its answer. May be given up at any time: the answer is then passed over.
@@ -221,12 +222,15 @@ impl Mysql {
     }
 
     async fn send(&mut self, tried: &str, number: u8, payload: &[u8]) -> Result<(), DatabaseError> {
+        self.send_framed(tried, &wire::framed(number, payload)).await
+    }
+
+    async fn send_framed(&mut self, tried: &str, bytes: &[u8]) -> Result<(), DatabaseError> {
         if self.is_torn {
             return Err(self.lost(tried, "a command was sent in part"));
         }
         self.is_torn = true;
-        let bytes = wire::framed(number, payload);
-        let sent = match self.stream.write_all(&bytes).await {
+        let sent = match self.stream.write_all(bytes).await {
             Ok(()) => self.stream.flush().await,
             Err(error) => Err(error),
         };
@@ -313,6 +317,26 @@ impl Session for Mysql {
                 [question, deed] => self.each(question, deed).await,
                 _ => self.ask(&statement.to_string()).await,
             }
+        })
+    }
+
+    /// The server takes one command after the other from what lies there. What it has not read yet is also why it does not
+    /// notice that we are gone while it waits within the first.
+    fn say_all<'s>(&'s mut self, statements: &'s [Statement]) -> Pending<'s, Rows> {
+        Box::pin(async move {
+            let said =
+                statements.iter().map(|statement| wire::framed(0, &self.query(&statement.to_string())));
+            let bytes: Vec<u8> = said.flatten().collect();
+            self.send_framed("ask", &bytes).await?;
+            // Unless all answers are read, the next one would be taken for another.
+            self.is_torn = true;
+            let mut rows = Rows::default();
+            for _ in statements {
+                self.unread = Some(Answer::default());
+                rows = self.answer("ask").await?;
+            }
+            self.is_torn = false;
+            Ok(rows)
         })
     }
 

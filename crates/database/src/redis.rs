@@ -104,6 +104,11 @@ impl Redis {
 
     async fn ask_as(&mut self, tried: &str, words: &[&str]) -> Result<Reply, DatabaseError> {
         let reply = self.exchange(tried, words).await?;
+        self.accepted(tried, reply)
+    }
+
+    /// A reply that is no error.
+    fn accepted(&self, tried: &str, reply: Reply) -> Result<Reply, DatabaseError> {
         let Reply::Error(text) = reply else { return Ok(reply) };
         Err(DatabaseError::new(reason_of(&text), &self.server, tried, text))
     }
@@ -260,6 +265,26 @@ impl Session for Redis {
                 ["EACH", "CLIENT", rest @ ..] => self.each(rest).await,
                 words => Ok(self.ask(words).await?.rows(words)),
             }
+        })
+    }
+
+    /// The server takes one command after the other from what lies there, also while the network is lost; but it forgets
+    /// those of a client that has closed.
+    fn say_all<'s>(&'s mut self, statements: &'s [Statement]) -> Pending<'s, Rows> {
+        Box::pin(async move {
+            let said = statements.iter().map(|statement| {
+                let words: Vec<&str> = statement.0.iter().map(String::as_str).collect();
+                command(&words)
+            });
+            let bytes: Vec<u8> = said.flatten().collect();
+            self.send("ask", &bytes, statements.len()).await?;
+            let mut rows = Rows::default();
+            for _ in statements {
+                let reply = self.receive("ask").await?;
+                self.owed -= 1;
+                rows = self.accepted("ask", reply)?.rows(&[]);
+            }
+            Ok(rows)
         })
     }
 

@@ -592,18 +592,24 @@ pub struct SettingStep {
     pub look: Option<Look>,
 }
 
-/// Two sessions that end a setting with their owner: one is held and can be seen to be gone, the other one waits for that
-/// on the server, where no lost network and no dead host can keep it from putting back what was there.
+/// What ends a setting with its owner, on the server, where no lost network and no dead host can keep it from that: a
+/// session waits there, until another one that is held is seen to be gone, or for a time after which it should have been
+/// replaced; then what was there is put back.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Watch {
-    /// What the one says that is held.
-    pub hold: Statement,
-    /// What the other one says: it is answered when the first is gone and the value is put back (`{restore}`).
+    /// What the one says that is held, where there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hold: Option<Statement>,
+    /// What the other one says. Where `{restore}` stands in it, the value is put back by the time of the answer. Elsewhere
+    /// what puts back is said behind it in the same breath, so that it lies at the server and follows whoever is gone by then.
     pub wait: Statement,
+    /// How often the one that waits is replaced by another.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub renew: Option<Duration>,
 }
 
 impl Watch {
-    /// Where the statement goes that puts back.
+    /// Where the statement goes that puts back, if not behind it.
     pub const RESTORE: &'static str = "{restore}";
 }
 

@@ -9,6 +9,7 @@ mod cloud;
 mod keyring;
 mod sessions;
 mod setting;
+mod watch;
 
 pub use keyring::Keyring;
 
@@ -40,7 +41,7 @@ pub struct RemoteMachine {
     runtime: Option<Runtime>,
     keyring: Keyring,
     held: BTreeMap<String, Held>,
-    watching: BTreeMap<String, setting::Watching>,
+    watching: BTreeMap<String, watch::Watching>,
     /// What a setting's numbers were before it was changed, by its mark and its name.
     counted: BTreeMap<(String, String), BTreeMap<String, f64>>,
     clouds: Clouds,

@@ -1,27 +1,17 @@
 //! Settings of servers: read before, set, read again; put back only over our own value. Where a server can watch over its
 //! own settings, it puts them back by itself should it hear nothing more of us.
 
-use crate::{ANSWERS_WITHIN, RemoteMachine, drifted, in_sight, in_time, sessions, worded};
+use crate::{ANSWERS_WITHIN, RemoteMachine, drifted, in_sight, in_time, sessions, watch, worded};
 use squall_database::{DatabaseError, Login, Manner, Reason, Session};
 use squall_model::machine::MachineError;
-use squall_model::server::{ServerRef, SettingStep, Statement, Watch};
+use squall_model::server::{ServerRef, SettingStep, Statement};
 use squall_model::undo::{Evidence, Reverted, Undo};
 use std::collections::BTreeMap;
 use std::time::Duration;
-use tokio::task::JoinHandle;
 
 /// How often a value is put back that the server refuses to take, and how long lies between two attempts.
 const ATTEMPTS: u32 = 5;
 const BETWEEN_ATTEMPTS: Duration = Duration::from_millis(100);
-
-/// Sessions that watch over a setting; they end with it.
-pub(crate) struct Watching(Vec<JoinHandle<()>>);
-
-impl Drop for Watching {
-    fn drop(&mut self) {
-        self.0.iter().for_each(JoinHandle::abort);
-    }
-}
 
 async fn open(login: &Login) -> Result<Box<dyn Session>, DatabaseError> {
     squall_database::open(login, &Manner::asking(ANSWERS_WITHIN)).await
@@ -90,7 +80,10 @@ pub(crate) fn apply(
         return Err(MachineError::Refused { message });
     }
     if let Some(watch) = &step.watch {
-        let watching = machine.run(begin_watching(&login, step, watch, restore))?;
+        // One watch puts back all that an injection changed, what it changed last first; the one before ends after it began.
+        let before = machine.watching.get(&step.mark).map(|watching| watching.restores.clone());
+        let restores = std::iter::once(restore.clone()).chain(before.unwrap_or_default()).collect();
+        let watching = machine.run(watch::begin(login.clone(), step, watch, restores))?;
         machine.watching.insert(step.mark.clone(), watching);
     }
     machine.counted.insert(key(step), counted);
@@ -118,36 +111,6 @@ fn shown(value: Option<&str>) -> &str {
     value.unwrap_or("not set")
 }
 
-/// One session is held while we live; the other one waits on the server for its end.
-async fn begin_watching(
-    login: &Login,
-    step: &SettingStep,
-    watch: &Watch,
-    restore: &Statement,
-) -> Result<Watching, DatabaseError> {
-    let manner = |lease| Manner { name: step.mark.clone(), lease, within: ANSWERS_WITHIN };
-    let mut holder = squall_database::open(login, &manner(Some(step.lease.0))).await?;
-    in_time(&step.server, holder.say(&watch.hold)).await?;
-    let mut waiter = squall_database::open(login, &manner(None)).await?;
-    let put_in = |word: &String| word.replace(Watch::RESTORE, &restore.to_string());
-    let wait = Statement(watch.wait.0.iter().map(put_in).collect());
-    let every = step.lease.0 / 6;
-    let waits = tokio::spawn(async move { drop(waiter.say(&wait).await) });
-    let holds = tokio::spawn(async move {
-        while holder.keep_alive().await.is_ok() {
-            tokio::time::sleep(every).await;
-        }
-    });
-    let watching = Watching(vec![waits, holds]);
-    // One that fails does so at once.
-    tokio::time::sleep(Duration::from_millis(50)).await;
-    if watching.0.iter().any(JoinHandle::is_finished) {
-        let cause = "the session that would put it back should this host be lost has ended at once";
-        return Err(DatabaseError::new(Reason::Lost, &step.server, "watch over a setting of", cause));
-    }
-    Ok(watching)
-}
-
 /// Asks for the numbers by which the effect is known; none where it is known by the value alone.
 async fn count(
     session: &mut dyn Session,
@@ -166,6 +129,7 @@ pub(crate) fn look(
 ) -> Result<impl Future<Output = Result<Evidence, DatabaseError>> + Send + use<>, MachineError> {
     let login = machine.login(&step.server)?;
     let before = machine.counted.get(&key(step)).cloned().unwrap_or_default();
+    let of_watch = machine.watching.get(&step.mark).and_then(watch::Watching::words);
     let step = step.clone();
     Ok(async move {
         let asked = async {
@@ -175,7 +139,7 @@ pub(crate) fn look(
         };
         let (now, mut measures) = in_sight(&step.server, asked).await?;
         let says = format!("{} on {} is {}", step.name, step.server.place(), shown(now.as_deref()));
-        Ok(match &step.look {
+        let mut evidence = match &step.look {
             _ if now.as_ref() != Some(&step.ours) => Evidence::not_seen(says),
             Some(look) => {
                 if look.grows {
@@ -187,7 +151,11 @@ pub(crate) fn look(
                 sessions::told(look, measures, None)
             }
             None => Evidence::seen(says),
-        })
+        };
+        if let Some(words) = of_watch {
+            evidence.summary = format!("{}; {words}", evidence.summary);
+        }
+        Ok(evidence)
     })
 }
 
@@ -203,11 +171,13 @@ pub(crate) fn revert(machine: &mut RemoteMachine, undo: &Undo) -> Result<Reverte
     };
     let login = machine.login(server)?;
     let remedy = format!("on {server}: {restore}");
+    let watching = machine.watching.remove(mark);
     let outcome = machine.runtime()?.block_on(async {
         let mut session = open(&login).await?;
         let was_ours = put_back(&mut *session, undo).await?;
         let after = read(&mut *session, server, question).await?;
-        // The watch is over in any case: what it waited for has come.
+        // The watch is over in any case: what it waited for has come. Nothing begins it anew.
+        drop(watching);
         let ended = sessions::end_all(&mut *session, server, mark).await?;
         if was_ours && after == *before {
             for statement in finally {
@@ -216,7 +186,6 @@ pub(crate) fn revert(machine: &mut RemoteMachine, undo: &Undo) -> Result<Reverte
         }
         Ok((was_ours, after, ended))
     });
-    machine.watching.remove(mark);
     let (was_ours, after, ended) = outcome.map_err(worded)?;
     let says = format!("{name} on {} is {}", server.place(), shown(after.as_deref()));
     if after != *before {

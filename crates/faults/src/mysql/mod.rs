@@ -12,7 +12,7 @@ pub(crate) mod slow_queries;
 
 use squall_model::facts::{DatabaseFacts, Facts};
 use squall_model::fault::PlanError;
-use squall_model::server::{Again, Look, ServerKind, SessionsStep, Statement};
+use squall_model::server::{Again, Look, ServerKind, SessionsStep, Statement, Watch, mark_of};
 use squall_model::units::Duration;
 
 /// The server that is struck, which must be MySQL or `MariaDB`.
@@ -23,6 +23,17 @@ fn mysql(facts: &Facts) -> Result<&DatabaseFacts, PlanError> {
 /// Whether it is `MariaDB`.
 fn is_mariadb(database: &DatabaseFacts) -> bool {
     database.version.contains("MariaDB")
+}
+
+/// A watch on the server: one session holds a lock, and the server itself ends it where nothing is heard of it. The other one
+/// waits for that lock, longer than any fault lasts, and what puts back lies behind that.
+fn watch(facts: &Facts) -> Watch {
+    let lock = ServerKind::Mysql.literal(&format!("{} watch", mark_of(&facts.injection)));
+    Watch {
+        hold: Some(Statement::text(format!("DO GET_LOCK({lock}, 1)"))),
+        wait: Statement::text(format!("DO GET_LOCK({lock}, 86400)")),
+        renew: None,
+    }
 }
 
 /// That we may do anything on the server.

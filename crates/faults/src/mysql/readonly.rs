@@ -1,11 +1,11 @@
 //! `mysql.readonly`: nothing can be written.
 
-use super::{check_superuser, is_mariadb, mysql};
+use super::{check_superuser, mysql, watch};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use squall_model::facts::{Facts, Feature, Privilege, Scope};
 use squall_model::fault::{Fault, PlanError};
-use squall_model::server::{ServerKind, SettingStep, Statement, Watch, mark_of};
+use squall_model::server::{SettingStep, Statement, mark_of};
 use squall_model::step::Step;
 
 /// See [`Fault::SUMMARY`].
@@ -32,19 +32,9 @@ impl Fault for ReadOnly {
     fn plan(_: &Parameters, facts: &Facts) -> Result<Vec<Step>, PlanError> {
         let database = mysql(facts)?;
         check_superuser(database, "make it read-only")?;
-        let mark = mark_of(&facts.injection);
-        let lock = ServerKind::Mysql.literal(&format!("{mark} watch"));
-        // A day is longer than any fault.
-        let watch = is_mariadb(database).then(|| Watch {
-            hold: Statement::text(format!("DO GET_LOCK({lock}, 1)")),
-            wait: Statement::text(format!(
-                "BEGIN NOT ATOMIC DO GET_LOCK({lock}, 86400); {}; END",
-                Watch::RESTORE
-            )),
-        });
         Ok(vec![Step::Setting(SettingStep {
             server: database.server.clone(),
-            mark,
+            mark: mark_of(&facts.injection),
             name: "read_only".to_owned(),
             read: Statement::text("SELECT IF(@@global.read_only, 'ON', 'OFF')"),
             write: Statement::text("SET GLOBAL read_only = ON"),
@@ -55,19 +45,13 @@ impl Fault for ReadOnly {
             restore: Statement::text("SET GLOBAL read_only = {before}"),
             unset: None,
             finally: Vec::new(),
-            watch,
+            watch: Some(watch(facts)),
             lease: facts.lease,
         })])
     }
 
-    fn notes(_: &Parameters, facts: &Facts) -> Vec<String> {
-        let mut notes = vec!["users who may do anything (SUPER, READ_ONLY ADMIN) still write".to_owned()];
-        if mysql(facts).is_ok_and(|database| !is_mariadb(database)) {
-            let note = "should this host be lost, MySQL stays read-only until `squall recover` reaches it: only \
-                        MariaDB can put that back itself";
-            notes.push(note.to_owned());
-        }
-        notes
+    fn notes(_: &Parameters, _: &Facts) -> Vec<String> {
+        vec!["users who may do anything (SUPER, READ_ONLY ADMIN) still write".to_owned()]
     }
 }
 
@@ -77,15 +61,15 @@ mod tests {
     use crate::testing::{on_mysql, plan};
 
     #[test]
-    fn mariadb_puts_it_back_itself() {
-        let watch = |version: &str| {
-            let facts = on_mysql(|facts| facts.version = version.to_owned());
-            let steps = plan::<ReadOnly>("{}", &facts).unwrap();
-            let [Step::Setting(step)] = &steps[..] else { panic!("{steps:?}") };
-            (step.watch.clone(), ReadOnly::notes(&Parameters {}, &facts).len())
+    fn the_server_puts_it_back_itself() {
+        let steps = plan::<ReadOnly>("{}", &on_mysql(|_| ())).unwrap();
+        let [Step::Setting(step)] = &steps[..] else { panic!("{steps:?}") };
+        let watch = step.watch.as_ref().unwrap();
+        let says = |prefix: &str, rest: &str| {
+            let lock = format!("'{} watch'", step.mark);
+            Statement::text(format!("{prefix}{lock}{rest}"))
         };
-        let (told, notes) = watch("10.11.14-MariaDB");
-        assert!(told.unwrap().wait.to_string().ends_with("86400); {restore}; END"));
-        assert_eq!((notes, watch("8.4.2")), (1, (None, 2)));
+        assert_eq!(watch.hold, Some(says("DO GET_LOCK(", ", 1)")));
+        assert_eq!(watch.wait, says("DO GET_LOCK(", ", 86400)"));
     }
 }

@@ -1,6 +1,6 @@
 //! `mysql.replication_lag`: a replica falls behind.
 
-use super::{check_superuser, is_mariadb, mysql};
+use super::{check_superuser, is_mariadb, mysql, watch};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use squall_model::facts::{Facts, Feature, Privilege, Scope};
@@ -55,14 +55,8 @@ impl Fault for ReplicationLag {
             restore: Statement::text(format!("START {word} SQL_THREAD")),
             unset: None,
             finally: Vec::new(),
-            watch: None,
+            watch: Some(watch(facts)),
             lease: facts.lease,
         })])
-    }
-
-    fn notes(_: &Parameters, _: &Facts) -> Vec<String> {
-        let note =
-            "should this host be lost, the replay stands still until `squall recover` reaches the replica";
-        vec![note.to_owned()]
     }
 }

@@ -66,7 +66,8 @@ fn watch(injection: &str, read: &str, ours: &str, after: &str) -> Watch {
     let lock = lock_number(&mark_of(injection));
     let (ours, restore) = (literal(ours), Watch::RESTORE);
     Watch {
-        hold: Statement::text(format!("BEGIN; SELECT pg_advisory_xact_lock({lock})")),
+        hold: Some(Statement::text(format!("BEGIN; SELECT pg_advisory_xact_lock({lock})"))),
+        renew: None,
         wait: Statement::text(format!(
             "DO $squall$ BEGIN \
              WHILE NOT pg_try_advisory_lock({lock}) LOOP COMMIT; PERFORM pg_sleep(0.2); COMMIT; END LOOP; \

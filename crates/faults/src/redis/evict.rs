@@ -1,6 +1,6 @@
 //! `redis.evict`: the server throws keys away, as a full cache does.
 
-use super::{check_configurable, limit, primary, setting};
+use super::{check_configurable, limit, primary, watched};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use squall_model::facts::{Facts, Feature, Privilege, Scope};
@@ -77,8 +77,8 @@ impl Fault for Evict {
         let limit = limit(database, parameters.size, percent)?;
         let policy = parameters.policy.name();
         let is_other = database.settings.get("maxmemory_policy").is_none_or(|now| now != policy);
-        let policy = is_other.then(|| setting(facts, database, "maxmemory-policy", policy.to_owned()));
-        let mut limit = setting(facts, database, "maxmemory", limit.to_string());
+        let policy = is_other.then(|| watched(facts, database, "maxmemory-policy", policy.to_owned()));
+        let mut limit = watched(facts, database, "maxmemory", limit.to_string());
         let asking =
             Look::asking(Statement::words(["INFO", "stats"]), "{evicted_keys} keys evicted", "evicted_keys");
         limit.look = Some(Look { grows: true, ..asking });

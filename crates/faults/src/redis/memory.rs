@@ -1,6 +1,6 @@
 //! `redis.memory`: the server has no memory left for what clients write.
 
-use super::{check_configurable, limit, primary, setting};
+use super::{check_configurable, limit, primary, watched};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use squall_model::facts::{Facts, Feature, Privilege, Scope};
@@ -44,8 +44,8 @@ impl Fault for Memory {
         let limit = limit(database, parameters.size, parameters.percent)?;
         // Undone in reverse order: there is never less memory while keys may be evicted.
         let evicts = database.settings.get("maxmemory_policy").is_none_or(|policy| policy != "noeviction");
-        let policy = evicts.then(|| setting(facts, database, "maxmemory-policy", "noeviction".to_owned()));
-        let limit = setting(facts, database, "maxmemory", limit.to_string());
+        let policy = evicts.then(|| watched(facts, database, "maxmemory-policy", "noeviction".to_owned()));
+        let limit = watched(facts, database, "maxmemory", limit.to_string());
         Ok(policy.into_iter().chain([limit]).map(Step::Setting).collect())
     }
 }

@@ -10,8 +10,8 @@ pub(crate) mod slow;
 
 use squall_model::facts::{DatabaseFacts, Facts};
 use squall_model::fault::PlanError;
-use squall_model::server::{ServerKind, SettingStep, Statement, mark_of};
-use squall_model::units::{Share, Size};
+use squall_model::server::{ServerKind, SettingStep, Statement, Watch, mark_of};
+use squall_model::units::{Duration, Share, Size};
 
 /// The server that is struck, which must be Redis.
 fn redis(facts: &Facts) -> Result<&DatabaseFacts, PlanError> {
@@ -54,6 +54,20 @@ fn setting(facts: &Facts, database: &DatabaseFacts, name: &str, ours: String) ->
         lease: facts.lease,
     }
 }
+
+/// The same, with a watch on the server. Redis has no clock that one could set. But a client may wait for replicas that are
+/// not there, for a lease at most, and what it says behind that is carried out then, also where the network is lost. While we
+/// are there another one has taken its place by then. Redis forgets what a client says that has closed: of an owner that
+/// is killed it takes nothing.
+fn watched(facts: &Facts, database: &DatabaseFacts, name: &str, ours: String) -> SettingStep {
+    let lease = facts.lease.0.as_millis().to_string();
+    let wait = Statement::words(["WAIT", REPLICAS, &lease]);
+    let watch = Watch { hold: None, wait, renew: Some(Duration(facts.lease.0 / 3)) };
+    SettingStep { watch: Some(watch), ..setting(facts, database, name, ours) }
+}
+
+/// More replicas than any server has.
+const REPLICAS: &str = "1000000";
 
 /// That its configuration may be read, and so changed: managed servers do not let one.
 fn check_configurable(database: &DatabaseFacts) -> Result<(), PlanError> {

@@ -1,6 +1,6 @@
 //! `redis.readonly_replica`: the server refuses to be written to, as one does that has become a replica.
 
-use super::{check_configurable, primary, setting};
+use super::{REPLICAS, check_configurable, primary, watched};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use squall_model::facts::{Facts, Feature, Privilege, Scope};
@@ -14,9 +14,6 @@ pub(crate) struct ReadonlyReplica;
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Parameters {}
-
-/// More replicas than any server has, without which it is not to be written to.
-const REPLICAS: &str = "1000000";
 
 impl Fault for ReadonlyReplica {
     const NAME: &'static str = "redis.readonly_replica";
@@ -36,7 +33,7 @@ impl Fault for ReadonlyReplica {
     fn plan(_: &Parameters, facts: &Facts) -> Result<Vec<Step>, PlanError> {
         let database = primary(facts)?;
         check_configurable(database)?;
-        Ok(vec![Step::Setting(setting(facts, database, "min-replicas-to-write", REPLICAS.to_owned()))])
+        Ok(vec![Step::Setting(watched(facts, database, "min-replicas-to-write", REPLICAS.to_owned()))])
     }
 
     fn notes(_: &Parameters, _: &Facts) -> Vec<String> {
@@ -54,5 +51,8 @@ mod tests {
         let steps = plan::<ReadonlyReplica>("{}", &on_redis(|_| ())).unwrap();
         let [Step::Setting(step)] = &steps[..] else { panic!("{steps:?}") };
         assert_eq!(step.restore.to_string(), "CONFIG SET min-replicas-to-write {before}");
+        let watch = step.watch.as_ref().unwrap();
+        assert_eq!(watch.wait.to_string(), "WAIT 1000000 5000");
+        assert!(watch.renew.unwrap().0 < step.lease.0 / 2);
     }
 }

@@ -207,4 +207,48 @@ fn a_replica_falls_behind_and_catches_up() {
         assert_eq!(count(), "2");
     });
     wait_for("3");
+    // And where its owner dies.
+    let url = replica.url();
+    let mut owner = Servers::knowing(&url);
+    let made = planned(&mut owner, &url, "lost-1", "mysql.replication_lag", &json!({})).unwrap().remove(0);
+    let undo = owner.capture(&made, "lost-1").unwrap();
+    suite::apply(&mut owner, &made, &undo).unwrap();
+    primary.ask("INSERT INTO shop.orders VALUES (4)");
+    std::thread::sleep(std::time::Duration::from_millis(500));
+    assert_eq!(count(), "3");
+    drop(owner);
+    wait_for("4");
+}
+
+#[test]
+fn a_watch_that_somebody_ends_is_made_again_and_the_evidence_says_so() {
+    let Some(server) = with_user(&[]) else { return };
+    let url = server.url();
+    let mut machine = Servers::knowing(&url);
+    let made = planned(&mut machine, &url, "seen-1", "mysql.readonly", &json!({})).unwrap().remove(0);
+    let undo = machine.capture(&made, "seen-1").unwrap();
+    suite::apply(&mut machine, &made, &undo).unwrap();
+    let waits = "SELECT ID FROM information_schema.PROCESSLIST WHERE STATE = 'User lock'";
+    let first = server.ask(waits);
+    server.ask(&format!("KILL {first}"));
+    let is_other = || !["", first.as_str()].contains(&server.ask(waits).as_str());
+    for _ in 0..200 {
+        if is_other() {
+            break;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+    assert!(is_other(), "{}", server.ask("SHOW PROCESSLIST"));
+    // It is told once it is seen to wait.
+    let told = |machine: &mut Servers| machine.observe(&[(&made, &undo)]).remove(0).unwrap().summary;
+    for _ in 0..100 {
+        if told(&mut machine).contains("made again") {
+            break;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+    assert!(told(&mut machine).ends_with("ended on the server, and made again"), "{}", told(&mut machine));
+    assert_eq!(read_only(&server), "1");
+    assert!(matches!(machine.revert(&undo).unwrap(), Reverted::Undone { .. }));
+    assert_eq!((read_only(&server).as_str(), server.ask(waits).as_str()), ("0", ""));
 }

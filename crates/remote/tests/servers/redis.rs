@@ -211,3 +211,32 @@ fn what_was_evicted_before_is_no_effect() {
     assert_eq!(evidence.effect, Effect::NotSeen, "{evidence:?}");
     assert!(matches!(machine.revert(&undo).unwrap(), Reverted::Undone { .. }));
 }
+
+#[test]
+fn one_watch_puts_back_all_that_was_set_what_was_set_last_first() {
+    let Some(server) = RedisServer::start(&["--maxmemory-policy", "allkeys-lru"]) else { return };
+    // Words are parted by spaces there.
+    server.ask("EVAL for\ti=1,20000\tdo\tredis.call('SET','k'..i,string.rep('x',100))\tend 0");
+    let url = server.url();
+    let mut owner = Servers::knowing(&url);
+    let made = planned(&mut owner, &url, "lost-1", "redis.memory", &json!({"percent": "50%"})).unwrap();
+    for step in &made {
+        let undo = owner.capture(step, "lost-1").unwrap();
+        suite::apply(&mut owner, step, &undo).unwrap();
+    }
+    let set = || [value(&server, "maxmemory"), value(&server, "maxmemory-policy")];
+    assert!(set()[0] != "maxmemory 0" && set()[1] == "maxmemory-policy noeviction", "{:?}", set());
+    // It is renewed within a lease, and holds what it put in.
+    std::thread::sleep(Duration::from_secs(6));
+    assert!(set()[0] != "maxmemory 0", "{:?}", set());
+    // As though the time were over: nobody was there to renew it.
+    while set() != ["maxmemory 0", "maxmemory-policy allkeys-lru"] {
+        let clients = server.ask("CLIENT LIST");
+        for client in clients.lines().filter(|line| line.contains("cmd=wait")) {
+            let id = client.split(' ').next().unwrap().strip_prefix("id=").unwrap();
+            server.ask(&format!("CLIENT UNBLOCK {id}"));
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    assert_eq!(server.ask("DBSIZE"), "20000");
+}
