@@ -22,6 +22,7 @@ const NEEDED: &[Needed] = &[
     ("prometheus-pushgateway", "prometheus-pushgateway", "where metrics are pushed to"),
     ("prometheus-alertmanager", "prometheus-alertmanager", "where alerts go"),
     ("dnsmasq", "dnsmasq-base", "a real name server"),
+    ("/lib/systemd/systemd-journal-remote", "systemd-journal-remote", "writing a journal"),
     ("dockerd", "docker.io", "real containers"),
     ("busybox", "busybox-static", "what runs in containers"),
     ("chromium", "chromium", "looking at reports"),

@@ -199,7 +199,7 @@ impl Parameters {
         Ok(Running { child, group })
     }
 
-    async fn run(&self) -> Result<Outcome, ProbeError> {
+    async fn run(&self, kept: usize) -> Result<Outcome, ProbeError> {
         let failed =
             |error: io::Error| ProbeError(format!("{}: {error}{}", self.command, self.advice(&error)));
         let begun = Instant::now();
@@ -211,7 +211,7 @@ impl Parameters {
                 Duration::from(self.timeout)
             ))
         };
-        let ended = timeout(self.timeout.get(), running.outcome(begun)).await;
+        let ended = timeout(self.timeout.get(), running.outcome(begun, kept)).await;
         ended.map_err(|_| late())?.map_err(failed)
     }
 
@@ -228,12 +228,13 @@ impl Parameters {
 
 impl Running {
     /// Reads both outputs until the command has ended and its group is dead.
-    async fn outcome(&mut self, begun: Instant) -> io::Result<Outcome> {
+    async fn outcome(&mut self, begun: Instant, kept: usize) -> io::Result<Outcome> {
         let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
         let (out, err) = (self.child.stdout.take(), self.child.stderr.take());
         let seconds = {
-            let read =
-                async { tokio::join!(keep_beginning(out, &mut stdout), keep_beginning(err, &mut stderr)) };
+            let read = async {
+                tokio::join!(keep_beginning(out, &mut stdout, kept), keep_beginning(err, &mut stderr, kept))
+            };
             tokio::pin!(read);
             let mut all_read = false;
             loop {
@@ -255,18 +256,32 @@ impl Running {
     }
 }
 
-/// Reads to the end and keeps the beginning.
-async fn keep_beginning(output: Option<impl AsyncRead + Unpin>, kept: &mut Vec<u8>) {
+/// Reads to the end and keeps the beginning, at most so many bytes.
+async fn keep_beginning(output: Option<impl AsyncRead + Unpin>, beginning: &mut Vec<u8>, kept: usize) {
     let Some(mut output) = output else { return };
     let mut buffer = vec![0; 8192];
     // An output that cannot be read any more has ended.
     while let Ok(count @ 1..) = output.read(&mut buffer).await {
-        kept.extend_from_slice(&buffer[..count.min(OUTPUT_KEPT - kept.len())]);
+        beginning.extend_from_slice(&buffer[..count.min(kept - beginning.len())]);
     }
 }
 
 fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).trim().to_owned()
+}
+
+/// What a program of the system prints, for probes that ask one; more than `kept` bytes are a mistake.
+pub(crate) async fn printed(words: Vec<String>, within: Timeout, kept: usize) -> Result<String, ProbeError> {
+    let (environment, directory) = (BTreeMap::new(), None);
+    let asked = Parameters { command: CommandLine::Words(words), timeout: within, environment, directory };
+    let Outcome { status, stdout, stderr, .. } = asked.run(kept).await?;
+    let why = match (status.success(), &*stderr) {
+        (true, _) if stdout.len() < kept => return Ok(stdout),
+        (true, _) => format!("it printed more than {} MiB", kept >> 20),
+        (false, "") => format!("it found nothing ({status})"),
+        (false, stderr) => stderr.to_owned(),
+    };
+    Err(ProbeError(format!("{}: {why}", asked.command)))
 }
 
 /// The `exec` probe.
@@ -299,7 +314,7 @@ impl Probe for Exec {
 
 impl Observe for Exec {
     fn observe(&self) -> Pending<'_, Result<Reading, ProbeError>> {
-        Box::pin(async { Ok(self.0.run().await?.reading()) })
+        Box::pin(async { Ok(self.0.run(OUTPUT_KEPT).await?.reading()) })
     }
 
     fn patience(&self) -> Duration {
@@ -331,7 +346,7 @@ open_files: {exec: {command: \"cut -f1 /proc/sys/fs/file-nr\"}}
 impl Observe for ExecMetric {
     fn observe(&self) -> Pending<'_, Result<Reading, ProbeError>> {
         Box::pin(async {
-            let outcome = self.0.run().await?;
+            let outcome = self.0.run(OUTPUT_KEPT).await?;
             let wrong = |what: String| ProbeError(format!("{}: {what}", self.0.command));
             if outcome.exit_code() != 0 {
                 // Whole: whoever tells it cuts it, once it is without secrets.

@@ -1,35 +1,22 @@
-//! Log files: how many lines match a pattern, and how fast they come. A file that is rotated is followed: what was
-//! written to the old one is read to its end, then the new one from its beginning.
-//!
-//! What journald keeps lies in files of a kind of its own, which only its own program reads; that program can be asked
-//! by `exec`.
+//! Logs: how many lines match a pattern, and how fast they come. They stand in a file, or in the journal of the host.
 
+mod file;
+mod journal;
+mod tally;
+
+use file::LogFile;
+use journal::Journal;
 use regex_lite::Regex;
-use rustix::fs::OFlags;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use squall_model::probe::{Observe, Pending, Probe, ProbeError, ValueKind};
 use squall_model::units::Duration;
-use squall_model::value::{Reading, Value};
-use std::collections::VecDeque;
-use std::fs::{self, File, Metadata, OpenOptions};
-use std::io::{self, Read, Seek, SeekFrom};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use squall_model::value::Reading;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use tally::Tally;
 
 /// How long the first look takes: without two looks there is no rate.
 const FIRST_LOOK: std::time::Duration = std::time::Duration::from_secs(1);
-
-/// At most so many bytes are read at a look.
-const MOST_AT_ONCE: u64 = 256 << 20;
-
-/// Of a longer line, only the beginning is looked at, in bytes.
-const LONGEST_LINE: usize = 64 << 10;
-
-/// Of the last line that matched, so many characters are kept.
-const LONGEST_SHOWN: usize = 1000;
 
 /// Over which time a rate is taken, where the file does not say.
 const WINDOW: Duration = Duration::seconds(10);
@@ -39,7 +26,15 @@ const WINDOW: Duration = Duration::seconds(10);
 #[serde(deny_unknown_fields)]
 pub struct Parameters {
     /// The log file. It may be rotated, renamed or cut to nothing meanwhile.
-    path: PathBuf,
+    #[serde(default)]
+    path: Option<PathBuf>,
+    /// In place of a file, a unit of the service manager, whose messages are read from the journal: `payment`,
+    /// `payment@1.service`.
+    #[serde(default)]
+    unit: Option<String>,
+    /// The folder with the journal's files, where it is not the one of this host.
+    #[serde(default)]
+    journal: Option<PathBuf>,
     /// A regular expression; lines in which it is found are counted: `ERROR|panic`, `(?i)timed out`.
     pattern: String,
     /// Over which time up to now `per_second` is taken; over less where it was not looked for so long.
@@ -52,18 +47,23 @@ fn ten_seconds() -> Duration {
 }
 
 /// The `log` probe.
-pub struct Log {
-    parameters: Arc<Parameters>,
-    pattern: Regex,
-    watch: Arc<Mutex<Option<Watch>>>,
+pub struct Log(Source);
+
+/// Where the lines come from.
+enum Source {
+    File(LogFile),
+    Journal(Journal),
 }
 
 impl Probe for Log {
     const NAME: &'static str = "log";
-    const SUMMARY: &'static str = "Counts the lines of a log file that match a pattern";
+    const SUMMARY: &'static str =
+        "Counts the lines of a log that match a pattern: of a file, or of a unit's journal";
     const EXAMPLE: &'static str = "\
 - log: {path: /var/log/shop.log, pattern: \"ERROR|panic\"}
   expect: count == 0
+- log: {unit: payment, pattern: \"timed out\"}
+  expect: per_second < 2
 ";
     const VALUES: &'static [(&'static str, &'static str)] = &[
         ("count", "how many lines matched that were written since the first look"),
@@ -77,175 +77,51 @@ impl Probe for Log {
     type Parameters = Parameters;
 
     fn new(parameters: Parameters) -> Result<Self, ProbeError> {
+        let refused = |why: &str| Err(ProbeError(why.to_owned()));
         let pattern = Regex::new(&parameters.pattern)
             .map_err(|error| ProbeError(format!("`pattern` is no regular expression: {error}")))?;
         if parameters.window.0 < FIRST_LOOK {
-            return Err(ProbeError("`window` is at least 1s".to_owned()));
+            return refused("`window` is at least 1s");
         }
-        Ok(Self { parameters: Arc::new(parameters), pattern, watch: Arc::default() })
+        let tally = Tally::new(pattern, parameters.window);
+        match (parameters.path, parameters.unit, parameters.journal) {
+            (Some(path), None, None) => Ok(Self(Source::File(LogFile::new(path, tally)))),
+            (None, Some(unit), folder) => Ok(Self(Source::Journal(Journal::new(unit, folder, tally)?))),
+            (None, None, _) => {
+                refused("which log? give the `path` of a file, or a `unit` whose journal is read")
+            }
+            (Some(_), ..) => {
+                refused("`path` is of a log file, `unit` and `journal` of the journal; give one of the two")
+            }
+        }
     }
 }
 
 impl Observe for Log {
     fn observe(&self) -> Pending<'_, Result<Reading, ProbeError>> {
         Box::pin(async {
-            let failed = |why: String| ProbeError(format!("read {}: {why}", self.parameters.path.display()));
-            if self.look(Watch::begin).await.map_err(failed)? {
+            if self.begin().await? {
                 tokio::time::sleep(FIRST_LOOK).await;
             }
-            self.look(Watch::reading).await.map_err(failed)
+            match &self.0 {
+                Source::File(file) => file.reading().await,
+                Source::Journal(journal) => journal.reading().await,
+            }
         })
     }
 
     fn patience(&self) -> Duration {
-        Duration::seconds(10)
+        Duration::seconds(15)
     }
 }
 
 impl Log {
-    /// Looks on a thread of its own: a disk may take its time.
-    async fn look<T: Send + 'static>(
-        &self,
-        look: impl FnOnce(&mut Option<Watch>, &Parameters, &Regex) -> io::Result<T> + Send + 'static,
-    ) -> Result<T, String> {
-        let (watch, parameters, pattern) =
-            (self.watch.clone(), self.parameters.clone(), self.pattern.clone());
-        let looking = tokio::task::spawn_blocking(move || {
-            look(&mut watch.lock().unwrap_or_else(PoisonError::into_inner), &parameters, &pattern)
-        });
-        looking.await.map_err(|error| error.to_string())?.map_err(|error| error.to_string())
-    }
-}
-
-/// A file that is watched.
-struct Watch {
-    file: File,
-    at: u64,
-    /// The beginning of a line whose end is not written yet.
-    open_line: Vec<u8>,
-    begun: Instant,
-    lines: u64,
-    count: u64,
-    last: Option<String>,
-    /// How many had matched, and when; the oldest is at most just older than the window.
-    looks: VecDeque<(Instant, u64)>,
-}
-
-fn open(parameters: &Parameters) -> io::Result<File> {
-    // A pipe would keep its opener waiting for whoever writes to it.
-    let flags = OFlags::NONBLOCK.bits().cast_signed();
-    let file = OpenOptions::new().read(true).custom_flags(flags).open(&parameters.path)?;
-    if file.metadata()?.is_file() {
-        Ok(file)
-    } else {
-        Err(io::Error::other("this is not a file that can be read again"))
-    }
-}
-
-fn identity(metadata: &Metadata) -> (u64, u64) {
-    (metadata.dev(), metadata.ino())
-}
-
-impl Watch {
-    /// Begins at the end of the file, where that is not done yet.
-    fn begin(watch: &mut Option<Self>, parameters: &Parameters, _: &Regex) -> io::Result<bool> {
-        if watch.is_some() {
-            return Ok(false);
+    /// Begins at the end of the log, where that is not done yet.
+    async fn begin(&self) -> Result<bool, ProbeError> {
+        match &self.0 {
+            Source::File(file) => file.begin().await,
+            Source::Journal(journal) => journal.begin().await,
         }
-        let mut file = open(parameters)?;
-        let at = file.seek(SeekFrom::End(0))?;
-        let begun = Instant::now();
-        let (looks, open_line) = (VecDeque::from([(begun, 0)]), Vec::new());
-        *watch = Some(Self { file, at, open_line, begun, lines: 0, count: 0, last: None, looks });
-        Ok(true)
-    }
-
-    fn reading(watch: &mut Option<Self>, parameters: &Parameters, pattern: &Regex) -> io::Result<Reading> {
-        let watch = watch.as_mut().ok_or_else(|| io::Error::other("it was not looked at before"))?;
-        watch.follow(parameters, pattern)?;
-        let (count, now) = (watch.count, Instant::now());
-        watch.looks.push_back((now, count));
-        let is_out = |at: &(Instant, u64)| now.duration_since(at.0) >= parameters.window.0;
-        while watch.looks.get(1).is_some_and(is_out) {
-            watch.looks.pop_front();
-        }
-        let (since, before) = watch.looks.front().copied().unwrap_or((watch.begun, 0));
-        let rate = (count - before) as f64 / now.duration_since(since).as_secs_f64();
-        let mut reading = Reading::from([
-            ("count".to_owned(), Value::Number(count as f64)),
-            ("lines".to_owned(), Value::Number(watch.lines as f64)),
-            ("per_second".to_owned(), Value::Number(rate)),
-        ]);
-        reading.extend(watch.last.clone().map(|last| ("last".to_owned(), Value::Text(last))));
-        Ok(reading)
-    }
-
-    /// Reads what was written since the last look.
-    fn follow(&mut self, parameters: &Parameters, pattern: &Regex) -> io::Result<()> {
-        let named = match fs::metadata(&parameters.path) {
-            Ok(named) => Some(identity(&named)),
-            // Renamed, and its successor is not there yet: who writes still writes to the old one.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-            Err(error) => return Err(error),
-        };
-        let own = self.file.metadata()?;
-        if own.len() < self.at {
-            // Cut to nothing, as `copytruncate` does.
-            self.begin_anew(pattern);
-        }
-        self.read(pattern)?;
-        if named.is_some_and(|named| named != identity(&own)) {
-            self.file = open(parameters)?;
-            self.begin_anew(pattern);
-            self.read(pattern)?;
-        }
-        Ok(())
-    }
-
-    fn begin_anew(&mut self, pattern: &Regex) {
-        self.at = 0;
-        if !self.open_line.is_empty() {
-            self.end_line(pattern);
-        }
-    }
-
-    fn read(&mut self, pattern: &Regex) -> io::Result<()> {
-        self.file.seek(SeekFrom::Start(self.at))?;
-        let mut room = vec![0; 64 << 10];
-        let mut read = 0;
-        loop {
-            let length = self.file.read(&mut room)?;
-            if length == 0 {
-                return Ok(());
-            }
-            self.at += length as u64;
-            read += length as u64;
-            self.take(&room[..length], pattern);
-            if read >= MOST_AT_ONCE {
-                return Err(io::Error::other("it grows faster than it can be read"));
-            }
-        }
-    }
-
-    fn take(&mut self, bytes: &[u8], pattern: &Regex) {
-        for part in bytes.split_inclusive(|byte| *byte == b'\n') {
-            let (text, ends) = part.strip_suffix(b"\n").map_or((part, false), |text| (text, true));
-            let room = LONGEST_LINE - self.open_line.len();
-            self.open_line.extend_from_slice(&text[..text.len().min(room)]);
-            if ends {
-                self.end_line(pattern);
-            }
-        }
-    }
-
-    fn end_line(&mut self, pattern: &Regex) {
-        let line = String::from_utf8_lossy(&self.open_line);
-        self.lines += 1;
-        if pattern.is_match(&line) {
-            self.count += 1;
-            self.last = Some(line.trim_end().chars().take(LONGEST_SHOWN).collect());
-        }
-        self.open_line.clear();
     }
 }
 
@@ -254,7 +130,9 @@ mod tests {
     use super::*;
     use crate::test_probe::{ask, built, refusal};
     use serde_json::json;
-    use std::io::Write;
+    use std::fs::{self, File};
+    use std::io::{Seek, SeekFrom, Write};
+    use tally::LONGEST_LINE;
 
     struct Written {
         folder: tempfile::TempDir,
@@ -332,5 +210,9 @@ mod tests {
         assert!(of(folder.path().to_owned()).contains("not a file"));
         assert!(refusal::<Log>(json!({"path": "/a", "pattern": "("})).contains("regular expression"));
         assert!(refusal::<Log>(json!({"path": "/a", "pattern": "a", "window": "1ms"})).contains("1s"));
+        assert!(refusal::<Log>(json!({"pattern": "a"})).contains("which log?"));
+        assert!(
+            refusal::<Log>(json!({"path": "/a", "unit": "b", "pattern": "a"})).contains("one of the two")
+        );
     }
 }
