@@ -103,7 +103,7 @@ impl Machine for LinuxMachine {
     fn leftovers(&mut self) -> Result<Vec<Leftover>, MachineError> {
         let workers = self.workers.leftovers().into_iter().map(|(_, leftover)| leftover);
         let files = fill::leftovers().into_iter().map(|(_, leftover)| leftover);
-        Ok(workers.chain(leftovers::network()).chain(files).collect())
+        Ok(workers.chain(leftovers::network()?).chain(files).collect())
     }
 
     fn remove(&mut self, leftover: &Leftover) -> Result<Reverted, MachineError> {

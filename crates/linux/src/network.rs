@@ -217,7 +217,9 @@ pub(crate) fn open_link(wanted: &LinkRef) -> Result<route::Link, MachineError> {
 pub(crate) fn worded(error: Error) -> MachineError {
     let message = error.to_string();
     match (&error, error.errno()) {
-        (Error::Unsupported { .. }, _) => MachineError::Unsupported { message },
+        (Error::Unsupported { .. }, _) | (_, Some(Errno::PROTONOSUPPORT)) => {
+            MachineError::Unsupported { message }
+        }
         (_, Some(Errno::PERM | Errno::ACCESS)) => MachineError::Forbidden {
             message: format!(
                 "{message}; it takes CAP_NET_ADMIN and CAP_SYS_ADMIN: run with --sudo, or as root"

@@ -52,7 +52,7 @@ pub struct Log(Source);
 /// Where the lines come from.
 enum Source {
     File(LogFile),
-    Journal(Journal),
+    Journal(Box<Journal>),
 }
 
 impl Probe for Log {
@@ -86,7 +86,9 @@ impl Probe for Log {
         let tally = Tally::new(pattern, parameters.window);
         match (parameters.path, parameters.unit, parameters.journal) {
             (Some(path), None, None) => Ok(Self(Source::File(LogFile::new(path, tally)))),
-            (None, Some(unit), folder) => Ok(Self(Source::Journal(Journal::new(unit, folder, tally)?))),
+            (None, Some(unit), folder) => {
+                Ok(Self(Source::Journal(Box::new(Journal::new(unit, folder, tally)?))))
+            }
             (None, None, _) => {
                 refused("which log? give the `path` of a file, or a `unit` whose journal is read")
             }

@@ -313,10 +313,11 @@ fn evidence(step: &PacketFilterStep, counters: &[RuleCounter]) -> Evidence {
 }
 
 /// Tables of ours in a namespace, with the name to remove each by. Those of one name in several families are one.
-pub(crate) fn leftovers(place: &network::Place, namespace: &Namespace) -> Vec<(String, Leftover)> {
-    // A kernel without nftables has none.
-    let tables =
-        network::inside(namespace, || nftables::tables().map_err(network::worded)).unwrap_or_default();
+pub(crate) fn leftovers(
+    place: &network::Place,
+    namespace: &Namespace,
+) -> Result<Vec<(String, Leftover)>, MachineError> {
+    let tables = network::inside(namespace, || nftables::tables().map_err(network::worded))?;
     let mut by_name: BTreeMap<String, Vec<ListedTable>> = BTreeMap::new();
     for table in tables {
         by_name.entry(table.name.clone()).or_default().push(table);
@@ -332,7 +333,7 @@ pub(crate) fn leftovers(place: &network::Place, namespace: &Namespace) -> Vec<(S
         let what = format!("nftables table {name} ({}) in {}", families.join(", "), place.name());
         Some((name, Leftover { what, injection, claim: None, digest: None, remedy }))
     });
-    ours.collect()
+    Ok(ours.collect())
 }
 
 impl Tables {

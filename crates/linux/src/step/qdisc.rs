@@ -363,7 +363,10 @@ fn judge(record: &Record<'_>, link: &Link, stood: bool, now: Option<&Qdisc>) -> 
 }
 
 /// Qdiscs of ours in a namespace, with the link and number to remove each by.
-pub(crate) fn leftovers(place: &network::Place, namespace: &Namespace) -> Vec<(u32, Handle, Leftover)> {
+pub(crate) fn leftovers(
+    place: &network::Place,
+    namespace: &Namespace,
+) -> Result<Vec<(u32, Handle, Leftover)>, MachineError> {
     let look = || {
         let links = route::links().map_err(network::worded)?;
         let mut control = TrafficControl::open().map_err(network::worded)?;
@@ -375,8 +378,7 @@ pub(crate) fn leftovers(place: &network::Place, namespace: &Namespace) -> Vec<(u
         }
         Ok(found)
     };
-    // A namespace that ended meanwhile has nothing left.
-    let found = network::inside(namespace, look).unwrap_or_default();
+    let found = network::inside(namespace, look)?;
     let leftover = |(link, root): (Link, Qdisc)| {
         let what =
             format!("qdisc {} {} on {} in {}", root.discipline.kind, root.handle, link.name, place.name());
@@ -385,7 +387,7 @@ pub(crate) fn leftovers(place: &network::Place, namespace: &Namespace) -> Vec<(u
         let [digest, _] = root.handle.major().to_le_bytes();
         (link.index, root.handle, Leftover { what, injection: None, claim, digest: Some(digest), remedy })
     };
-    found.into_iter().map(leftover).collect()
+    Ok(found.into_iter().map(leftover).collect())
 }
 
 /// Removes a qdisc that was found by its mark. What was there before it only the lost log knew, so nobody can say that
