@@ -6,6 +6,7 @@ use crate::{Outcome, shell};
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Command, Stdio};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// What may be skipped where everything must run: what the reason begins with, and why that is no loss.
 const EXPECTED: &[(&str, &str)] = &[
@@ -31,6 +32,29 @@ const EXPECTED: &[(&str, &str)] = &[
 /// that do other work at the same time: one of a thousand may meet a bad moment. More are no accident.
 const MOST_UNSTEADY: usize = 2;
 
+/// Makes the command that runs tests of these names, of which none means all.
+pub(crate) type Making<'a> = dyn Fn(&[String]) -> Result<Command, String> + Sync + 'a;
+
+/// A test program, and how it is called.
+pub(crate) struct Program<'a> {
+    pub(crate) title: String,
+    pub(crate) command: Box<Making<'a>>,
+}
+
+/// How a test program ended.
+struct End<'a> {
+    program: &'a Program<'a>,
+    seen: Seen,
+    outcome: Outcome,
+}
+
+impl End<'_> {
+    /// A crash, or a failure of which it is not known what could be tried again.
+    fn failed_without_a_name(&self) -> bool {
+        self.outcome.is_err() && (!self.seen.is_whole() || self.seen.failed.is_empty())
+    }
+}
+
 /// What was told so far.
 #[derive(Debug, Default)]
 pub(crate) struct Ledger {
@@ -52,41 +76,56 @@ impl Ledger {
         outcome
     }
 
-    /// Runs test programs; `command` makes the command from the tests' names, of which none means all. The few that fail
-    /// are run once more, with nothing beside them, and told as unsteady at the end if they pass then.
-    pub(crate) fn test(
-        &mut self,
-        title: &str,
-        command: impl FnMut(&[String]) -> Result<Command, String>,
-    ) -> Outcome {
-        self.test_and_show(title, command, &mut std::io::stdout())
+    /// Runs test programs, so many side by side: most of them wait most of their time. The few tests that fail are run
+    /// once more, with nothing beside them, and told as unsteady at the end if they pass then.
+    pub(crate) fn test(&mut self, programs: &[Program], side_by_side: usize) -> Outcome {
+        self.test_and_show(programs, side_by_side, &mut std::io::stdout())
     }
 
     fn test_and_show(
         &mut self,
-        title: &str,
-        mut command: impl FnMut(&[String]) -> Result<Command, String>,
-        show: &mut dyn Write,
+        programs: &[Program],
+        side_by_side: usize,
+        show: &mut (dyn Write + Send),
     ) -> Outcome {
-        let (mut seen, outcome) = watch(title, &mut command(&[])?, show);
-        if let Err(failure) = outcome {
-            let failed: Vec<String> = std::mem::take(&mut seen.failed).into_iter().collect();
-            if !seen.is_whole() || failed.is_empty() || self.unsteady.len() + failed.len() > MOST_UNSTEADY {
-                return Err(failure);
-            }
-            let (again, outcome) =
-                watch(&format!("{title} that failed, once more"), &mut command(&failed)?, show);
-            outcome?;
-            if let Some(missing) = failed.iter().find(|name| !again.passed.contains(*name)) {
-                return Err(format!("{failure}; {missing} was not found when it was to run again"));
-            }
-            seen.passed.extend(again.passed);
-            seen.skips.extend(again.skips);
-            self.unsteady.extend(failed);
+        let ended = run_side_by_side(programs, side_by_side, show);
+        let failures: Vec<&str> =
+            ended.iter().filter_map(|end| end.outcome.as_ref().err()).map(|why| &**why).collect();
+        let failure = failures.join("\n");
+        let failed: usize = ended.iter().map(|end| end.seen.failed.len()).sum();
+        let nameless = ended.iter().any(End::failed_without_a_name);
+        if nameless || (!failures.is_empty() && self.unsteady.len() + failed > MOST_UNSTEADY) {
+            return Err(failure);
         }
-        // Tests that ran now are not skipped any more, wherever they were before.
-        self.skips.retain(|skip| !seen.passed.contains(&skip.test));
-        self.skips.extend(seen.skips);
+        for End { program, mut seen, outcome } in ended {
+            if outcome.is_err() {
+                let failed = std::mem::take(&mut seen.failed).into_iter().collect();
+                self.test_again(program, failed, &mut seen, show)
+                    .map_err(|why| format!("{failure}\n{why}"))?;
+            }
+            // Tests that ran now are not skipped any more, wherever they were before.
+            self.skips.retain(|skip| !seen.passed.contains(&skip.test));
+            self.skips.extend(seen.skips);
+        }
+        Ok(())
+    }
+
+    fn test_again(
+        &mut self,
+        program: &Program,
+        failed: Vec<String>,
+        seen: &mut Seen,
+        show: &mut (dyn Write + Send),
+    ) -> Outcome {
+        let title = format!("{} that failed, once more", program.title);
+        let (again, outcome) = watch(&title, &mut (program.command)(&failed)?, show);
+        outcome?;
+        if let Some(missing) = failed.iter().find(|name| !again.passed.contains(*name)) {
+            return Err(format!("{missing} was not found when it was to run again"));
+        }
+        seen.passed.extend(again.passed);
+        seen.skips.extend(again.skips);
+        self.unsteady.extend(failed);
         Ok(())
     }
 
@@ -119,6 +158,37 @@ impl Ledger {
     }
 }
 
+/// Runs the programs in their order, the next one whenever one has ended; what each writes stays together.
+fn run_side_by_side<'a>(
+    programs: &'a [Program<'a>],
+    side_by_side: usize,
+    show: &mut (dyn Write + Send),
+) -> Vec<End<'a>> {
+    let (next, show, ended) = (Mutex::new(programs.iter()), Mutex::new(show), Mutex::new(Vec::new()));
+    let one_after_the_other = || {
+        while let Some(program) = { locked(&next).next() } {
+            let mut written = Vec::new();
+            let (seen, outcome) = match (program.command)(&[]) {
+                Ok(mut command) => watch(&program.title, &mut command, &mut written),
+                Err(why) => (Seen::of(&program.title), Err(why)),
+            };
+            // That nobody can read it is no failure of the tests.
+            let _ = locked(&show).write_all(&written);
+            locked(&ended).push(End { program, seen, outcome });
+        }
+    };
+    std::thread::scope(|scope| {
+        for _ in 0..side_by_side {
+            scope.spawn(one_after_the_other);
+        }
+    });
+    ended.into_inner().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 fn watch(title: &str, command: &mut Command, show: &mut dyn Write) -> (Seen, Outcome) {
     let mut seen = Seen::of(title);
     let outcome = shell::timed(title, command, |command| {
@@ -139,19 +209,27 @@ fn watch(title: &str, command: &mut Command, show: &mut dyn Write) -> (Seen, Out
 mod tests {
     use super::*;
 
-    /// A test program that speaks as libtest does, and leaves word of its runs in a file.
-    fn program(first: &str, again: &str) -> (Ledger, Outcome, Vec<Vec<String>>) {
-        let mut ledger = Ledger::default();
-        let mut runs = Vec::new();
-        let command = |names: &[String]| {
-            runs.push(names.to_vec());
-            let (text, code) = (if names.is_empty() { first } else { again }, i32::from(names.is_empty()));
+    type Runs = Mutex<Vec<(String, Vec<String>)>>;
+
+    /// A test program that speaks as libtest does, and leaves word of its runs.
+    fn program<'a>(title: &'a str, runs: &'a Runs, first: &str, again: &'a str) -> Program<'a> {
+        let first = first.to_owned();
+        let fails = first.contains("FAILED") || first.is_empty();
+        let command = move |names: &[String]| {
+            locked(runs).push((title.to_owned(), names.to_vec()));
+            let text = if names.is_empty() { &first } else { again };
             let mut command = Command::new("sh");
+            let code = i32::from(fails && names.is_empty());
             command.args(["-c", "printf '%s' \"$0\"; exit \"$1\"", text, &code.to_string()]);
             Ok(command)
         };
-        let outcome = ledger.test_and_show("tests", command, &mut std::io::sink());
-        (ledger, outcome, runs)
+        Program { title: title.to_owned(), command: Box::new(command) }
+    }
+
+    fn tested(programs: &[Program]) -> (Ledger, Outcome) {
+        let mut ledger = Ledger::default();
+        let outcome = ledger.test_and_show(programs, 2, &mut std::io::sink());
+        (ledger, outcome)
     }
 
     fn failing(names: &[&str]) -> String {
@@ -166,9 +244,18 @@ mod tests {
 
     #[test]
     fn a_test_that_fails_is_run_once_more_and_told_as_unsteady() {
-        let (ledger, outcome, runs) = program(&failing(&["a::three"]), PASSING);
+        let runs = Runs::default();
+        let (ledger, outcome) = tested(&[
+            program("one", &runs, &failing(&["a::three"]), PASSING),
+            program("two", &runs, PASSING, PASSING),
+        ]);
         assert_eq!(outcome, Ok(()));
-        assert_eq!(runs, [vec![], vec!["a::three".to_owned()]]);
+        let mut runs = runs.into_inner().unwrap();
+        runs.sort();
+        let name = |title: &str, names: &[&str]| {
+            (title.to_owned(), names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>())
+        };
+        assert_eq!(runs, [name("one", &[]), name("one", &["a::three"]), name("two", &[])]);
         assert!(ledger.unsteady.contains("a::three"));
     }
 
@@ -176,10 +263,19 @@ mod tests {
     fn many_failures_crashes_and_failures_without_a_name_are_not_tried_again() {
         let crash = format!("{}running 2 tests\n.", failing(&["a::three"]));
         for first in [failing(&["a::three", "b", "c"]), crash, String::new()] {
-            let (_, outcome, runs) = program(&first, PASSING);
-            assert!(outcome.is_err() && runs.len() == 1, "{first}");
+            let runs = Runs::default();
+            let (_, outcome) = tested(&[program("one", &runs, &first, PASSING)]);
+            assert!(outcome.is_err() && runs.into_inner().unwrap().len() == 1, "{first}");
         }
-        let (_, outcome, runs) = program(&failing(&["another"]), PASSING);
-        assert!(outcome.is_err() && runs.len() == 2, "one that did not run again has not passed");
+        let runs = Runs::default();
+        let (_, outcome) = tested(&[program("one", &runs, &failing(&["another"]), PASSING)]);
+        let ran = runs.into_inner().unwrap().len();
+        assert!(outcome.is_err() && ran == 2, "one that did not run again has not passed");
+        // Many are no accident, also where each is of a program of its own.
+        let runs = Runs::default();
+        let programs = ["a", "b", "c"].map(|title| program(title, &runs, &failing(&[title]), PASSING));
+        assert!(tested(&programs).1.is_err());
+        drop(programs);
+        assert_eq!(runs.into_inner().unwrap().len(), 3);
     }
 }

@@ -1,8 +1,13 @@
 //! All tests, in the order in which they fail fastest.
 
-use crate::ledger::Ledger;
+use crate::ledger::{Ledger, Program};
 use crate::{Outcome, lab, licences, packages, python, shell, tidy};
-use std::process::Command;
+use std::io::Read;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+/// How many test programs run at a time. Most wait for real servers, clocks and processes most of the time.
+const SIDE_BY_SIDE: usize = 3;
 
 /// `cargo xtask test`
 pub(crate) fn run(_: &[String]) -> Outcome {
@@ -17,14 +22,10 @@ pub(crate) fn run(_: &[String]) -> Outcome {
         cargo("licences and advisories", &["deny", "check", "--hide-inclusion-graph"])?;
     }
     let mut ledger = Ledger::default();
-    ledger.test("unit tests", |names| {
-        let mut command = shell::command(
-            "cargo",
-            &["test", "--workspace", "--quiet", "--no-fail-fast", "--", "--show-output"],
-        );
-        only(&mut command, names);
-        Ok(command)
-    })?;
+    let built = built(&["--workspace"])?;
+    let programs: Vec<Program> = built.iter().map(Built::program).collect();
+    ledger.test(&programs, SIDE_BY_SIDE)?;
+    cargo("examples in the documentation", &["test", "--workspace", "--doc", "--quiet"])?;
     let myself = std::env::current_exe().map_err(|error| error.to_string())?;
     ledger.run("torture", &mut shell::command(&myself.to_string_lossy(), &["torture", "--short"]))?;
     second_kernel(&mut ledger)?;
@@ -40,19 +41,22 @@ fn second_kernel(ledger: &mut Ledger) -> Outcome {
         );
         return Ok(());
     };
-    let binaries = test_binaries("squall-linux")?;
-    for binary in binaries {
-        ledger.test("kernel tests in a kernel with netem", |names| {
+    let built = built(&["--package", "squall-linux"])?;
+    let in_kernel = |Built { name, executable, .. }: &Built| {
+        let (script, executable) = (script.clone(), executable.clone());
+        let command = move |names: &[String]| {
             let words = ["--test-threads=1", "--show-output", "netem", "a_rate_is_kept"];
             let shared = if names.is_empty() { &words[..] } else { &words[1..2] };
-            let arguments: Vec<String> =
-                std::iter::once(&*binary).chain(shared.iter().copied()).map(str::to_owned).collect();
+            let words = shared.iter().map(|word| (*word).to_owned());
+            let arguments: Vec<String> = std::iter::once(executable.clone()).chain(words).collect();
             let mut command = lab::command(&script, &arguments)?;
             only(&mut command, names);
             Ok(command)
-        })?;
-    }
-    Ok(())
+        };
+        Program { title: format!("{name} in a kernel with netem"), command: Box::new(command) }
+    };
+    let programs: Vec<Program> = built.iter().map(in_kernel).collect();
+    ledger.test(&programs, 1)
 }
 
 /// Has a command of tests run those of these names only, one after the other, if there are names.
@@ -62,18 +66,51 @@ fn only(command: &mut Command, names: &[String]) {
     }
 }
 
-/// The test programs of a package, built already.
-fn test_binaries(package: &str) -> Result<Vec<String>, String> {
-    let output = shell::command(
-        "cargo",
-        &["test", "--package", package, "--no-run", "--message-format=json", "--quiet"],
-    )
-    .output()
-    .map_err(|error| error.to_string())?;
-    let lines = String::from_utf8_lossy(&output.stdout);
-    let executables = lines.lines().filter_map(|line| {
-        let message: serde_json::Value = serde_json::from_str(line).ok()?;
-        (message["profile"]["test"] == true).then(|| message["executable"].as_str().map(str::to_owned))?
-    });
-    Ok(executables.collect())
+/// A test program that is built already.
+struct Built {
+    name: String,
+    executable: String,
+    /// The folder of its package, in which its tests run.
+    folder: PathBuf,
+    /// Whether it tries the package from outside: real things, for which it waits.
+    from_outside: bool,
+}
+
+impl Built {
+    fn of(message: &serde_json::Value) -> Option<Self> {
+        let text = |value: &serde_json::Value| value.as_str().map(str::to_owned);
+        Some(Self {
+            executable: text(&message["executable"])?,
+            name: text(&message["target"]["name"])?,
+            folder: PathBuf::from(text(&message["manifest_path"])?).parent()?.to_owned(),
+            from_outside: message["target"]["kind"][0] == "test",
+        })
+    }
+
+    fn program(&self) -> Program<'_> {
+        let command = |names: &[String]| {
+            let mut command = shell::command(&self.executable, &["--quiet", "--show-output"]);
+            command.current_dir(&self.folder);
+            only(&mut command, names);
+            Ok(command)
+        };
+        Program { title: self.name.clone(), command: Box::new(command) }
+    }
+}
+
+/// Builds test programs. Those that wait for real things come first: the others fill what they leave free.
+fn built(packages: &[&str]) -> Result<Vec<Built>, String> {
+    let mut command = shell::command("cargo", &["test", "--no-run", "--message-format=json", "--quiet"]);
+    command.args(packages).stdout(Stdio::piped());
+    let mut output = Vec::new();
+    shell::timed("building the tests", &mut command, |command| {
+        let mut child = command.spawn()?;
+        child.stdout.take().map_or(Ok(0), |mut printed| printed.read_to_end(&mut output))?;
+        child.wait()
+    })?;
+    let messages = output.split(|byte| *byte == b'\n').filter_map(|line| serde_json::from_slice(line).ok());
+    let tests = messages.filter(|message: &serde_json::Value| message["profile"]["test"] == true);
+    let mut built: Vec<Built> = tests.filter_map(|message| Built::of(&message)).collect();
+    built.sort_by(|one, other| (other.from_outside, &one.name).cmp(&(one.from_outside, &other.name)));
+    Ok(built)
 }
