@@ -67,7 +67,16 @@ impl Mount {
 
 impl Drop for Mount {
     fn drop(&mut self) {
-        assert!(Command::new("umount").arg(self.path()).status().unwrap().success());
+        // Another search for leftovers may look into it for a moment.
+        let unmounted = || Command::new("umount").arg(self.path()).output().unwrap().status.success();
+        let tried = (0..100).any(|_| {
+            let done = unmounted();
+            if !done {
+                std::thread::sleep(std::time::Duration::from_millis(100));
+            }
+            done
+        });
+        assert!(tried, "something keeps {} busy", self.path().display());
     }
 }
 
