@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 /// How many test programs run at a time. Most wait for real servers, clocks and processes most of the time.
-const SIDE_BY_SIDE: usize = 3;
+const SIDE_BY_SIDE: usize = 2;
 
 /// `cargo xtask test`
 pub(crate) fn run(_: &[String]) -> Outcome {

@@ -11,7 +11,7 @@
 //! target by other means than the machine's.
 
 use squall_model::machine::{Leftover, Machine, MachineError};
-use squall_model::step::Step;
+use squall_model::step::{Claim, Step};
 use squall_model::undo::{Reverted, Undo};
 use squall_model::undo_log::{Disk, Found, LogError, UndoLog};
 use std::collections::BTreeMap;
@@ -264,13 +264,12 @@ impl<M: Machine> Bench<'_, M> {
         self.machine.leftovers().map_err(failed("the look for marks"))
     }
 
-    /// Marks that are new and not plainly of another injection, since other tests may run at the same time.
+    /// Marks that are new and may be of this trial: other tests run at the same time, and nobody takes away what is theirs.
     fn new_marks(&mut self, known: &[Leftover]) -> Result<Vec<Leftover>, String> {
-        let ours = Some(&self.trial.injection);
+        let Trial { injection, step, .. } = &self.trial;
+        let claims: Vec<Claim> = step.claim().into_iter().collect();
         let mut marks = self.machine.leftovers().map_err(failed("the look for marks"))?;
-        marks.retain(|mark| {
-            !known.contains(mark) && (mark.injection.is_none() || mark.injection.as_ref() == ours)
-        });
+        marks.retain(|mark| !known.contains(mark) && mark.may_be_of(injection, Some(&claims)));
         Ok(marks)
     }
 

@@ -113,11 +113,8 @@ impl Machine for LinuxMachine {
         if let Some(outcome) = fill::remove(leftover)? {
             return Ok(outcome);
         }
-        match leftovers::remove(&mut self.tables, leftover)? {
-            Some(outcome) => Ok(outcome),
-            None => Err(MachineError::NotFound {
-                message: format!("could not remove {}: nothing of that kind is known here", leftover.what),
-            }),
-        }
+        // What went by itself since it was found is gone all the same.
+        let gone = || Reverted::AlreadyGone { looked_at: leftover.what.clone() };
+        Ok(leftovers::remove(&mut self.tables, leftover)?.unwrap_or_else(gone))
     }
 }

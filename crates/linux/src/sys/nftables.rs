@@ -945,7 +945,7 @@ mod tests {
             if v6 { ["[fd09::1]:0", "[fd09::2]:7001"] } else { ["10.9.0.1:0", "10.9.0.2:7001"] };
         let sender = here.run(|| UdpSocket::bind(mine).unwrap()).unwrap();
         let receiver = there.run(|| UdpSocket::bind(theirs).unwrap()).unwrap();
-        receiver.set_read_timeout(Some(Duration::from_millis(150))).unwrap();
+        receiver.set_read_timeout(Some(Duration::from_millis(400))).unwrap();
         sender.connect(receiver.local_addr().unwrap()).unwrap();
         (sender, receiver)
     }
