@@ -136,9 +136,9 @@ pub trait Session: Send + Sync {
     /// Says something and waits for the answer, without bound: the caller and the server's own limits set the time.
     fn say<'s>(&'s mut self, statement: &'s Statement) -> Pending<'s, Rows>;
 
-    /// Says several in one breath, where the protocol lets one: while the server is busy with the first, the others lie there
-    /// already and are carried out also where we are gone by then. Sent at once; answered after the last.
-    fn say_all<'s>(&'s mut self, statements: &'s [Statement]) -> Pending<'s, Rows> {
+    /// Says several last words in one breath and leaves, where the protocol lets one: while the server is busy with the first,
+    /// the others lie there already and are carried out also where we are gone by then. Sent at once; answered after the last.
+    fn say_last<'s>(&'s mut self, statements: &'s [Statement]) -> Pending<'s, Rows> {
         Box::pin(async move {
             let mut rows = Rows::default();
             for statement in statements {

@@ -322,20 +322,19 @@ impl Session for Mysql {
 
     /// The server takes one command after the other from what lies there. What it has not read yet is also why it does not
     /// notice that we are gone while it waits within the first.
-    fn say_all<'s>(&'s mut self, statements: &'s [Statement]) -> Pending<'s, Rows> {
+    fn say_last<'s>(&'s mut self, statements: &'s [Statement]) -> Pending<'s, Rows> {
         Box::pin(async move {
             let said =
                 statements.iter().map(|statement| wire::framed(0, &self.query(&statement.to_string())));
-            let bytes: Vec<u8> = said.flatten().collect();
+            let bytes: Vec<u8> = said.chain([wire::framed(0, &[wire::QUIT])]).flatten().collect();
             self.send_framed("ask", &bytes).await?;
-            // Unless all answers are read, the next one would be taken for another.
+            // Nothing more can be said.
             self.is_torn = true;
             let mut rows = Rows::default();
             for _ in statements {
                 self.unread = Some(Answer::default());
                 rows = self.answer("ask").await?;
             }
-            self.is_torn = false;
             Ok(rows)
         })
     }

@@ -270,14 +270,14 @@ impl Session for Redis {
 
     /// The server takes one command after the other from what lies there, also while the network is lost; but it forgets
     /// those of a client that has closed.
-    fn say_all<'s>(&'s mut self, statements: &'s [Statement]) -> Pending<'s, Rows> {
+    fn say_last<'s>(&'s mut self, statements: &'s [Statement]) -> Pending<'s, Rows> {
         Box::pin(async move {
             let said = statements.iter().map(|statement| {
                 let words: Vec<&str> = statement.0.iter().map(String::as_str).collect();
                 command(&words)
             });
-            let bytes: Vec<u8> = said.flatten().collect();
-            self.send("ask", &bytes, statements.len()).await?;
+            let bytes: Vec<u8> = said.chain([command(&["QUIT"])]).flatten().collect();
+            self.send("ask", &bytes, statements.len() + 1).await?;
             let mut rows = Rows::default();
             for _ in statements {
                 let reply = self.receive("ask").await?;

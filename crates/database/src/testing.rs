@@ -242,12 +242,13 @@ impl Owner {
     /// A program in a network namespace, which takes root to enter: what enters it becomes the user and then the program,
     /// with the number that it has.
     fn command(&self, program: &Path, namespace: Option<&str>) -> Command {
-        let (Some(namespace), Some((user, group))) = (namespace, self.0) else {
-            return Command::new(program);
-        };
+        let Some(namespace) = namespace else { return Command::new(program) };
         let mut command = Command::new("nsenter");
         command.arg(format!("--net=/run/netns/{namespace}"));
-        command.arg(format!("--setuid={user}")).arg(format!("--setgid={group}")).arg(program);
+        if let Some((user, group)) = self.0 {
+            command.arg(format!("--setuid={user}")).arg(format!("--setgid={group}"));
+        }
+        command.arg(program);
         command
     }
 

@@ -602,6 +602,7 @@ pub struct Watch {
     pub hold: Option<Statement>,
     /// What the other one says. Where `{restore}` stands in it, the value is put back by the time of the answer. Elsewhere
     /// what puts back is said behind it in the same breath, so that it lies at the server and follows whoever is gone by then.
+    /// Afterwards the session ends.
     pub wait: Statement,
     /// How often the one that waits is replaced by another.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -122,7 +122,7 @@ impl Keeper {
     async fn wait(&self) -> Result<Waiter, DatabaseError> {
         let mut waiter = self.open(None).await?;
         let says = self.says.clone();
-        let mut waits = Box::pin(async move { waiter.say_all(&says).await });
+        let mut waits = Box::pin(async move { waiter.say_last(&says).await });
         // The first thing that this does is to send.
         match tokio::time::timeout(FAILS_WITHIN, &mut waits).await {
             Err(_) => Ok(Waiter(tokio::spawn(async move { drop(waits.await) }))),

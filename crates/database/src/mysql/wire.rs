@@ -2,6 +2,8 @@
 
 use crate::Rows;
 
+/// The end of a session, which is not answered.
+pub(super) const QUIT: u8 = 0x01;
 /// A statement.
 pub(super) const QUERY: u8 = 0x03;
 /// A sign of life.

@@ -2,15 +2,19 @@
 
 use super::{Owner, end, free_port};
 use rustix::process::Signal;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
 use std::time::Duration;
 use tempfile::TempDir;
+
+const SERVER: &str = "/usr/bin/redis-server";
 
 /// A Redis that keeps nothing on disk.
 #[derive(Debug)]
 pub struct RedisServer {
     child: Child,
     password: Option<String>,
+    socket: Option<PathBuf>,
     folder: TempDir,
     /// Where it listens.
     pub port: u16,
@@ -22,20 +26,34 @@ impl RedisServer {
     /// # Panics
     /// Where one that is installed does not start.
     pub fn start(options: &[&str]) -> Option<Self> {
-        if !std::path::Path::new("/usr/bin/redis-server").exists() {
+        Self::start_in(None, options)
+    }
+
+    /// The same in a network namespace (`ip netns`), on an address there.
+    ///
+    /// # Panics
+    /// Where one that is installed does not start.
+    pub fn start_in(namespace: Option<(&str, &str)>, options: &[&str]) -> Option<Self> {
+        if !Path::new(SERVER).exists() {
             println!("skipped: there is no Redis (Debian: redis-server)");
             return None;
         }
         let folder = tempfile::Builder::new().prefix("sqt-redis-").tempdir().expect("a folder");
         let port = free_port();
-        let mut command = Command::new("/usr/bin/redis-server");
-        command
-            .args(["--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--port"])
-            .arg(port.to_string());
+        let (name, address) = namespace.unzip();
+        let mut command = Owner::ourselves().command(Path::new(SERVER), name);
+        command.args(["--bind", address.unwrap_or("127.0.0.1"), "--port"]).arg(port.to_string());
+        command.args(["--protected-mode", "no", "--save", "", "--appendonly", "no"]);
+        // The socket in the file system is one that no lost network cuts.
+        let socket = name.map(|_| folder.path().join("s"));
+        if let Some(socket) = &socket {
+            command.arg("--unixsocket").arg(socket);
+        }
         command.arg("--dir").arg(folder.path()).args(options);
         let child = Owner::ourselves().spawn(&mut command, &folder.path().join("log"));
         let password = options.iter().skip_while(|option| **option != "--requirepass").nth(1);
-        let server = Self { child, password: password.map(|word| (*word).to_owned()), folder, port };
+        let password = password.map(|word| (*word).to_owned());
+        let server = Self { child, password, socket, folder, port };
         for _ in 0..600 {
             if server.try_ask("PING").is_ok_and(|answer| answer == "PONG") {
                 return Some(server);
@@ -62,7 +80,10 @@ impl RedisServer {
     /// What `redis-cli` says, and where it says nothing for 10 s.
     pub fn try_ask(&self, text: &str) -> Result<String, String> {
         let mut command = Command::new("timeout");
-        command.args(["10", "redis-cli", "-h", "127.0.0.1", "-p"]).arg(self.port.to_string());
+        command.args(["10", "redis-cli", "-p"]).arg(self.port.to_string());
+        if let Some(socket) = &self.socket {
+            command.arg("-s").arg(socket);
+        }
         if let Some(password) = &self.password {
             command.args(["--no-auth-warning", "-a", password]);
         }

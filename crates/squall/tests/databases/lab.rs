@@ -5,7 +5,11 @@ use serde_json::Value;
 use std::fs;
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
 use tempfile::TempDir;
+
+/// How long the server keeps what nobody is heard of; the default of a run.
+const LEASE: Duration = Duration::from_secs(5);
 
 /// A folder with an experiment, its state folder, and the process that carries it out.
 pub(crate) struct Run {
@@ -36,7 +40,92 @@ pub(crate) struct Strike<'a> {
     pub(crate) lasts: &'a str,
 }
 
+/// A server as clients see it that know nothing of Squall, whatever becomes of its network.
+pub(crate) trait Seen {
+    /// Its address where this is its host.
+    fn url(&self, host: &str) -> String;
+    /// What it answers.
+    fn ask(&self, text: &str) -> String;
+    /// How many sessions Squall has there.
+    fn sessions(&self) -> usize;
+}
+
+/// A fault on a server, and how it is seen there: by an answer that is another one meanwhile, or by its sessions alone.
+pub(crate) struct Seeing<'s> {
+    pub(crate) server: &'s dyn Seen,
+    pub(crate) host: &'s str,
+    pub(crate) fault: &'static str,
+    pub(crate) with: &'static str,
+    pub(crate) seen_by: Option<&'static str>,
+}
+
+/// Carries each fault out until it is seen, does something to it, and waits until the server is free of it. Both deeds are
+/// told the number of the fault.
+pub(crate) fn each_is_freed(
+    what: &str,
+    faults: &[Seeing<'_>],
+    deed: impl Fn(&mut Run, usize),
+    after: impl Fn(&mut Run, usize),
+) {
+    for (number, Seeing { server, host, fault, with, seen_by }) in faults.iter().enumerate() {
+        let look = || seen_by.map(|question| server.ask(question));
+        let before = look();
+        let is_free = || server.sessions() == 0 && look() == before;
+        let target = format!("{{database: \"{}\"}}", server.url(host));
+        let mut run = Run::start(&Strike { fault, target: &target, with, lasts: "5m" });
+        wait_until(|| if seen_by.is_some() { look() != before } else { server.sessions() > 0 });
+        let begun = Instant::now();
+        deed(&mut run, number);
+        wait_until(is_free);
+        let took = begun.elapsed();
+        let judged =
+            if took > LEASE + Duration::from_secs(1) { ", later than the lease and a second" } else { "" };
+        println!("{what}: {fault} {with}: free after {:.2} s{judged}", took.as_secs_f64());
+        after(&mut run, number);
+        assert!(is_free(), "{fault}: it came back");
+    }
+}
+
+/// Somebody of Squall's is killed during each fault.
+pub(crate) fn each_outlives_nobody(who: Killed, faults: &[Seeing<'_>]) {
+    let after = |run: &mut Run, _: usize| {
+        if matches!(who, Killed::All) {
+            run.recover();
+        }
+        wait_until(|| !run.owes());
+    };
+    each_is_freed(&format!("killed: {who:?}"), faults, |run, _| run.kill(who), after);
+}
+
+/// The network between Squall and the servers is lost during each fault: some lose their packets, some the cable itself.
+pub(crate) fn each_outlives_no_network(cables: &[&Cable], faults: &[Seeing<'_>]) {
+    let is_cut = |number: usize| number % 3 == 1;
+    let lose = |_: &mut Run, number: usize| {
+        for cable in cables {
+            if is_cut(number) { cable.cut() } else { cable.lose_packets() }
+        }
+    };
+    let mend = |run: &mut Run, number: usize| {
+        for cable in cables {
+            if !is_cut(number) {
+                cable.cut();
+            }
+            cable.join();
+        }
+        run.kill(Killed::All);
+        run.recover();
+        assert!(!run.owes());
+    };
+    each_is_freed("network lost", faults, lose, mend);
+}
+
 impl Run {
+    /// Puts back what those owed who are gone.
+    pub(crate) fn recover(&self) {
+        let recovered = self.squall(&["recover"]);
+        assert!(recovered.status.success(), "{recovered:?}");
+    }
+
     /// Started, and waited for until the fault is active.
     pub(crate) fn start(strike: &Strike<'_>) -> Self {
         Self::start_with(strike, &[])

@@ -7,5 +7,7 @@
 mod support;
 
 mod lab;
+mod mariadb;
 mod postgres;
+mod redis;
 mod secrets;

@@ -1,50 +1,73 @@
 //! Faults on a real PostgreSQL, from outside: under load, with each of Squall's processes killed, and with the network gone.
 
-use crate::lab::{Cable, Desk, Killed, Run, Strike};
+use crate::lab::{
+    Cable, Desk, Killed, Run, Seeing, Seen, Strike, each_outlives_no_network, each_outlives_nobody,
+};
 use crate::support::{Ended, wait_until};
 use squall_database::testing::{PostgresServer, Setup};
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
-
-/// How long the server keeps what nobody is heard of; the default of a run.
-const LEASE: Duration = Duration::from_secs(5);
 
 /// Faults by their parameters, and how they are seen on the server. All but the last are on a primary.
-const FAULTS: &[(&str, &str, &str)] = &[
-    ("postgres.connections", "{count: 12}", SESSIONS),
+const FAULTS: &[(&str, &str, Option<&str>)] = &[
+    ("postgres.connections", "{count: 12}", None),
     (
         "postgres.lock",
         "{table: critical, mode: EXCLUSIVE}",
-        "SELECT count(*) FROM pg_locks WHERE relation = 'critical'::regclass AND mode = 'ExclusiveLock' AND granted",
+        Some(
+            "SELECT count(*) FROM pg_locks WHERE relation = 'critical'::regclass AND mode = 'ExclusiveLock' AND granted",
+        ),
     ),
     (
         "postgres.lock",
         "{table: critical, rows: x < 5}",
-        "SELECT count(*) FROM pg_locks WHERE relation = 'critical'::regclass AND mode = 'RowShareLock' AND granted",
+        Some(
+            "SELECT count(*) FROM pg_locks WHERE relation = 'critical'::regclass AND mode = 'RowShareLock' AND granted",
+        ),
     ),
     (
         "postgres.lock",
         "{advisory: 4711}",
-        "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND objid = 4711 AND granted",
+        Some("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND objid = 4711 AND granted"),
     ),
-    ("postgres.slow_queries", "{concurrency: 3}", SESSIONS),
-    ("postgres.slow_queries", "{kind: join, concurrency: 2}", SESSIONS),
+    ("postgres.slow_queries", "{concurrency: 3}", None),
+    ("postgres.slow_queries", "{kind: join, concurrency: 2}", None),
     (
         "postgres.long_transaction",
         "{}",
-        "SELECT count(backend_xmin) FROM pg_stat_activity WHERE application_name LIKE 'squall-%' \
+        Some(
+            "SELECT count(backend_xmin) FROM pg_stat_activity WHERE application_name LIKE 'squall-%' \
          AND state = 'idle in transaction'",
+        ),
     ),
-    ("postgres.kill_backends", "{application: nobody, every: 500ms}", SESSIONS),
-    ("postgres.readonly", "{}", "SELECT count(*) FROM pg_db_role_setting"),
-    ("postgres.replication_lag", "{}", "SELECT pg_is_wal_replay_paused()::int"),
+    ("postgres.kill_backends", "{application: nobody, every: 500ms}", None),
+    ("postgres.readonly", "{}", Some("SELECT count(*) FROM pg_db_role_setting")),
+    ("postgres.replication_lag", "{}", Some("SELECT pg_is_wal_replay_paused()::int")),
 ];
 
 const SESSIONS: &str = "SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'squall-%'";
 
-/// Whether nothing of Squall's is left: no session, no setting, no pause.
-fn is_free(server: &PostgresServer, seen_by: &str) -> bool {
-    server.ask(SESSIONS) == "0" && server.ask(seen_by) == "0"
+impl Seen for PostgresServer {
+    fn url(&self, host: &str) -> String {
+        format!("postgres://postgres@{host}:{}/postgres", self.port)
+    }
+    fn ask(&self, text: &str) -> String {
+        self.ask(text)
+    }
+    fn sessions(&self) -> usize {
+        self.ask(SESSIONS).parse().unwrap()
+    }
+}
+
+/// All faults, on a primary and its replica, each with its host.
+fn faults<'s>(
+    primary: (&'s PostgresServer, &'s str),
+    replica: (&'s PostgresServer, &'s str),
+) -> Vec<Seeing<'s>> {
+    let seeing = |(fault, with, seen_by): &(&'static str, &'static str, Option<&'static str>)| {
+        let (server, host) = if *fault == "postgres.replication_lag" { replica } else { primary };
+        Seeing { server, host, fault, with, seen_by: *seen_by }
+    };
+    FAULTS.iter().map(seeing).collect()
 }
 
 fn prepared(setup: &Setup<'_>) -> Option<PostgresServer> {
@@ -53,48 +76,12 @@ fn prepared(setup: &Setup<'_>) -> Option<PostgresServer> {
     Some(server)
 }
 
-/// Carries each fault out until it is seen, does something to it, and waits until the server is free of it. Both deeds are
-/// told the number of the fault.
-fn each_is_freed(
-    what: &str,
-    server: &PostgresServer,
-    replica: &PostgresServer,
-    host: (&str, &str),
-    deed: impl Fn(&mut Run, usize),
-    after: impl Fn(&mut Run, usize),
-) {
-    for (number, (fault, with, seen_by)) in FAULTS.iter().enumerate() {
-        let is_of_replica = *fault == "postgres.replication_lag";
-        let (server, host) = if is_of_replica { (replica, host.1) } else { (server, host.0) };
-        let target = format!("{{database: \"postgres://postgres@{host}:{}/postgres\"}}", server.port);
-        let mut run = Run::start(&Strike { fault, target: &target, with, lasts: "5m" });
-        wait_until(|| server.ask(seen_by) != "0");
-        let begun = Instant::now();
-        deed(&mut run, number);
-        wait_until(|| is_free(server, seen_by));
-        let took = begun.elapsed();
-        let judged =
-            if took > LEASE + Duration::from_secs(1) { ", later than the lease and a second" } else { "" };
-        println!("{what}: {fault} {with}: free after {:.2} s{judged}", took.as_secs_f64());
-        after(&mut run, number);
-        assert!(is_free(server, seen_by), "{fault}: it came back");
-    }
-}
-
 fn killed(who: Killed) {
     let Some(server) = prepared(&Setup { settings: &["max_connections=40"], ..Setup::default() }) else {
         return;
     };
     let replica = server.replica();
-    let after = |run: &mut Run, _: usize| {
-        if matches!(who, Killed::All) {
-            let recovered = run.squall(&["recover"]);
-            assert!(recovered.status.success(), "{recovered:?}");
-        }
-        wait_until(|| !run.owes());
-    };
-    let host = ("127.0.0.1", "127.0.0.1");
-    each_is_freed(&format!("killed: {who:?}"), &server, &replica, host, |run, _| run.kill(who), after);
+    each_outlives_nobody(who, &faults((&server, "127.0.0.1"), (&replica, "127.0.0.1")));
 }
 
 #[test]
@@ -126,31 +113,7 @@ fn nothing_outlives_the_network_between_them() {
     };
     let replica =
         server.replica_as(&Setup { namespace: Some((&other_space, &other_address)), ..Setup::default() });
-    // Some lose their packets, some the cable itself.
-    let is_cut = |number: usize| number % 3 == 1;
-    each_is_freed(
-        "network lost",
-        &server,
-        &replica,
-        (&address, &other_address),
-        |_, number| {
-            for cable in [&one, &other] {
-                if is_cut(number) { cable.cut() } else { cable.lose_packets() }
-            }
-        },
-        |run, number| {
-            for cable in [&one, &other] {
-                if !is_cut(number) {
-                    cable.cut();
-                }
-                cable.join();
-            }
-            run.kill(Killed::All);
-            let recovered = run.squall(&["recover"]);
-            assert!(recovered.status.success(), "{recovered:?}");
-            assert!(!run.owes());
-        },
-    );
+    each_outlives_no_network(&[&one, &other], &faults((&server, &address), (&replica, &other_address)));
 }
 
 /// A program of PostgreSQL's that puts load on it, as a user without privileges.
