@@ -154,11 +154,16 @@ pub trait Session: Send + Sync {
     /// What the server says of itself.
     fn facts(&mut self) -> Pending<'_, DatabaseFacts>;
 
-    /// Other sessions that go by a name which begins so.
+    /// Other sessions that go by a name which begins so; those that were opened first come first.
     fn marked<'s>(&'s mut self, prefix: &'s str) -> Pending<'s, Vec<Marked>>;
 
     /// Ends another session; nothing happens where it is gone.
     fn end<'s>(&'s mut self, other: &'s Marked) -> Pending<'s, ()>;
+
+    /// The same, but what lies behind whatever it waits for is carried out.
+    fn let_go<'s>(&'s mut self, other: &'s Marked) -> Pending<'s, ()> {
+        self.end(other)
+    }
 }
 
 /// Opens a session.

@@ -408,7 +408,9 @@ impl Session for Mysql {
                 let id = row[0].clone()?;
                 mark.starts_with(prefix).then(|| Marked { id, mark: mark.to_owned() })
             }));
-            Ok(found.into_iter().collect())
+            let mut found: Vec<Marked> = found.into_iter().collect();
+            found.sort_by_key(|marked| marked.id.parse::<u64>().unwrap_or(u64::MAX));
+            Ok(found)
         })
     }
 

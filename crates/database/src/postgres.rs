@@ -187,7 +187,7 @@ impl Session for Postgres {
             let prefix = ServerKind::Postgres.literal(prefix);
             let question = format!(
                 "SELECT pid, application_name FROM pg_stat_activity \
-                 WHERE starts_with(application_name, {prefix}) AND pid <> pg_backend_pid()"
+                 WHERE starts_with(application_name, {prefix}) AND pid <> pg_backend_pid() ORDER BY backend_start"
             );
             let rows = self.ask(&question).await?.rows;
             let marked = rows.into_iter().filter_map(|row| {

@@ -354,6 +354,17 @@ impl Session for Redis {
             }
         })
     }
+
+    fn let_go<'s>(&'s mut self, other: &'s Marked) -> Pending<'s, ()> {
+        Box::pin(async move {
+            // As though its time were over. Of one that waits for nothing it is said that it does not.
+            match self.ask(&["CLIENT", "UNBLOCK", &other.id]).await {
+                Ok(reply) if reply.text().as_deref() == Some("1") => Ok(()),
+                Err(error) if error.reason != Reason::Answered => Err(error),
+                _ => self.end(other).await,
+            }
+        })
+    }
 }
 
 /// A client as planners see it, unless it is Squall's own or a server that replicates.

@@ -199,6 +199,8 @@ impl RemoteMachine {
             let marks = leftover.injection.as_deref().map(server::mark_of);
             let is_it = |mark: &String| leftover.what.ends_with(&named(&server, mark));
             if let Some(mark) = marks.filter(is_it) {
+                let login = self.login(&server)?;
+                self.run(watch::let_go(&login, &mark))?;
                 return sessions::revert(self, &server, &mark, &[]).map(Some);
             }
         }

@@ -5,11 +5,14 @@ use crate::{ANSWERS_WITHIN, in_time};
 use squall_database::{DatabaseError, Login, Manner, Reason, Session};
 use squall_model::server::{SettingStep, Statement, Watch};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::task::JoinHandle;
 
 /// One that cannot wait says so at once.
 const FAILS_WITHIN: Duration = Duration::from_millis(50);
+
+/// How long one may take to do what it waited for: it looks several times a second.
+const LEAVES_WITHIN: Duration = Duration::from_millis(500);
 
 /// A watch that is kept until this is dropped: then its sockets close.
 pub(crate) struct Watching {
@@ -163,6 +166,24 @@ impl Keeper {
             }
         }
     }
+}
+
+/// Ends what may be a watch of somebody whose undo log is not here, so that it puts back what was set: the session that was
+/// opened first is the one that is held, or the one that waits for a time. The others get a moment to do so and to leave.
+pub(crate) async fn let_go(login: &Login, mark: &str) -> Result<(), DatabaseError> {
+    let server = &login.server;
+    let mut session = squall_database::open(login, &Manner::asking(ANSWERS_WITHIN)).await?;
+    let marked = in_time(server, session.marked(mark)).await?;
+    let Some(first) = marked.iter().find(|other| other.mark == mark) else { return Ok(()) };
+    in_time(server, session.let_go(first)).await?;
+    let begun = Instant::now();
+    while begun.elapsed() < LEAVES_WITHIN {
+        if in_time(server, session.marked(mark)).await?.iter().all(|other| other.mark != mark) {
+            break;
+        }
+        tokio::time::sleep(FAILS_WITHIN).await;
+    }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -123,3 +123,23 @@ pub(crate) fn sample<S: 'static>(
         }),
     }
 }
+
+/// Changes a setting, has somebody who knows nothing but the server's address find and end what is there of it, and tells
+/// what was found. The owner lives on, and does not bring it back.
+pub(crate) fn ended_from_elsewhere(url: &str, fault: &str, is_set: impl Fn() -> bool) -> String {
+    let mut owner = Servers::knowing(url);
+    let step = step(&mut owner, url, "other-1", fault, &serde_json::json!({}));
+    let undo = owner.capture(&step, "other-1").unwrap();
+    suite::apply(&mut owner, &step, &undo).unwrap();
+    assert!(is_set());
+    let mut finder = Servers::knowing(url);
+    let found = finder.leftovers().unwrap();
+    for leftover in &found {
+        let removed = finder.remove(leftover).unwrap();
+        assert!(!matches!(removed, Reverted::Drifted(_)), "{removed:?}");
+    }
+    assert!(!is_set(), "{found:?}");
+    assert!(!matches!(owner.revert(&undo).unwrap(), Reverted::Drifted(_)));
+    assert!(finder.leftovers().unwrap().is_empty());
+    found.into_iter().map(|leftover| leftover.what).collect::<Vec<_>>().join("; ")
+}

@@ -1,6 +1,6 @@
 //! Steps on a real `MariaDB`, seen by a client that knows nothing of Squall.
 
-use crate::door::{Servers, planned, sample, step};
+use crate::door::{Servers, ended_from_elsewhere, planned, sample, step};
 use serde_json::{Value as Json, json};
 use squall_database::testing::mariadb::MariaDbServer;
 use squall_engine::suite::{self, Sample};
@@ -251,4 +251,11 @@ fn a_watch_that_somebody_ends_is_made_again_and_the_evidence_says_so() {
     assert_eq!(read_only(&server), "1");
     assert!(matches!(machine.revert(&undo).unwrap(), Reverted::Undone { .. }));
     assert_eq!((read_only(&server).as_str(), server.ask(waits).as_str()), ("0", ""));
+}
+
+#[test]
+fn what_another_host_set_is_found_and_put_back_by_its_name() {
+    let Some(server) = with_user(&[]) else { return };
+    let found = ended_from_elsewhere(&server.url(), "mysql.readonly", || read_only(&server) == "1");
+    assert!(found.contains("named squall-other-1 on "), "{found}");
 }

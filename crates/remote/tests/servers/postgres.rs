@@ -1,6 +1,6 @@
 //! Steps on a real PostgreSQL, seen by a client that knows nothing of Squall.
 
-use crate::door::{Servers, planned, sample, step};
+use crate::door::{Servers, ended_from_elsewhere, planned, sample, step};
 use serde_json::{Value as Json, json};
 use squall_database::testing::PostgresServer;
 use squall_engine::suite::{self, Sample};
@@ -341,4 +341,12 @@ fn at_the_limit_new_clients_are_refused_and_afterwards_none_is_missing() {
     assert!(matches!(machine.revert(&undo).unwrap(), Reverted::Undone { .. }));
     assert_eq!(held(&server, &mark_of("limit-1")), "0");
     assert!(lets_in());
+}
+
+#[test]
+fn what_another_host_set_is_found_and_put_back_by_its_name() {
+    let Some(server) = PostgresServer::start(&[]) else { return };
+    let is_set = || server.ask("SELECT count(*) FROM pg_db_role_setting") == "1";
+    let found = ended_from_elsewhere(&server.url(), "postgres.readonly", is_set);
+    assert!(found.contains("2 sessions named squall-other-1 on "), "{found}");
 }

@@ -1,6 +1,6 @@
 //! Steps on a real Redis, seen by a client that knows nothing of Squall.
 
-use crate::door::{Servers, planned, sample};
+use crate::door::{Servers, ended_from_elsewhere, planned, sample};
 use serde_json::{Value as Json, json};
 use squall_database::testing::redis::RedisServer;
 use squall_engine::suite::{self, Sample};
@@ -239,4 +239,12 @@ fn one_watch_puts_back_all_that_was_set_what_was_set_last_first() {
         std::thread::sleep(Duration::from_millis(20));
     }
     assert_eq!(server.ask("DBSIZE"), "20000");
+}
+
+#[test]
+fn what_another_host_set_is_found_and_put_back_by_its_name() {
+    let Some(server) = RedisServer::start(&[]) else { return };
+    let is_set = || value(&server, "min-replicas-to-write") != "min-replicas-to-write 0";
+    let found = ended_from_elsewhere(&server.url(), "redis.readonly_replica", is_set);
+    assert!(found.contains("a session named squall-other-1 on "), "{found}");
 }
