@@ -11,7 +11,7 @@ const FLOORS: &[(&str, &[&str])] = &[
     ("linux", &["model"]),
     ("http", &[]),
     ("aws", &["http"]),
-    ("database", &["model"]),
+    ("database", &["model", "http"]),
     ("remote", &["model", "database", "aws"]),
     ("probes", &["model", "http", "aws", "database"]),
     ("report", &["model"]),

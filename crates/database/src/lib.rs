@@ -4,9 +4,11 @@
 //! it again; and it carries limits that the server itself keeps, so that it ends even where the network or this host is
 //! lost. All answers are text: what a value means is for those who ask.
 
+mod each;
 mod error;
 mod mysql;
 mod postgres;
+mod rabbitmq;
 mod redis;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
@@ -29,6 +31,8 @@ pub struct Login {
     /// Which.
     pub server: ServerRef,
     password: Option<String>,
+    /// What a node of Erlang lets others in by.
+    cookie: Option<String>,
 }
 
 impl std::fmt::Debug for Login {
@@ -51,28 +55,38 @@ impl Login {
     /// # Errors
     /// [`Reason::Denied`] where the password cannot be read from where the address says it is.
     pub fn with(server: &ServerRef, told: Option<&str>) -> Result<Self, DatabaseError> {
-        let denied =
-            |cause: String| DatabaseError::new(Reason::Denied, server, "find the password for", cause);
-        let of_environment =
-            |name: &str| std::env::var(name).map_err(|error| denied(format!("${name}: {error}")));
-        let password = match &server.password {
-            PasswordRef::None => None,
-            PasswordRef::Told => match told {
-                Some(told) => Some(told.to_owned()),
-                None => Some(std::env::var(PASSWORD_VARIABLE).map_err(|_| {
-                    denied(format!(
-                        "it stood in an address and was written nowhere; say it with {PASSWORD_VARIABLE}=…"
-                    ))
-                })?),
-            },
-            PasswordRef::Environment(name) => Some(of_environment(name)?),
-            PasswordRef::File(path) => {
-                let text = std::fs::read_to_string(path)
-                    .map_err(|error| denied(format!("{}: {error}", path.display())))?;
-                Some(text.trim().to_owned())
-            }
+        let denied = |what: &str, cause: String| {
+            DatabaseError::new(Reason::Denied, server, &format!("find the {what} for"), cause)
         };
-        Ok(Self { server: server.clone(), password })
+        let cookie = server.broker.as_ref().map_or(&PasswordRef::None, |broker| &broker.cookie);
+        let cookie = found(cookie, None).map_err(|cause| denied("Erlang cookie", cause))?;
+        let password = match found(&server.password, told) {
+            // Who has the cookie is let in without.
+            Err(_) if server.password == PasswordRef::Told && cookie.is_some() => None,
+            password => password.map_err(|cause| denied("password", cause))?,
+        };
+        Ok(Self { server: server.clone(), password, cookie })
+    }
+}
+
+/// A secret from where it is said to be.
+fn found(secret: &PasswordRef, told: Option<&str>) -> Result<Option<String>, String> {
+    match secret {
+        PasswordRef::None => Ok(None),
+        PasswordRef::Told => match told {
+            Some(told) => Ok(Some(told.to_owned())),
+            None => std::env::var(PASSWORD_VARIABLE).map(Some).map_err(|_| {
+                format!("it stood in an address and was written nowhere; say it with {PASSWORD_VARIABLE}=…")
+            }),
+        },
+        PasswordRef::Environment(name) => {
+            std::env::var(name).map(Some).map_err(|error| format!("${name}: {error}"))
+        }
+        PasswordRef::File(path) => {
+            let text = std::fs::read_to_string(path);
+            let text = text.map_err(|error| format!("{}: {error}", path.display()))?;
+            Ok(Some(text.trim().to_owned()))
+        }
     }
 }
 
@@ -176,12 +190,7 @@ pub async fn open(login: &Login, manner: &Manner) -> Result<Box<dyn Session>, Da
             ServerKind::Postgres => postgres::open(login, manner).await,
             ServerKind::Mysql => mysql::open(login, manner).await,
             ServerKind::Redis => redis::open(login, manner).await,
-            other @ ServerKind::Rabbitmq => Err(DatabaseError::new(
-                Reason::Unsupported,
-                &login.server,
-                "connect to",
-                format!("this version does not speak to {}", other.name()),
-            )),
+            ServerKind::Rabbitmq => rabbitmq::open(login, manner).await,
         }
     };
     tokio::time::timeout(manner.within, opening).await.unwrap_or_else(|_| {

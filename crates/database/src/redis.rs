@@ -10,6 +10,7 @@
 
 mod reply;
 
+use crate::each::fits;
 use crate::{DatabaseError, Login, Manner, Marked, Pending, Reason, Rows, Session, tls};
 use reply::Reply;
 use squall_model::facts::{ClientFacts, DatabaseFacts};
@@ -239,7 +240,7 @@ impl Redis {
         let (conditions, command) = (&words[..say], &words[say + 1..]);
         let mut struck = 0_u64;
         for client in self.clients().await? {
-            if !conditions.iter().all(|condition| reply::fits(&client, condition)) {
+            if !conditions.iter().all(|condition| fits(&client, condition)) {
                 continue;
             }
             let id = client.get("id").map_or("", String::as_str);

@@ -3,6 +3,7 @@
 #![expect(clippy::panic, reason = "a test that cannot have its server fails")]
 
 pub mod mariadb;
+pub mod rabbitmq;
 pub mod redis;
 
 use rustix::process::{Pid, Signal, geteuid, kill_process};

@@ -12,6 +12,7 @@ mod mysql;
 mod network;
 mod postgres;
 mod process;
+mod rabbitmq;
 mod redis;
 mod resource;
 #[cfg(test)]
@@ -54,6 +55,10 @@ pub static ALL: &[&dyn AnyFault] = &[
     &of::<redis::evict::Evict>(),
     &of::<redis::kill_clients::KillClients>(),
     &of::<redis::readonly_replica::ReadonlyReplica>(),
+    &of::<rabbitmq::memory_alarm::MemoryAlarm>(),
+    &of::<rabbitmq::disk_alarm::DiskAlarm>(),
+    &of::<rabbitmq::kill_connections::KillConnections>(),
+    &of::<rabbitmq::purge::Purge>(),
     &of::<aws::asg_terminate::Terminate>(),
     &of::<aws::ec2_stop::Stop>(),
     &of::<aws::ec2_reboot::Reboot>(),

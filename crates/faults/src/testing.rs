@@ -83,6 +83,16 @@ pub(crate) fn on_redis(change: impl FnOnce(&mut DatabaseFacts)) -> Facts {
     })
 }
 
+/// A RabbitMQ of which we have the cookie and the management, with one queue.
+pub(crate) fn on_rabbitmq(change: impl FnOnce(&mut DatabaseFacts)) -> Facts {
+    on_database("amqp://app@mq/shop?cookie_file=/cookie", "3.12.1", |facts| {
+        facts.is_superuser = true;
+        let settings = [("node", "rabbit@mq"), ("management", "yes"), ("queue shop orders", "7")];
+        facts.settings.extend(settings.map(|(name, value)| (name.to_owned(), value.to_owned())));
+        change(facts);
+    })
+}
+
 /// A server of such an address and version.
 pub(crate) fn on_database(url: &str, version: &str, change: impl FnOnce(&mut DatabaseFacts)) -> Facts {
     let url: ServerUrl = url.parse().unwrap();

@@ -24,7 +24,7 @@ pub enum ServerKind {
 }
 
 /// The kinds with their schemes: the first is the usual one, a second one says that the scheme means TLS.
-const SCHEMES: [(&str, ServerKind, bool); 9] = [
+const SCHEMES: [(&str, ServerKind, bool); 11] = [
     ("postgres", ServerKind::Postgres, false),
     ("postgresql", ServerKind::Postgres, false),
     ("mysql", ServerKind::Mysql, false),
@@ -34,6 +34,9 @@ const SCHEMES: [(&str, ServerKind, bool); 9] = [
     ("amqp", ServerKind::Rabbitmq, false),
     ("amqps", ServerKind::Rabbitmq, true),
     ("rabbitmq", ServerKind::Rabbitmq, false),
+    // Where a broker is administered: its management plugin.
+    ("http", ServerKind::Rabbitmq, false),
+    ("https", ServerKind::Rabbitmq, true),
 ];
 
 impl ServerKind {
@@ -145,6 +148,28 @@ pub enum PasswordRef {
     File(PathBuf),
 }
 
+/// How a RabbitMQ is administered: over HTTP, and in its own language by whoever has its Erlang cookie.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct BrokerRef {
+    /// The port of its management plugin.
+    pub management: u16,
+    /// Where its Erlang cookie is.
+    #[serde(default)]
+    pub cookie: PasswordRef,
+    /// The port on which its node takes other nodes, where `epmd` is not to be asked for that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub distribution: Option<u16>,
+    /// The name of its node, where there are several on the host: `rabbit`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub node: Option<String>,
+}
+
+impl BrokerRef {
+    /// The management plugin's own ports.
+    const PORT: u16 = 15672;
+    const TLS_PORT: u16 = 15671;
+}
+
 /// A server and who speaks to it, without the password: what undo logs keep.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct ServerRef {
@@ -172,12 +197,15 @@ pub struct ServerRef {
     /// Where the password is.
     #[serde(default)]
     pub password: PasswordRef,
+    /// How it is administered, where it is a broker.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub broker: Option<BrokerRef>,
 }
 
 impl fmt::Display for ServerRef {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { kind, host, port, user, database, .. } = self;
-        write!(formatter, "{}://", kind.scheme())?;
+        let Self { host, port, user, database, .. } = self;
+        write!(formatter, "{}://", self.scheme())?;
         if let Some(user) = user {
             write!(formatter, "{}@", encoded(user))?;
         }
@@ -189,6 +217,15 @@ impl fmt::Display for ServerRef {
 }
 
 impl ServerRef {
+    /// The scheme of its address: that of its kind, or HTTP's where it is the management plugin's.
+    fn scheme(&self) -> &'static str {
+        match &self.broker {
+            Some(broker) if broker.management == self.port && self.tls == TlsMode::Disable => "http",
+            Some(broker) if broker.management == self.port => "https",
+            _ => self.kind.scheme(),
+        }
+    }
+
     /// Host and port: what tells a server from others.
     pub fn place(&self) -> String {
         format!("{}:{}", self.host, self.port)
@@ -204,7 +241,8 @@ impl ServerRef {
 /// `postgres://user:password@host:5432/database?sslmode=verify-full`.
 ///
 /// Options: `sslmode`, `sslrootcert`, `sslcert` and `sslkey` as PostgreSQL's clients have them, for every kind;
-/// `password_env=NAME` and `password_file=PATH` in place of a password; `host=/folder` for a socket.
+/// `password_env=NAME` and `password_file=PATH` in place of a password; `host=/folder` for a socket. For RabbitMQ also
+/// `management_port=NUMBER`, and `cookie_env=NAME` or `cookie_file=PATH` with `node=NAME` or `dist_port=NUMBER`.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct ServerUrl {
@@ -256,7 +294,8 @@ impl JsonSchema for ServerUrl {
     fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
         schemars::json_schema!({
             "type": "string",
-            "description": "The address of a server: postgres://user@host:5432/database, mysql://…, redis://…, amqp://…"
+            "description": "The address of a server: postgres://user@host:5432/database, mysql://…, redis://…, amqp://…, \
+                            http://… of a RabbitMQ's management"
         })
     }
 }
@@ -288,17 +327,29 @@ impl FromStr for ServerUrl {
         let text_of = |text: &str| decoded(text).map_err(wrong);
         let filled = |text: &str| text_of(text).map(|text| Some(text).filter(|text| !text.is_empty()));
         let password = password.map(text_of).transpose()?.filter(|password| !password.is_empty());
+        let is_http = scheme.starts_with("http");
+        let management = if *by_scheme { BrokerRef::TLS_PORT } else { BrokerRef::PORT };
         let mut server = ServerRef {
             kind: *kind,
             host: filled(host)?.unwrap_or_else(|| "127.0.0.1".to_owned()),
-            port: port.unwrap_or_else(|| kind.default_port(*by_scheme)),
+            port: port.unwrap_or_else(|| if is_http { management } else { kind.default_port(*by_scheme) }),
             user: filled(user)?,
             database: filled(database)?,
-            tls: if *by_scheme { TlsMode::VerifyFull } else { TlsMode::default() },
+            tls: match scheme {
+                "http" => TlsMode::Disable,
+                _ if *by_scheme => TlsMode::VerifyFull,
+                _ => TlsMode::default(),
+            },
             authorities: None,
             certificate: None,
             password: if password.is_some() { PasswordRef::Told } else { PasswordRef::None },
+            broker: None,
         };
+        if *kind == ServerKind::Rabbitmq {
+            let management = if is_http { server.port } else { management };
+            let cookie = PasswordRef::None;
+            server.broker = Some(BrokerRef { management, cookie, distribution: None, node: None });
+        }
         apply_options(&mut server, options)?;
         Ok(Self { server, password, text: text.to_owned() })
     }
@@ -338,9 +389,21 @@ pub fn passwords_in(text: &str) -> Vec<String> {
     found
 }
 
-/// The names of the options of an address.
-const OPTIONS: [&str; 7] =
-    ["sslmode", "sslrootcert", "sslcert", "sslkey", "password_env", "password_file", "host"];
+/// The names of the options of an address; the last ones are those of brokers.
+const OPTIONS: [&str; 12] = [
+    "sslmode",
+    "sslrootcert",
+    "sslcert",
+    "sslkey",
+    "password_env",
+    "password_file",
+    "host",
+    "management_port",
+    "cookie_env",
+    "cookie_file",
+    "dist_port",
+    "node",
+];
 
 fn apply_options(server: &mut ServerRef, options: &str) -> Result<(), ServerUrlError> {
     let (mut certificate, mut key) = (None, None);
@@ -362,6 +425,7 @@ fn apply_options(server: &mut ServerRef, options: &str) -> Result<(), ServerUrlE
             "password_env" => set_password(server, PasswordRef::Environment(value))?,
             "password_file" => set_password(server, PasswordRef::File(value.into()))?,
             "host" => server.host = value,
+            name if apply_broker_option(server.broker.as_mut(), name, &value)? => {}
             other => {
                 let advice = nearest_advice(other, &OPTIONS);
                 return Err(ServerUrlError(format!("an address has no option `{other}`; {advice}")));
@@ -374,6 +438,28 @@ fn apply_options(server: &mut ServerRef, options: &str) -> Result<(), ServerUrlE
         _ => return Err(ServerUrlError("`sslcert` and `sslkey` go together".to_owned())),
     };
     Ok(())
+}
+
+/// Applies an option that only brokers have; whether it is one.
+fn apply_broker_option(
+    broker: Option<&mut BrokerRef>,
+    name: &str,
+    value: &str,
+) -> Result<bool, ServerUrlError> {
+    let Some(broker) = broker else { return Ok(false) };
+    let port = || {
+        let port = value.parse::<u16>().ok().filter(|port| *port > 0);
+        port.ok_or_else(|| ServerUrlError(format!("`{name}` is a number from 1 to 65535")))
+    };
+    match name {
+        "management_port" => broker.management = port()?,
+        "dist_port" => broker.distribution = Some(port()?),
+        "node" => broker.node = Some(value.to_owned()),
+        "cookie_env" => broker.cookie = PasswordRef::Environment(value.to_owned()),
+        "cookie_file" => broker.cookie = PasswordRef::File(value.into()),
+        _ => return Ok(false),
+    }
+    Ok(true)
 }
 
 fn set_password(server: &mut ServerRef, password: PasswordRef) -> Result<(), ServerUrlError> {
@@ -675,6 +761,21 @@ mod tests {
     }
 
     #[test]
+    fn a_broker_is_named_by_either_of_its_doors() {
+        let amqp = server("amqp://app:word@mq/shop?cookie_file=/c&dist_port=25672");
+        let broker = amqp.broker.clone().unwrap();
+        assert_eq!((amqp.to_string().as_str(), broker.management), ("amqp://app@mq:5672/shop", 15672));
+        assert_eq!((broker.cookie, broker.distribution), (PasswordRef::File("/c".into()), Some(25672)));
+        assert_eq!(server("amqps://mq").broker.unwrap().management, 15671);
+        assert_eq!(server("amqp://mq?management_port=80").broker.unwrap().management, 80);
+        let https = server("https://app@mq:443");
+        assert_eq!((https.to_string().as_str(), https.tls), ("https://app@mq:443", TlsMode::VerifyFull));
+        let http = server("http://mq");
+        assert_eq!((http.to_string().as_str(), http.tls), ("http://mq:15672", TlsMode::Disable));
+        assert_eq!(serde_json::from_str::<ServerRef>(&serde_json::to_string(&http).unwrap()).unwrap(), http);
+    }
+
+    #[test]
     fn a_wrong_address_is_told_without_its_words() {
         for (text, told) in [
             ("127.0.0.1:5432", "not the address of a server"),
@@ -685,6 +786,8 @@ mod tests {
             ("postgres://u:hunter2@h/d?sslmode=yes", "`sslmode` is one of"),
             ("postgres://u:hunter2@h/d?password_file=/x", "twice"),
             ("postgres://u@h/d?sslcert=/x", "go together"),
+            ("postgres://u@h/d?cookie_file=/x", "no option `cookie_file`"),
+            ("amqp://h?dist_port=0", "`dist_port` is a number"),
         ] {
             let error = text.parse::<ServerUrl>().unwrap_err().to_string();
             assert!(error.contains(told) && !error.contains("hunter2"), "{text}: {error}");

@@ -1,7 +1,6 @@
 //! What Redis answers, from bytes to rows.
 
 use crate::Rows;
-use std::collections::BTreeMap;
 
 /// How deep answers may be nested: those to the commands that are said are not at all.
 const DEEPEST: usize = 8;
@@ -67,16 +66,6 @@ impl Reply {
 pub(super) fn lines(text: &str) -> impl Iterator<Item = (String, String)> {
     let pairs = text.lines().filter(|line| !line.starts_with('#')).filter_map(|line| line.split_once(':'));
     pairs.map(|(name, value)| (name.to_owned(), value.trim().to_owned()))
-}
-
-/// Whether a client is as a condition says: `user=app`, `name!=squall*`; a star at the end stands for anything.
-pub(super) fn fits(client: &BTreeMap<String, String>, condition: &str) -> bool {
-    let Some((name, wanted)) = condition.split_once('=') else { return false };
-    let (name, is_not) = name.strip_suffix('!').map_or((name, false), |name| (name, true));
-    // What the server does not tell fits nothing, so that nobody is struck by it.
-    let Some(value) = client.get(name) else { return false };
-    let is = wanted.strip_suffix('*').map_or(value == wanted, |beginning| value.starts_with(beginning));
-    is != is_not
 }
 
 /// The first answer of what was read, and its length; none where its end is still to come.
@@ -166,22 +155,5 @@ mod tests {
         assert_eq!(pairs.rows(&["CONFIG", "GET", "maxmemory"]).first(), Some("0"));
         assert_eq!(Reply::Items(Vec::new()).rows(&["CONFIG", "GET", "x"]).first(), None);
         assert_eq!(Reply::Nil.rows(&["GET", "x"]).first(), None);
-    }
-
-    #[test]
-    fn a_condition_speaks_of_what_is_told() {
-        let client =
-            BTreeMap::from([("name".to_owned(), "squall-1".to_owned()), ("user".into(), "app".into())]);
-        for (condition, fitting) in [
-            ("user=app", true),
-            ("user!=app", false),
-            ("name=squall*", true),
-            ("name!=squall*", false),
-            ("age=3", false),
-            ("age!=3", false),
-            ("user", false),
-        ] {
-            assert_eq!(fits(&client, condition), fitting, "{condition}");
-        }
     }
 }

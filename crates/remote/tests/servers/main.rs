@@ -5,4 +5,5 @@
 mod door;
 mod mariadb;
 mod postgres;
+mod rabbitmq;
 mod redis;

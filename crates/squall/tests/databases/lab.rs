@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 /// How long the server keeps what nobody is heard of; the default of a run.
-const LEASE: Duration = Duration::from_secs(5);
+pub(crate) const LEASE: Duration = Duration::from_secs(5);
 
 /// A folder with an experiment, its state folder, and the process that carries it out.
 pub(crate) struct Run {
@@ -28,8 +28,22 @@ impl Desk {
     }
 
     pub(crate) fn squall(&self, arguments: &[&str]) -> Output {
-        squall(&self.0, &[], arguments).output().unwrap()
+        self.squall_with(arguments, &[])
     }
+
+    /// The same, with variables of the environment.
+    pub(crate) fn squall_with(&self, arguments: &[&str], environment: &[(&str, &str)]) -> Output {
+        squall(&self.0, &owned(environment), arguments).output().unwrap()
+    }
+
+    /// Writes an experiment to `strike.yaml`.
+    pub(crate) fn write(&self, strike: &Strike<'_>) {
+        strike.write(&self.0);
+    }
+}
+
+fn owned(environment: &[(&str, &str)]) -> Vec<(String, String)> {
+    environment.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
 }
 
 /// What is struck how, in the words of a method's entry.
@@ -119,6 +133,17 @@ pub(crate) fn each_outlives_no_network(cables: &[&Cable], faults: &[Seeing<'_>])
     each_is_freed("network lost", faults, lose, mend);
 }
 
+impl Strike<'_> {
+    fn write(&self, folder: &TempDir) {
+        let Self { fault, target, with, lasts } = self;
+        let text = format!(
+            "apiVersion: squall.dev/v1\nkind: Experiment\nname: strike\nhypothesis: it is seen\nmethod:\n  \
+             - fault: {fault}\n    target: {target}\n    with: {with}\n    for: {lasts}\n"
+        );
+        fs::write(folder.path().join("strike.yaml"), text).unwrap();
+    }
+}
+
 impl Run {
     /// Puts back what those owed who are gone.
     pub(crate) fn recover(&self) {
@@ -134,14 +159,8 @@ impl Run {
     /// The same, with variables of the environment.
     pub(crate) fn start_with(strike: &Strike<'_>, environment: &[(&str, &str)]) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let Strike { fault, target, with, lasts } = strike;
-        let text = format!(
-            "apiVersion: squall.dev/v1\nkind: Experiment\nname: strike\nhypothesis: it is seen\nmethod:\n  \
-             - fault: {fault}\n    target: {target}\n    with: {with}\n    for: {lasts}\n"
-        );
-        fs::write(folder.path().join("strike.yaml"), text).unwrap();
-        let environment: Vec<_> =
-            environment.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        strike.write(&folder);
+        let environment = owned(environment);
         let log = |name: &str| fs::File::create(folder.path().join(name)).unwrap();
         let mut command = squall(&folder, &environment, &["run", "strike.yaml", "--yes"]);
         command.stdout(log("out.txt")).stderr(log("err.txt"));
@@ -151,7 +170,7 @@ impl Run {
             over = run.has("verdict");
             over || run.has("injected")
         });
-        assert!(!over, "{fault}: it ended before it began: {}", run.told());
+        assert!(!over, "{}: it ended before it began: {}", strike.fault, run.told());
         run
     }
 
@@ -220,6 +239,10 @@ impl Run {
                 send("KILL", agent);
                 self.brain.0.kill().unwrap();
             }
+            Killed::Stopped => {
+                let warden = child(agent);
+                [agent, self.brain.0.id(), warden].iter().for_each(|pid| send("STOP", *pid));
+            }
         }
     }
 
@@ -237,6 +260,8 @@ pub(crate) enum Killed {
     Agent,
     BrainAndAgent,
     All,
+    /// None of the three, but all stand still: their connections stay, and nothing is heard.
+    Stopped,
 }
 
 fn squall(folder: &TempDir, environment: &[(String, String)], arguments: &[&str]) -> Command {

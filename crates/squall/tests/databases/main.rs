@@ -9,5 +9,6 @@ mod support;
 mod lab;
 mod mariadb;
 mod postgres;
+mod rabbitmq;
 mod redis;
 mod secrets;
