@@ -278,7 +278,8 @@ impl<M: Machine, D: Disk> Hands<M, D> {
         let is_slow = |undo: &Undo| {
             let is_remote = matches!(undo, Undo::Sessions { .. } | Undo::Setting { .. });
             let is_in_a_cloud = matches!(undo, Undo::Instance { .. } | Undo::Template { .. });
-            is_remote || is_in_a_cloud || matches!(undo, Undo::Worker { .. } | Undo::Fill { .. })
+            let is_of_here = matches!(undo, Undo::Worker { .. } | Undo::Fill { .. } | Undo::Container { .. });
+            is_remote || is_in_a_cloud || is_of_here
         };
         let has_slow = |promise: &Promise| promise.owed.iter().any(|(_, undo)| is_slow(undo));
         let (slow, quick): (Vec<_>, Vec<_>) =

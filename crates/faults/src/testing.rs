@@ -8,7 +8,7 @@ use squall_model::fault::{AnyFault, Fault, of};
 use squall_model::node::{Content, Node};
 use squall_model::read::{Source, parse};
 use squall_model::server::ServerUrl;
-use squall_model::step::{DirectoryRef, ProcessRef, Step};
+use squall_model::step::{ContainerRef, DirectoryRef, ProcessRef, Step};
 use squall_model::target::{ContainerSelector, ProcessSelector, Target};
 use squall_model::units::{Duration, Size};
 use std::collections::{BTreeMap, BTreeSet};
@@ -126,6 +126,11 @@ pub(crate) fn on_container() -> Facts {
         freezer: Some(Freezer {
             path: "/sys/fs/cgroup/freezer/docker/abc/freezer.state".into(),
             frozen: "FROZEN".into(),
+        }),
+        container: Some(ContainerRef {
+            daemon: "/var/run/docker.sock".into(),
+            id: "0123456789abcdef".into(),
+            name: "web".into(),
         }),
         protected: None,
     };

@@ -1,9 +1,10 @@
 //! Docker, and what speaks its API (Podman, for one), asked over its socket: which containers run, and as which process.
 //!
-//! Reads only: what is done to a container is done to its processes, its namespaces and its control groups, so that it is
-//! undone like everything else. `DOCKER_HOST=unix:///path` names another socket than `/var/run/docker.sock`.
+//! What is done to a container is done to its processes, its namespaces and its control groups, so that it is undone like
+//! everything else; only its daemon can stop and start it. `DOCKER_HOST=unix:///path` names another socket than
+//! `/var/run/docker.sock`.
 //!
-//! Source: Docker Engine API, `GET /containers/json` and `GET /containers/{id}/json`.
+//! Source: Docker Engine API, `GET /containers/json`, `GET /containers/{id}/json`, `POST /containers/{id}/stop` and `/start`.
 
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -104,14 +105,44 @@ impl Container {
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct Inspected {
-    state: InspectedState,
+    state: State,
+    #[serde(default)]
+    host_config: HostConfig,
 }
 
-#[derive(Deserialize)]
+/// The state of a container.
+#[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "PascalCase")]
-struct InspectedState {
+pub struct State {
+    /// `running`, `paused`, `restarting`, `exited`, `created`, `removing`, `dead`.
     #[serde(default)]
-    pid: u32,
+    pub status: String,
+    /// Its main process, as this host numbers it; 0 where there is none.
+    #[serde(default)]
+    pub pid: u32,
+    /// When it last began.
+    #[serde(default)]
+    pub started_at: String,
+    /// How it last ended.
+    #[serde(default)]
+    pub exit_code: i64,
+    /// Whether it is removed when it ends.
+    #[serde(skip)]
+    pub is_removed_at_end: bool,
+}
+
+impl State {
+    /// Whether it does something: it runs and is not paused.
+    pub fn runs(&self) -> bool {
+        self.status == "running"
+    }
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct HostConfig {
+    #[serde(default)]
+    auto_remove: bool,
 }
 
 impl Docker {
@@ -152,36 +183,72 @@ impl Docker {
 
     /// The main process of a container, as this host numbers it; `None` where the container is gone or does not run.
     pub fn main_process(&self, id: &str) -> Result<Option<u32>, MachineError> {
+        Ok(self.state(id)?.map(|state| state.pid).filter(|pid| *pid != 0))
+    }
+
+    /// The state of a container; `None` where it is gone.
+    pub fn state(&self, id: &str) -> Result<Option<State>, MachineError> {
         let found: Option<Inspected> = self.get(&format!("/containers/{id}/json"))?;
-        Ok(found.map(|found| found.state.pid).filter(|pid| *pid != 0))
+        Ok(found.map(|Inspected { state, host_config }| State {
+            is_removed_at_end: host_config.auto_remove,
+            ..state
+        }))
+    }
+
+    /// Stops a container as the daemon does: it gets the signal to end by, and is killed after so many seconds. Waits until
+    /// it has ended. Whether there was one that could be stopped.
+    pub fn stop(&self, id: &str, grace: u64) -> Result<bool, MachineError> {
+        self.post(&format!("/containers/{id}/stop?t={grace}"))
+    }
+
+    /// Starts a container. Whether there was one that had ended.
+    pub fn start(&self, id: &str) -> Result<bool, MachineError> {
+        self.post(&format!("/containers/{id}/start"))
+    }
+
+    /// Asks for a change. Whether it was made: it was not where all is so already (304), or there is nothing (404).
+    fn post(&self, path: &str) -> Result<bool, MachineError> {
+        let (status, body) = self.ask("POST", path)?;
+        match status {
+            200..=299 => Ok(true),
+            304 | 404 => Ok(false),
+            other => Err(self.failed(path, &format!("it answered {other}: {}", words(&body)))),
+        }
     }
 
     /// Asks for a path; `None` where there is nothing (404).
     fn get<T: DeserializeOwned>(&self, path: &str) -> Result<Option<T>, MachineError> {
-        let answer = self.ask(path).map_err(|error| self.unreachable(&error))?;
-        let failed = |why: String| MachineError::Failed {
-            message: format!("could not ask Docker at {} for {path}: {why}", self.socket.display()),
-        };
-        let (status, body) =
-            split(&answer).ok_or_else(|| failed("it answered something that is not HTTP".to_owned()))?;
+        let (status, body) = self.ask("GET", path)?;
         match status {
-            200 => serde_json::from_slice(body)
+            200 => serde_json::from_slice(&body)
                 .map(Some)
-                .map_err(|error| failed(format!("the answer is not understood: {error}"))),
+                .map_err(|error| self.failed(path, &format!("the answer is not understood: {error}"))),
             404 => Ok(None),
-            other => Err(failed(format!("it answered {other}: {}", String::from_utf8_lossy(body).trim()))),
+            other => Err(self.failed(path, &format!("it answered {other}: {}", words(&body)))),
         }
     }
 
-    fn ask(&self, path: &str) -> io::Result<Vec<u8>> {
+    /// Status and body of the answer.
+    fn ask(&self, method: &str, path: &str) -> Result<(u16, Vec<u8>), MachineError> {
+        let answer = self.exchange(method, path).map_err(|error| self.unreachable(&error))?;
+        split(&answer).ok_or_else(|| self.failed(path, "it answered something that is not HTTP"))
+    }
+
+    fn exchange(&self, method: &str, path: &str) -> io::Result<Vec<u8>> {
         let mut stream = UnixStream::connect(&self.socket)?;
         stream.set_read_timeout(Some(PATIENCE))?;
         stream.set_write_timeout(Some(PATIENCE))?;
         // The answer to HTTP/1.0 comes in one piece and ends with the connection.
-        stream.write_all(format!("GET {path} HTTP/1.0\r\nHost: docker\r\n\r\n").as_bytes())?;
+        let request = format!("{method} {path} HTTP/1.0\r\nHost: docker\r\nContent-Length: 0\r\n\r\n");
+        stream.write_all(request.as_bytes())?;
         let mut answer = Vec::new();
         stream.take(LONGEST).read_to_end(&mut answer)?;
         Ok(answer)
+    }
+
+    fn failed(&self, path: &str, why: &str) -> MachineError {
+        let message = format!("could not ask Docker at {} for {path}: {why}", self.socket.display());
+        MachineError::Failed { message }
     }
 
     fn unreachable(&self, error: &io::Error) -> MachineError {
@@ -211,12 +278,16 @@ impl Docker {
     }
 }
 
+fn words(body: &[u8]) -> String {
+    String::from_utf8_lossy(body).trim().to_owned()
+}
+
 /// Status and body of an answer.
-fn split(answer: &[u8]) -> Option<(u16, &[u8])> {
+fn split(answer: &[u8]) -> Option<(u16, Vec<u8>)> {
     let end = answer.windows(4).position(|four| four == b"\r\n\r\n")?;
     let head = std::str::from_utf8(&answer[..end]).ok()?;
     let status = head.strip_prefix("HTTP/1.")?.split(' ').nth(1)?.parse().ok()?;
-    Some((status, &answer[end + 4..]))
+    Some((status, answer[end + 4..].to_vec()))
 }
 
 #[cfg(test)]

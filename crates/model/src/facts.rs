@@ -2,7 +2,7 @@
 
 use crate::cloud::{InstanceFacts, TemplateFacts};
 use crate::server::ServerRef;
-use crate::step::{Direction, DirectoryRef, LinkRef, NamespaceRef, PacketFilter, ProcessRef};
+use crate::step::{ContainerRef, Direction, DirectoryRef, LinkRef, NamespaceRef, PacketFilter, ProcessRef};
 use crate::target::Target;
 use crate::units::{Duration, Size};
 use serde::{Deserialize, Serialize};
@@ -265,6 +265,9 @@ pub struct GroupFacts {
     /// How its control group is frozen, where it has one of its own for that.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub freezer: Option<Freezer>,
+    /// The container that it is, if it is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub container: Option<ContainerRef>,
     /// Why it is protected, if it is.
     pub protected: Option<String>,
 }

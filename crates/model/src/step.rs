@@ -376,6 +376,43 @@ pub enum FillUntil {
     LeftFree,
 }
 
+/// A container, and the daemon that has it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ContainerRef {
+    /// The daemon's socket.
+    pub daemon: String,
+    /// Its number: 64 hexadecimal digits.
+    pub id: String,
+    /// Its name.
+    pub name: String,
+}
+
+impl fmt::Display for ContainerRef {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "container {}", self.name)
+    }
+}
+
+impl ContainerRef {
+    /// The command that starts it.
+    pub fn start_by_hand(&self) -> String {
+        let number = self.id.get(..12).unwrap_or(&self.id);
+        match self.daemon.as_str() {
+            "/var/run/docker.sock" | "/run/docker.sock" => format!("docker start {number}"),
+            daemon => format!("docker --host unix://{daemon} start {number}"),
+        }
+    }
+}
+
+/// A container that is stopped as its daemon stops it: it stays so until it is started, whatever its restart policy.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ContainerStep {
+    /// Which.
+    pub container: ContainerRef,
+    /// How long its main process has, from the signal to end by until it is killed; in whole seconds.
+    pub grace: Duration,
+}
+
 /// A file of our own that takes up the space of a file system.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct FillStep {
@@ -508,6 +545,8 @@ pub enum Step {
     Worker(WorkerStep),
     /// A file system is filled.
     Fill(FillStep),
+    /// A container is stopped by its daemon.
+    Container(ContainerStep),
     /// Sessions on a server are held.
     Sessions(SessionsStep),
     /// A setting of a server gets a value.
@@ -607,6 +646,7 @@ impl Step {
             Self::FileValue(_) | Self::Setting(_) => None,
             Self::Worker(step) => Some(format!("pkill -KILL -f {}", step.mark)),
             Self::Fill(step) => Some(step.directory.removal(&step.name)),
+            Self::Container(step) => Some(step.container.start_by_hand()),
             Self::Sessions(step) => Some(server::removal(&step.server, &step.mark)),
             Self::Instance(step) => {
                 matches!(step.change, InstanceChange::Stop { .. }).then(|| step.instance.start_by_hand())
@@ -633,6 +673,7 @@ impl Step {
             Self::FileValue(_) => "file_value",
             Self::Worker(_) => "worker",
             Self::Fill(_) => "fill",
+            Self::Container(_) => "container",
             Self::Sessions(_) => "sessions",
             Self::Setting(_) => "setting",
             Self::Instance(_) => "instance",
@@ -647,6 +688,7 @@ impl Step {
             Self::Signal(step) => Some(Claim(format!("the run state of process {}", step.process.pid))),
             Self::FileValue(step) if step.restore => Some(Claim(format!("the file {}", step.path))),
             Self::Fill(step) => Some(Claim::free_space(step.directory.device)),
+            Self::Container(step) => Some(Claim(format!("the run state of {}", step.container))),
             Self::Setting(step) => Some(Claim(format!("{} on {}", step.name, step.server.place()))),
             Self::Instance(step) => Some(Claim(format!("the state of instance {}", step.instance.id))),
             Self::Template(step) => Some(Claim(format!("the experiments of template {}", step.template.id))),
@@ -749,6 +791,9 @@ impl fmt::Display for Step {
             }
             Self::Signal(step) => write!(formatter, "send {} to {}", step.signal, step.process),
             Self::FileValue(step) => write!(formatter, "write {:?} to {}", step.value, step.path),
+            Self::Container(step) => {
+                write!(formatter, "have {} stopped by its daemon, within {}", step.container, step.grace)
+            }
             Self::Fill(step) => {
                 write!(formatter, "fill the file system on {} ", step.directory.mounted_on)?;
                 match step.until {

@@ -5,7 +5,7 @@
 
 use crate::cloud::{InstanceRef, TemplateRef};
 use crate::server::{ServerRef, Statement};
-use crate::step::{DirectoryRef, LinkRef, NamespaceRef, ProcessRef, Signal};
+use crate::step::{ContainerRef, DirectoryRef, LinkRef, NamespaceRef, ProcessRef, Signal};
 use crate::units::Size;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -83,6 +83,13 @@ pub enum Undo {
         /// What was free before, to be compared by people: others write there too.
         available: Size,
     },
+    /// Start the container again, and see that it runs.
+    Container {
+        /// Which.
+        container: ContainerRef,
+        /// When it last began, in its daemon's words: another time says that somebody else started it.
+        began: String,
+    },
     /// End the sessions that go by a mark, wherever they come from.
     Sessions {
         /// The server.
@@ -142,6 +149,7 @@ impl Undo {
             Self::FileValue { .. } => "file_value",
             Self::Worker { .. } => "worker",
             Self::Fill { .. } => "fill",
+            Self::Container { .. } => "container",
             Self::Sessions { .. } => "sessions",
             Self::Setting { .. } => "setting",
             Self::Instance { .. } => "instance",
@@ -169,6 +177,7 @@ impl fmt::Display for Undo {
             Self::FileValue { path, before, .. } => write!(formatter, "write {before:?} back to {path}"),
             Self::Worker { mark, .. } => write!(formatter, "end worker {mark}"),
             Self::Fill { directory, name, .. } => write!(formatter, "remove {}", directory.file(name)),
+            Self::Container { container, .. } => write!(formatter, "start {container}"),
             Self::Sessions { server, mark, finally } => {
                 write!(formatter, "end the sessions named {mark} on {server}")?;
                 finally.iter().try_for_each(|statement| write!(formatter, ", then {statement}"))

@@ -7,8 +7,8 @@ use squall_model::facts::{Facts, Feature, NetworkFacts, Privilege, Scope, Subjec
 use squall_model::fault::{Fault, PlanError, of};
 use squall_model::server::{self, Look, ServerRef, SessionsStep, SettingStep, Statement};
 use squall_model::step::{
-    Denial, Direction, FileValueStep, FillStep, FillUntil, PacketFilter, PacketFilterStep, PacketRule,
-    QdiscStep, Shape, Signal, SignalStep, Step, Work, WorkerStep,
+    ContainerRef, ContainerStep, Denial, Direction, FileValueStep, FillStep, FillUntil, PacketFilter,
+    PacketFilterStep, PacketRule, QdiscStep, Shape, Signal, SignalStep, Step, Work, WorkerStep,
 };
 use squall_model::target::{Mode, ProcessSelector, Selection, Target};
 use squall_model::units::{Duration, Rate, Share, Size};
@@ -27,6 +27,7 @@ pub(super) static FAULTS: Faults = &[
     &of::<Governor>(),
     &of::<Load>(),
     &of::<Fill>(),
+    &of::<Container>(),
     &of::<Sessions>(),
     &of::<Setting>(),
     &of::<Stop>(),
@@ -56,6 +57,7 @@ pub(super) fn samples() -> Vec<(&'static str, Target, Json)> {
         ("sim.load", Target::Host(true), json!({})),
         ("sim.everything", Target::Netns("shop".into()), json!({})),
         ("sim.fill", Target::Path("/data".into()), json!({})),
+        ("sim.container", Target::Host(true), json!({})),
         ("sim.sessions", database(), json!({})),
         ("sim.setting", database(), json!({})),
         ("sim.stop", instances(), json!({})),
@@ -124,6 +126,7 @@ fault!(Setting, "sim.setting", Database, &[], |_, facts| vec![setting(facts)]);
 fault!(Stop, "sim.stop", Instance, &[], |_, facts| vec![stop(facts)]);
 fault!(Begin, "sim.begin", Template, &[], |_, facts| vec![begin(facts)]);
 fault!(Fill, "sim.fill", Path, &[], |_, facts| vec![fill(facts)]);
+fault!(Container, "sim.container", Resource, &[], |_, _| vec![container()]);
 // These two want what the model does not have.
 fault!(Forbidden, "sim.forbidden", Resource, &[Privilege::SysAdmin], |_, facts| vec![load(facts)]);
 fault!(Unsupported, "sim.unsupported", Resource, &[], &[Feature::Tbf], |_, facts| vec![load(facts)]);
@@ -196,6 +199,12 @@ fn fill(facts: &Facts) -> Step {
         until: FillUntil::By(Size(1 << 20)),
         leave_free: Size(0),
     })
+}
+
+fn container() -> Step {
+    let container =
+        ContainerRef { daemon: "/run/docker.sock".into(), id: "c-1".into(), name: "shop-db".into() };
+    Step::Container(ContainerStep { container, grace: Duration::seconds(1) })
 }
 
 fn server(facts: &Facts) -> ServerRef {

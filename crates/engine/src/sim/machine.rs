@@ -13,7 +13,7 @@ use squall_model::facts::{
 use squall_model::machine::{Leftover, Machine, MachineError, digest_of};
 use squall_model::server::{self, ServerRef};
 use squall_model::step::{
-    Claim, DirectoryRef, FillStep, LinkRef, ProcessRef, Signal, Step, Work, WorkerStep,
+    Claim, ContainerRef, DirectoryRef, FillStep, LinkRef, ProcessRef, Signal, Step, Work, WorkerStep,
 };
 use squall_model::target::{ProcessSelector, Target};
 use squall_model::undo::{Difference, Evidence, QdiscBefore, Reverted, Undo};
@@ -314,6 +314,15 @@ fn is_suite(injection: &str) -> bool {
     injection.starts_with("suite-")
 }
 
+/// That an instance or a container runs. The suite captures once more what it has struck.
+fn runs(world: &World, id: &str, injection: &str) -> Outcome<()> {
+    match world.host.instances.get(id) {
+        Some(state) if state == "running" || is_suite(injection) => Ok(()),
+        Some(state) => Err(refused(format!("{id} is {state}"))),
+        None => Err(not_found(format!("there is no {id}"))),
+    }
+}
+
 fn leftover(key: &str, injection: Option<&str>) -> Leftover {
     Leftover {
         what: key.to_owned(),
@@ -462,14 +471,14 @@ fn capture(world: &World, step: &Step, injection: &str) -> Outcome<Undo> {
             let (directory, name) = (step.directory.clone(), step.name.clone());
             Ok(Undo::Fill { directory, name, owner: 0, available: Size(8 << 30) })
         }
-        Step::Instance(step) => match world.host.instances.get(&step.instance.id) {
-            // The suite captures once more what it has struck.
-            Some(state) if state == "running" || is_suite(injection) => {
-                Ok(Undo::Instance { instance: step.instance.clone() })
-            }
-            Some(state) => Err(refused(format!("{} is {state}", step.instance))),
-            None => Err(not_found(format!("there is no {}", step.instance))),
-        },
+        Step::Instance(step) => {
+            runs(world, &step.instance.id, injection)?;
+            Ok(Undo::Instance { instance: step.instance.clone() })
+        }
+        Step::Container(step) => {
+            runs(world, &step.container.id, injection)?;
+            Ok(Undo::Container { container: step.container.clone(), began: "1".into() })
+        }
         Step::Template(step) => {
             Ok(Undo::Template { template: step.template.clone(), mark: step.mark.clone() })
         }
@@ -577,11 +586,8 @@ fn make(world: &mut World, pid: u32, step: &Step, undo: &Undo, in_part: bool) ->
             let role = Role::Worker { mark: step.mark.clone(), parent: pid };
             world.spawn("squall-worker", role);
         }
-        Step::Instance(step) => {
-            if let Some(state) = world.host.instances.get_mut(&step.instance.id) {
-                "stopped".clone_into(state);
-            }
-        }
+        Step::Instance(step) => stop(world, &step.instance.id),
+        Step::Container(step) => stop(world, &step.container.id),
         Step::Template(step) => {
             world.host.courses.insert(step.mark.clone(), step.template.id.clone());
         }
@@ -616,6 +622,12 @@ fn make(world: &mut World, pid: u32, step: &Step, undo: &Undo, in_part: bool) ->
     }
     world.made_by.insert(key_of(step), pid);
     Ok(())
+}
+
+fn stop(world: &mut World, id: &str) {
+    if let Some(state) = world.host.instances.get_mut(id) {
+        "stopped".clone_into(state);
+    }
 }
 
 /// A signal arrives. What cannot be taken back was asked for, so the twin gets it too.
@@ -694,9 +706,10 @@ fn revert(world: &mut World, pid: u32, undo: &Undo) -> Reverted {
                 Some(now) => drifted(file_key(path), before, now),
             }
         }
-        Undo::Instance { instance } => {
-            let key = instance_key(&instance.id);
-            match world.host.instances.get_mut(&instance.id) {
+        Undo::Instance { instance: InstanceRef { id, .. } }
+        | Undo::Container { container: ContainerRef { id, .. }, .. } => {
+            let key = instance_key(id);
+            match world.host.instances.get_mut(id) {
                 None => gone(key),
                 Some(state) if state == "running" => gone(key),
                 Some(state) => {

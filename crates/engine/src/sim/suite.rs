@@ -78,7 +78,8 @@ fn trial(step: Step, injection: String, shared: &Shared) -> Trial {
         &step,
         Step::FileValue(step) if !step.restore
     ) && !matches!(&step, Step::Signal(step) if super::world::opposite(step.signal).is_none());
-    let marked = !matches!(step, Step::Signal(_) | Step::FileValue(_) | Step::Setting(_) | Step::Instance(_));
+    let unmarked = matches!(step, Step::Signal(_) | Step::FileValue(_) | Step::Setting(_));
+    let marked = !unmarked && !matches!(step, Step::Instance(_) | Step::Container(_));
     Trial { step, injection, look, reversible, marked, destroy, meddle }
 }
 

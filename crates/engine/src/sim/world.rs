@@ -57,7 +57,8 @@ pub(super) struct Host {
     pub directories: BTreeMap<String, BTreeMap<String, String>>,
     /// Settings of a server elsewhere, by name: whatever happens to the host, they stay.
     pub settings: BTreeMap<String, String>,
-    /// Instances in a cloud by their numbers, with their states: whatever happens to the host, they stay.
+    /// Instances in a cloud, and containers, by their numbers, with their states: whatever happens to the host, they
+    /// stay.
     pub instances: BTreeMap<String, String>,
     /// Experiments that the cloud carries out, by their marks, with their templates.
     pub courses: BTreeMap<String, String>,
@@ -106,6 +107,7 @@ impl Host {
         }
         host.settings.insert("read_only".into(), "off".into());
         host.instances.insert("i-1".into(), "running".into());
+        host.instances.insert("c-1".into(), "running".into());
         host.directories.insert("/data".into(), BTreeMap::from([("orders".into(), "17".into())]));
         host
     }
@@ -216,6 +218,7 @@ pub(super) fn key_of(step: &Step) -> String {
         Step::FileValue(step) => file_key(&step.path),
         Step::Worker(step) => worker_key(&step.mark),
         Step::Fill(step) => fill_key(&step.directory.path, &step.name),
+        Step::Container(step) => instance_key(&step.container.id),
         Step::Sessions(step) => sessions_key(&step.mark),
         Step::Setting(step) => setting_key(&step.name),
         Step::Instance(step) => instance_key(&step.instance.id),
@@ -232,6 +235,7 @@ fn key_of_undo(undo: &Undo) -> Option<String> {
         Undo::FileValue { path, .. } => file_key(path),
         Undo::Worker { mark, .. } => worker_key(mark),
         Undo::Fill { directory, name, .. } => fill_key(&directory.path, name),
+        Undo::Container { container, .. } => instance_key(&container.id),
         Undo::Sessions { mark, .. } => sessions_key(mark),
         Undo::Setting { name, .. } => setting_key(name),
         Undo::Instance { instance } => instance_key(&instance.id),

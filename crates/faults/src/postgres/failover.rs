@@ -3,9 +3,14 @@
 
 use schemars::JsonSchema;
 use serde::Deserialize;
-use squall_model::facts::{Facts, Feature, Freezer, Privilege, ProcessFacts, Scope, Subject};
+use squall_model::facts::{Facts, Feature, Freezer, GroupFacts, Privilege, ProcessFacts, Scope, Subject};
 use squall_model::fault::{Fault, PlanError};
-use squall_model::step::{FileValueStep, ProcessRef, Signal, SignalStep, Step};
+use squall_model::step::{ContainerStep, FileValueStep, ProcessRef, Signal, SignalStep, Step};
+use squall_model::units::Duration;
+
+/// How long a server has to end by itself. A daemon that stops a container is waited for, so it is short: a primary that
+/// fails does not take its leave either, and PostgreSQL recovers from that.
+const GRACE: Duration = Duration::seconds(1);
 
 /// See [`Fault::SUMMARY`].
 pub(crate) struct Failover;
@@ -14,9 +19,10 @@ pub(crate) struct Failover;
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Parameters {
-    /// `pause` stops the server with all its sessions: whoever speaks to it waits. At the end it goes on where it was, which
-    /// a cluster that chose another primary meanwhile must live with: that is what is tested. `stop` is refused, since
-    /// Squall could not start the server as its supervisor does; process.kill stops it where that brings it back.
+    /// `pause` has the server stand still with all its sessions: whoever speaks to it waits. At the end it goes on where it
+    /// was, which a cluster that chose another primary meanwhile must live with: that is what is tested. `stop` has the
+    /// container of a server stopped by its daemon, and started again at the end; sessions are cut off. Anything but a
+    /// container is refused, since Squall could not start it as its supervisor does.
     #[serde(default)]
     how: How,
 }
@@ -28,14 +34,14 @@ pub(crate) enum How {
     /// It stands still.
     #[default]
     Pause,
-    /// It ends.
+    /// It ends, and is started again.
     Stop,
 }
 
 impl Fault for Failover {
     const NAME: &'static str = "postgres.failover";
-    const SUMMARY: &'static str = "Has the processes of a PostgreSQL server stand still, sessions and all, so that its cluster must do without \
-         it, and continues them after";
+    const SUMMARY: &'static str = "Has a PostgreSQL server stand still, sessions and all, or stops its container, so that its cluster must do \
+         without it, and brings it back after";
     const EXAMPLE: &'static str = "\
 - fault: postgres.failover
   target: {service: postgresql@15-main}
@@ -46,18 +52,10 @@ impl Fault for Failover {
     const FEATURES: &'static [Feature] = &[];
     type Parameters = Parameters;
 
-    fn check(parameters: &Parameters) -> Result<(), PlanError> {
-        match parameters.how {
-            How::Pause => Ok(()),
-            How::Stop => Err(PlanError::Parameters(
-                "how: stop could not be undone: Squall cannot start the server as its supervisor does; use how: pause, or \
-                 process.kill with signal: QUIT where its supervisor starts it again"
-                    .to_owned(),
-            )),
+    fn plan(parameters: &Parameters, facts: &Facts) -> Result<Vec<Step>, PlanError> {
+        if parameters.how == How::Stop {
+            return stopped(&facts.subject);
         }
-    }
-
-    fn plan(_: &Parameters, facts: &Facts) -> Result<Vec<Step>, PlanError> {
         // Sessions come and go; the main process must be there.
         let main = match &facts.subject {
             Subject::Process(process) => Some(&process.process),
@@ -92,6 +90,24 @@ impl Fault for Failover {
     }
 }
 
+/// The step that has the container of a server stopped.
+fn stopped(subject: &Subject) -> Result<Vec<Step>, PlanError> {
+    match subject {
+        Subject::Group(GroupFacts { container: Some(container), processes, name, .. }) => {
+            if !processes.iter().any(is_postgres) {
+                return Err(no_postgres(name));
+            }
+            let step = ContainerStep { container: container.clone(), grace: GRACE };
+            Ok(vec![Step::Container(step)])
+        }
+        _ => Err(PlanError::Parameters(
+            "how: stop is for a container, which its daemon starts again; use how: pause here, or process.kill with \
+             signal: QUIT where a supervisor starts the server again"
+                .to_owned(),
+        )),
+    }
+}
+
 /// Its main process goes by one of two names; its sessions by others, on their command lines.
 fn is_postgres(process: &ProcessFacts) -> bool {
     matches!(process.process.name.as_str(), "postgres" | "postmaster")
@@ -121,12 +137,16 @@ mod tests {
     #[test]
     fn a_container_is_frozen_if_it_is_a_server() {
         let mut facts = on_container();
-        assert!(refusal::<Failover>("{}", &facts).contains("no PostgreSQL"));
+        for parameters in ["{}", "{how: stop}"] {
+            assert!(refusal::<Failover>(parameters, &facts).contains("no PostgreSQL"));
+        }
         if let Subject::Group(group) = &mut facts.subject {
             group.processes[1].process.name = "postgres".into();
         }
         let steps = ["write \"FROZEN\" to /sys/fs/cgroup/freezer/docker/abc/freezer.state"];
         golden::<Failover>("{how: pause}", &facts, &steps);
+        let step = "have container web stopped by its daemon, within 1s";
+        golden::<Failover>("{how: stop}", &facts, &[step]);
     }
 
     #[test]

@@ -10,6 +10,7 @@ use crate::sys::cgroup;
 use crate::sys::process::Stat;
 use squall_model::facts::{Freezer, GroupFacts};
 use squall_model::machine::MachineError;
+use squall_model::step::ContainerRef;
 use squall_model::target::{ContainerSelector, Target, fits};
 use std::collections::BTreeMap;
 
@@ -39,11 +40,12 @@ fn containers(docker: &Docker, selector: &ContainerSelector) -> Result<Vec<Group
     }
     let snapshot = Snapshot::take()?;
     main.into_iter()
-        .filter_map(|(container, pid)| of_container(&snapshot, &container, pid, selector))
+        .filter_map(|(container, pid)| of_container(docker, &snapshot, &container, pid, selector))
         .collect()
 }
 
 fn of_container(
+    docker: &Docker,
     snapshot: &Snapshot,
     container: &Container,
     main: u32,
@@ -72,7 +74,10 @@ fn of_container(
         if own || by_number { None } else { protected(stat) }
     };
     let freezer = |name: &str| name.contains(&container.id);
-    group(snapshot, name, first, &members, &pillar, &freezer).map(Ok)
+    let found = group(snapshot, name, first, &members, &pillar, &freezer)?;
+    let (id, name) = (container.id.clone(), container.name.clone());
+    let daemon = docker.socket().to_string_lossy().into_owned();
+    Some(Ok(GroupFacts { container: Some(ContainerRef { daemon, id, name }), ..found }))
 }
 
 fn services(pattern: &str) -> Result<Vec<GroupFacts>, MachineError> {
@@ -126,7 +131,7 @@ fn group(
         path: path.to_string_lossy().into_owned(),
         frozen: frozen.to_owned(),
     });
-    Some(GroupFacts { name, processes, freezer, protected })
+    Some(GroupFacts { name, processes, freezer, container: None, protected })
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! Steps carried out, one file a kind: capture, apply, observe, revert. The match arms here are all that joins them.
 
+pub mod container;
 pub mod file_value;
 pub mod fill;
 pub mod packet_filter;
@@ -24,6 +25,7 @@ pub(crate) fn capture(step: &Step, injection: &str) -> Result<Undo, MachineError
         Step::Qdisc(step) => qdisc::capture(step, injection),
         Step::PacketFilter(step) => packet_filter::capture(step),
         Step::Fill(step) => fill::capture(step),
+        Step::Container(step) => container::capture(step),
         Step::Sessions(_) | Step::Setting(_) | Step::Instance(_) | Step::Template(_) => Err(elsewhere()),
     }
 }
@@ -37,6 +39,7 @@ pub(crate) fn apply(machine: &mut LinuxMachine, step: &Step, undo: &Undo) -> Res
         Step::Qdisc(step) => qdisc::apply(step, undo),
         Step::PacketFilter(step) => machine.tables.apply(step),
         Step::Fill(step) => fill::apply(step),
+        Step::Container(step) => container::apply(step),
         Step::Sessions(_) | Step::Setting(_) | Step::Instance(_) | Step::Template(_) => Err(elsewhere()),
     }
 }
@@ -70,6 +73,7 @@ pub(crate) fn observe(
         Step::Qdisc(step) => qdisc::observe(step, undo),
         Step::PacketFilter(step) => machine.tables.observe(step),
         Step::Fill(step) => fill::observe(step, undo),
+        Step::Container(step) => container::observe(step),
         Step::Sessions(_) | Step::Setting(_) | Step::Instance(_) | Step::Template(_) => Err(elsewhere()),
     }
 }
@@ -81,6 +85,7 @@ pub(crate) fn revert(machine: &mut LinuxMachine, undo: &Undo) -> Result<Reverted
         Undo::FileValue { path, before, ours, boot_id } => file_value::revert(path, before, ours, boot_id),
         Undo::Worker { mark, boot_id } => machine.workers.revert(mark, boot_id),
         Undo::Fill { directory, name, owner, available } => fill::revert(directory, name, *owner, *available),
+        Undo::Container { container, began } => container::revert(container, began),
         Undo::Sessions { .. } | Undo::Setting { .. } | Undo::Instance { .. } | Undo::Template { .. } => {
             Err(elsewhere())
         }

@@ -6,4 +6,5 @@
 mod faults;
 mod lab;
 mod monkey;
+mod postgres;
 mod probes;
