@@ -65,6 +65,8 @@ impl RabbitServer {
             command.env(name, value);
         }
         command.env("RABBITMQ_DIST_PORT", distribution.to_string());
+        // By this the script becomes the broker, and its number is the broker's; elsewhere it would be another process.
+        command.env("RUNNING_UNDER_SYSTEMD", "true");
         let child = Owner::ourselves().spawn(&mut command, &folder.path().join("log"));
         let server = Self { child, epmd, folder, port, management, distribution, epmd_port };
         for _ in 0..600 {

@@ -1,6 +1,6 @@
 //! Steps on a real RabbitMQ, seen by clients that know nothing of Squall.
 
-use crate::door::{Servers, planned, sample, step};
+use crate::door::{Servers, ended_from_elsewhere, planned, sample, step};
 use serde_json::{Value as Json, json};
 use squall_database::testing::rabbitmq::RabbitServer;
 use squall_engine::suite::{self, Sample};
@@ -40,6 +40,10 @@ fn steps_on_rabbitmq_keep_the_laws_and_are_felt() {
     assert!(broken.is_empty(), "{}", suite::describe(&broken));
     each_value_is_put_back_as_it_was(&server);
     what_is_on_already_is_refused(&server);
+    let found =
+        ended_from_elsewhere(&server.url(), "rabbitmq.disk_alarm", || alarms(&server).starts_with("503"));
+    assert!(found.contains("named squall-other-1 on "), "{found}");
+    assert_eq!(server.eval("rabbit_disk_monitor:get_disk_free_limit()."), "64000000");
 }
 
 /// Makes a fault as the hands do, and puts it back.
