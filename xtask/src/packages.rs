@@ -18,6 +18,7 @@ const NEEDED: &[Needed] = &[
     ("mariadbd", "mariadb-server", "another real database"),
     ("nats-server", "nats-server", "a real broker"),
     ("redis-server", "redis-server", "a real cache"),
+    ("curl", "curl", "asking over HTTP independently of Squall"),
     ("rabbitmqctl", "rabbitmq-server", "another real broker"),
     // A library, found from the folders of programs.
     ("../lib/python3/dist-packages/pika/__init__.py", "python3-pika", "a client of that broker"),
