@@ -265,7 +265,24 @@ impl Mysql {
             _ => Reason::Answered,
         };
         let remedy = match code {
-            1045 => "; say where the password is: ?password_env=NAME or ?password_file=/path in the address",
+            1045 if text.contains("using password: NO") => {
+                "; say where the password is: ?password_env=NAME or ?password_file=/path in the address"
+            }
+            1045 => {
+                "; check the user in the address, and that the password there, in ?password_env=NAME or in \
+                 ?password_file=/path is theirs"
+            }
+            1698 => {
+                "; this user logs in as the system's user of that name: come over the socket (?host=/path/of.sock) as that one, or \
+                 name another user"
+            }
+            1130 => "; allow this host there: CREATE USER name@'host'",
+            1044 => "; grant the user something on that database, or name another one",
+            1046 | 1049 => "; name a database that is there: mysql://user@host/database",
+            1040 => "; end sessions that nobody needs, or raise max_connections there",
+            1203 | 1226 => {
+                "; end sessions of this user, or raise how many they may have (max_user_connections)"
+            }
             _ => "",
         };
         Err(DatabaseError::new(reason, &self.server, tried, format!("{text} [{code}]{remedy}")))

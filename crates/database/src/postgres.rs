@@ -177,7 +177,10 @@ impl Session for Postgres {
                 reserved: number("reserved") + number("reserved_too"),
                 used: number("used"),
                 clients: clients.rows.into_iter().filter_map(client).collect(),
-                settings: BTreeMap::from([("database".to_owned(), text("database"))]),
+                settings: ["database", "writers"]
+                    .into_iter()
+                    .filter_map(|name| Some((name.to_owned(), (*named.get(name)?).to_owned())))
+                    .collect(),
             })
         })
     }
@@ -216,6 +219,10 @@ const FACTS: &str = r#"SELECT current_setting('server_version') AS version, curr
     current_setting('max_connections') AS "limit",
     current_setting('superuser_reserved_connections') AS reserved,
     coalesce(current_setting('reserved_connections', true), '0') AS reserved_too,
+    (SELECT string_agg(DISTINCT quote_ident(r.rolname), ', ') FROM pg_db_role_setting AS s JOIN pg_roles AS r ON r.oid = s.setrole
+     JOIN pg_database AS d ON s.setdatabase IN (0, d.oid) AND d.datname = current_database(), unnest(s.setconfig) AS setting
+     WHERE setting IN ('default_transaction_read_only=off', 'default_transaction_read_only=false',
+     'default_transaction_read_only=no', 'default_transaction_read_only=0')) AS writers,
     (SELECT count(*) FROM pg_stat_activity WHERE datid IS NOT NULL AND usesysid IS NOT NULL AND pid <> pg_backend_pid()
      AND coalesce(backend_type, 'client backend') = 'client backend') AS used"#;
 
@@ -283,8 +290,19 @@ fn told(server: &ServerRef, tried: &str, error: &tokio_postgres::Error) -> Datab
         _ => Reason::Answered,
     };
     let remedy = match *code {
-        SqlState::INVALID_PASSWORD => PASSWORD_REMEDY,
+        SqlState::INVALID_PASSWORD => {
+            "; check the user in the address, and that the password there, in ?password_env=NAME or in ?password_file=/path is theirs"
+        }
+        SqlState::TOO_MANY_CONNECTIONS => {
+            "; end sessions that nobody needs, raise max_connections there, or name a superuser, for whom some are kept"
+        }
+        SqlState::INVALID_CATALOG_NAME if server.database.is_none() => {
+            "; the address names no database, so the one of the user's name was meant: postgres://user@host/database"
+        }
         SqlState::INVALID_CATALOG_NAME => "; name a database that is there: postgres://user@host/database",
+        SqlState::INVALID_AUTHORIZATION_SPECIFICATION if database.message().ends_with("does not exist") => {
+            "; name a user that is there: postgres://user@host/database"
+        }
         SqlState::INVALID_AUTHORIZATION_SPECIFICATION => {
             "; allow it in the server's pg_hba.conf (and where that asks for TLS, say sslmode=require)"
         }

@@ -111,7 +111,7 @@ impl Redis {
     /// A reply that is no error.
     fn accepted(&self, tried: &str, reply: Reply) -> Result<Reply, DatabaseError> {
         let Reply::Error(text) = reply else { return Ok(reply) };
-        Err(DatabaseError::new(reason_of(&text), &self.server, tried, text))
+        Err(DatabaseError::new(reason_of(&text), &self.server, tried, advised(&text)))
     }
 
     /// Sends a command and waits for its answer. May be given up at any time: the answer is then passed over.
@@ -148,7 +148,9 @@ impl Redis {
             let said = self.receive(tried).await;
             let lost = self.lost(tried, &error.to_string());
             return Err(match said {
-                Ok(Reply::Error(text)) => DatabaseError::new(reason_of(&text), &self.server, tried, text),
+                Ok(Reply::Error(text)) => {
+                    DatabaseError::new(reason_of(&text), &self.server, tried, advised(&text))
+                }
                 _ => lost,
             });
         }
@@ -395,6 +397,26 @@ fn command(words: &[&str]) -> Vec<u8> {
         bytes.extend_from_slice(format!("${}\r\n{word}\r\n", word.len()).as_bytes());
     }
     bytes
+}
+
+/// An error with what to do about it, where there is something to do about an address or the server.
+fn advised(text: &str) -> String {
+    let remedy = match text {
+        _ if text.starts_with("NOAUTH") => {
+            "; say where the password is: ?password_env=NAME or ?password_file=/path in the address"
+        }
+        _ if text.starts_with("WRONGPASS") || text.contains("invalid password") => {
+            "; check the user in the address, and that the password there, in ?password_env=NAME or in ?password_file=/path is \
+             theirs"
+        }
+        _ if text.contains("without any password") => "; that server has no password: leave it away",
+        _ if text.contains("max number of clients") => {
+            "; end connections that nobody needs, or raise maxclients there"
+        }
+        _ if text.contains("DB index is out of range") => "; name a database that is there: redis://host/0",
+        _ => "",
+    };
+    format!("{text}{remedy}")
 }
 
 /// What an error means, by its first word.

@@ -403,6 +403,19 @@ impl Test {
                     None => *comparison == Comparison::NotEqual,
                 }
             }
+            // What PostgreSQL says for yes and no, and what it is in other languages.
+            Self::Against(comparison, Value::Bool(right)) if matches!(value, Value::Text(_)) => {
+                let left = match value {
+                    Value::Text(text) if ["t", "true"].contains(&text.as_str()) => Some(true),
+                    Value::Text(text) if ["f", "false"].contains(&text.as_str()) => Some(false),
+                    _ => None,
+                };
+                match comparison {
+                    Comparison::Equal => left == Some(*right),
+                    Comparison::NotEqual => left != Some(*right),
+                    _ => false,
+                }
+            }
             Self::Against(comparison, right) => match comparison {
                 Comparison::Equal => value == right,
                 Comparison::NotEqual => value != right,
@@ -518,8 +531,12 @@ mod tests {
             ("size", "3MiB".into()),
             ("up", true.into()),
             ("word", "ready".into()),
+            ("sql", "f".into()),
         ];
         for text in [
+            "sql == false",
+            "sql != true",
+            "sql == f",
             "status == 200",
             "code == 200",
             "code < 201",
@@ -537,7 +554,9 @@ mod tests {
         ] {
             assert_eq!(truth(text, &pairs), Truth::Holds, "{text}");
         }
-        for text in ["word < 5", "word >= 5", "up == 1", "up > 0", "status == '200'", "word == true"] {
+        for text in
+            ["word < 5", "word >= 5", "up == 1", "up > 0", "status == '200'", "word == true", "sql == true"]
+        {
             assert_eq!(truth(text, &pairs), Truth::Fails, "{text}");
         }
     }

@@ -241,8 +241,8 @@ impl ServerRef {
 /// `postgres://user:password@host:5432/database?sslmode=verify-full`.
 ///
 /// Options: `sslmode`, `sslrootcert`, `sslcert` and `sslkey` as PostgreSQL's clients have them, for every kind;
-/// `password_env=NAME` and `password_file=PATH` in place of a password; `host=/folder` for a socket. For RabbitMQ also
-/// `management_port=NUMBER`, and `cookie_env=NAME` or `cookie_file=PATH` with `node=NAME` or `dist_port=NUMBER`.
+/// `password_env=NAME` and `password_file=PATH` in place of a password; `host=/folder` for a socket, with its `port=5433`. For
+/// RabbitMQ also `management_port=NUMBER`, and `cookie_env=NAME` or `cookie_file=PATH` with `node=NAME` or `dist_port=NUMBER`.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct ServerUrl {
@@ -390,7 +390,7 @@ pub fn passwords_in(text: &str) -> Vec<String> {
 }
 
 /// The names of the options of an address; the last ones are those of brokers.
-const OPTIONS: [&str; 12] = [
+const OPTIONS: [&str; 13] = [
     "sslmode",
     "sslrootcert",
     "sslcert",
@@ -398,6 +398,7 @@ const OPTIONS: [&str; 12] = [
     "password_env",
     "password_file",
     "host",
+    "port",
     "management_port",
     "cookie_env",
     "cookie_file",
@@ -425,6 +426,7 @@ fn apply_options(server: &mut ServerRef, options: &str) -> Result<(), ServerUrlE
             "password_env" => set_password(server, PasswordRef::Environment(value))?,
             "password_file" => set_password(server, PasswordRef::File(value.into()))?,
             "host" => server.host = value,
+            "port" => server.port = port_of(&value).map_err(ServerUrlError)?,
             name if apply_broker_option(server.broker.as_mut(), name, &value)? => {}
             other => {
                 let advice = nearest_advice(other, &OPTIONS);
@@ -471,16 +473,20 @@ fn set_password(server: &mut ServerRef, password: PasswordRef) -> Result<(), Ser
 }
 
 fn host_and_port(place: &str) -> Result<(&str, Option<u16>), String> {
-    let wrong = || "the port of an address is a number from 1 to 65535".to_owned();
     let (host, port) = match place.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
         Some((host, rest)) => (host, rest.strip_prefix(':').unwrap_or(rest)),
         None => place.split_once(':').unwrap_or((place, "")),
     };
     let port = match port {
         "" => None,
-        port => Some(port.parse::<u16>().ok().filter(|port| *port > 0).ok_or_else(wrong)?),
+        text => Some(port_of(text)?),
     };
     Ok((host, port))
+}
+
+fn port_of(text: &str) -> Result<u16, String> {
+    let port = text.parse::<u16>().ok().filter(|port| *port > 0);
+    port.ok_or_else(|| "the port of an address is a number from 1 to 65535".to_owned())
 }
 
 /// Takes percent signs away (RFC 3986, section 2.1).
@@ -756,6 +762,8 @@ mod tests {
         assert_eq!(server("amqps://h").port, 5671);
         assert_eq!(server("rediss://h").tls, TlsMode::VerifyFull);
         assert_eq!(server("postgres://?host=/run/postgresql").host, "/run/postgresql");
+        let socket = server("postgres://app@/shop?host=/run/postgresql&port=5433");
+        assert_eq!((socket.host.as_str(), socket.port), ("/run/postgresql", 5433));
         let password = server("postgres://a@h/d?password_env=DB_PASSWORD").password;
         assert_eq!(password, PasswordRef::Environment("DB_PASSWORD".into()));
     }
@@ -783,6 +791,7 @@ mod tests {
             ("postgres://u:hunter2@h:port/d", "port of an address"),
             ("postgres://u:hunter2%4@h/d", "percent sign"),
             ("postgres://u:hunter2@h/d?sslmod=require", "no option `sslmod`"),
+            ("postgres://u:hunter2@h/d?port=0", "port of an address"),
             ("postgres://u:hunter2@h/d?sslmode=yes", "`sslmode` is one of"),
             ("postgres://u:hunter2@h/d?password_file=/x", "twice"),
             ("postgres://u@h/d?sslcert=/x", "go together"),

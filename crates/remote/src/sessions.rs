@@ -422,8 +422,13 @@ async fn end(
     let server = &login.server;
     // A session that lives is a way in where the server is full; one that was lost says so, and another is opened.
     if let Some(observer) = observer {
-        let mut session = observer.lock().await;
-        if let Ok(ended) = end_with(&mut **session, server, mark, finally).await {
+        let ended = end_with(&mut **observer.lock().await, server, mark, finally).await;
+        drop(observer);
+        if let Ok(ended) = ended {
+            // It goes by the mark itself, and a busy server takes a moment to see that it is closed.
+            if let Ok(mut other) = squall_database::open(login, &Manner::asking(ANSWERS_WITHIN)).await {
+                let _ = end_all(&mut *other, server, mark).await;
+            }
             return ended.map_err(Unended::Left);
         }
     }

@@ -60,15 +60,17 @@ async fn passwords_are_asked_for_and_never_told() {
     server
         .ask("CREATE USER app IDENTIFIED BY 'hunter2'; CREATE DATABASE shop; GRANT SELECT ON shop.* TO app");
     let place = format!("127.0.0.1:{}", server.port);
-    for (url, reason) in [
-        (format!("mysql://app:hunter3@{place}"), Reason::Denied),
-        (format!("mysql://app@{place}"), Reason::Denied),
-        (format!("mysql://app:hunter2@{place}/mysql"), Reason::Denied),
-        (format!("mysql://app:hunter2@{place}?sslmode=require"), Reason::Unreachable),
+    for (url, reason, remedy) in [
+        (format!("mysql://app:hunter3@{place}"), Reason::Denied, "is theirs"),
+        (format!("mysql://app@{place}"), Reason::Denied, "password_env=NAME"),
+        (format!("mysql://app:hunter2@{place}/mysql"), Reason::Denied, "grant the user"),
+        (format!("mysql://root@{place}/none"), Reason::Answered, "a database that is there"),
+        (format!("mysql://app:hunter2@{place}?sslmode=require"), Reason::Unreachable, "sslmode=disable"),
     ] {
         let error = session(&url, "squall").await.err().unwrap();
         assert_eq!(error.reason, reason, "{error}");
-        assert!(!error.to_string().contains("hunter"), "{error}");
+        let told = error.to_string();
+        assert!(told.contains(remedy) && !told.contains("hunter"), "{told}");
     }
     let url = format!("mariadb://app:hunter2@{place}/shop");
     assert_eq!(session(&url, "squall").await.unwrap().facts().await.unwrap().user, "app@%");
@@ -80,6 +82,7 @@ async fn passwords_are_asked_for_and_never_told() {
         }
     };
     assert_eq!((full.reason, held.len()), (Reason::Full, 10), "{full}");
+    assert!(full.to_string().contains("raise max_connections"), "{full}");
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! `postgres.kill_backends`: ends sessions of clients, as a failover, an administrator or a broken network does.
 
-use super::{MAY_END_OTHERS, OTHERS, literal, postgres};
+use super::{MAY_END_OTHERS, OTHERS, WALSENDERS, literal, postgres};
 use crate::database::{look, sessions};
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -17,11 +17,13 @@ pub(crate) struct KillBackends;
 
 /// What `postgres.kill_backends` takes. A session is struck that fits all that is given, and at least one must be.
 ///
-/// Never struck are sessions of Squall's, and what the server runs for itself: vacuum, replication, parallel workers. Those
-/// of superusers are struck only where `user` names them.
+/// Never struck are sessions of Squall's, and what the server runs for itself: vacuum, parallel workers. Those of superusers are struck only where `user` names them.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Parameters {
+    /// `client`, or `walsender`: those that send changes to replicas, to backups and to whoever else follows.
+    #[serde(default)]
+    kind: Kind,
     /// The name that a client gives itself (`application_name`).
     #[serde(default)]
     application: Option<String>,
@@ -46,6 +48,15 @@ pub(crate) struct Parameters {
     /// How often to strike again, at least 100ms. Without it once.
     #[serde(default)]
     every: Option<Duration>,
+}
+
+/// What a session is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Kind {
+    #[default]
+    Client,
+    Walsender,
 }
 
 /// States of `pg_stat_activity` in which a client is.
@@ -78,7 +89,10 @@ const SHORTEST_PERIOD: Duration = Duration::milliseconds(100);
 impl Parameters {
     /// All that is asked of a session, and that we may end it.
     fn condition(&self) -> String {
-        let mut condition = OTHERS.to_owned();
+        let mut condition = match self.kind {
+            Kind::Client => OTHERS.to_owned(),
+            Kind::Walsender => WALSENDERS.to_owned(),
+        };
         let texts = [
             ("a.application_name", &self.application),
             ("a.usename", &self.user),
@@ -172,13 +186,13 @@ impl Fault for KillBackends {
 
     fn check(parameters: &Parameters) -> Result<(), PlanError> {
         let wrong = |message: String| Err(PlanError::Parameters(message));
-        let Parameters { application, user, database, state, address, longer_than, at_most, every } =
+        let Parameters { kind, application, user, database, state, address, longer_than, at_most, every } =
             parameters;
         let names_something = [application, user, database, address].iter().any(|text| text.is_some());
-        if !names_something && state.is_none() && longer_than.is_none() {
+        if *kind == Kind::Client && !names_something && state.is_none() && longer_than.is_none() {
             return wrong(
                 "whose sessions are to be ended? give one or more of application, user, database, state, address, \
-                 longer_than"
+                 longer_than, or `kind: walsender`"
                     .to_owned(),
             );
         }
@@ -222,6 +236,8 @@ impl Fault for KillBackends {
         ];
         let asks_details =
             parameters.state.is_some() || parameters.address.is_some() || parameters.longer_than.is_some();
+        // Of what kind the sessions of others are is such a detail too.
+        let asks_details = asks_details || parameters.kind == Kind::Walsender;
         if asks_details {
             step.check.push(super::unless(
                 "current_setting('is_superuser') = 'on' OR pg_has_role('pg_read_all_stats', 'MEMBER')",
@@ -240,6 +256,10 @@ impl Fault for KillBackends {
 
     fn notes(parameters: &Parameters, facts: &Facts) -> Vec<String> {
         let Ok(database) = postgres(facts) else { return Vec::new() };
+        if parameters.kind == Kind::Walsender {
+            let note = "replicas and backups whose sessions are ended begin anew by themselves, as a rule; a backup under way fails";
+            return vec![note.to_owned()];
+        }
         let fitting: Vec<_> = database.clients.iter().filter(|client| parameters.fits(client)).collect();
         let named: Vec<String> = fitting.iter().take(20).map(|client| described(client)).collect();
         let more = fitting.len().saturating_sub(named.len());
@@ -289,6 +309,11 @@ mod tests {
         }
         let named = said("{user: postgres, at_most: 2, every: 1s}");
         assert!(!named.contains("rolsuper") && named.contains("LIMIT 2"), "{named}");
+        let senders = said("{kind: walsender}");
+        assert!(
+            senders.contains("backend_type = 'walsender'") && !senders.contains("client backend"),
+            "{senders}"
+        );
     }
 
     #[test]

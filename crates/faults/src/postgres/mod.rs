@@ -54,6 +54,10 @@ const OTHERS: &str = "pg_stat_activity AS a JOIN pg_roles AS r ON r.oid = a.uses
     WHERE a.datid IS NOT NULL AND coalesce(a.backend_type, 'client backend') = 'client backend' \
     AND a.pid <> pg_backend_pid() AND a.application_name <> 'squall' AND NOT starts_with(a.application_name, 'squall-')";
 
+/// The sessions that send changes to whoever follows, which are of no database, as rows like those.
+const WALSENDERS: &str =
+    "pg_stat_activity AS a JOIN pg_roles AS r ON r.oid = a.usesysid WHERE a.backend_type = 'walsender'";
+
 /// Whether we may end the sessions of others.
 const MAY_END_OTHERS: &str =
     "current_setting('is_superuser') = 'on' OR pg_has_role('pg_signal_backend', 'MEMBER')";

@@ -112,7 +112,7 @@ impl Fault for ReadOnly {
         let Ok(database) = primary(facts, Self::NAME) else { return Vec::new() };
         let name = database_name(database);
         let here = database.clients.iter().filter(|client| client.database.as_deref() == Some(name)).count();
-        vec![match parameters.sessions {
+        let end = match parameters.sessions {
             Existing::End => format!(
                 "the sessions of clients with database {name} ({here} at the moment) are ended twice, so that they begin \
                  anew: when it becomes read-only, and when it is no more"
@@ -121,7 +121,14 @@ impl Fault for ReadOnly {
                 "the sessions of clients with database {name} ({here} at the moment) are kept and go on writing; those \
                  that begin meanwhile stay read-only until they end, beyond the end of the fault"
             ),
-        }]
+        };
+        let writers = database.settings.get("writers").map(|roles| {
+            format!(
+                "these go on writing, since they have a setting of their own (ALTER ROLE … SET {NAME} = off), which counts for \
+                 more than the database's: {roles}"
+            )
+        });
+        std::iter::once(end).chain(writers).collect()
     }
 }
 
@@ -142,6 +149,8 @@ mod tests {
             ],
         );
         assert!(notes::<ReadOnly>("{sessions: keep}", &facts)[0].contains("beyond the end of the fault"));
+        let own = on_postgres(|facts| drop(facts.settings.insert("writers".into(), "etl, ops".into())));
+        assert!(notes::<ReadOnly>("{}", &own)[1].ends_with(": etl, ops"));
         let steps = crate::testing::plan::<ReadOnly>("{}", &facts).unwrap();
         let [Step::Setting(step)] = &steps[..] else { panic!("{steps:?}") };
         assert!(step.then[0].to_string().contains("pg_terminate_backend"), "{step:?}");

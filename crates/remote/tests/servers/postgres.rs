@@ -4,8 +4,10 @@ use crate::door::{Servers, ended_from_elsewhere, planned, sample, step};
 use serde_json::{Value as Json, json};
 use squall_database::testing::PostgresServer;
 use squall_engine::suite::{self, Sample};
+use squall_model::facts::{Scope, Subject};
 use squall_model::machine::{Machine, MachineError};
 use squall_model::server::mark_of;
+use squall_model::target::Target;
 use squall_model::undo::{Effect, Evidence, Reverted, Undo};
 use std::process::{Child, Command, Stdio};
 use std::rc::Rc;
@@ -202,23 +204,48 @@ fn rows_that_fit_nothing_are_no_effect() {
 #[test]
 fn a_read_only_database_refuses_writes_and_its_sessions_begin_anew() {
     let Some(server) = PostgresServer::start(&[]) else { return };
-    server.ask("CREATE TABLE t (x int); CREATE ROLE app LOGIN; GRANT ALL ON t TO app");
+    server.ask(
+        "CREATE TABLE t (x int); CREATE ROLE app LOGIN; CREATE ROLE etl LOGIN; GRANT ALL ON t TO app, etl",
+    );
+    server.ask("ALTER ROLE etl SET default_transaction_read_only = off; ALTER ROLE app SET work_mem = '5MB'");
     let url = server.url();
     let mut machine = Servers::knowing(&url);
+    let target = Target::Database(Box::new(url.parse().unwrap()));
+    let subject = machine.resolve(Scope::Database, &target).unwrap().remove(0);
+    let Subject::Database(facts) = subject else { panic!("{subject:?}") };
+    assert_eq!(facts.settings["writers"], "etl");
     let mut before = Client::start(&server, "before", "app", "SELECT pg_sleep(60)");
     let undo = injected(&mut machine, &url, "ro-1", "postgres.readonly", &json!({}));
     wait_until("the session of before is ended", || before.is_gone());
-    let write = || {
+    let write = |user: &str| {
         let mut psql = Command::new("psql");
-        psql.args(["-XAtq", "-U", "app", "-p"]).arg(server.port.to_string()).arg("-h").arg(server.folder());
+        psql.args(["-XAtq", "-U", user, "-p"]).arg(server.port.to_string()).arg("-h").arg(server.folder());
         psql.args(["-c", "INSERT INTO t VALUES (1)", "postgres"]).output().unwrap()
     };
-    let refused = write();
+    assert!(write("etl").status.success());
+    let refused = write("app");
     assert!(String::from_utf8_lossy(&refused.stderr).contains("read-only transaction"), "{refused:?}");
     let mut meanwhile = Client::start(&server, "meanwhile", "app", "SELECT pg_sleep(62)");
     assert!(matches!(machine.revert(&undo).unwrap(), Reverted::Undone { .. }));
     wait_until("the session that was read-only is ended", || meanwhile.is_gone());
-    assert!(write().status.success());
+    assert!(write("app").status.success());
+}
+
+#[test]
+fn sessions_that_feed_a_replica_are_ended_where_they_are_meant_and_begin_anew() {
+    let Some(primary) = PostgresServer::start(&[]) else { return };
+    let replica = primary.replica();
+    let fed_by = || primary.ask("SELECT pid FROM pg_stat_activity WHERE backend_type = 'walsender'");
+    wait_until("the replica is fed", || !fed_by().is_empty());
+    let before = fed_by();
+    let (url, with) = (primary.url(), json!({"kind": "walsender", "user": "postgres"}));
+    let mut machine = Servers::knowing(&url);
+    let undo = injected(&mut machine, &url, "fed-1", "postgres.kill_backends", &with);
+    let evidence = seen(&mut machine, &url, "fed-1", "postgres.kill_backends", &with, &undo);
+    assert!(evidence.summary.starts_with("1 sessions were ended"), "{evidence:?}");
+    wait_until("the replica is fed anew", || !["", before.as_str()].contains(&fed_by().as_str()));
+    assert!(!matches!(machine.revert(&undo).unwrap(), Reverted::Drifted(_)));
+    drop(replica);
 }
 
 #[test]
@@ -268,7 +295,7 @@ fn what_cannot_be_done_is_told_before_anything_is_with_a_remedy() {
         ("app", "postgres.kill_backends", json!({"user": "postgres"}), "may not end sessions of others"),
         ("app", "postgres.readonly", json!({}), "as its owner or a superuser"),
         ("app", "postgres.replication_lag", json!({}), "is no replica"),
-        ("nobody", "postgres.connections", json!({"count": 1}), "role \"nobody\" does not exist"),
+        ("nobody", "postgres.connections", json!({"count": 1}), "name a user that is there"),
     ] {
         let url = format!("postgres://{user}@127.0.0.1:{}/postgres", server.port);
         let mut machine = Servers::knowing(&url);
