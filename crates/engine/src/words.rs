@@ -28,7 +28,13 @@ pub(crate) fn reading_of(
     };
     let parts = condition.names().into_iter().map(|name| match reading.get(&name) {
         Some(found) => format!("{name} = {}", value(&name, found)),
-        None => unread(&name, errors),
+        None => match reading.get("cause") {
+            // Probes that got an answer without a value say why.
+            Some(Value::Text(cause)) if !errors.contains_key(&name) => {
+                format!("{name} could not be read ({})", shortened(cause, 80))
+            }
+            _ => unread(&name, errors),
+        },
     });
     parts.collect::<Vec<_>>().join(", ")
 }
@@ -71,6 +77,11 @@ mod tests {
         assert_eq!(
             reading_of(&condition, &reading, &errors),
             "status = 503, body could not be read (it is cut)"
+        );
+        let caused = Reading::from([("cause".to_owned(), Value::from("the answer has no row"))]);
+        assert_eq!(
+            reading_of(&Condition::parse("value > 1").unwrap(), &caused, &BTreeMap::new()),
+            "value could not be read (the answer has no row)"
         );
         assert_eq!(shortened("äöü", 2), "äö…");
     }

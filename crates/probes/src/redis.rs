@@ -55,6 +55,7 @@ impl Probe for Redis {
     const VALUES: &'static [(&'static str, &'static str)] = &[
         ("up", "yes: a server that does not answer is not known about"),
         ("value", "what was asked for; absent where there is no such key or field"),
+        ("cause", "why there is no value; absent where there is one"),
         ("latency", "seconds until the answer was there, with the connecting where that was needed"),
     ];
     const KINDS: &'static [(&'static str, ValueKind)] = &[("up", ValueKind::YesOrNo)];
@@ -89,13 +90,27 @@ impl Observe for Redis {
                 Some(field) => rows.named().find(|(name, _)| name == field).map(|(_, value)| value),
                 None => rows.first(),
             };
-            reading.extend(value.map(|value| ("value".to_owned(), value_of(value))));
+            reading.insert(
+                if value.is_some() { "value" } else { "cause" }.to_owned(),
+                value.map_or_else(|| Value::Text(self.without()), value_of),
+            );
             Ok(reading)
         })
     }
 
     fn patience(&self) -> Duration {
         self.timeout.patience()
+    }
+}
+
+impl Redis {
+    /// Why there is no value.
+    fn without(&self) -> String {
+        match (&self.field, self.question.0.as_slice()) {
+            (Some(field), _) => format!("INFO tells no field `{field}`"),
+            (None, [_, key]) => format!("there is no key `{key}`"),
+            _ => "the answer is empty".to_owned(),
+        }
     }
 }
 
@@ -127,6 +142,7 @@ mod tests {
             let reading = ask(&url, with).await.unwrap();
             assert_eq!(reading.get("value"), value.as_ref(), "{with}");
             assert_eq!(reading["up"], Value::Bool(true));
+            assert_eq!(reading.contains_key("cause"), value.is_none(), "{with}");
         }
         let both = ask(&url, ", \"get\": \"a\", \"dbsize\": true").await.unwrap_err();
         assert!(both.contains("one of"), "{both}");

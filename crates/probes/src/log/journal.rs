@@ -44,9 +44,9 @@ impl Journal {
         if followed.cursor.is_some() {
             return Ok(false);
         }
-        let (_, cursor) = self.ask(&["--lines=0".to_owned()]).await?;
-        let none = || ProbeError("read the journal: it has no entry that may be read here".to_owned());
-        followed.cursor = Some(cursor.ok_or_else(none)?);
+        let (_, cursor) = self.ask(&["--lines=0".to_owned()]).await.map_err(|error| self.advised(&error))?;
+        let none = ProbeError("read the journal: it has no entry".to_owned());
+        followed.cursor = Some(cursor.ok_or_else(|| self.advised(&none))?);
         followed.tally.begin();
         Ok(true)
     }
@@ -60,6 +60,16 @@ impl Journal {
         followed.cursor = cursor.or(followed.cursor.take());
         followed.tally.take(lines.as_bytes());
         Ok(followed.tally.reading())
+    }
+
+    fn advised(&self, error: &ProbeError) -> ProbeError {
+        let remedy = match &self.folder {
+            Some(folder) => format!("is {} the folder of a journal, and may you read it?", folder.display()),
+            None => "does systemd-journald keep one here, and may you read it (root and members of systemd-journal may)? \
+                     Else name a file by `path`, or the folder of a journal by `journal`"
+                .to_owned(),
+        };
+        ProbeError(format!("{error}; {remedy}"))
     }
 
     /// What the journal's program prints, and where the journal ended then.
@@ -118,7 +128,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let probe: Log = built(json!({"unit": "payment", "journal": folder.path(), "pattern": "ERROR"}));
         let error = ask(&probe).unwrap_err().to_string();
-        assert!(error.contains("journalctl"), "{error}");
+        assert!(error.contains("journalctl") && error.contains("the folder of a journal"), "{error}");
         write(folder.path(), "payment.service", "ERROR of yesterday");
         let look = || {
             let reading = ask(&probe).unwrap();
