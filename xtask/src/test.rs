@@ -22,18 +22,18 @@ pub(crate) fn run(_: &[String]) -> Outcome {
         cargo("licences and advisories", &["deny", "check", "--hide-inclusion-graph"])?;
     }
     let mut ledger = Ledger::default();
-    let built = built(&["--workspace"])?;
+    let built = built()?;
     let programs: Vec<Program> = built.iter().map(Built::program).collect();
     ledger.test(&programs, SIDE_BY_SIDE)?;
     cargo("examples in the documentation", &["test", "--workspace", "--doc", "--quiet"])?;
     let myself = std::env::current_exe().map_err(|error| error.to_string())?;
     ledger.run("torture", &mut shell::command(&myself.to_string_lossy(), &["torture", "--short"]))?;
-    second_kernel(&mut ledger)?;
+    second_kernel(&built, &mut ledger)?;
     ledger.conclude()
 }
 
 /// What this kernel may lack, in a kernel that has it.
-fn second_kernel(ledger: &mut Ledger) -> Outcome {
+fn second_kernel(built: &[Built], ledger: &mut Ledger) -> Outcome {
     let Some(script) = lab::script() else {
         ledger.skip(
             "the second kernel",
@@ -41,7 +41,6 @@ fn second_kernel(ledger: &mut Ledger) -> Outcome {
         );
         return Ok(());
     };
-    let built = built(&["--package", "squall-linux"])?;
     let in_kernel = |Built { name, executable, .. }: &Built| {
         let (script, executable) = (script.clone(), executable.clone());
         let command = move |names: &[String]| {
@@ -55,7 +54,8 @@ fn second_kernel(ledger: &mut Ledger) -> Outcome {
         };
         Program { title: format!("{name} in a kernel with netem"), command: Box::new(command) }
     };
-    let programs: Vec<Program> = built.iter().map(in_kernel).collect();
+    let of_the_kernel = built.iter().filter(|built| built.folder.ends_with("crates/linux"));
+    let programs: Vec<Program> = of_the_kernel.map(in_kernel).collect();
     ledger.test(&programs, 1)
 }
 
@@ -99,9 +99,10 @@ impl Built {
 }
 
 /// Builds test programs. Those that wait for real things come first: the others fill what they leave free.
-fn built(packages: &[&str]) -> Result<Vec<Built>, String> {
-    let mut command = shell::command("cargo", &["test", "--no-run", "--message-format=json", "--quiet"]);
-    command.args(packages).stdout(Stdio::piped());
+fn built() -> Result<Vec<Built>, String> {
+    let words = ["test", "--workspace", "--no-run", "--message-format=json", "--quiet"];
+    let mut command = shell::command("cargo", &words);
+    command.stdout(Stdio::piped());
     let mut output = Vec::new();
     shell::timed("building the tests", &mut command, |command| {
         let mut child = command.spawn()?;
