@@ -1,8 +1,9 @@
 //! What the faults on servers share.
 
-use squall_model::facts::{DatabaseFacts, Facts, Subject};
+use squall_model::facts::{ClientFacts, DatabaseFacts, Facts, Subject};
 use squall_model::fault::PlanError;
 use squall_model::server::{Look, ServerKind, SessionsStep, Statement, mark_of};
+use squall_model::units::Duration;
 
 /// The server that is struck, which must be of a kind.
 pub(crate) fn of_kind(facts: &Facts, kind: ServerKind) -> Result<&DatabaseFacts, PlanError> {
@@ -61,6 +62,36 @@ pub(crate) fn fewer(database: &DatabaseFacts, asked: u32, leave_free: u64) -> Op
     let told =
         || format!("{} has {count} connections to take, fewer than the {asked} asked for", database.server);
     (count < u64::from(asked)).then(told)
+}
+
+/// What is done to clients again and again is done at most so often.
+pub(crate) const SHORTEST_PERIOD: Duration = Duration::milliseconds(100);
+
+/// That what is done every so often is not done too often.
+pub(crate) fn check_period(every: Option<Duration>) -> Result<(), PlanError> {
+    match every.filter(|every| *every < SHORTEST_PERIOD) {
+        Some(every) => Err(PlanError::Parameters(format!(
+            "every: {every} is too often; at least {SHORTEST_PERIOD} must lie between"
+        ))),
+        None => Ok(()),
+    }
+}
+
+/// Whom a fault on clients would hit at the moment; at most twenty are named.
+pub(crate) fn who_fits(
+    database: &DatabaseFacts,
+    fits: impl Fn(&ClientFacts) -> bool,
+    described: impl Fn(&ClientFacts) -> String,
+) -> String {
+    let server = &database.server;
+    let fitting: Vec<_> = database.clients.iter().filter(|client| fits(client)).collect();
+    let named: Vec<String> = fitting.iter().take(20).map(|client| described(client)).collect();
+    let more = fitting.len().saturating_sub(named.len());
+    let more = if more > 0 { format!(", and {more} more") } else { String::new() };
+    match fitting.len() {
+        0 => format!("no client of {server} fits at the moment"),
+        count => format!("{count} on {server} fit at the moment: {}{more}", named.join(", ")),
+    }
 }
 
 /// More sessions than anybody needs.

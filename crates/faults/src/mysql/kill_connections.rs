@@ -1,6 +1,7 @@
 //! `mysql.kill_connections`: sessions of clients are ended.
 
 use super::{check_superuser, mysql, sleepers};
+use crate::database::{check_period, who_fits};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use squall_model::facts::{ClientFacts, Facts, Feature, Privilege, Scope};
@@ -94,10 +95,7 @@ impl Fault for KillConnections {
     type Parameters = Parameters;
 
     fn check(parameters: &Parameters) -> Result<(), PlanError> {
-        if parameters.every.is_some_and(|every| every < Duration(std::time::Duration::from_millis(100))) {
-            return Err(PlanError::Parameters("`every` is 100ms or more".to_owned()));
-        }
-        Ok(())
+        check_period(parameters.every)
     }
 
     fn plan(parameters: &Parameters, facts: &Facts) -> Result<Vec<Step>, PlanError> {
@@ -114,19 +112,12 @@ impl Fault for KillConnections {
 
     fn notes(parameters: &Parameters, facts: &Facts) -> Vec<String> {
         let Ok(database) = mysql(facts) else { return Vec::new() };
-        let fitting: Vec<_> = database.clients.iter().filter(|client| parameters.fits(client)).collect();
         let described = |client: &ClientFacts| {
             let known = [&client.user, &client.database, &client.address, &client.state];
             let known: Vec<&str> = known.into_iter().flatten().map(String::as_str).collect();
             format!("{} ({})", client.id, known.join(", "))
         };
-        let named: Vec<String> = fitting.iter().take(20).map(|client| described(client)).collect();
-        let more = fitting.len().saturating_sub(named.len());
-        let more = if more > 0 { format!(", and {more} more") } else { String::new() };
-        vec![match fitting.len() {
-            0 => format!("no session on {} fits at the moment", database.server),
-            count => format!("{count} on {} fit at the moment: {}{more}", database.server, named.join(", ")),
-        }]
+        vec![who_fits(database, |client| parameters.fits(client), described)]
     }
 }
 

@@ -1,7 +1,7 @@
 //! `postgres.kill_backends`: ends sessions of clients, as a failover, an administrator or a broken network does.
 
 use super::{MAY_END_OTHERS, OTHERS, WALSENDERS, literal, postgres};
-use crate::database::{look, sessions};
+use crate::database::{check_period, look, sessions, who_fits};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use squall_model::facts::{ClientFacts, Facts, Feature, Privilege, Scope};
@@ -82,9 +82,6 @@ impl State {
         }
     }
 }
-
-/// Strikes more often than this would be a load of their own.
-const SHORTEST_PERIOD: Duration = Duration::milliseconds(100);
 
 impl Parameters {
     /// All that is asked of a session, and that we may end it.
@@ -202,12 +199,7 @@ impl Fault for KillBackends {
         if *at_most == Some(0) {
             return wrong("at_most: 0 has no effect; leave it out, or give a number such as 1".to_owned());
         }
-        match every.filter(|every| *every < SHORTEST_PERIOD) {
-            Some(every) => {
-                wrong(format!("every: {every} is too often; at least {SHORTEST_PERIOD} must lie between"))
-            }
-            None => Ok(()),
-        }
+        check_period(*every)
     }
 
     fn plan(parameters: &Parameters, facts: &Facts) -> Result<Vec<Step>, PlanError> {
@@ -260,15 +252,7 @@ impl Fault for KillBackends {
             let note = "replicas and backups whose sessions are ended begin anew by themselves, as a rule; a backup under way fails";
             return vec![note.to_owned()];
         }
-        let fitting: Vec<_> = database.clients.iter().filter(|client| parameters.fits(client)).collect();
-        let named: Vec<String> = fitting.iter().take(20).map(|client| described(client)).collect();
-        let more = fitting.len().saturating_sub(named.len());
-        let more = if more > 0 { format!(", and {more} more") } else { String::new() };
-        let server = &database.server;
-        vec![match fitting.len() {
-            0 => format!("no session on {server} fits at the moment"),
-            count => format!("{count} on {server} fit at the moment: {}{more}", named.join(", ")),
-        }]
+        vec![who_fits(database, |client| parameters.fits(client), described)]
     }
 }
 

@@ -1,7 +1,7 @@
 //! `redis.kill_clients`: connections of clients are closed.
 
 use super::redis;
-use crate::database::sessions;
+use crate::database::{check_period, sessions, who_fits};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use squall_model::facts::{ClientFacts, Facts, Feature, Privilege, Scope};
@@ -80,9 +80,7 @@ impl Fault for KillClients {
     type Parameters = Parameters;
 
     fn check(parameters: &Parameters) -> Result<(), PlanError> {
-        if parameters.every.is_some_and(|every| every < Duration(std::time::Duration::from_millis(100))) {
-            return Err(PlanError::Parameters("`every` is 100ms or more".to_owned()));
-        }
+        check_period(parameters.every)?;
         let words = [&parameters.user, &parameters.name, &parameters.source];
         if words.into_iter().flatten().any(|word| word.is_empty() || word.contains(char::is_whitespace)) {
             return Err(PlanError::Parameters("a condition is a word without spaces".to_owned()));
@@ -104,14 +102,7 @@ impl Fault for KillClients {
 
     fn notes(parameters: &Parameters, facts: &Facts) -> Vec<String> {
         let Ok(database) = redis(facts) else { return Vec::new() };
-        let fitting: Vec<_> = database.clients.iter().filter(|client| parameters.fits(client)).collect();
-        let named: Vec<String> = fitting.iter().take(20).map(|client| described(client)).collect();
-        let more = fitting.len().saturating_sub(named.len());
-        let more = if more > 0 { format!(", and {more} more") } else { String::new() };
-        vec![match fitting.len() {
-            0 => format!("no client of {} fits at the moment", database.server),
-            count => format!("{count} on {} fit at the moment: {}{more}", database.server, named.join(", ")),
-        }]
+        vec![who_fits(database, |client| parameters.fits(client), described)]
     }
 }
 
