@@ -1,6 +1,6 @@
 //! Passwords that stood in addresses. They live in memory: no log, no journal and no plan has them.
 
-use squall_model::server::{ServerRef, ServerUrl};
+use squall_model::server::{PasswordRef, ServerRef, ServerUrl};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex};
@@ -15,6 +15,7 @@ pub struct Keyring(Arc<Mutex<Keys>>);
 #[derive(Default)]
 struct Keys {
     passwords: BTreeMap<String, String>,
+    ways: Vec<ServerRef>,
     confidant: Option<Confidant>,
 }
 
@@ -39,6 +40,29 @@ impl Keyring {
         }
     }
 
+    /// Keeps how a broker is administered by this address, which is believed more than what was written down earlier.
+    pub fn prefer(&self, url: &ServerUrl) {
+        self.keep(url);
+        if let Ok(mut keys) = self.0.lock() {
+            keys.ways.push(url.server.clone());
+        }
+    }
+
+    /// The server with what was told of how it is administered.
+    pub(crate) fn way_to(&self, server: &ServerRef) -> ServerRef {
+        let mut server = server.clone();
+        let Ok(keys) = self.0.lock() else { return server };
+        let told = keys.ways.iter().find(|told| told.is_same_server(&server));
+        if let (Some(told), Some(known)) = (told.and_then(|told| told.broker.as_ref()), &mut server.broker) {
+            known.distribution = told.distribution.or(known.distribution);
+            known.node = told.node.clone().or(known.node.take());
+            if told.cookie != PasswordRef::None {
+                known.cookie = told.cookie.clone();
+            }
+        }
+        server
+    }
+
     /// Keeps a password that somebody else told.
     pub fn hear(&self, server: &str, password: &str) {
         let Ok(mut keys) = self.0.lock() else { return };
@@ -58,5 +82,23 @@ impl Keyring {
     /// The password to a server.
     pub(crate) fn password(&self, server: &ServerRef) -> Option<String> {
         self.0.lock().ok()?.passwords.get(&server.to_string()).cloned()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_recovers_says_how_a_broker_is_reached() {
+        let server = |text: &str| text.parse::<ServerUrl>().unwrap().server;
+        let keyring = Keyring::default();
+        let known = server("amqp://mq/shop?cookie_file=/old&dist_port=1&node=hare");
+        assert_eq!(keyring.way_to(&known), known);
+        keyring.prefer(&"amqp://mq?cookie_file=/new&dist_port=2".parse().unwrap());
+        let better = server("amqp://mq/shop?cookie_file=/new&dist_port=2&node=hare");
+        assert_eq!(keyring.way_to(&known), better);
+        let other = server("amqp://other?cookie_file=/old");
+        assert_eq!(keyring.way_to(&other), other);
     }
 }

@@ -235,7 +235,8 @@ impl RemoteMachine {
     }
 
     fn login(&self, server: &ServerRef) -> Result<Login, MachineError> {
-        Login::with(server, self.keyring.password(server).as_deref()).map_err(worded)
+        let server = self.keyring.way_to(server);
+        Login::with(&server, self.keyring.password(&server).as_deref()).map_err(worded)
     }
 
     /// Waits for what is said to a server.

@@ -114,7 +114,7 @@ pub(crate) fn recover(state: &State) -> Result<Vec<Restored>, Failure> {
     recover_with(state, &[])
 }
 
-/// The same, with the passwords that stand in these addresses.
+/// The same, with the passwords that stand in these addresses and the ways to brokers that they tell.
 fn recover_with(state: &State, servers: &[ServerUrl]) -> Result<Vec<Restored>, Failure> {
     let unusable = |error: std::io::Error| {
         Failure::failed(format!("could not use the state folder {}: {error}", state.folder().display()))
@@ -124,7 +124,7 @@ fn recover_with(state: &State, servers: &[ServerUrl]) -> Result<Vec<Restored>, F
     let owner = process::own().map_err(|error| Failure::failed(error.to_string()))?;
     let hook = crash_point::hook(crash_point::RECOVERY).map_err(Failure::invalid)?;
     let keyring = Keyring::default();
-    servers.iter().for_each(|url| keyring.keep(url));
+    servers.iter().for_each(|url| keyring.prefer(url));
     let mut hands = Hands::new(Machines::with(keyring), disk, owner, Timestamp::now).with_hook(hook);
     let restored = hands.recover().map_err(|error| Failure::failed(error.to_string()))?;
     epilogue::write(state, &restored);
