@@ -59,7 +59,11 @@ impl Login {
             DatabaseError::new(Reason::Denied, server, &format!("find the {what} for"), cause)
         };
         let cookie = server.broker.as_ref().map_or(&PasswordRef::None, |broker| &broker.cookie);
-        let cookie = found(cookie, None).map_err(|cause| denied("Erlang cookie", cause))?;
+        let cookie = found(cookie, None).map_err(|cause| {
+            let advice = "`cookie_file=PATH` or `cookie_env=NAME` says where it is; as a rule it is in \
+                          /var/lib/rabbitmq/.erlang.cookie of the broker's host, which root and rabbitmq may read";
+            denied("Erlang cookie", format!("{cause}; {advice}"))
+        })?;
         let password = match found(&server.password, told) {
             // Who has the cookie is let in without.
             Err(_) if server.password == PasswordRef::Told && cookie.is_some() => None,

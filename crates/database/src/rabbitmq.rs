@@ -12,19 +12,25 @@ mod term;
 use crate::{DatabaseError, Login, Manner, Marked, Pending, Reason, Rows, Session};
 use management::Management;
 use node::Node;
+use squall_http::encoded;
 use squall_model::facts::{ClientFacts, DatabaseFacts};
 use squall_model::server::{MARK_PREFIX, ServerRef, Statement};
 use std::collections::BTreeMap;
 use std::time::Duration;
 use term::Term;
+use tokio::net::TcpStream;
 
 /// How many pages of queues are looked at when planning.
 const PAGES_OF_QUEUES: usize = 4;
 /// How long a management may take that may be none at all.
 const MANAGED_WITHIN: Duration = Duration::from_secs(1);
-/// What is asked of a node of which something is to be known.
+/// How long whoever speaks AMQP may take to accept a connection.
+const ACCEPTS_WITHIN: Duration = Duration::from_secs(1);
+/// What is asked of a node of which something is to be known; behind it comes whether there is a virtual host.
 const ABOUT: &str = "[{version, list_to_binary(rabbit_misc:version())}, {node, node()}, \
-                     {connections, length(rabbit_networking:connections())}].";
+                     {connections, length(rabbit_networking:connections())}, \
+                     {amqp_ports, list_to_binary(lists:join(\" \", [integer_to_list(element(6, One)) || \
+                     One <- rabbit_networking:node_listeners(node()), lists:member(element(3, One), [amqp, 'amqp/ssl'])]))}, ";
 
 struct Rabbit {
     login: Login,
@@ -101,7 +107,10 @@ impl Rabbit {
 
     /// What the node tells of itself.
     async fn told(&mut self) -> Result<BTreeMap<String, String>, DatabaseError> {
-        let about = rows_of(&self.evaluate(ABOUT).await?);
+        let vhost = self.server().database.as_deref().unwrap_or("/");
+        let vhost = vhost.replace('\\', "\\\\").replace('"', "\\\"");
+        let about = format!("{ABOUT}{{vhost, rabbit_vhost:exists(<<\"{vhost}\"/utf8>>)}}].");
+        let about = rows_of(&self.evaluate(&about).await?);
         Ok(about.named().map(|(name, value)| (name.to_owned(), value.to_owned())).collect())
     }
 }
@@ -123,6 +132,26 @@ fn program(text: &str) -> Term {
     let tokens = second(call("erl_scan", "string", vec![form("string", vec![Term::text(&ended)])]));
     let expressions = second(call("erl_parse", "parse_exprs", vec![tokens]));
     call("erl_eval", "exprs", vec![expressions, form("nil", Vec::new())])
+}
+
+/// What is wrong with the port of an address that is to be AMQP's: it may be another broker's, or nobody's. `known` are those
+/// on which the node itself listens. The port of a management is none.
+async fn no_amqp(server: ServerRef, known: Option<String>) -> Option<String> {
+    if server.broker.as_ref().is_some_and(|broker| broker.management == server.port) {
+        return None;
+    }
+    let connecting = TcpStream::connect((server.host.as_str(), server.port));
+    let wrong = match tokio::time::timeout(ACCEPTS_WITHIN, connecting).await {
+        Err(_) => format!("nothing accepts connections on {} within {ACCEPTS_WITHIN:?}", server.place()),
+        Ok(Err(error)) => format!("nothing accepts connections on {}: {error}", server.place()),
+        Ok(Ok(_)) => {
+            let port = server.port.to_string();
+            let is_other = known.as_ref().is_some_and(|known| known.split(' ').all(|known| known != port));
+            is_other.then(|| format!("port {port} is none of the broker's own for AMQP"))?
+        }
+    };
+    let known = known.map(|known| format!(" (it listens for AMQP on {})", known.replace(' ', ", ")));
+    Some(wrong + &known.unwrap_or_default())
 }
 
 fn no_cookie(server: &ServerRef) -> DatabaseError {
@@ -191,6 +220,15 @@ impl Session for Rabbit {
                 [text] => Ok(rows_of(&self.evaluate(text).await?)),
                 ["EACH", "CONNECTION", rest @ ..] => self.management()?.each(rest).await,
                 ["PURGE", "QUEUE", queue, "IN", vhost] => self.management()?.purge(vhost, queue).await,
+                ["CHECK", "QUEUE", queue, "IN", vhost] => {
+                    let path = format!("/api/queues/{}/{}", encoded(vhost), encoded(queue));
+                    let missing = format!("no queue {queue} in virtual host {vhost}");
+                    self.management()?.check(&path, missing).await
+                }
+                ["CHECK", "VHOST", vhost] => {
+                    let path = format!("/api/vhosts/{}", encoded(vhost));
+                    self.management()?.check(&path, format!("no virtual host {vhost}")).await
+                }
                 [word, ..] => {
                     let cause = format!("RabbitMQ's management is not told to {word}");
                     Err(DatabaseError::new(Reason::Unsupported, self.server(), "ask", cause))
@@ -211,14 +249,22 @@ impl Session for Rabbit {
     fn facts(&mut self) -> Pending<'_, DatabaseFacts> {
         Box::pin(async {
             if self.login.cookie.is_none() {
-                return self.managed().await;
+                let amqp = no_amqp(self.server().clone(), None);
+                let (facts, no_amqp) = tokio::join!(self.managed(), amqp);
+                let mut facts = facts?;
+                facts.settings.extend(no_amqp.map(|why| ("no_amqp".to_owned(), why)));
+                return Ok(facts);
             }
             let mut told = self.told().await?;
+            let found = self.node().await?.port();
+            let amqp = no_amqp(self.server().clone(), told.get("amqp_ports").cloned());
             let user = self.server().user.clone().unwrap_or_default();
             let number = told.get("connections").and_then(|text| text.parse().ok());
             let version = told.remove("version").unwrap_or_default();
             // Who has the cookie needs no management.
-            let managed = tokio::time::timeout(MANAGED_WITHIN, self.managed()).await;
+            let managed = tokio::time::timeout(MANAGED_WITHIN, self.managed());
+            let (managed, no_amqp) = tokio::join!(managed, amqp);
+            told.extend(no_amqp.map(|why| ("no_amqp".to_owned(), why)));
             let managed = managed.unwrap_or_else(|_| {
                 let late = format!("its management did not answer within {MANAGED_WITHIN:?}");
                 Err(DatabaseError::new(Reason::Unreachable, self.server(), "ask", late))
@@ -232,6 +278,11 @@ impl Session for Rabbit {
                 }
             };
             facts.is_superuser = true;
+            // Whoever undoes may stand in another environment, and the node's `epmd` may be another one by then.
+            if let Some(broker) = &mut facts.server.broker {
+                broker.distribution = Some(found);
+                broker.node = broker.node.take().or_else(|| told.get("node").cloned());
+            }
             facts.settings.extend(told);
             Ok(facts)
         })

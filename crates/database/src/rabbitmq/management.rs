@@ -64,7 +64,15 @@ impl Management {
                 ErrorKind::Request => Reason::Unsupported,
                 _ => Reason::Unreachable,
             };
-            let cause = format!("{error} (RabbitMQ's management; `management_port=NUMBER` says where it is)");
+            let cause = if error.cause.contains("invalid HTTP version") {
+                format!(
+                    "what answers on {} does not speak HTTP, so it is not RabbitMQ's management (AMQP's own port, perhaps); \
+                     the management listens on 15672 as a rule, and `management_port=NUMBER` says where else",
+                    self.root
+                )
+            } else {
+                format!("{error} (RabbitMQ's management; `management_port=NUMBER` says where it is)")
+            };
             DatabaseError::new(reason, &self.server, "ask", cause)
         };
         let mut request = Request::new(method, &format!("{}{path}", self.root)).map_err(cannot)?;
@@ -134,7 +142,18 @@ impl Management {
         Ok(list.iter().filter_map(queue).collect())
     }
 
-    /// Throws away what waits in a queue. Answers how many messages that were, as the broker counted them last.
+    /// Answers nothing where there is such a thing, and else what is missing.
+    pub(super) async fn check(&self, path: &str, missing: String) -> Result<Rows, DatabaseError> {
+        let found = match self.get(path).await {
+            Ok(_) => return Ok(Rows::default()),
+            Err(error) if error.to_string().contains("status 404") => missing,
+            Err(error) => return Err(error),
+        };
+        Ok(Rows { columns: vec!["missing".to_owned()], rows: vec![vec![Some(found)]], changed: 0 })
+    }
+
+    /// Throws away what waits in a queue. Answers how many messages that were, as the broker counted them last: its
+    /// statistics are seconds old, and know nothing of a queue that is younger.
     pub(super) async fn purge(&self, vhost: &str, queue: &str) -> Result<Rows, DatabaseError> {
         let path = format!("/api/queues/{}/{}", encoded(vhost), encoded(queue));
         let count = self.get(&path).await?["messages_ready"].as_u64().unwrap_or_default();

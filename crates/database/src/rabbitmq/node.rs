@@ -95,6 +95,7 @@ pub(super) struct Node {
     /// Whether a message may have been sent in part: then nothing more can be said.
     is_torn: bool,
     server: ServerRef,
+    port: u16,
 }
 
 /// What went wrong while connecting.
@@ -131,11 +132,18 @@ impl Node {
 
     async fn open(server: &ServerRef, cookie: &str) -> Result<Self, Failed> {
         let broker = server.broker.as_ref();
-        let port = match broker.and_then(|broker| broker.distribution) {
-            Some(port) => port,
-            None => ask_epmd(&server.host, broker.and_then(|broker| broker.node.as_deref())).await?,
+        let name = broker.and_then(|broker| broker.node.as_deref());
+        let (stream, port) = match broker.and_then(|broker| broker.distribution) {
+            None => reach(&server.host, ask_epmd(&server.host, name).await?).await?,
+            Some(port) => match (reach(&server.host, port).await, name) {
+                // It may have come back elsewhere; without its name it could be taken for another one.
+                (Err(gone), Some(name)) => match ask_epmd(&server.host, Some(name)).await {
+                    Ok(other) if other != port => reach(&server.host, other).await?,
+                    _ => return Err(gone),
+                },
+                (reached, _) => reached?,
+            },
         };
-        let stream = TcpStream::connect((server.host.as_str(), port)).await?;
         stream.set_nodelay(true)?;
         // 0 is none.
         let creation = random().map_err(unsupported)?.max(1);
@@ -148,9 +156,15 @@ impl Node {
             buffer: Vec::new(),
             is_torn: false,
             server,
+            port,
         };
         node.shake_hands(cookie).await?;
         Ok(node)
+    }
+
+    /// Where it was found.
+    pub(super) fn port(&self) -> u16 {
+        self.port
     }
 
     /// Each proves to the other that it knows the cookie, and tells it to nobody.
@@ -162,8 +176,13 @@ impl Node {
         greeting.extend((name.len() as u16).to_be_bytes());
         greeting.extend(name.bytes());
         self.greet(&greeting).await?;
-        let old = "it closed the connection: a node of Erlang/OTP 22 or older, or one that speaks TLS to other nodes";
-        match &self.greeted(old).await?[..] {
+        let old = format!(
+            "it closed the connection: no Erlang node listens on port {} (is it AMQP's, or the management's? `dist_port` is that on \
+             which the node takes other nodes, 25672 as a rule), or one of Erlang/OTP 22 or older, or one that speaks TLS to other \
+             nodes",
+            self.port
+        );
+        match &self.greeted(&old).await?[..] {
             b"sok" | b"sok_simultaneous" => {}
             // Our last connection of this name is about to end there.
             b"salive" => self.greet(b"strue").await?,
@@ -180,7 +199,8 @@ impl Node {
         reply.extend(ours.to_be_bytes());
         reply.extend(digest(cookie, theirs));
         self.greet(&reply).await?;
-        let wrong = "it does not take this Erlang cookie";
+        let wrong = "it does not take this Erlang cookie; it must be that of the broker itself, /var/lib/rabbitmq/.erlang.cookie \
+                     as a rule (`rabbitmq-diagnostics erlang_cookie_sources` tells which)";
         let message = self.greeted_or(Reason::Denied, wrong).await?;
         if message.first() != Some(&b'a') || message.get(1..) != Some(&digest(cookie, ours)[..]) {
             return Err(Failed::Told(Reason::Denied, "it does not know the Erlang cookie itself".to_owned()));
@@ -207,6 +227,19 @@ impl Node {
             _ => Failed::Io(error),
         };
         let length = self.stream.read_u16().await.map_err(meant)?;
+        // Who does not understand the greeting says what he speaks.
+        let other = match &length.to_be_bytes() {
+            b"AM" => Some("AMQP"),
+            b"HT" => Some("HTTP"),
+            _ => None,
+        };
+        if let Some(other) = other {
+            return Err(unsupported(format!(
+                "no Erlang node listens on port {}, but one that speaks {other}; `dist_port` is the port on which the node takes \
+                 other nodes, 25672 as a rule",
+                self.port
+            )));
+        }
         let mut message = vec![0; usize::from(length)];
         self.stream.read_exact(&mut message).await.map_err(meant)?;
         Ok(message)
@@ -361,6 +394,10 @@ fn challenge(message: &[u8]) -> Option<u32> {
 /// The proof that one knows the cookie.
 fn digest(cookie: &str, challenge: u32) -> [u8; 16] {
     Md5::digest(format!("{cookie}{challenge}")).into()
+}
+
+async fn reach(host: &str, port: u16) -> Result<(TcpStream, u16), Failed> {
+    Ok((TcpStream::connect((host, port)).await?, port))
 }
 
 /// The port of a node: that of this name, or the only one there is.

@@ -27,6 +27,8 @@ async fn a_real_broker_is_asked_in_its_own_language_and_over_http() {
     whoever_is_not_let_in_is_told_why(&server).await;
     what_is_registered_by_a_mark_is_found_and_ended(&server).await;
     facts_come_by_either_door(&server).await;
+    what_of_an_address_is_wrong_is_seen(&server).await;
+    queues_and_virtual_hosts_that_are_missing_are_told(&server).await;
 }
 
 async fn erlang_is_evaluated(server: &RabbitServer) {
@@ -65,13 +67,24 @@ async fn whoever_is_not_let_in_is_told_why(server: &RabbitServer) {
     let wrong = url.replace(&server.cookie().display().to_string(), &cookie.display().to_string());
     let error = said(&mut *session(&wrong, "squall").await, "1.").await.unwrap_err();
     assert_eq!(error.reason, Reason::Denied, "{error}");
-    assert!(error.to_string().contains("does not take this Erlang cookie"), "{error}");
+    assert!(error.to_string().contains("does not take this Erlang cookie; it must be that of"), "{error}");
     assert!(!error.to_string().contains("HUNTER2"), "{error}");
     let without = said(&mut *session(&server.url_without_cookie(), "squall").await, "1.").await.unwrap_err();
     assert!(without.reason == Reason::Denied && without.to_string().contains("cookie_file="), "{without}");
     let gone = url.replace(&format!("dist_port={}", server.distribution), "dist_port=1");
     let gone = said(&mut *session(&gone, "squall").await, "1.").await.unwrap_err();
     assert_eq!(gone.reason, Reason::Refused, "{gone}");
+    for port in [server.port, server.management] {
+        let other = url.replace(&format!("dist_port={}", server.distribution), &format!("dist_port={port}"));
+        let other = said(&mut *session(&other, "squall").await, "1.").await.unwrap_err().to_string();
+        let told = format!("no Erlang node listens on port {port}");
+        assert!(other.contains(&told) && other.contains("25672"), "{other}");
+    }
+    let missing = Login::of(&"amqp://mq?cookie_file=/nowhere".parse().unwrap()).unwrap_err().to_string();
+    assert!(missing.contains("/nowhere: No such file") && missing.contains("`cookie_env=NAME`"), "{missing}");
+    let amqp = format!("http://guest:guest@127.0.0.1:{}", server.port);
+    let error = session(&amqp, "squall").await.facts().await.unwrap_err();
+    assert!(error.to_string().contains("not RabbitMQ's management"), "{error}");
     let http = format!("http://guest:hunter2@127.0.0.1:{}", server.management);
     let error = session(&http, "squall").await.facts().await.unwrap_err();
     assert!(error.reason == Reason::Denied && !error.to_string().contains("hunter2"), "{error}");
@@ -117,4 +130,40 @@ async fn facts_come_by_either_door(server: &RabbitServer) {
     let alone = server.url().replace("guest:guest", "nobody:nothing");
     let alone = session(&alone, "squall").await.facts().await.unwrap();
     assert!(alone.is_superuser && alone.settings["no_management"].contains("401"), "{alone:?}");
+}
+
+async fn what_of_an_address_is_wrong_is_seen(server: &RabbitServer) {
+    let right = session(&server.url(), "squall").await.facts().await.unwrap();
+    assert_eq!((right.settings.get("no_amqp"), right.settings["vhost"].as_str()), (None, "true"));
+    // Where its node was found is kept, for whoever undoes.
+    let broker = right.server.broker.unwrap();
+    assert_eq!(
+        (broker.distribution, broker.node.as_deref()),
+        (Some(server.distribution), Some("rabbit@localhost"))
+    );
+    let known = format!("it listens for AMQP on {}", server.port);
+    for (port, told) in
+        [(1, "nothing accepts connections"), (server.distribution, "none of the broker's own")]
+    {
+        let wrong = server.url().replace(&format!(":{}?", server.port), &format!(":{port}/nosuch?"));
+        let facts = session(&wrong, "squall").await.facts().await.unwrap();
+        let no_amqp = &facts.settings["no_amqp"];
+        assert!(no_amqp.contains(told) && no_amqp.contains(&known), "{no_amqp}");
+        assert_eq!(facts.settings["vhost"], "false");
+    }
+    let closed = server.url_without_cookie().replace(&format!(":{}?", server.port), ":1?");
+    let facts = session(&closed, "squall").await.facts().await.unwrap();
+    assert!(facts.settings["no_amqp"].contains("127.0.0.1:1: "), "{facts:?}");
+}
+
+async fn queues_and_virtual_hosts_that_are_missing_are_told(server: &RabbitServer) {
+    let mut http = session(&server.url_without_cookie(), "squall").await;
+    for (words, told) in [
+        (&["CHECK", "VHOST", "/"][..], None),
+        (&["CHECK", "VHOST", "nosuch"], Some("no virtual host nosuch")),
+        (&["CHECK", "QUEUE", "a/b", "IN", "/"], Some("no queue a/b in virtual host /")),
+    ] {
+        let answer = http.say(&Statement::words(words.iter().copied())).await.unwrap();
+        assert_eq!(answer.first(), told, "{words:?}");
+    }
 }

@@ -134,9 +134,20 @@ impl RabbitServer {
     /// # Panics
     /// Where there is no `curl`.
     pub fn management(&self, method: &str, path: &str) -> String {
+        self.management_with(method, path, "")
+    }
+
+    /// The same with a body.
+    ///
+    /// # Panics
+    /// Where there is no `curl`.
+    pub fn management_with(&self, method: &str, path: &str, body: &str) -> String {
         let url = format!("http://127.0.0.1:{}{path}", self.management);
         let mut command = Command::new("curl");
         command.args(["-s", "-u", "guest:guest", "-X", method, "-w", "\n%{http_code}", &url]);
+        if !body.is_empty() {
+            command.args(["-H", "content-type: application/json", "-d", body]);
+        }
         let output = command.output().expect("curl");
         let told = String::from_utf8_lossy(&output.stdout).into_owned();
         let (body, status) = told.rsplit_once('\n').unwrap_or_default();

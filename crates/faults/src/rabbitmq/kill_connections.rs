@@ -1,6 +1,6 @@
 //! `rabbitmq.kill_connections`: connections of clients are closed.
 
-use super::managed;
+use super::{address_notes, managed};
 use crate::database::sessions;
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -112,6 +112,8 @@ impl Fault for KillConnections {
         let broker = managed(facts)?;
         let kill = parameters.strike();
         let mut step = sessions(facts, broker, 1, Look::telling("{struck} connections closed", "struck"));
+        let whole = parameters.vhost.as_ref().filter(|vhost| !vhost.ends_with('*'));
+        step.check = whole.map(|vhost| Statement::words(["CHECK", "VHOST", vhost])).into_iter().collect();
         step.begin = vec![kill.clone()];
         step.again = parameters.every.map(|every| Again { statement: kill, every });
         Ok(vec![Step::Sessions(step)])
@@ -123,10 +125,11 @@ impl Fault for KillConnections {
         let named: Vec<String> = fitting.iter().take(20).map(|client| described(client)).collect();
         let more = fitting.len().saturating_sub(named.len());
         let more = if more > 0 { format!(", and {more} more") } else { String::new() };
-        vec![match fitting.len() {
+        let fit = match fitting.len() {
             0 => format!("no connection to {} fits at the moment", broker.server),
             count => format!("{count} to {} fit at the moment: {}{more}", broker.server, named.join(", ")),
-        }]
+        };
+        [fit].into_iter().chain(address_notes(broker)).collect()
     }
 }
 
@@ -148,6 +151,7 @@ mod tests {
         let [Step::Sessions(step)] = &steps[..] else { panic!("{steps:?}") };
         let words = "EACH CONNECTION name!=squall* user=app vhost=/ name=pay* FIRST 50% SAY DELETE /api/connections/{id}";
         assert_eq!((step.begin[0].to_string().as_str(), &step.again), (words, &None));
+        assert_eq!(step.check, [Statement::words(["CHECK", "VHOST", "/"])]);
         for (with, told) in [
             ("{at_most: 1, percent: 5%}", "not both"),
             ("{at_most: 0}", "no fault"),

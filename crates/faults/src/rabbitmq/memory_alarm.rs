@@ -73,6 +73,22 @@ mod tests {
     }
 
     #[test]
+    fn what_of_the_address_is_wrong_is_told() {
+        let facts = on_rabbitmq(|facts| {
+            let told =
+                [("no_amqp", "nothing listens on mq:5672"), ("vhost", "false"), ("no_management", "401")];
+            facts.settings.extend(told.map(|(name, value)| (name.to_owned(), value.to_owned())));
+        });
+        let told = notes::<MemoryAlarm>("{}", &facts).join("\n");
+        for wrong in
+            ["nothing listens on mq:5672", "no virtual host shop", "were not used, and may be wrong: 401"]
+        {
+            assert!(told.contains(wrong), "{told}");
+        }
+        assert_eq!(notes::<MemoryAlarm>("{}", &on_rabbitmq(|_| ())).len(), 1);
+    }
+
+    #[test]
     fn without_the_cookie_nothing_can_be_raised() {
         let facts = on_rabbitmq(|facts| {
             facts.server = "amqp://mq".parse::<ServerUrl>().unwrap().server;

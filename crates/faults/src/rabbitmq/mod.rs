@@ -31,8 +31,7 @@ fn managed(facts: &Facts) -> Result<&DatabaseFacts, PlanError> {
 /// The same, of which we must have the cookie.
 fn with_cookie(facts: &Facts) -> Result<&DatabaseFacts, PlanError> {
     let broker = rabbitmq(facts)?;
-    let cookie = broker.server.broker.as_ref().map_or(&PasswordRef::None, |broker| &broker.cookie);
-    if *cookie != PasswordRef::None {
+    if has_cookie(broker) {
         return Ok(broker);
     }
     Err(PlanError::Forbidden(format!(
@@ -40,6 +39,28 @@ fn with_cookie(facts: &Facts) -> Result<&DatabaseFacts, PlanError> {
          takes its Erlang cookie: add `?cookie_file=/var/lib/rabbitmq/.erlang.cookie` or `?cookie_env=NAME` to its address",
         broker.server
     )))
+}
+
+/// Whether its address says where its cookie is.
+fn has_cookie(broker: &DatabaseFacts) -> bool {
+    broker.server.broker.as_ref().is_some_and(|broker| broker.cookie != PasswordRef::None)
+}
+
+/// What of a broker's address has not been used, and may be wrong without being noticed.
+fn address_notes(broker: &DatabaseFacts) -> Vec<String> {
+    let (server, told) = (&broker.server, |name: &str| broker.settings.get(name).map(String::as_str));
+    let mut notes = Vec::new();
+    if let Some(why) = told("no_amqp") {
+        notes.push(format!("{why}; whether {server} is the address that its clients use is not known"));
+    }
+    if told("vhost") == Some("false") {
+        let vhost = server.database.as_deref().unwrap_or("/");
+        notes.push(format!("the broker has no virtual host {vhost}, which the address {server} names"));
+    }
+    if let Some(why) = told("no_management").filter(|_| server.user.is_some()) {
+        notes.push(format!("user and password of the address were not used, and may be wrong: {why}"));
+    }
+    notes
 }
 
 /// One of the alarms that block publishers, and the limit that raises it.
@@ -117,11 +138,17 @@ impl Alarm {
             1 => "1 connection".to_owned(),
             count => format!("{count} connections"),
         };
-        vec![format!(
+        let blocks = format!(
             "while the {} alarm is on, every node of the cluster blocks whoever publishes; {clients} at the moment",
             self.name
-        )]
+        );
+        [blocks].into_iter().chain(address_notes(broker)).collect()
     }
+}
+
+/// A text as Erlang reads it.
+fn binary(text: &str) -> String {
+    format!("<<\"{}\"/utf8>>", text.replace('\\', "\\\\").replace('"', "\\\""))
 }
 
 /// An atom as Erlang reads it.

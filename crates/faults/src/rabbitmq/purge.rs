@@ -1,6 +1,6 @@
 //! `rabbitmq.purge`: what waits in a queue is thrown away.
 
-use super::managed;
+use super::{address_notes, binary, has_cookie, managed, rabbitmq};
 use crate::database::sessions;
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -43,6 +43,51 @@ impl Parameters {
     fn named(&self, broker: &DatabaseFacts) -> String {
         format!("queue {} in virtual host {} of {}", self.queue, self.vhost(broker), broker.server)
     }
+
+    /// Through the management, which tells no number: what it counts is older than what was published a moment ago. So that
+    /// it accepted the purge is the effect.
+    fn by_management(&self, broker: &DatabaseFacts) -> Purging {
+        let vhost = self.vhost(broker);
+        Purging {
+            check: Statement::words(["CHECK", "QUEUE", &self.queue, "IN", vhost]),
+            purge: Statement::words(["PURGE", "QUEUE", &self.queue, "IN", vhost]),
+            look: Look::telling(
+                "purges that the broker accepted: {said}; messages thrown away: unknown ({struck} as its statistics counted \
+                 them last)",
+                "said",
+            ),
+        }
+    }
+
+    /// In the broker's own language, which tells how many messages there were.
+    fn by_node(&self, broker: &DatabaseFacts) -> Purging {
+        let vhost = self.vhost(broker);
+        let queue = format!("rabbit_misc:r({}, queue, {})", binary(vhost), binary(&self.queue));
+        let missing = binary(&format!("no queue {} in virtual host {vhost}", self.queue));
+        Purging {
+            check: Statement::text(format!(
+                "case rabbit_amqqueue:lookup({queue}) of {{ok, _}} -> <<>>; _ -> {missing} end"
+            )),
+            purge: Statement::text(format!(
+                "case rabbit_amqqueue:with({queue}, fun(Queue) -> rabbit_amqqueue:purge(Queue) end) of \
+                 {{ok, Count}} -> Count; Refused -> error(Refused) end"
+            )),
+            look: Look::telling("{struck} messages thrown away", "struck"),
+        }
+    }
+
+    fn purging(&self, facts: &Facts) -> Result<Purging, PlanError> {
+        let broker = rabbitmq(facts)?;
+        if has_cookie(broker) { Ok(self.by_node(broker)) } else { Ok(self.by_management(managed(facts)?)) }
+    }
+}
+
+/// How a queue is purged.
+struct Purging {
+    /// Whether there is such a queue.
+    check: Statement,
+    purge: Statement,
+    look: Look,
 }
 
 impl Fault for Purge {
@@ -67,18 +112,16 @@ impl Fault for Purge {
     }
 
     fn plan(parameters: &Parameters, facts: &Facts) -> Result<Vec<Step>, PlanError> {
-        let broker = managed(facts)?;
-        let vhost = parameters.vhost(broker);
-        let purge = Statement::words(["PURGE", "QUEUE", &parameters.queue, "IN", vhost]);
-        let look = Look::telling("{struck} messages thrown away, as the broker counted them last", "struck");
-        let mut step = sessions(facts, broker, 1, look);
+        let Purging { check, purge, look } = parameters.purging(facts)?;
+        let mut step = sessions(facts, rabbitmq(facts)?, 1, look);
+        step.check = vec![check];
         step.begin = vec![purge.clone()];
         step.again = parameters.every.map(|every| Again { statement: purge, every });
         Ok(vec![Step::Sessions(step)])
     }
 
     fn loses(parameters: &Parameters, facts: &Facts) -> Option<String> {
-        let broker = managed(facts).ok()?;
+        let broker = rabbitmq(facts).ok()?;
         let queue = parameters.named(broker);
         Some(match parameters.waiting(broker) {
             Some(count) => {
@@ -88,22 +131,47 @@ impl Fault for Purge {
         })
     }
 
-    fn notes(_: &Parameters, _: &Facts) -> Vec<String> {
-        vec!["messages that a consumer has and has not acknowledged stay".to_owned()]
+    fn notes(_: &Parameters, facts: &Facts) -> Vec<String> {
+        let mut notes = vec!["messages that a consumer has and has not acknowledged stay".to_owned()];
+        let Ok(broker) = rabbitmq(facts) else { return notes };
+        if !has_cookie(broker) {
+            notes.push(
+                "the management counts messages late: that it accepts the purge is taken for the effect, even where nothing \
+                 waits by then; with the Erlang cookie (`cookie_file=PATH`) their number is known"
+                    .to_owned(),
+            );
+        }
+        notes.extend(address_notes(broker));
+        notes
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::{on_rabbitmq, plan};
+    use crate::testing::{notes, on_rabbitmq, plan};
+    use squall_model::server::ServerUrl;
+
+    #[test]
+    fn without_the_cookie_an_accepted_purge_is_the_effect() {
+        let facts = on_rabbitmq(|facts| facts.server = "amqp://mq/shop".parse::<ServerUrl>().unwrap().server);
+        let steps = plan::<Purge>("{queue: orders}", &facts).unwrap();
+        let [Step::Sessions(step)] = &steps[..] else { panic!("{steps:?}") };
+        assert_eq!(step.begin[0].to_string(), "PURGE QUEUE orders IN shop");
+        assert_eq!(step.check[0].to_string(), "CHECK QUEUE orders IN shop");
+        assert!(step.look.effect == "said" && step.look.words.contains("unknown"), "{:?}", step.look);
+        assert!(notes::<Purge>("{queue: orders}", &facts)[1].contains("cookie_file=PATH"));
+    }
 
     #[test]
     fn what_is_lost_is_counted() {
         let facts = on_rabbitmq(|_| ());
         let steps = plan::<Purge>("{queue: orders, every: 1s}", &facts).unwrap();
         let [Step::Sessions(step)] = &steps[..] else { panic!("{steps:?}") };
-        assert_eq!(step.begin[0].to_string(), "PURGE QUEUE orders IN shop");
+        let said = step.begin[0].to_string();
+        assert!(said.contains("rabbit_misc:r(<<\"shop\"/utf8>>, queue, <<\"orders\"/utf8>>)"), "{said}");
+        assert!(step.check[0].to_string().contains("no queue orders in virtual host shop"));
+        assert_eq!(step.look.effect, "struck", "they are counted as they are thrown away");
         assert!(step.again.is_some());
         let parameters = |vhost: Option<&str>| Parameters {
             queue: "orders".into(),

@@ -198,6 +198,11 @@ impl Run {
         squall(&self.folder, &self.environment, arguments).output().unwrap()
     }
 
+    /// The same in an environment without the variables of the run.
+    pub(crate) fn squall_elsewhere(&self, arguments: &[&str]) -> Output {
+        squall(&self.folder, &[], arguments).output().unwrap()
+    }
+
     /// Waits until the run is over, and gives its exit code.
     pub(crate) fn code(&mut self) -> i32 {
         let mut code = None;
