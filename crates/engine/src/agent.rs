@@ -204,8 +204,9 @@ impl<M: Machine, D: Disk> AgentCore<M, D> {
             return Err(invalid("this agent was greeted by somebody who only looks: it touches nothing"));
         }
         match call {
-            Call::Hello { version, run, lease, looks_only } => {
+            Call::Hello { version, run, lease, looks_only, servers } => {
                 self.looks_only = looks_only;
+                self.hands.machine().hear_of(&servers);
                 self.hello(version, &run, lease)
             }
             Call::Host => Ok(Answer::Host(self.hands.machine().host()?)),

@@ -24,6 +24,7 @@ use crate::checks::LONGEST_ERROR;
 use crate::journal::Sink;
 use crate::link::Links;
 use crate::load::RunningLoad;
+use crate::method::servers;
 use crate::record::Sample;
 use crate::run::{Identity, Input, Output, Run};
 use crate::words;
@@ -128,7 +129,7 @@ pub async fn drive(experiment: Arc<Experiment>, environment: Environment) -> Out
         Err(why) => (Toolbox::default(), Err(why)),
     };
     let mut driver = Driver {
-        agents: Agents::new(links, &identity, started, inbox.clone()),
+        agents: Agents::new(links, &identity, servers(&experiment), started, inbox.clone()),
         run: Run::new(Arc::clone(&experiment), identity),
         scribe: Scribe::new(journal, watch, Redactor::new(&experiment.secrets), inbox.clone()),
         toolbox,

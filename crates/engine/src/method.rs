@@ -12,6 +12,8 @@
 use squall_model::experiment::{Action, Experiment, Strike};
 use squall_model::node::Place;
 use squall_model::plan::{PlanEntry, PlanRequest, PlannedInjection};
+use squall_model::server::ServerUrl;
+use squall_model::target::Target;
 
 /// How often live injections are asked for evidence, in seconds.
 const OBSERVES_EVERY: f64 = 2.0;
@@ -59,6 +61,16 @@ pub(crate) fn strikes(experiment: &Experiment) -> impl Iterator<Item = &Strike> 
         Action::Strike(strikes) => strikes.as_slice(),
         Action::Wait(_) => &[],
     })
+}
+
+/// The servers that are struck, with the passwords in their addresses.
+pub(crate) fn servers(experiment: &Experiment) -> Vec<ServerUrl> {
+    let targets = strikes(experiment).map(|strike| &strike.selection.target);
+    let server = |target: &Target| match target {
+        Target::Database(url) => Some((**url).clone()),
+        _ => None,
+    };
+    targets.filter_map(server).collect()
 }
 
 /// How long the method lasts if nothing ends it, in seconds.

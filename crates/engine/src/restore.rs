@@ -42,6 +42,8 @@ struct Debt {
     marks: Vec<String>,
     /// Whether the journal has its residue.
     told: bool,
+    /// The residue that the journal was told last: each try says the same again, and once is enough.
+    said: Vec<String>,
 }
 
 /// What comes next.
@@ -97,6 +99,8 @@ pub(crate) struct Restoring {
     /// Whether the last look found a mark.
     marked: bool,
     lost_at: Option<f64>,
+    /// What was said of what other runs had left: its residue.
+    of_others: BTreeMap<String, Vec<String>>,
 }
 
 impl Restoring {
@@ -114,6 +118,7 @@ impl Restoring {
             looks: 0,
             marked: false,
             lost_at: None,
+            of_others: BTreeMap::new(),
         }
     }
 
@@ -260,17 +265,21 @@ impl Restoring {
     fn settle_one(&mut self, restored: Restored, seconds: f64) -> Option<Event> {
         let residue = restored.residue();
         let Some(debt) = self.ours.get(&restored.injection) else {
-            return Some(Event::Note { message: of_others(&restored, &residue) });
+            let said = self.of_others.insert(restored.injection.clone(), residue.clone());
+            let message = of_others(&restored, &residue);
+            return (said.as_ref() != Some(&residue)).then_some(Event::Note { message });
         };
         if residue.is_empty() {
             self.owed.remove(&restored.injection);
             return Some(Event::Restored { restored, residue, seconds });
         }
         let under_way = restored.is_under_way();
-        let debt = Debt { residue: residue.clone(), told: !under_way, under_way, ..debt.clone() };
+        let said = if under_way { Vec::new() } else { residue.clone() };
+        let debt = Debt { residue: residue.clone(), told: !under_way, under_way, said, ..debt.clone() };
         let known = self.owed.insert(restored.injection.clone(), debt);
         if !under_way {
-            return Some(Event::Restored { restored, residue, seconds });
+            let is_new = known.is_none_or(|known| known.said != residue);
+            return is_new.then_some(Event::Restored { restored, residue, seconds });
         }
         let is_new = known.is_none_or(|known| known.residue != residue);
         let words =
@@ -291,6 +300,7 @@ impl Restoring {
         let untold = self.owed.iter_mut().filter(|(_, debt)| !debt.told);
         let event = |(id, debt): (&String, &mut Debt)| {
             debt.told = true;
+            debt.said = debt.words();
             let restored = Restored {
                 injection: id.clone(),
                 fault: debt.fault.clone(),
@@ -485,7 +495,8 @@ mod tests {
         let mut restoring = owing(&["a"]);
         for (try_number, now) in [(1, 0.0), (2, 1.0), (3, 2.0)] {
             assert!(matches!(restoring.next(now), Next::Call(Call::Undo { .. })), "try {try_number}");
-            restoring.answered(now, Ok(Answer::Restored { restored: vec![drifted("a")] }), 0.1);
+            let events = restoring.answered(now, Ok(Answer::Restored { restored: vec![drifted("a")] }), 0.1);
+            assert_eq!(events.len(), usize::from(try_number == 1), "the same is said again: {events:?}");
             if try_number < 3 {
                 assert_eq!(restoring.next(now), Next::Wait(now + 1.0));
             }

@@ -16,7 +16,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::AsRawFd;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -66,6 +66,20 @@ impl<W: Write + Send> Mirror for MirrorWriter<W> {
     fn removed(&mut self, name: &str) {
         self.send(&[b"remove ", name.as_bytes(), b"\n"]);
     }
+}
+
+/// Which process holds the lock of an undo log now, as far as that is to be known.
+pub fn holder(log: &Path) -> Option<u32> {
+    let inode = log.metadata().ok()?.ino().to_string();
+    let locks = std::fs::read_to_string("/proc/locks").ok()?;
+    // `1: FLOCK  ADVISORY  WRITE 4242 fe:00:131 0 EOF`; one that waits has an arrow in the second place. A device's number
+    // is not everywhere the one that files tell, as on btrfs.
+    locks.lines().find_map(|line| {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let [_, "FLOCK", _, _, pid, place, ..] = words.as_slice() else { return None };
+        let is_it = place.rsplit(':').next() == Some(inode.as_str());
+        is_it.then(|| pid.parse().ok())?
+    })
 }
 
 /// A file whose lock we hold.

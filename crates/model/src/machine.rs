@@ -2,6 +2,7 @@
 //! Both pass the same suite.
 
 use crate::facts::{Facts, HostFacts, Privilege, Scope, Subject};
+use crate::server::ServerUrl;
 use crate::step::{Claim, ProcessRef, Step};
 use crate::target::Target;
 use crate::undo::{Evidence, Reverted, Undo};
@@ -92,6 +93,9 @@ pub fn digest_of(injection: &str) -> u8 {
 /// `capture` changes nothing; `revert` is idempotent, is safe if `apply` never ran or ran in part, and never touches
 /// what the undo record does not identify; what `apply` makes carries Squall's mark, so that `leftovers` finds it.
 pub trait Machine {
+    /// Is told of servers, for the passwords in their addresses, which the undo may need. None is spoken to.
+    fn hear_of(&mut self, _servers: &[ServerUrl]) {}
+
     /// Looks at the host.
     fn host(&mut self) -> Result<HostFacts, MachineError>;
 

@@ -7,6 +7,7 @@
 use crate::facts::HostFacts;
 use crate::machine::{Leftover, MachineError};
 use crate::plan::{Plan, PlanRequest};
+use crate::server::ServerUrl;
 use crate::undo::{Evidence, Reverted};
 use crate::units::Duration;
 use serde::{Deserialize, Serialize};
@@ -59,6 +60,10 @@ pub enum Call {
         /// Nothing is to be touched, as for a plan: what dead owners left stays for now, and nothing can be injected.
         #[serde(default)]
         looks_only: bool,
+        /// Servers that the brain knows, for the passwords in their addresses: an agent that takes the place of a dead
+        /// one was not there when that one was told them, and no undo log has them.
+        #[serde(default)]
+        servers: Vec<ServerUrl>,
     },
     /// Look at the host.
     Host,

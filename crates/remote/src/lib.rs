@@ -18,7 +18,7 @@ use sessions::Held;
 use squall_database::{DatabaseError, Login, Manner, Marked, Reason, Session};
 use squall_model::facts::{Scope, Subject};
 use squall_model::machine::{Leftover, MachineError};
-use squall_model::server::{self, ServerRef, Statement};
+use squall_model::server::{self, ServerRef, ServerUrl, Statement};
 use squall_model::step::Step;
 use squall_model::target::Target;
 use squall_model::undo::{Difference, Evidence, Reverted, Undo};
@@ -57,12 +57,17 @@ impl RemoteMachine {
 
     /// The same, which looks for marks on these servers too.
     #[must_use]
-    pub fn knowing(mut self, servers: impl IntoIterator<Item = squall_model::server::ServerUrl>) -> Self {
+    pub fn knowing(mut self, servers: impl IntoIterator<Item = ServerUrl>) -> Self {
         for url in servers {
             self.keyring.keep(&url);
             self.known.push(url.server);
         }
         self
+    }
+
+    /// Keeps the passwords in these addresses.
+    pub fn hear_of(&self, servers: &[ServerUrl]) {
+        servers.iter().for_each(|url| self.keyring.keep(url));
     }
 
     /// Whether a target, and all that is done to it, is ours.

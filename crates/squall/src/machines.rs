@@ -3,6 +3,7 @@
 use squall_linux::machine::LinuxMachine;
 use squall_model::facts::{HostFacts, Scope, Subject};
 use squall_model::machine::{Leftover, Machine, MachineError};
+use squall_model::server::ServerUrl;
 use squall_model::step::{ProcessRef, Step};
 use squall_model::target::Target;
 use squall_model::undo::{Evidence, Reverted, Undo};
@@ -26,7 +27,7 @@ impl Machines {
     }
 
     /// Which also looks for marks on these servers.
-    pub(crate) fn knowing(servers: &[squall_model::server::ServerUrl]) -> Self {
+    pub(crate) fn knowing(servers: &[ServerUrl]) -> Self {
         Self { servers: RemoteMachine::default().knowing(servers.iter().cloned()), ..Self::default() }
     }
 
@@ -38,6 +39,10 @@ impl Machines {
 }
 
 impl Machine for Machines {
+    fn hear_of(&mut self, servers: &[ServerUrl]) {
+        self.servers.hear_of(servers);
+    }
+
     fn host(&mut self) -> Result<HostFacts, MachineError> {
         self.kernel.host()
     }

@@ -3,8 +3,10 @@
 use crate::exit::Failure;
 use crate::state::State;
 use serde::Serialize;
+use squall_linux::disk;
 use squall_linux::sys::process;
 use squall_linux::trust;
+use squall_model::protocol::Restored;
 use squall_model::step::{Claim, ProcessRef};
 use squall_model::undo_log;
 use std::collections::BTreeSet;
@@ -91,6 +93,22 @@ fn list(state: &State, read: fn(&Path) -> std::io::Result<Vec<u8>>) -> Result<Ve
         .collect();
     held.sort_by(|a, b| (&a.since, &a.injection).cmp(&(&b.since, &b.injection)));
     Ok(held)
+}
+
+/// What is owed and was passed over, since somebody else than its dead owner holds its log: of the others something is
+/// told in `restored`.
+pub(crate) fn passed_over(state: &State, restored: &[Restored]) -> Result<Vec<Held>, Failure> {
+    let is_told = |held: &Held| restored.iter().any(|one| one.injection == held.injection);
+    let is_owed = |held: &Held| !held.alive && held.agent.is_some() && !held.owed.is_empty();
+    Ok(all(state)?.into_iter().filter(|held| is_owed(held) && !is_told(held)).collect())
+}
+
+/// Who holds the log of an injection now, in words.
+pub(crate) fn holder(state: &State, injection: &str) -> Option<String> {
+    let pid = disk::holder(&state.undo_logs().join(format!("{injection}.undo")))?;
+    let words = process::command_line(pid).unwrap_or_default();
+    let role = words.get(1).filter(|role| ["agent", "warden", "recover", "halt"].contains(&role.as_str()));
+    Some(role.map_or_else(|| format!("process {pid}"), |role| format!("process {pid} (squall {role})")))
 }
 
 /// The undo logs of this very process, as they are on disk: name and bytes.

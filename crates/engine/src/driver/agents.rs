@@ -5,6 +5,7 @@ use crate::link::{AgentLink, LinkError, Links};
 use crate::run::{Identity, Input};
 use squall_model::probe::Pending;
 use squall_model::protocol::{Answer, Call, Restored, VERSION};
+use squall_model::server::ServerUrl;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -56,12 +57,20 @@ pub(super) struct Agents {
 }
 
 impl Agents {
-    pub(super) fn new(links: Arc<dyn Links>, identity: &Identity, started: Instant, inbox: Inbox) -> Self {
+    /// None is started yet. `servers` are those that the experiment names.
+    pub(super) fn new(
+        links: Arc<dyn Links>,
+        identity: &Identity,
+        servers: Vec<ServerUrl>,
+        started: Instant,
+        inbox: Inbox,
+    ) -> Self {
         let hello = Call::Hello {
             version: VERSION,
             run: identity.run.clone(),
             lease: identity.lease,
             looks_only: false,
+            servers,
         };
         let (lease, calls) = (identity.lease.0, JoinSet::new());
         Self {
@@ -280,7 +289,7 @@ mod tests {
             fingerprint: String::new(),
             lease: Span::seconds(5),
         };
-        Agents::new(links, &identity, Instant::now(), Inbox(sender))
+        Agents::new(links, &identity, Vec::new(), Instant::now(), Inbox(sender))
     }
 
     #[tokio::test]

@@ -76,9 +76,9 @@ impl Agent {
     }
 
     fn greeted(mut self, run: &str) -> Self {
-        if let Ok(Answer::Hello { recovered, .. }) =
-            self.call(Call::Hello { version: VERSION, run: run.into(), lease: LEASE, looks_only: false })
-        {
+        let (run, servers) = (run.to_owned(), Vec::new());
+        let hello = Call::Hello { version: VERSION, run, lease: LEASE, looks_only: false, servers };
+        if let Ok(Answer::Hello { recovered, .. }) = self.call(hello) {
             self.recovered = recovered;
         }
         self

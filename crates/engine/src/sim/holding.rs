@@ -46,7 +46,13 @@ fn is_halted(agent: &mut Agent, why: &str) {
 fn the_first_call_is_hello_in_the_same_version() {
     let world = Shared::new(1);
     let mut agent = Agent::start(&world, "run-1");
-    let hello = |version| Call::Hello { version, run: "again".into(), lease: LEASE, looks_only: false };
+    let hello = |version| Call::Hello {
+        version,
+        run: "again".into(),
+        lease: LEASE,
+        looks_only: false,
+        servers: Vec::new(),
+    };
     assert!(agent.call(hello(VERSION)).unwrap_err().message.contains("already"));
 
     let mut agent = Agent::silent(&world);
@@ -59,6 +65,7 @@ fn the_first_call_is_hello_in_the_same_version() {
             run: "run-1".into(),
             lease: squall_model::units::Duration::seconds(lease),
             looks_only: false,
+            servers: Vec::new(),
         };
         assert!(agent.call(hello).unwrap_err().message.contains("lease"));
     }
@@ -76,7 +83,8 @@ fn whoever_only_looks_touches_nothing_not_even_what_is_owed() {
     };
     let before = seen();
     let mut agent = Agent::silent(&world);
-    let hello = Call::Hello { version: VERSION, run: "plan".into(), lease: LEASE, looks_only: true };
+    let (run, servers) = ("plan".to_owned(), Vec::new());
+    let hello = Call::Hello { version: VERSION, run, lease: LEASE, looks_only: true, servers };
     let Ok(Answer::Hello { recovered, .. }) = agent.call(hello) else { panic!("no greeting") };
     assert_eq!(recovered, []);
     let entry = ("sim.value", Target::Host(true), json!({"path": "/proc/sys/net/backlog"}));

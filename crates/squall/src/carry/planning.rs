@@ -40,7 +40,9 @@ pub(crate) fn plan(
             }
         };
         let run = "plan".to_owned();
-        let hello = Call::Hello { version: VERSION, run, lease: agent.lease, looks_only: true };
+        // The targets say all that a plan needs to know of servers.
+        let (lease, servers) = (agent.lease, Vec::new());
+        let hello = Call::Hello { version: VERSION, run, lease, looks_only: true, servers };
         link.call(hello).await.map_err(refused)?;
         let answer = link.call(Call::Plan(request)).await.map_err(refused)?;
         // The agent has nothing to undo; that it may already be gone is no loss.

@@ -24,6 +24,11 @@ use squall_remote::{Keyring, RemoteMachine};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
+/// How long is waited for who holds what dead owners left: the last agent and the warden of a run that is ending try for
+/// little more than a second.
+const LETS_GO_WITHIN: Duration = Duration::from_secs(3);
+const BETWEEN_LOOKS: Duration = Duration::from_millis(100);
+
 /// How often is looked at what is being put back by somebody who takes his time.
 const WAITS: Duration = Duration::from_secs(2);
 
@@ -41,7 +46,7 @@ pub(crate) struct Options {
 impl Options {
     pub(crate) fn run(self) -> Outcome {
         let state = State::locate()?;
-        let mut restored = recover_with(&state, &self.database)?;
+        let mut restored = recover_patiently(&state, &self.database)?;
         let begun = Instant::now();
         if Restored::are_under_way(&restored) && !self.json {
             let owed: Vec<String> = restored.iter().flat_map(Restored::residue).collect();
@@ -53,18 +58,18 @@ impl Options {
         }
         restored.extend(end_sessions(&state, &self.database)?);
         restored.extend(shop_networks::recover());
+        let living: Vec<Held> = undo_logs::all(&state)?.into_iter().filter(|held| held.alive).collect();
         if self.json {
             out::say_json(&restored);
-        } else if restored.is_empty() {
-            out::say("nothing to put back");
         } else {
-            restored.iter().for_each(|one| out::say(describe(one)));
-        }
-        if !self.json {
-            undo_logs::all(&state)?
-                .iter()
-                .filter(|held| held.alive)
-                .for_each(|held| out::say(left_alone(held)));
+            match (restored.as_slice(), living.as_slice()) {
+                ([], []) => out::say("nothing to put back"),
+                ([], _) => {
+                    out::say("nothing that an owner left behind; those who live put back what they hold");
+                }
+                _ => restored.iter().for_each(|one| out::say(describe(one))),
+            }
+            living.iter().for_each(|held| out::say(left_alone(held)));
         }
         let residue: Vec<String> = restored.iter().flat_map(Restored::residue).collect();
         if residue.is_empty() { Ok(ExitCode::SUCCESS) } else { Err(Failure::residue(residue.join("\n"))) }
@@ -111,7 +116,44 @@ fn end_sessions(state: &State, servers: &[ServerUrl]) -> Result<Vec<Restored>, F
 
 /// Puts back what is owed by dead owners, in this process.
 pub(crate) fn recover(state: &State) -> Result<Vec<Restored>, Failure> {
-    recover_with(state, &[])
+    recover_patiently(state, &[])
+}
+
+/// The same, and waits a while for whoever else is putting it back: that may be somebody of the very run that left it, who
+/// cannot. What they do not let go of is still owed.
+fn recover_patiently(state: &State, servers: &[ServerUrl]) -> Result<Vec<Restored>, Failure> {
+    let begun = Instant::now();
+    let mut restored = recover_with(state, servers)?;
+    loop {
+        let held = undo_logs::passed_over(state, &restored)?;
+        if held.is_empty() {
+            return Ok(restored);
+        }
+        if begun.elapsed() > LETS_GO_WITHIN {
+            restored.extend(held.iter().map(|held| held_by_another(state, held)));
+            return Ok(restored);
+        }
+        std::thread::sleep(BETWEEN_LOOKS);
+        Restored::supersede(&mut restored, &recover_with(state, servers)?);
+    }
+}
+
+/// What is owed and cannot be had.
+fn held_by_another(state: &State, held: &Held) -> Restored {
+    let Held { fault, target, injection, owner, owed, .. } = held;
+    let by = undo_logs::holder(state, injection).unwrap_or_else(|| "another process".to_owned());
+    let error = format!(
+        "{fault} on {target} ({injection}), which agent {owner} left, is owed: {}; {by} holds its undo log, and puts it back \
+         if it can; run `squall recover` again when that has ended",
+        owed.join("; ")
+    );
+    Restored {
+        injection: injection.clone(),
+        fault: fault.clone(),
+        target: target.clone(),
+        steps: Vec::new(),
+        errors: vec![error],
+    }
 }
 
 /// The same, with the passwords that stand in these addresses and the ways to brokers that they tell.

@@ -231,6 +231,12 @@ impl Run {
         let agent = self.agent();
         match who {
             Killed::Agent => send("KILL", agent),
+            Killed::AgentAndWarden => {
+                let warden = child(agent);
+                send("STOP", agent);
+                send("KILL", warden);
+                send("KILL", agent);
+            }
             Killed::BrainAndAgent => {
                 send("STOP", agent);
                 self.brain.0.kill().unwrap();
@@ -259,10 +265,28 @@ impl Run {
     }
 }
 
+/// Agent and warden are killed while a setting is changed on a server with a password, which stood in the address alone: the
+/// brain lives, and its next agent puts the setting back.
+pub(crate) fn the_next_agent_knows_the_password(fault: &str, url: &str, ask: impl Fn() -> String) {
+    let (before, target) = (ask(), format!("{{database: \"{url}\"}}"));
+    let mut run = Run::start(&Strike { fault, target: &target, with: "{}", lasts: "5m" });
+    assert_ne!(ask(), before, "{fault}");
+    run.kill(Killed::AgentAndWarden);
+    let begun = Instant::now();
+    wait_until(|| ask() == before);
+    println!("{fault}: put back after {:.2} s", begun.elapsed().as_secs_f64());
+    assert_eq!(run.code(), 4, "{}", run.told());
+    assert!(!run.owes() && ask() == before, "{}", run.told());
+    let recovered = run.squall(&["recover"]);
+    let said = String::from_utf8_lossy(&recovered.stdout);
+    assert!(recovered.status.success() && said.contains("nothing to put back"), "{said}");
+}
+
 /// Who is killed.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Killed {
     Agent,
+    AgentAndWarden,
     BrainAndAgent,
     All,
     /// None of the three, but all stand still: their connections stay, and nothing is heard.

@@ -1,6 +1,9 @@
 //! Faults on a real `MariaDB` and its replica, whoever dies and whatever is lost between them.
 
-use crate::lab::{Cable, Killed, Seeing, Seen, each_outlives_no_network, each_outlives_nobody};
+use crate::lab::{
+    Cable, Killed, Seeing, Seen, each_outlives_no_network, each_outlives_nobody,
+    the_next_agent_knows_the_password,
+};
 use crate::support::wait_until;
 use squall_database::testing::mariadb::MariaDbServer;
 
@@ -57,4 +60,12 @@ fn nothing_outlives_its_owners_and_the_network() {
         each_outlives_nobody(who, &faults);
     }
     each_outlives_no_network(&[&cable], &faults);
+}
+
+#[test]
+fn an_agent_that_takes_the_place_of_another_is_told_the_password() {
+    let Some(server) = MariaDbServer::start(&[]) else { return };
+    server.ask("CREATE USER app@'127.0.0.1' IDENTIFIED BY 'geheim'; GRANT ALL ON *.* TO app@'127.0.0.1'");
+    let url = format!("mysql://app:geheim@127.0.0.1:{}", server.port);
+    the_next_agent_knows_the_password("mysql.readonly", &url, || server.ask("SELECT @@global.read_only"));
 }

@@ -1,9 +1,13 @@
 //! Faults on a real Redis, whoever dies and whatever is lost between them.
 
 use crate::lab::{
-    Cable, Killed, Seeing, Seen, each_is_freed, each_outlives_no_network, each_outlives_nobody,
+    Cable, Killed, Run, Seeing, Seen, Strike, each_is_freed, each_outlives_no_network, each_outlives_nobody,
+    the_next_agent_knows_the_password,
 };
 use squall_database::testing::redis::RedisServer;
+use std::fs::{self, File};
+use std::process::Output;
+use std::time::Duration;
 
 /// Faults by their parameters, and how they are seen on the server.
 const FAULTS: &[(&str, &str, Option<&str>)] = &[
@@ -56,4 +60,50 @@ fn nothing_outlives_its_owners_and_the_network() {
     for (name, value) in [("tcp-keepalive", "300"), ("maxmemory-policy", "allkeys-lru")] {
         assert_eq!(server.ask(&format!("CONFIG GET {name}")), format!("{name}\n{value}"));
     }
+}
+
+const REPLICAS: &str = "CONFIG GET min-replicas-to-write";
+
+fn guarded() -> Option<(RedisServer, String)> {
+    let server = RedisServer::start(&["--requirepass", "geheim"])?;
+    let url = format!("redis://default:geheim@127.0.0.1:{}", server.port);
+    Some((server, url))
+}
+
+#[test]
+fn an_agent_that_takes_the_place_of_another_is_told_the_password() {
+    let Some((server, url)) = guarded() else { return };
+    the_next_agent_knows_the_password("redis.readonly_replica", &url, || server.ask(REPLICAS));
+}
+
+#[test]
+fn what_somebody_else_is_putting_back_is_waited_for_and_named() {
+    let Some((server, url)) = guarded() else { return };
+    let target = format!("{{database: \"{url}\"}}");
+    let mut run =
+        Run::start(&Strike { fault: "redis.readonly_replica", target: &target, with: "{}", lasts: "5m" });
+    // A living run is nobody's to put back, and not nothing.
+    let alive = run.squall(&["recover"]);
+    let told = String::from_utf8_lossy(&alive.stdout).into_owned();
+    assert!(alive.status.success() && told.contains("left alone: redis.readonly_replica"), "{alive:?}");
+    assert!(!told.contains("nothing to put back"), "{told}");
+    run.kill(Killed::All);
+    let log = fs::read_dir(run.state().join("live")).unwrap().flatten().next().unwrap().path();
+    let lock = File::open(log).unwrap();
+    lock.lock().unwrap();
+    let recover = || run.squall(&["recover", "--database", &url]);
+    let said = |output: &Output| format!("{output:?}");
+    let held = recover();
+    let me = format!("process {} holds its undo log", std::process::id());
+    assert!(held.status.code() == Some(6) && said(&held).contains(&me), "{held:?}");
+    assert!(!said(&held).contains("nothing to put back") && !said(&held).contains("geheim"), "{held:?}");
+    let freed = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            std::thread::sleep(Duration::from_millis(500));
+            lock.unlock().unwrap();
+        });
+        recover()
+    });
+    assert!(freed.status.success() && said(&freed).contains("put back: redis"), "{freed:?}");
+    assert!(!run.owes() && server.ask(REPLICAS) == "min-replicas-to-write\n0");
 }
