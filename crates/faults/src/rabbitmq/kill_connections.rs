@@ -1,7 +1,7 @@
 //! `rabbitmq.kill_connections`: connections of clients are closed.
 
 use super::{address_notes, managed};
-use crate::database::sessions;
+use crate::database::{check_period, sessions, who_fits};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use squall_model::facts::{ClientFacts, Facts, Feature, Privilege, Scope};
@@ -39,9 +39,6 @@ pub(crate) struct Parameters {
     #[serde(default)]
     every: Option<Duration>,
 }
-
-/// Strikes more often than this would be a load of their own.
-const SHORTEST_PERIOD: Duration = Duration::milliseconds(100);
 
 impl Parameters {
     /// Whether a client is meant, as far as it can be told beforehand.
@@ -102,10 +99,7 @@ impl Fault for KillConnections {
         if parameters.at_most == Some(0) || parameters.percent.is_some_and(|share| share.fraction() <= 0.0) {
             return wrong("0 connections are no fault; give a number such as 1, or a share such as 50%");
         }
-        match parameters.every.filter(|every| *every < SHORTEST_PERIOD) {
-            Some(_) => wrong("`every` is 100ms or more"),
-            None => Ok(()),
-        }
+        check_period(parameters.every)
     }
 
     fn plan(parameters: &Parameters, facts: &Facts) -> Result<Vec<Step>, PlanError> {
@@ -121,14 +115,7 @@ impl Fault for KillConnections {
 
     fn notes(parameters: &Parameters, facts: &Facts) -> Vec<String> {
         let Ok(broker) = managed(facts) else { return Vec::new() };
-        let fitting: Vec<_> = broker.clients.iter().filter(|client| parameters.fits(client)).collect();
-        let named: Vec<String> = fitting.iter().take(20).map(|client| described(client)).collect();
-        let more = fitting.len().saturating_sub(named.len());
-        let more = if more > 0 { format!(", and {more} more") } else { String::new() };
-        let fit = match fitting.len() {
-            0 => format!("no connection to {} fits at the moment", broker.server),
-            count => format!("{count} to {} fit at the moment: {}{more}", broker.server, named.join(", ")),
-        };
+        let fit = who_fits(broker, |client| parameters.fits(client), described);
         [fit].into_iter().chain(address_notes(broker)).collect()
     }
 }
@@ -155,7 +142,7 @@ mod tests {
         for (with, told) in [
             ("{at_most: 1, percent: 5%}", "not both"),
             ("{at_most: 0}", "no fault"),
-            ("{every: 1ms}", "100ms or more"),
+            ("{every: 1ms}", "at least 100ms"),
         ] {
             assert!(
                 plan::<KillConnections>(with, &on_rabbitmq(|_| ())).unwrap_err().contains(told),
@@ -174,7 +161,7 @@ mod tests {
         let facts = on_rabbitmq(|facts| facts.clients = vec![client("1", "app"), client("2", "other")]);
         assert!(
             notes::<KillConnections>("{user: app}", &facts)[0]
-                .ends_with("1 to amqp://app@mq:5672/shop fit at the moment: 1 (app)")
+                .ends_with("1 on amqp://app@mq:5672/shop fit at the moment: 1 (app)")
         );
         let closed =
             on_rabbitmq(|facts| drop(facts.settings.insert("no_management".into(), "refused".into())));

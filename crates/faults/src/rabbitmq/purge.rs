@@ -1,7 +1,7 @@
 //! `rabbitmq.purge`: what waits in a queue is thrown away.
 
 use super::{address_notes, binary, has_cookie, managed, rabbitmq};
-use crate::database::sessions;
+use crate::database::{check_period, sessions};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use squall_model::facts::{DatabaseFacts, Facts, Feature, Privilege, Scope};
@@ -26,9 +26,6 @@ pub(crate) struct Parameters {
     #[serde(default)]
     every: Option<Duration>,
 }
-
-/// Strikes more often than this would be a load of their own.
-const SHORTEST_PERIOD: Duration = Duration::milliseconds(100);
 
 impl Parameters {
     fn vhost<'p>(&'p self, broker: &'p DatabaseFacts) -> &'p str {
@@ -105,10 +102,7 @@ impl Fault for Purge {
     type Parameters = Parameters;
 
     fn check(parameters: &Parameters) -> Result<(), PlanError> {
-        match parameters.every.filter(|every| *every < SHORTEST_PERIOD) {
-            Some(_) => Err(PlanError::Parameters("`every` is 100ms or more".to_owned())),
-            None => Ok(()),
-        }
+        check_period(parameters.every)
     }
 
     fn plan(parameters: &Parameters, facts: &Facts) -> Result<Vec<Step>, PlanError> {
