@@ -96,13 +96,9 @@ pub(super) fn binary(release: bool) -> Result<PathBuf, String> {
     if let Some(path) = std::env::var_os("SQUALL_BIN") {
         return Ok(PathBuf::from(path));
     }
-    // A debug build is made beside a test of the program, among all packages: what the tests were built from is then used
-    // again, where other features of a crate would have it and all that need it built anew.
-    let beside_a_test =
-        ["test", "--no-run", "--workspace", "--test", "agent", "--features", "squall/failpoints"];
-    let alone = ["build", "--release", "--package", "squall", "--features", "failpoints"];
-    let arguments = if release { &alone[..] } else { &beside_a_test[..] };
-    shell::run("squall with crash points", shell::command("cargo", arguments).arg("--quiet"))?;
+    let mut arguments = vec!["build", "--package", "squall", "--features", "failpoints", "--quiet"];
+    arguments.extend(release.then_some("--release"));
+    shell::run("squall with crash points", &mut shell::command("cargo", &arguments))?;
     Ok(shell::root().join("target").join(if release { "release" } else { "debug" }).join("squall"))
 }
 
