@@ -1,5 +1,6 @@
 //! What servers have no command for: the same said of each client that fits.
 
+use squall_model::server::is_like;
 use std::collections::BTreeMap;
 
 /// Whether a client is as a condition says: `user=app`, `name!=squall*`; a star at the end stands for anything.
@@ -8,8 +9,7 @@ pub(crate) fn fits(client: &BTreeMap<String, String>, condition: &str) -> bool {
     let (name, is_not) = name.strip_suffix('!').map_or((name, false), |name| (name, true));
     // What the server does not tell fits nothing, so that nobody is struck by it.
     let Some(value) = client.get(name) else { return false };
-    let is = wanted.strip_suffix('*').map_or(value == wanted, |beginning| value.starts_with(beginning));
-    is != is_not
+    is_like(value, wanted) != is_not
 }
 
 #[cfg(test)]

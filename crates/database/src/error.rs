@@ -2,6 +2,14 @@
 
 use squall_model::server::ServerRef;
 
+/// What to do where a server asks for a password and none was given.
+pub(crate) const NO_PASSWORD: &str =
+    "; say where the password is: ?password_env=NAME or ?password_file=/path in the address";
+
+/// What to do where a password was given and is not taken.
+pub(crate) const WRONG_PASSWORD: &str = "; check the user in the address, and that the password there, in \
+                                         ?password_env=NAME or in ?password_file=/path is theirs";
+
 /// Why something could not be done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reason {

@@ -13,6 +13,7 @@
 mod auth;
 mod wire;
 
+use crate::error::{NO_PASSWORD, WRONG_PASSWORD};
 use crate::{DatabaseError, Login, Manner, Marked, Pending, Reason, Rows, Session, tls};
 use auth::Plugin;
 use squall_model::facts::{ClientFacts, DatabaseFacts};
@@ -265,13 +266,8 @@ impl Mysql {
             _ => Reason::Answered,
         };
         let remedy = match code {
-            1045 if text.contains("using password: NO") => {
-                "; say where the password is: ?password_env=NAME or ?password_file=/path in the address"
-            }
-            1045 => {
-                "; check the user in the address, and that the password there, in ?password_env=NAME or in \
-                 ?password_file=/path is theirs"
-            }
+            1045 if text.contains("using password: NO") => NO_PASSWORD,
+            1045 => WRONG_PASSWORD,
             1698 => {
                 "; this user logs in as the system's user of that name: come over the socket (?host=/path/of.sock) as that one, or \
                  name another user"

@@ -3,6 +3,7 @@
 //! Sources: <https://www.postgresql.org/docs/current/runtime-config-client.html> and
 //! <https://www.postgresql.org/docs/current/monitoring-stats.html#MONITORING-PG-STAT-ACTIVITY-VIEW>
 
+use crate::error::{NO_PASSWORD, WRONG_PASSWORD};
 use crate::{DatabaseError, Login, Manner, Marked, Pending, Reason, Rows, Session, tls};
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
@@ -269,7 +270,7 @@ fn told(server: &ServerRef, tried: &str, error: &tokio_postgres::Error) -> Datab
             () => Reason::Unreachable,
         };
         let remedy = match () {
-            () if is_without_password => PASSWORD_REMEDY,
+            () if is_without_password => NO_PASSWORD,
             () if cause.contains("server does not support TLS") => {
                 "; the server speaks no TLS: switch it on there (ssl = on), or say sslmode=disable"
             }
@@ -290,9 +291,7 @@ fn told(server: &ServerRef, tried: &str, error: &tokio_postgres::Error) -> Datab
         _ => Reason::Answered,
     };
     let remedy = match *code {
-        SqlState::INVALID_PASSWORD => {
-            "; check the user in the address, and that the password there, in ?password_env=NAME or in ?password_file=/path is theirs"
-        }
+        SqlState::INVALID_PASSWORD => WRONG_PASSWORD,
         SqlState::TOO_MANY_CONNECTIONS => {
             "; end sessions that nobody needs, raise max_connections there, or name a superuser, for whom some are kept"
         }
@@ -315,9 +314,6 @@ fn told(server: &ServerRef, tried: &str, error: &tokio_postgres::Error) -> Datab
     let cause = format!("{cause} [{}]{remedy}", code.code());
     DatabaseError::new(reason, server, tried, cause)
 }
-
-const PASSWORD_REMEDY: &str =
-    "; say where the password is: ?password_env=NAME or ?password_file=/path in the address";
 
 /// Makes TLS of a stream, where it may.
 struct Connector(ServerName<'static>, Arc<ClientConfig>);

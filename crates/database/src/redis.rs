@@ -11,6 +11,7 @@
 mod reply;
 
 use crate::each::fits;
+use crate::error::{NO_PASSWORD, WRONG_PASSWORD};
 use crate::{DatabaseError, Login, Manner, Marked, Pending, Reason, Rows, Session, tls};
 use reply::Reply;
 use squall_model::facts::{ClientFacts, DatabaseFacts};
@@ -402,13 +403,8 @@ fn command(words: &[&str]) -> Vec<u8> {
 /// An error with what to do about it, where there is something to do about an address or the server.
 fn advised(text: &str) -> String {
     let remedy = match text {
-        _ if text.starts_with("NOAUTH") => {
-            "; say where the password is: ?password_env=NAME or ?password_file=/path in the address"
-        }
-        _ if text.starts_with("WRONGPASS") || text.contains("invalid password") => {
-            "; check the user in the address, and that the password there, in ?password_env=NAME or in ?password_file=/path is \
-             theirs"
-        }
+        _ if text.starts_with("NOAUTH") => NO_PASSWORD,
+        _ if text.starts_with("WRONGPASS") || text.contains("invalid password") => WRONG_PASSWORD,
         _ if text.contains("without any password") => "; that server has no password: leave it away",
         _ if text.contains("max number of clients") => {
             "; end connections that nobody needs, or raise maxclients there"

@@ -2,7 +2,7 @@
 
 use squall_model::facts::{ClientFacts, DatabaseFacts, Facts, Subject};
 use squall_model::fault::PlanError;
-use squall_model::server::{Look, ServerKind, SessionsStep, Statement, mark_of};
+use squall_model::server::{Again, Look, ServerKind, SessionsStep, Statement, is_like, mark_of};
 use squall_model::units::Duration;
 
 /// The server that is struck, which must be of a kind.
@@ -62,6 +62,24 @@ pub(crate) fn fewer(database: &DatabaseFacts, asked: u32, leave_free: u64) -> Op
     let told =
         || format!("{} has {count} connections to take, fewer than the {asked} asked for", database.server);
     (count < u64::from(asked)).then(told)
+}
+
+/// Whether a client is as a parameter wants it, as far as the server tells; one that is not given wants nothing.
+pub(crate) fn is_meant(wanted: Option<&str>, told: Option<&str>) -> bool {
+    wanted.is_none_or(|wanted| is_like(told.unwrap_or_default(), wanted))
+}
+
+/// Parameters that were given, as conditions of a statement that is said of each client.
+pub(crate) fn conditions<'p, const N: usize>(
+    parameters: [(&'p str, Option<&'p str>); N],
+) -> impl Iterator<Item = String> {
+    parameters.into_iter().filter_map(|(name, wanted)| Some(format!("{name}={}", wanted?)))
+}
+
+/// Has a statement said when the sessions begin, and again every so often where that is asked for.
+pub(crate) fn say_every(step: &mut SessionsStep, statement: Statement, every: Option<Duration>) {
+    step.again = every.map(|every| Again { statement: statement.clone(), every });
+    step.begin = vec![statement];
 }
 
 /// What is done to clients again and again is done at most so often.

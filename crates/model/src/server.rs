@@ -148,6 +148,11 @@ pub enum PasswordRef {
     File(PathBuf),
 }
 
+/// Whether what a server tells of a client is as a condition wants it; a star at the end stands for anything.
+pub fn is_like(told: &str, wanted: &str) -> bool {
+    wanted.strip_suffix('*').map_or(told == wanted, |beginning| told.starts_with(beginning))
+}
+
 /// How a RabbitMQ is administered: over HTTP, and in its own language by whoever has its Erlang cookie.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct BrokerRef {

@@ -1,12 +1,12 @@
 //! `rabbitmq.kill_connections`: connections of clients are closed.
 
 use super::{address_notes, managed};
-use crate::database::{check_period, sessions, who_fits};
+use crate::database::{check_period, conditions, is_meant, say_every, sessions, who_fits};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use squall_model::facts::{ClientFacts, Facts, Feature, Privilege, Scope};
 use squall_model::fault::{Fault, PlanError};
-use squall_model::server::{Again, Look, Statement};
+use squall_model::server::{Look, Statement};
 use squall_model::step::Step;
 use squall_model::units::{Duration, Share};
 
@@ -43,13 +43,8 @@ pub(crate) struct Parameters {
 impl Parameters {
     /// Whether a client is meant, as far as it can be told beforehand.
     fn fits(&self, client: &ClientFacts) -> bool {
-        let is = |wanted: &Option<String>, value: &Option<String>| {
-            let value = value.as_deref().unwrap_or_default();
-            wanted.as_ref().is_none_or(|wanted| match wanted.strip_suffix('*') {
-                Some(beginning) => value.starts_with(beginning),
-                None => value == wanted,
-            })
-        };
+        let is =
+            |wanted: &Option<String>, told: &Option<String>| is_meant(wanted.as_deref(), told.as_deref());
         is(&self.user, &client.user)
             && is(&self.vhost, &client.database)
             && is(&self.application, &client.application)
@@ -58,15 +53,12 @@ impl Parameters {
 
     fn strike(&self) -> Statement {
         let mut words: Vec<String> = ["EACH", "CONNECTION", "name!=squall*"].map(str::to_owned).into();
-        let conditions = [
-            ("user", &self.user),
-            ("vhost", &self.vhost),
-            ("name", &self.application),
-            ("source", &self.source),
-        ];
-        for (key, value) in conditions {
-            words.extend(value.as_ref().map(|value| format!("{key}={value}")));
-        }
+        words.extend(conditions([
+            ("user", self.user.as_deref()),
+            ("vhost", self.vhost.as_deref()),
+            ("name", self.application.as_deref()),
+            ("source", self.source.as_deref()),
+        ]));
         let share = self.percent.map(|share| format!("{}%", share.fraction() * 100.0));
         if let Some(first) = self.at_most.map(|most| most.to_string()).or(share) {
             words.extend(["FIRST".to_owned(), first]);
@@ -104,12 +96,10 @@ impl Fault for KillConnections {
 
     fn plan(parameters: &Parameters, facts: &Facts) -> Result<Vec<Step>, PlanError> {
         let broker = managed(facts)?;
-        let kill = parameters.strike();
         let mut step = sessions(facts, broker, 1, Look::telling("{struck} connections closed", "struck"));
         let whole = parameters.vhost.as_ref().filter(|vhost| !vhost.ends_with('*'));
         step.check = whole.map(|vhost| Statement::words(["CHECK", "VHOST", vhost])).into_iter().collect();
-        step.begin = vec![kill.clone()];
-        step.again = parameters.every.map(|every| Again { statement: kill, every });
+        say_every(&mut step, parameters.strike(), parameters.every);
         Ok(vec![Step::Sessions(step)])
     }
 

@@ -1,12 +1,12 @@
 //! `rabbitmq.purge`: what waits in a queue is thrown away.
 
 use super::{address_notes, binary, has_cookie, managed, rabbitmq};
-use crate::database::{check_period, sessions};
+use crate::database::{check_period, say_every, sessions};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use squall_model::facts::{DatabaseFacts, Facts, Feature, Privilege, Scope};
 use squall_model::fault::{Fault, PlanError};
-use squall_model::server::{Again, Look, Statement};
+use squall_model::server::{Look, Statement};
 use squall_model::step::Step;
 use squall_model::units::Duration;
 
@@ -109,8 +109,7 @@ impl Fault for Purge {
         let Purging { check, purge, look } = parameters.purging(facts)?;
         let mut step = sessions(facts, rabbitmq(facts)?, 1, look);
         step.check = vec![check];
-        step.begin = vec![purge.clone()];
-        step.again = parameters.every.map(|every| Again { statement: purge, every });
+        say_every(&mut step, purge, parameters.every);
         Ok(vec![Step::Sessions(step)])
     }
 

@@ -1,12 +1,12 @@
 //! `redis.kill_clients`: connections of clients are closed.
 
 use super::redis;
-use crate::database::{check_period, sessions, who_fits};
+use crate::database::{check_period, conditions, is_meant, say_every, sessions, who_fits};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use squall_model::facts::{ClientFacts, Facts, Feature, Privilege, Scope};
 use squall_model::fault::{Fault, PlanError};
-use squall_model::server::{Again, Look, Statement};
+use squall_model::server::{Look, Statement};
 use squall_model::step::Step;
 use squall_model::units::Duration;
 
@@ -34,13 +34,8 @@ pub(crate) struct Parameters {
 impl Parameters {
     /// Whether a client is meant, as far as it can be told beforehand.
     fn fits(&self, client: &ClientFacts) -> bool {
-        let is = |wanted: &Option<String>, value: &Option<String>| {
-            let value = value.as_deref().unwrap_or_default();
-            wanted.as_ref().is_none_or(|wanted| match wanted.strip_suffix('*') {
-                Some(beginning) => value.starts_with(beginning),
-                None => value == wanted,
-            })
-        };
+        let is =
+            |wanted: &Option<String>, told: &Option<String>| is_meant(wanted.as_deref(), told.as_deref());
         is(&self.user, &client.user)
             && is(&self.name, &client.application)
             && is(&self.source(), &client.address)
@@ -55,12 +50,12 @@ impl Parameters {
 
     fn conditions(&self) -> Vec<String> {
         // Replicas are no clients, and Squall's own connections are spared: also those of its probes.
-        let mut conditions: Vec<String> =
-            ["name!=squall*", "flags!=S*", "flags!=M*"].map(str::to_owned).into();
-        for (key, value) in [("user", &self.user), ("name", &self.name), ("addr", &self.source())] {
-            conditions.extend(value.as_ref().map(|value| format!("{key}={value}")));
-        }
-        conditions
+        let mut words: Vec<String> = ["name!=squall*", "flags!=S*", "flags!=M*"].map(str::to_owned).into();
+        let source = self.source();
+        let given =
+            [("user", self.user.as_deref()), ("name", self.name.as_deref()), ("addr", source.as_deref())];
+        words.extend(conditions(given));
+        words
     }
 }
 
@@ -93,10 +88,8 @@ impl Fault for KillClients {
         let mut words = vec!["EACH".to_owned(), "CLIENT".to_owned()];
         words.extend(parameters.conditions());
         words.extend(["SAY", "CLIENT", "KILL", "ID", "{id}"].map(str::to_owned));
-        let kill = Statement(words);
         let mut step = sessions(facts, database, 1, Look::telling("{struck} connections closed", "struck"));
-        step.begin = vec![kill.clone()];
-        step.again = parameters.every.map(|every| Again { statement: kill, every });
+        say_every(&mut step, Statement(words), parameters.every);
         Ok(vec![Step::Sessions(step)])
     }
 
