@@ -25,6 +25,7 @@
 //!   very undo, the next owner looks at its steps again, and may take one that hangs on another for residue);
 //! - a step that could not be put back stays owed: it is reported as residue each time, and may be tried again.
 
+mod elsewhere;
 mod plan;
 mod recover;
 
@@ -277,7 +278,10 @@ impl<M: Machine, D: Disk> Hands<M, D> {
         self.promises = kept;
         let is_slow = |undo: &Undo| {
             let is_remote = matches!(undo, Undo::Sessions { .. } | Undo::Setting { .. });
-            let is_in_a_cloud = matches!(undo, Undo::Instance { .. } | Undo::Template { .. });
+            let is_in_a_cloud = matches!(
+                undo,
+                Undo::Instance { .. } | Undo::Template { .. } | Undo::Object { .. } | Undo::Created { .. }
+            );
             let is_of_here = matches!(undo, Undo::Worker { .. } | Undo::Fill { .. } | Undo::Container { .. });
             is_remote || is_in_a_cloud || is_of_here
         };

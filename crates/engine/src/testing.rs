@@ -7,7 +7,7 @@ use squall_model::machine::Leftover;
 use squall_model::node::{Content, Node, Place};
 use squall_model::plan::PlannedInjection;
 use squall_model::protocol::{CallError, CallErrorKind, Restored};
-use squall_model::target::{Mode, Selection, Target};
+use squall_model::target::{Mode, Round, Selection, Target};
 use squall_model::undo::{Difference, Reverted};
 use squall_model::units::Duration;
 
@@ -78,7 +78,13 @@ pub(crate) fn experiment() -> Experiment {
 pub(crate) fn strike(seconds: u64) -> Strike {
     Strike {
         fault: "network.latency".into(),
-        selection: Selection { target: Target::Host(true), mode: Mode::All, value: None, optional: false },
+        selection: Selection {
+            target: Target::Host(true),
+            mode: Mode::All,
+            value: None,
+            round: Round::Down,
+            optional: false,
+        },
         with: nothing(),
         lasts: Duration::seconds(seconds),
         after: Duration::seconds(0),

@@ -46,7 +46,7 @@ mod tests {
     use super::*;
     use squall_model::node::Place;
     use squall_model::read::{Source, parse};
-    use squall_model::target::{Mode, Selection, Target};
+    use squall_model::target::{Mode, Round, Selection, Target};
     use squall_model::units::Duration;
 
     fn experiment(with: &str, change: impl FnOnce(&mut Strike)) -> String {
@@ -57,6 +57,7 @@ mod tests {
                 target: Target::Host(true),
                 mode: Mode::All,
                 value: None,
+                round: Round::Down,
                 optional: false,
             },
             with: parse(&source).unwrap(),

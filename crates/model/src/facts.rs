@@ -1,6 +1,7 @@
 //! Facts: what a planner may know about the host and the target. Gathered by the machine, read by pure functions.
 
 use crate::cloud::{InstanceFacts, TemplateFacts};
+use crate::cluster::{NodeFacts, ObjectFacts, PodFacts};
 use crate::server::ServerRef;
 use crate::step::{ContainerRef, Direction, DirectoryRef, LinkRef, NamespaceRef, PacketFilter, ProcessRef};
 use crate::target::Target;
@@ -27,6 +28,21 @@ pub enum Scope {
     Instance,
     /// A template of experiments that a cloud carries out itself.
     Template,
+    /// Each pod of a Kubernetes cluster by itself.
+    Pod,
+    /// Each node of a Kubernetes cluster by itself.
+    Node,
+    /// Each Deployment, StatefulSet or ReplicaSet of a Kubernetes cluster by itself.
+    Workload,
+    /// Each of Istio's virtual services by itself.
+    VirtualService,
+}
+
+impl Scope {
+    /// Whether what is acted on is on a host, as a pod's processes are on its node.
+    pub fn is_on_host(self) -> bool {
+        matches!(self, Self::Process | Self::Network | Self::Resource | Self::Path)
+    }
 }
 
 /// A privilege that a fault may need, named as in `capabilities(7)` without `CAP_`, in lower case.
@@ -390,6 +406,12 @@ pub enum Subject {
     Instance(InstanceFacts),
     /// A template of a cloud's own experiments.
     Template(TemplateFacts),
+    /// A pod of a Kubernetes cluster.
+    Pod(Box<PodFacts>),
+    /// A node of a Kubernetes cluster.
+    Node(Box<NodeFacts>),
+    /// Another object of a Kubernetes cluster.
+    Object(Box<ObjectFacts>),
 }
 
 /// All that a planner gets to see.

@@ -5,6 +5,7 @@
 
 pub mod catalog;
 pub mod cloud;
+pub mod cluster;
 pub mod condition;
 pub mod event;
 pub mod experiment;

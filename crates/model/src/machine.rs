@@ -143,6 +143,9 @@ pub fn subject_name(facts: &Facts) -> String {
         Subject::Database(database) => database.server.to_string(),
         Subject::Instance(facts) => facts.instance.to_string(),
         Subject::Template(facts) => facts.template.to_string(),
+        Subject::Pod(facts) => facts.object.to_string(),
+        Subject::Node(facts) => facts.object.to_string(),
+        Subject::Object(facts) => facts.object.to_string(),
         Subject::Resource { processes } if processes.is_empty() => "this host".to_owned(),
         Subject::Resource { processes } => {
             processes.iter().map(|process| process.process.to_string()).collect::<Vec<_>>().join(", ")

@@ -1,5 +1,6 @@
 //! A plan: what would be touched, where, and how it would be undone. Making one touches nothing.
 
+use crate::cluster::ClusterRef;
 use crate::step::{Claim, Step};
 use crate::target::{Limit, Selection, Target};
 use crate::units::Duration;
@@ -75,11 +76,35 @@ impl PlannedInjection {
     }
 }
 
+impl Plan {
+    /// That something is to be planned elsewhere and nobody asked there, in words.
+    pub fn unplanned(&self) -> Option<String> {
+        let Assignment { node, entry, .. } = self.elsewhere.first()?;
+        Some(format!("{} is to be planned on node {node}, and no agent was started there", entry.fault))
+    }
+}
+
+/// A fault on a node of a cluster, with the pods on that node that were chosen for it. Its steps are planned by an agent there.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Assignment {
+    /// The cluster.
+    pub cluster: ClusterRef,
+    /// The node, by its name.
+    pub node: String,
+    /// What is to be planned there.
+    pub entry: PlanEntry,
+    /// The pods, for people.
+    pub pods: Vec<String>,
+}
+
 /// All injections of an experiment, in the order of its entries.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Plan {
     /// The injections.
     pub injections: Vec<PlannedInjection>,
+    /// What must be planned by an agent elsewhere, which is asked for it next.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub elsewhere: Vec<Assignment>,
     /// What the user should know before saying yes, such as a protected connection that is spared.
     pub notes: Vec<String>,
 }

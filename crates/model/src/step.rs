@@ -4,6 +4,7 @@
 //! captures before the step is applied. Each kind is carried out in one file, `crates/linux/src/step/`.
 
 use crate::cloud::{self, InstanceChange, InstanceStep, TemplateStep};
+use crate::cluster::ObjectStep;
 use crate::server::{self, SessionsStep, SettingStep};
 use crate::target::Target;
 use crate::units::{Duration, Rate, Share, Size};
@@ -555,6 +556,8 @@ pub enum Step {
     Instance(InstanceStep),
     /// A cloud carries out an experiment of its own.
     Template(TemplateStep),
+    /// An object of a Kubernetes cluster is changed, made, evicted or deleted.
+    Object(Box<ObjectStep>),
 }
 
 /// Numbers in order as people write them: `0-3, 8`.
@@ -652,6 +655,7 @@ impl Step {
                 matches!(step.change, InstanceChange::Stop { .. }).then(|| step.instance.start_by_hand())
             }
             Self::Template(step) => Some(step.template.stop_by_hand(&step.mark)),
+            Self::Object(step) => step.by_hand(),
         }
     }
 
@@ -678,6 +682,7 @@ impl Step {
             Self::Setting(_) => "setting",
             Self::Instance(_) => "instance",
             Self::Template(_) => "template",
+            Self::Object(_) => "object",
         }
     }
 
@@ -692,6 +697,7 @@ impl Step {
             Self::Setting(step) => Some(Claim(format!("{} on {}", step.name, step.server.place()))),
             Self::Instance(step) => Some(Claim(format!("the state of instance {}", step.instance.id))),
             Self::Template(step) => Some(Claim(format!("the experiments of template {}", step.template.id))),
+            Self::Object(step) => Some(Claim(step.claims())),
             // A table of our own name, and workers and sessions of our own stand beside others without touching them.
             Self::PacketFilter(_) | Self::Worker(_) | Self::Sessions(_) | Self::FileValue(_) => None,
         }
@@ -806,6 +812,7 @@ impl fmt::Display for Step {
             Self::Sessions(step) => step.fmt(formatter),
             Self::Instance(step) => step.fmt(formatter),
             Self::Template(step) => step.fmt(formatter),
+            Self::Object(step) => step.fmt(formatter),
             Self::Setting(step) => {
                 write!(
                     formatter,

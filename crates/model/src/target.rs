@@ -1,6 +1,7 @@
 //! Where a fault strikes: the words of an experiment's `target:` and what they turn out to be on a host.
 
 use crate::cloud::{InstanceSelector, TemplateSelector};
+use crate::cluster::{NodeSelector, ObjectSelector, PodSelector};
 use crate::server::ServerUrl;
 use crate::units::Share;
 use schemars::JsonSchema;
@@ -29,6 +30,14 @@ pub enum Target {
     Instances(Box<InstanceSelector>),
     /// A template of experiments that a cloud carries out itself.
     Template(Box<TemplateSelector>),
+    /// Pods of a Kubernetes cluster.
+    Pod(Box<PodSelector>),
+    /// Nodes of a Kubernetes cluster.
+    Node(Box<NodeSelector>),
+    /// Deployments and the like of a Kubernetes cluster.
+    Workload(Box<ObjectSelector>),
+    /// Istio's virtual services in a Kubernetes cluster.
+    VirtualService(Box<ObjectSelector>),
     /// This host as a whole; always `true`.
     Host(bool),
 }
@@ -123,8 +132,19 @@ impl fmt::Display for Target {
             Self::Database(url) => write!(formatter, "database {url}"),
             Self::Instances(selector) => write!(formatter, "instances {selector}"),
             Self::Template(selector) => write!(formatter, "template {}", selector.id),
+            Self::Pod(selector) => write!(formatter, "pod {selector}"),
+            Self::Node(selector) => write!(formatter, "node {selector}"),
+            Self::Workload(selector) => write!(formatter, "workload {selector}"),
+            Self::VirtualService(selector) => write!(formatter, "virtual service {selector}"),
             Self::Host(_) => formatter.write_str("this host"),
         }
+    }
+}
+
+impl Target {
+    /// Whether it is in a Kubernetes cluster.
+    pub fn is_in_cluster(&self) -> bool {
+        matches!(self, Self::Pod(_) | Self::Node(_) | Self::Workload(_) | Self::VirtualService(_))
     }
 }
 
@@ -153,10 +173,28 @@ pub enum Mode {
     All,
     /// As many as `value` says.
     Fixed,
-    /// The share that `value` says, rounded down, at least one.
+    /// The share that `value` says, rounded as `round` says, at least one.
     FixedPercent,
     /// A random share up to what `value` says, by the run's seed, at least one.
     RandomMaxPercent,
+}
+
+/// How a share of the targets that match becomes a number of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Round {
+    /// Never more than the share, but at least one.
+    #[default]
+    Down,
+    /// Never fewer than the share.
+    Up,
+}
+
+impl Round {
+    /// Whether it is what is meant where nothing is said.
+    pub fn is_usual(&self) -> bool {
+        *self == Self::Down
+    }
 }
 
 /// How many of the targets that match may be struck at most.
@@ -200,6 +238,9 @@ pub struct Selection {
     /// The number or share that `mode` asks for: a count, or a share of 100.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub value: Option<f64>,
+    /// How the share of `fixed-percent` becomes a number.
+    #[serde(default, skip_serializing_if = "Round::is_usual")]
+    pub round: Round,
     /// Whether an empty match is no error.
     #[serde(default)]
     pub optional: bool,
@@ -211,13 +252,20 @@ impl Selection {
     pub fn choose<T>(&self, found: Vec<T>, dice: &mut dyn FnMut() -> f64) -> Vec<T> {
         let total = found.len();
         let value = self.value.unwrap_or(1.0);
-        let share = |percent: f64| ((total as f64 * percent / 100.0).floor() as usize).clamp(1, total.max(1));
+        let rounded = |exact: f64, round| match round {
+            // The small parts are those of binary fractions: 29 % of 100 are 29.
+            Round::Down => (exact + 1e-9).floor(),
+            Round::Up => (exact - 1e-9).ceil(),
+        };
+        let share = |percent: f64, round| {
+            (rounded(total as f64 * percent / 100.0, round) as usize).clamp(1, total.max(1))
+        };
         let wanted = match self.mode {
             Mode::All => return found,
             Mode::One => 1,
             Mode::Fixed => value.max(0.0) as usize,
-            Mode::FixedPercent => share(value),
-            Mode::RandomMaxPercent => share(dice() * value),
+            Mode::FixedPercent => share(value, self.round),
+            Mode::RandomMaxPercent => share(dice() * value, Round::Down),
         };
         // Selection sampling (Knuth, The Art of Computer Programming, volume 2, algorithm S): one pass, order kept.
         let mut missing = wanted.min(total);
@@ -277,11 +325,15 @@ mod tests {
             state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
             (state >> 11) as f64 / (1_u64 << 53) as f64
         };
-        let mut count = |mode, value, of: usize| {
-            Selection { target: Target::Host(true), mode, value, optional: false }
+        let mut rounded = |mode, value, round, of: usize| {
+            Selection { target: Target::Host(true), mode, value, round, optional: false }
                 .choose((0..of).collect::<Vec<_>>(), &mut dice)
                 .len()
         };
+        assert_eq!(rounded(Mode::FixedPercent, Some(50.0), Round::Up, 3), 2);
+        assert_eq!(rounded(Mode::FixedPercent, Some(29.0), Round::Up, 100), 29);
+        assert_eq!(rounded(Mode::FixedPercent, Some(29.0), Round::Down, 100), 29);
+        let mut count = |mode, value, of| rounded(mode, value, Round::Down, of);
         assert_eq!(count(Mode::All, None, 7), 7);
         assert_eq!(count(Mode::One, None, 7), 1);
         assert_eq!(count(Mode::Fixed, Some(3.0), 7), 3);

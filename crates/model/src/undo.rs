@@ -4,6 +4,7 @@
 //! that the revert itself runs again. A record carries the identity of what it may touch, so it cannot hit another.
 
 use crate::cloud::{InstanceRef, TemplateRef};
+use crate::cluster::{Field, FieldChange, ObjectRef};
 use crate::server::{ServerRef, Statement};
 use crate::step::{ContainerRef, DirectoryRef, LinkRef, NamespaceRef, ProcessRef, Signal};
 use crate::units::Size;
@@ -132,6 +133,20 @@ pub enum Undo {
         /// The mark.
         mark: String,
     },
+    /// Give fields of an object their values back.
+    Object {
+        /// Which.
+        object: Box<ObjectRef>,
+        /// What we changed, each with what was there before.
+        fields: Vec<Field>,
+    },
+    /// Delete an object that we made.
+    Created {
+        /// Which, by its name.
+        object: Box<ObjectRef>,
+        /// The mark that it carries.
+        mark: String,
+    },
     /// The step cannot be taken back and leaves nothing to take back, such as a kill.
     Nothing {
         /// Why there is nothing to do.
@@ -154,6 +169,8 @@ impl Undo {
             Self::Setting { .. } => "setting",
             Self::Instance { .. } => "instance",
             Self::Template { .. } => "template",
+            Self::Object { .. } => "object",
+            Self::Created { .. } => "created",
             Self::Nothing { .. } => "nothing",
         }
     }
@@ -188,6 +205,16 @@ impl fmt::Display for Undo {
             }
             Self::Instance { instance } => write!(formatter, "start {instance} again"),
             Self::Template { template, .. } => write!(formatter, "stop the experiment from {template}"),
+            Self::Object { object, fields } => {
+                let before = |field: &Field| match &field.change {
+                    FieldChange::Put { before: Some(before), .. } => format!("{} = {before}", field.name()),
+                    FieldChange::Put { before: None, .. } => format!("{} away", field.name()),
+                    FieldChange::Append { element } => format!("{} without {element}", field.name()),
+                };
+                let fields: Vec<String> = fields.iter().map(before).collect();
+                write!(formatter, "give {object} back: {}", fields.join(", "))
+            }
+            Self::Created { object, .. } => write!(formatter, "delete {object}"),
             Self::Nothing { why } => formatter.write_str(why),
         }
     }

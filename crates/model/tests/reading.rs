@@ -298,8 +298,24 @@ fn every_kind_of_mistake_is_told_at_its_place() {
             "`memory.spike` acts on the host or control groups",
         ),
         (
-            method("  - {fault: process.pause, target: {pod: {namespace: x}}}\n"),
-            "pod: this version cannot strike a target of the kind `pod` (not in this version)",
+            method("  - {fault: process.pause, target: {proxy: x}}\n"),
+            "proxy: this version cannot strike a target of the kind `proxy` (not in this version)",
+        ),
+        (
+            method("  - {fault: process.pause, target: {pod: {context: test}}}\n"),
+            "this would match every pod of a namespace that is not named",
+        ),
+        (
+            method("  - {fault: process.pause, target: {pod: {phases: [Runing]}}}\n"),
+            "\"Runing\" is no phase of a pod",
+        ),
+        (
+            method("  - {fault: process.pause, target: {pod: {expressions: [{key: a, operator: In}]}}}\n"),
+            "the condition on \"a\" needs `values`",
+        ),
+        (
+            method("  - {fault: process.pause, target: {pod: {namespace: x}, mode: one, round: up}}\n"),
+            "`round` without a share that could be rounded",
         ),
         (method("  - {fault: process.pause, target: {proces: {name: x}}}\n"), "did you mean `process`?"),
         (

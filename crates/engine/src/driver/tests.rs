@@ -96,7 +96,7 @@ impl World {
         let evidence = BTreeMap::from([("i0".to_owned(), vec![Evidence::seen("9 packets")])]);
         match call {
             Call::Hello { .. } => Answer::Hello { version: 1, pid: 1, warden: 2, recovered: Vec::new() },
-            Call::Plan(_) => Answer::Plan(Plan { injections: vec![injection("i0", 0)], notes: Vec::new() }),
+            Call::Plan(_) => Answer::Plan(Plan { injections: vec![injection("i0", 0)], ..Plan::default() }),
             Call::Inject { .. } => {
                 self.live.store(true, Ordering::SeqCst);
                 Answer::Injected { evidence }

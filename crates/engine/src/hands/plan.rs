@@ -1,6 +1,6 @@
 //! Planning: from what an experiment names to injections that name each step and its undo. Touches nothing.
 
-use super::{Hands, invalid};
+use super::{Hands, elsewhere, invalid};
 use squall_model::facts::{Facts, HostFacts, LinkFacts, Privilege, Scope, Subject};
 use squall_model::fault::{AnyFault, PlanError};
 use squall_model::machine::{Machine, MachineError, subject_name};
@@ -47,9 +47,13 @@ impl<M: Machine, D: Disk> Hands<M, D> {
         let fault = *faults.iter().find(|fault| fault.name() == entry.fault).ok_or_else(|| {
             invalid(format!("there is no fault {}; `squall faults` lists them", entry.fault))
         })?;
+        let mut dice = Dice::new(request.seed.wrapping_add(entry.entry as u64));
+        let entry = &self.with_peers_looked_up(entry, &mut dice)?;
+        if elsewhere::is_meant(fault, &entry.selection.target) {
+            return self.assign(fault, entry, request, &mut dice, plan);
+        }
         check_privileges(fault, host)?;
         check_features(fault, host)?;
-        let mut dice = Dice::new(request.seed.wrapping_add(entry.entry as u64));
         let subjects = self.choose(fault, &entry.selection, request, &mut dice, &mut plan.notes)?;
         let names = fault.host_names(&entry.with).map_err(refused)?;
         let addresses = if names.is_empty() { BTreeMap::new() } else { self.machine.addresses(&names)? };
@@ -76,7 +80,7 @@ impl<M: Machine, D: Disk> Hands<M, D> {
     }
 
     /// What of the things that match is struck.
-    fn choose(
+    pub(super) fn choose(
         &mut self,
         fault: &dyn AnyFault,
         selection: &Selection,
@@ -84,12 +88,15 @@ impl<M: Machine, D: Disk> Hands<M, D> {
         dice: &mut Dice,
         notes: &mut Vec<String>,
     ) -> Result<Vec<Subject>, CallError> {
-        let found = self.machine.resolve(fault.scope(), &selection.target)?;
+        let is_elsewhere = elsewhere::is_meant(fault, &selection.target);
+        let scope = if is_elsewhere { Scope::Pod } else { fault.scope() };
+        let found = self.machine.resolve(scope, &selection.target)?;
         if found.is_empty() {
             let nothing = match &selection.target {
                 Target::Instances(_) | Target::Template(_) => {
                     format!("nothing in the cloud that runs matches {}", selection.target)
                 }
+                target if target.is_in_cluster() => format!("nothing in the cluster matches {target}"),
                 target => format!("nothing on this host matches {target}"),
             };
             if selection.optional {
@@ -101,7 +108,7 @@ impl<M: Machine, D: Disk> Hands<M, D> {
                 fault.name()
             )));
         }
-        self.refuse_spared(fault.scope(), &found, &selection.target, &request.spared)?;
+        self.refuse_spared(scope, &found, &selection.target, &request.spared)?;
         let found = spare_protected(found, &selection.target, notes)?;
         let matching = found.len();
         if let (Mode::Fixed, Some(wanted)) = (selection.mode, selection.value)
@@ -109,6 +116,17 @@ impl<M: Machine, D: Disk> Hands<M, D> {
         {
             let target = &selection.target;
             note(notes, format!("`value: {wanted}` is more than match {target}: all {matching} are struck"));
+        }
+        if let (Mode::FixedPercent | Mode::RandomMaxPercent, Some(value)) = (selection.mode, selection.value)
+            && (matching as f64) * value / 100.0 < 1.0 - 1e-9
+        {
+            note(
+                notes,
+                format!(
+                    "{value}% of {matching} that match {} is less than one: one is struck",
+                    selection.target
+                ),
+            );
         }
         let chosen = selection.choose(found, &mut || dice.roll());
         check_limit(matching, chosen.len(), request.targets_limit, &selection.target)?;
@@ -138,6 +156,10 @@ impl<M: Machine, D: Disk> Hands<M, D> {
                     | (Scope::Path, Target::Path(_))
                     | (Scope::Instance, Target::Instances(_))
                     | (Scope::Template, Target::Template(_))
+                    | (Scope::Pod, Target::Pod(_))
+                    | (Scope::Node, Target::Node(_))
+                    | (Scope::Workload, Target::Workload(_))
+                    | (Scope::VirtualService, Target::VirtualService(_))
             );
             let strikes = one == target
                 || is_named_server
@@ -167,7 +189,10 @@ impl<M: Machine, D: Disk> Hands<M, D> {
             | Subject::Path(_)
             | Subject::Database(_)
             | Subject::Instance(_)
-            | Subject::Template(_) => Vec::new(),
+            | Subject::Template(_)
+            | Subject::Pod(_)
+            | Subject::Node(_)
+            | Subject::Object(_) => Vec::new(),
         });
         Ok(processes.map(|facts| (facts.process.pid, facts.process.start_time)).collect())
     }
@@ -252,7 +277,7 @@ impl Dice {
     }
 
     /// Uniform in `[0, 1)`, from the upper 53 bits.
-    fn roll(&mut self) -> f64 {
+    pub(super) fn roll(&mut self) -> f64 {
         (self.next() >> 11) as f64 / (1_u64 << 53) as f64
     }
 }
@@ -335,6 +360,9 @@ fn share_a_place(found: &[Subject], other: &Subject) -> bool {
         }
         (Subject::Instance(facts), Subject::Instance(other)) => facts.instance.id == other.instance.id,
         (Subject::Template(facts), Subject::Template(other)) => facts.template.id == other.template.id,
+        (Subject::Pod(facts), Subject::Pod(other)) => facts.object.uid == other.object.uid,
+        (Subject::Node(facts), Subject::Node(other)) => facts.object.uid == other.object.uid,
+        (Subject::Object(facts), Subject::Object(other)) => facts.object.uid == other.object.uid,
         (Subject::Path(path), Subject::Path(other)) => path.directory.device == other.directory.device,
         _ => false,
     })
@@ -369,6 +397,15 @@ fn spare_protected(
             Subject::Template(facts) => {
                 keep(&facts.template, facts.protected.as_ref()).then_some(Subject::Template(facts))
             }
+            Subject::Pod(facts) => {
+                keep(&facts.object, facts.protected.as_ref()).then_some(Subject::Pod(facts))
+            }
+            Subject::Node(facts) => {
+                keep(&facts.object, facts.protected.as_ref()).then_some(Subject::Node(facts))
+            }
+            Subject::Object(facts) => {
+                keep(&facts.object, facts.protected.as_ref()).then_some(Subject::Object(facts))
+            }
             Subject::Resource { processes } if !processes.is_empty() => {
                 let processes: Vec<_> = processes
                     .into_iter()
@@ -384,6 +421,13 @@ fn spare_protected(
         if matches!(target, Target::Instances(_) | Target::Template(_)) {
             return Err(invalid(format!("all that matches {target} is protected ({})", spared.join("; "))));
         }
+        if target.is_in_cluster() {
+            return Err(invalid(format!(
+                "all that matches {target} is protected ({}); to strike it all the same, name it: \
+                 `{{pod: {{names: [NAMESPACE/NAME]}}}}`, `{{node: {{name: …}}}}`",
+                some_of(&spared)
+            )));
+        }
         return Err(invalid(format!(
             "all that matches {target} is protected ({}); to strike it all the same, name it by its number: \
              `process: {{pid: …}}`",
@@ -394,6 +438,14 @@ fn spare_protected(
         note(notes, text);
     }
     Ok(kept)
+}
+
+/// The first of many, in words.
+fn some_of(words: &[String]) -> String {
+    const SHOWN: usize = 5;
+    let more = words.len().saturating_sub(SHOWN);
+    let shown = words.iter().take(SHOWN).cloned().collect::<Vec<_>>().join("; ");
+    if more == 0 { shown } else { format!("{shown}; and {more} more") }
 }
 
 /// The blast radius is a hard limit.
@@ -435,13 +487,11 @@ fn note_spared_connections(facts: &Facts, notes: &mut Vec<String>) {
 /// Two injections that are active at the same time may not hold the same claim.
 fn check_conflicts(injections: &[PlannedInjection], together: &[Vec<usize>]) -> Result<(), CallError> {
     let at_once = |a: usize, b: usize| a == b || together.iter().any(|g| g.contains(&a) && g.contains(&b));
-    for (position, later) in injections.iter().enumerate() {
-        let held: BTreeSet<&Claim> = later.claims.iter().collect();
-        for earlier in &injections[..position] {
-            if !at_once(earlier.entry, later.entry) {
-                continue;
-            }
-            if let Some(claim) = earlier.claims.iter().find(|claim| held.contains(claim)) {
+    let mut holders: BTreeMap<&Claim, Vec<&PlannedInjection>> = BTreeMap::new();
+    for later in injections {
+        for claim in &later.claims {
+            let held = holders.entry(claim).or_default();
+            if let Some(earlier) = held.iter().find(|earlier| at_once(earlier.entry, later.entry)) {
                 let message = format!(
                     "{} on {} and {} on {} would be active at the same time and both take {claim}, so that the undo \
                      of one would undo the other; let one follow the other, or strike different targets",
@@ -449,6 +499,7 @@ fn check_conflicts(injections: &[PlannedInjection], together: &[Vec<usize>]) -> 
                 );
                 return Err(CallError { entry: Some(later.entry), ..invalid(message) });
             }
+            held.push(later);
         }
     }
     Ok(())

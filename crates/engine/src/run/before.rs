@@ -36,6 +36,9 @@ impl Run {
     pub(super) fn planned(&mut self, answer: Result<Answer, LinkError>) {
         match answer {
             Ok(Answer::Plan(plan)) => {
+                if let Some(why) = plan.unplanned() {
+                    return self.refuse(why);
+                }
                 self.method = Method::new(&self.experiment, &plan.injections);
                 self.planned.clone_from(&plan.injections);
                 let injections = plan.injections.iter().map(Planned::from).collect();

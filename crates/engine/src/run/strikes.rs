@@ -9,6 +9,7 @@ use squall_model::event::{AbortCause, Event, Planned};
 use squall_model::plan::{Plan, PlannedInjection};
 use squall_model::protocol::{Answer, Call, CallErrorKind};
 use squall_model::undo::{Effect, Evidence};
+use std::collections::BTreeMap;
 
 impl Run {
     pub(super) fn carry_out_method(&mut self) -> bool {
@@ -59,8 +60,11 @@ impl Run {
 
     /// A later entry was planned again. Where that differs from the plan that was told, the difference is told.
     pub(super) fn planned_anew(&mut self, answer: Result<Answer, LinkError>) {
-        let Plan { injections, notes } = match answer {
-            Ok(Answer::Plan(plan)) => plan,
+        let Plan { injections, notes, .. } = match answer {
+            Ok(Answer::Plan(plan)) => match plan.unplanned() {
+                Some(why) => return self.could_not_inject(why),
+                None => plan,
+            },
             Err(LinkError::Lost(why)) => return self.lost(&why),
             Err(LinkError::Refused(error)) => {
                 return self.could_not_inject(self.about_entry(&error));
@@ -94,12 +98,13 @@ impl Run {
     /// Who said yes to a plan said yes to so many targets, not to those that came since.
     fn more_than_agreed(&self, injections: &[PlannedInjection]) -> Option<String> {
         let agreed = self.agreed.as_ref()?;
-        injections.iter().find_map(|planned| {
-            let now = injections.iter().filter(|other| other.entry == planned.entry).count();
-            let then = agreed.get(&planned.entry).copied().unwrap_or(0);
-            (now > then).then(|| {
-                format!("{} would strike {now} targets now, but {then} were agreed to", planned.fault)
-            })
+        let mut counts: BTreeMap<usize, (&str, usize)> = BTreeMap::new();
+        for planned in injections {
+            counts.entry(planned.entry).or_insert((&planned.fault, 0)).1 += 1;
+        }
+        counts.into_iter().find_map(|(entry, (fault, now))| {
+            let then = agreed.get(&entry).copied().unwrap_or(0);
+            (now > then).then(|| format!("{fault} would strike {now} targets now, but {then} were agreed to"))
         })
     }
 

@@ -294,7 +294,7 @@ impl World {
                     injections.extend(more);
                 }
                 self.was_planned = true;
-                Answer::Plan(Plan { injections, notes: Vec::new() })
+                Answer::Plan(Plan { injections, ..Plan::default() })
             }
             Call::Inject { injections } => {
                 self.live.extend(injections.iter().cloned());

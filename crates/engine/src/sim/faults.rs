@@ -3,6 +3,7 @@
 use crate::agent::Faults;
 use serde_json::{Value as Json, json};
 use squall_model::cloud::{InstanceChange, InstanceStep, TemplateStep};
+use squall_model::cluster::{Field, ObjectChange, ObjectStep, Shows};
 use squall_model::facts::{Facts, Feature, NetworkFacts, Privilege, Scope, Subject};
 use squall_model::fault::{Fault, PlanError, of};
 use squall_model::server::{self, Look, ServerRef, SessionsStep, SettingStep, Statement};
@@ -10,7 +11,7 @@ use squall_model::step::{
     ContainerRef, ContainerStep, Denial, Direction, FileValueStep, FillStep, FillUntil, PacketFilter,
     PacketFilterStep, PacketRule, QdiscStep, Shape, Signal, SignalStep, Step, Work, WorkerStep,
 };
-use squall_model::target::{Mode, ProcessSelector, Selection, Target};
+use squall_model::target::{Mode, ProcessSelector, Round, Selection, Target};
 use squall_model::units::{Duration, Rate, Share, Size};
 
 use super::world::{BANKED, SELECTOR};
@@ -32,6 +33,7 @@ pub(super) static FAULTS: Faults = &[
     &of::<Setting>(),
     &of::<Stop>(),
     &of::<Begin>(),
+    &of::<Scale>(),
     &of::<Everything>(),
     &of::<Dud>(),
     &of::<Forbidden>(),
@@ -62,11 +64,16 @@ pub(super) fn samples() -> Vec<(&'static str, Target, Json)> {
         ("sim.setting", database(), json!({})),
         ("sim.stop", instances(), json!({})),
         ("sim.begin", template(), json!({})),
+        ("sim.scale", workload(), json!({})),
     ]
 }
 
 fn instances() -> Target {
     Target::Instances(Box::new(serde_json::from_value(json!({"id": "i-1"})).unwrap()))
+}
+
+fn workload() -> Target {
+    Target::Workload(Box::new(serde_json::from_value(json!({"name": "web"})).unwrap()))
 }
 
 fn template() -> Target {
@@ -79,7 +86,7 @@ fn database() -> Target {
 
 /// A target of which every match is struck.
 pub(super) fn all_of(target: Target) -> Selection {
-    Selection { target, mode: Mode::All, value: None, optional: false }
+    Selection { target, mode: Mode::All, value: None, round: Round::Down, optional: false }
 }
 
 /// Parameters by name.
@@ -124,6 +131,7 @@ fault!(Load, "sim.load", Resource, &[], |_, facts| vec![load(facts)]);
 fault!(Sessions, "sim.sessions", Database, &[], |_, facts| vec![sessions(facts)]);
 fault!(Setting, "sim.setting", Database, &[], |_, facts| vec![setting(facts)]);
 fault!(Stop, "sim.stop", Instance, &[], |_, facts| vec![stop(facts)]);
+fault!(Scale, "sim.scale", Workload, &[], |_, facts| vec![scale(facts)]);
 fault!(Begin, "sim.begin", Template, &[], |_, facts| vec![begin(facts)]);
 fault!(Fill, "sim.fill", Path, &[], |_, facts| vec![fill(facts)]);
 fault!(Container, "sim.container", Resource, &[], |_, _| vec![container()]);
@@ -223,6 +231,20 @@ fn stop(facts: &Facts) -> Step {
         opt_in: instance.opt_in.clone(),
         change: InstanceChange::Stop { force: false },
     })
+}
+
+fn scale(facts: &Facts) -> Step {
+    let Subject::Object(workload) = &facts.subject else {
+        panic!("a fault on workloads was given {:?}", facts.subject)
+    };
+    let before = workload.content["spec"]["replicas"].clone();
+    let fields = vec![Field::put(&["spec", "replicas"], 0, Some(before))];
+    Step::Object(Box::new(ObjectStep {
+        object: workload.object.clone(),
+        change: ObjectChange::Fields { fields },
+        shows: Shows::Itself,
+        mark: facts.injection.clone(),
+    }))
 }
 
 fn begin(facts: &Facts) -> Step {

@@ -6,6 +6,9 @@ use super::world::{
     namespace_ref, opposite, process_key, qdisc_key, sessions_key, setting_key, table_key, worker_key,
 };
 use squall_model::cloud::{CloudPlace, InstanceFacts, InstanceRef, Tag, TemplateFacts, TemplateRef};
+use squall_model::cluster::{
+    ClusterPlace, ClusterRef, Field, FieldChange, ObjectChange, ObjectFacts, ObjectKind, ObjectRef,
+};
 use squall_model::facts::{
     DatabaseFacts, Feature, HostFacts, LinkFacts, NetworkFacts, PathFacts, Privilege, ProcessFacts,
     QdiscFacts, Scope, Subject,
@@ -119,6 +122,7 @@ impl Machine for ModelMachine {
             (Scope::Template, Target::Template(selector)) => {
                 vec![Subject::Template(template_facts(&selector.id))]
             }
+            (Scope::Workload, Target::Workload(_)) => vec![Subject::Object(Box::new(workload_facts()))],
             (Scope::Database, Target::Database(url)) => vec![Subject::Database(database_facts(&url.server))],
             (Scope::Resource, Target::Process(selector)) => match processes(selector) {
                 none if none.is_empty() => Vec::new(),
@@ -261,6 +265,15 @@ impl Machine for ModelMachine {
         put_back(&mut world, pid, &leftover.what);
         Ok(undone(&leftover.what))
     }
+}
+
+fn workload_facts() -> ObjectFacts {
+    let (place, uid) = (ClusterPlace::default(), "c".to_owned());
+    let cluster = ClusterRef { place, server: "https://cluster".into(), uid };
+    let kind = ObjectKind::new("apps", "v1", "Deployment", "deployments");
+    let (namespace, name, uid) = (Some("shop".into()), "web".into(), "1".into());
+    let object = ObjectRef { cluster, kind, namespace, name, uid };
+    ObjectFacts { object, content: serde_json::json!({"spec": {"replicas": 3}}), protected: None }
 }
 
 fn instance_facts() -> InstanceFacts {
@@ -487,6 +500,17 @@ fn capture(world: &World, step: &Step, injection: &str) -> Outcome<Undo> {
             mark: step.mark.clone(),
             finally: step.finally.clone(),
         }),
+        Step::Object(step) => match &step.change {
+            ObjectChange::Fields { fields } => {
+                let mut fields = fields.clone();
+                let now = world.host.settings.get(&step.object.to_string());
+                if let Some(Field { change: FieldChange::Put { before, .. }, .. }) = fields.first_mut() {
+                    *before = now.and_then(|now| now.parse::<i64>().ok()).map(Into::into);
+                }
+                Ok(Undo::Object { object: Box::new(step.object.clone()), fields })
+            }
+            _ => Err(refused("the model changes fields only")),
+        },
         Step::Setting(step) => {
             let before = world.host.settings.get(&step.name).cloned();
             if before.as_ref() == Some(&step.ours) && !is_suite(injection) {
@@ -523,7 +547,43 @@ fn is_overtaken(world: &mut World, undo: &Undo) -> bool {
             let now = world.host.settings.get(name);
             now != before.as_ref() && now != Some(ours)
         }
+        Undo::Object { object, fields } => {
+            let (before, ours) = values(fields);
+            let now = world.host.settings.get(&object.to_string());
+            now != before.as_ref() && now != Some(&ours)
+        }
         _ => false,
+    }
+}
+
+/// What the only field of an object was, and what we make of it.
+fn values(fields: &[Field]) -> (Option<String>, String) {
+    let Some(Field { change: FieldChange::Put { value, before }, .. }) = fields.first() else {
+        return (None, String::new());
+    };
+    (before.as_ref().map(ToString::to_string), value.to_string())
+}
+
+/// Gives a setting its value back, unless somebody else changed it.
+fn put_setting_back(
+    world: &mut World,
+    pid: u32,
+    name: &str,
+    before: Option<&String>,
+    ours: &str,
+) -> Reverted {
+    let key = setting_key(name);
+    let overwrites = world.weather.mutant == Some(Mutant::OverwriteForeign);
+    let now = world.host.settings.get(name).cloned();
+    let before_text = before.cloned().unwrap_or_default();
+    match now {
+        now if now.as_ref() == before => gone(key),
+        Some(now) if now == *ours || overwrites => {
+            world.host.settings.insert(name.to_owned(), before_text);
+            put_back(world, pid, &key);
+            undone(key)
+        }
+        now => drifted(key, before_text, now.unwrap_or_default()),
     }
 }
 
@@ -596,6 +656,11 @@ fn make(world: &mut World, pid: u32, step: &Step, undo: &Undo, in_part: bool) ->
         }
         Step::Setting(step) => {
             world.host.settings.insert(step.name.clone(), step.ours.clone());
+        }
+        Step::Object(step) => {
+            if let Undo::Object { fields, .. } = undo {
+                world.host.settings.insert(step.object.to_string(), values(fields).1);
+            }
         }
         Step::Fill(step) => {
             let path = &step.directory.path;
@@ -733,21 +798,12 @@ fn revert(world: &mut World, pid: u32, undo: &Undo) -> Reverted {
             put_back(world, pid, &sessions_key(mark));
             undone(sessions_key(mark))
         }
-        Undo::Setting { name, before, ours, .. } => {
-            let key = setting_key(name);
-            let overwrites = world.weather.mutant == Some(Mutant::OverwriteForeign);
-            let now = world.host.settings.get(name).cloned();
-            let before_text = before.clone().unwrap_or_default();
-            match now {
-                now if now == *before => gone(key),
-                Some(now) if now == *ours || overwrites => {
-                    world.host.settings.insert(name.clone(), before_text);
-                    put_back(world, pid, &key);
-                    undone(key)
-                }
-                now => drifted(key, before_text, now.unwrap_or_default()),
-            }
+        Undo::Setting { name, before, ours, .. } => put_setting_back(world, pid, name, before.as_ref(), ours),
+        Undo::Object { object, fields } => {
+            let (before, ours) = values(fields);
+            put_setting_back(world, pid, &object.to_string(), before.as_ref(), &ours)
         }
+        Undo::Created { object, .. } => gone(object.to_string()),
         Undo::Worker { mark, boot_id: known_boot } => {
             let is_there = world.host.look().contains_key(&worker_key(mark)) && *known_boot == boot_id;
             if !is_there {

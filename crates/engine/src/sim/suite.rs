@@ -67,6 +67,10 @@ fn trial(step: Step, injection: String, shared: &Shared) -> Trial {
             let set = Meddling::Set { name: step.name.clone(), value: "theirs".into() };
             (None, Some(meddling(set)))
         }
+        Step::Object(step) => {
+            let set = Meddling::Set { name: step.object.to_string(), value: "5".into() };
+            (None, Some(meddling(set)))
+        }
         Step::Fill(step) => {
             let (directory, name) = (step.directory.path.clone(), step.name.clone());
             let save = Meddling::Save { directory: directory.clone(), name, content: "theirs".into() };
@@ -78,7 +82,7 @@ fn trial(step: Step, injection: String, shared: &Shared) -> Trial {
         &step,
         Step::FileValue(step) if !step.restore
     ) && !matches!(&step, Step::Signal(step) if super::world::opposite(step.signal).is_none());
-    let unmarked = matches!(step, Step::Signal(_) | Step::FileValue(_) | Step::Setting(_));
+    let unmarked = matches!(step, Step::Signal(_) | Step::FileValue(_) | Step::Setting(_) | Step::Object(_));
     let marked = !unmarked && !matches!(step, Step::Instance(_) | Step::Container(_));
     Trial { step, injection, look, reversible, marked, destroy, meddle }
 }

@@ -106,6 +106,7 @@ impl Host {
             host.files.insert(path.into(), value.into());
         }
         host.settings.insert("read_only".into(), "off".into());
+        host.settings.insert(REPLICAS.into(), "3".into());
         host.instances.insert("i-1".into(), "running".into());
         host.instances.insert("c-1".into(), "running".into());
         host.directories.insert("/data".into(), BTreeMap::from([("orders".into(), "17".into())]));
@@ -187,6 +188,9 @@ pub(super) fn qdisc_key(inode: u64, link: u32) -> String {
 pub(super) fn table_key(inode: u64, table: &str) -> String {
     format!("table {inode}/{table}")
 }
+/// The object whose one field the model keeps.
+pub(super) const REPLICAS: &str = "Deployment shop/web";
+
 pub(super) fn file_key(path: &str) -> String {
     format!("file {}", path.split('@').next().unwrap_or(path))
 }
@@ -223,6 +227,8 @@ pub(super) fn key_of(step: &Step) -> String {
         Step::Setting(step) => setting_key(&step.name),
         Step::Instance(step) => instance_key(&step.instance.id),
         Step::Template(step) => course_key(&step.mark),
+        // An object's field is a setting of the cluster.
+        Step::Object(step) => setting_key(&step.object.to_string()),
     }
 }
 
@@ -240,6 +246,7 @@ fn key_of_undo(undo: &Undo) -> Option<String> {
         Undo::Setting { name, .. } => setting_key(name),
         Undo::Instance { instance } => instance_key(&instance.id),
         Undo::Template { mark, .. } => course_key(mark),
+        Undo::Object { object, .. } | Undo::Created { object, .. } => setting_key(&object.to_string()),
         Undo::Nothing { .. } => return None,
     })
 }

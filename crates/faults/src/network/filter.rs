@@ -9,8 +9,10 @@
 //! that a request is struck once and not its answer as well.
 
 use schemars::JsonSchema;
-use serde::de::{Error, SeqAccess, Unexpected, Visitor};
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{Error, MapAccess, SeqAccess, Unexpected, Visitor};
 use serde::{Deserialize, Deserializer};
+use squall_model::cluster::PeerPods;
 use squall_model::facts::{Facts, LinkFacts};
 use squall_model::fault::PlanError;
 use squall_model::step::{Direction, PacketFilter, Ports, Prefix, Protocol};
@@ -31,8 +33,8 @@ macro_rules! with_filters {
         #[serde(deny_unknown_fields)]
         pub(crate) struct Parameters {
             $($(#[$field_attribute])* $field: $type,)*
-            /// Only packets to these: addresses, CIDRs, host names, or a list of them. With `direction: both` also
-            /// those that come back from there.
+            /// Only packets to these: addresses, CIDRs, host names, pods (`{pod: {labels: {app: db}}}`), or a list of them.
+            /// With `direction: both` also those that come back from there.
             #[serde(default)]
             destination: crate::network::filter::Hosts,
             /// Only packets from these, as for `destination`. Of what the target sends, these are its own addresses.
@@ -78,7 +80,7 @@ impl Filters<'_> {
         let hosts = self.destination.0.iter().chain(&self.source.0);
         let names = hosts.filter_map(|host| match host {
             Host::Name(name) => Some(name.clone()),
-            Host::Prefix(_) => None,
+            Host::Prefix(_) | Host::Pods(_) => None,
         });
         names.collect()
     }
@@ -148,13 +150,15 @@ impl Filters<'_> {
 }
 
 /// Addresses, prefixes and names of hosts: one or a list.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub(crate) struct Hosts(Vec<Host>);
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 enum Host {
     Prefix(Prefix),
     Name(String),
+    /// Pods, which are addresses by the time that anything is planned.
+    Pods(Box<PeerPods>),
 }
 
 impl Hosts {
@@ -163,6 +167,12 @@ impl Hosts {
         for host in &self.0 {
             match host {
                 Host::Prefix(prefix) => prefixes.push(*prefix),
+                Host::Pods(peers) => {
+                    return Err(PlanError::Parameters(format!(
+                        "nobody looked up the addresses of pod {}",
+                        peers.pod
+                    )));
+                }
                 Host::Name(name) => {
                     let found =
                         facts.addresses.get(name).filter(|found| !found.is_empty()).ok_or_else(|| {
@@ -225,14 +235,31 @@ impl FromStr for Range {
 const NOTHING: &str = "nothing is named here, and without this filter every packet is meant: name something, or \
                        leave it away";
 
-/// Reads one thing or a list of things, each from text or a number.
+/// What may stand in a list of filters.
+trait Item: FromStr<Err = String> {
+    /// From a map, where one may stand for it.
+    fn from_map<'de, A: MapAccess<'de>>(_: A) -> Option<Result<Self, A::Error>> {
+        None
+    }
+}
+
+impl Item for Range {}
+
+impl Item for Host {
+    fn from_map<'de, A: MapAccess<'de>>(map: A) -> Option<Result<Self, A::Error>> {
+        let peers = PeerPods::deserialize(MapAccessDeserializer::new(map));
+        Some(peers.map(|peers| Self::Pods(Box::new(peers))))
+    }
+}
+
+/// Reads one thing or a list of things, each from text, a number, or a map where that may be.
 struct OneOrMany<T> {
     wanted: &'static str,
     may_be_many: bool,
     kind: PhantomData<T>,
 }
 
-impl<'de, T: FromStr<Err = String>> Visitor<'de> for OneOrMany<T> {
+impl<'de, T: Item> Visitor<'de> for OneOrMany<T> {
     type Value = Vec<T>;
 
     fn expecting(&self, formatter: &mut fmt::Formatter) -> fmt::Result {
@@ -250,6 +277,9 @@ impl<'de, T: FromStr<Err = String>> Visitor<'de> for OneOrMany<T> {
     fn visit_unit<E: Error>(self) -> Result<Vec<T>, E> {
         Err(E::custom(NOTHING))
     }
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Vec<T>, A::Error> {
+        T::from_map(map).ok_or_else(|| A::Error::invalid_type(Unexpected::Map, &self))?.map(|item| vec![item])
+    }
     fn visit_seq<A: SeqAccess<'de>>(self, mut sequence: A) -> Result<Vec<T>, A::Error> {
         if !self.may_be_many {
             return Err(A::Error::invalid_type(Unexpected::Seq, &self));
@@ -266,7 +296,7 @@ impl<'de, T: FromStr<Err = String>> Visitor<'de> for OneOrMany<T> {
 /// One thing, from text or a number.
 struct One<T>(T);
 
-impl<'de, T: FromStr<Err = String>> Deserialize<'de> for One<T> {
+impl<'de, T: Item> Deserialize<'de> for One<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let visitor = OneOrMany { wanted: "text or a number", may_be_many: false, kind: PhantomData };
         let mut found = deserializer.deserialize_any(visitor)?;
@@ -276,7 +306,7 @@ impl<'de, T: FromStr<Err = String>> Deserialize<'de> for One<T> {
 
 impl<'de> Deserialize<'de> for Hosts {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let wanted = "an address, a CIDR, a host name, or a list of them";
+        let wanted = "an address, a CIDR, a host name, pods, or a list of them";
         deserializer.deserialize_any(OneOrMany { wanted, may_be_many: true, kind: PhantomData }).map(Self)
     }
 }
@@ -294,9 +324,11 @@ impl JsonSchema for Hosts {
     fn schema_name() -> Cow<'static, str> {
         "Hosts".into()
     }
-    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+    fn json_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        let pods = generator.subschema_for::<PeerPods>();
+        let text = schemars::json_schema!({ "type": "string", "minLength": 1 });
         schemars::json_schema!({
-            "type": ["string", "array"], "minLength": 1, "minItems": 1, "items": { "type": "string", "minLength": 1 }
+            "anyOf": [text, pods, { "type": "array", "minItems": 1, "items": { "anyOf": [text, pods] } }]
         })
     }
 }

@@ -1,5 +1,5 @@
 //! Containers and services: processes that are one thing. A container is asked for at Docker, a service is known by the
-//! name of its control group.
+//! name of its control group, and so are the containers of pods, whose numbers the cluster told.
 //!
 //! Either is protected where Squall itself or what started it is among its processes, or where one of them keeps the host
 //! or its containers (see [`super::process`]); a container with an SSH server or a service manager of its own is free.
@@ -8,6 +8,7 @@ use super::process::{Snapshot, protected};
 use crate::docker::{Container, Docker};
 use crate::sys::cgroup;
 use crate::sys::process::Stat;
+use squall_model::cluster::PlacedPod;
 use squall_model::facts::{Freezer, GroupFacts};
 use squall_model::machine::MachineError;
 use squall_model::step::ContainerRef;
@@ -24,6 +25,7 @@ pub(super) fn find(target: &Target) -> Result<Vec<GroupFacts>, MachineError> {
     match target {
         Target::Container(selector) => containers(&Docker::from_environment()?, selector),
         Target::Service(pattern) => services(pattern),
+        Target::Pod(selector) => pods(&selector.placed),
         _ => Ok(Vec::new()),
     }
 }
@@ -69,15 +71,35 @@ fn of_container(
         }));
     };
     let by_number = selector.id.as_ref().is_some_and(|id| *id == container.id);
-    let pillar = |stat: &Stat| {
-        let own = OWN_PILLARS.iter().any(|own| stat.name.starts_with(own));
-        if own || by_number { None } else { protected(stat) }
-    };
+    let pillar = |stat: &Stat| if by_number { None } else { pillar_but_own(stat) };
     let freezer = |name: &str| name.contains(&container.id);
     let found = group(snapshot, name, first, &members, &pillar, &freezer)?;
     let (id, name) = (container.id.clone(), container.name.clone());
     let daemon = docker.socket().to_string_lossy().into_owned();
     Some(Ok(GroupFacts { container: Some(ContainerRef { daemon, id, name }), ..found }))
+}
+
+/// The containers of pods that run here. One that is gone meanwhile is left out.
+fn pods(placed: &[PlacedPod]) -> Result<Vec<GroupFacts>, MachineError> {
+    let snapshot = Snapshot::take()?;
+    let paths: Vec<(&Stat, Vec<String>)> =
+        snapshot.processes.iter().map(|stat| (stat, cgroup::paths(stat.pid).unwrap_or_default())).collect();
+    let mut found = Vec::new();
+    for (pod, container) in placed.iter().flat_map(|pod| pod.containers.iter().map(move |one| (pod, one))) {
+        let is_in = |paths: &[String]| paths.iter().any(|path| path.contains(&container.id));
+        let members: Vec<&Stat> =
+            paths.iter().filter(|(_, paths)| is_in(paths)).map(|(stat, _)| *stat).collect();
+        let name = format!("container {} of pod {}/{}", container.name, pod.namespace, pod.name);
+        let Some(main) = main_of(&members) else { continue };
+        let is_its_folder = |name: &str| name.contains(&container.id);
+        found.extend(group(&snapshot, name, main, &members, &pillar_but_own, &is_its_folder));
+    }
+    Ok(found)
+}
+
+/// What keeps the host or its containers, but for what a container may run by itself.
+fn pillar_but_own(stat: &Stat) -> Option<String> {
+    if OWN_PILLARS.iter().any(|own| stat.name.starts_with(own)) { None } else { protected(stat) }
 }
 
 fn services(pattern: &str) -> Result<Vec<GroupFacts>, MachineError> {

@@ -40,7 +40,7 @@ pub fn resolve(scope: Scope, target: &Target) -> Result<Vec<Subject>, MachineErr
             Ok(process::strikeable(selector)?.into_iter().map(Subject::Process).collect())
         }
         (Scope::Resource, Target::Process(selector)) => Ok(process::by_control_groups(selector)?),
-        (Scope::Process | Scope::Resource, Target::Container(_) | Target::Service(_)) => {
+        (Scope::Process | Scope::Resource, Target::Container(_) | Target::Service(_) | Target::Pod(_)) => {
             Ok(group::find(target)?.into_iter().map(Subject::Group).collect())
         }
         (Scope::Resource, Target::Host(_)) => Ok(vec![Subject::Resource { processes: Vec::new() }]),
@@ -54,6 +54,10 @@ pub fn resolve(scope: Scope, target: &Target) -> Result<Vec<Subject>, MachineErr
         (Scope::Instance, _) => Err(misfit("strikes instances", "{instances: {tag: app=shop}}", target)),
         (Scope::Template, _) => Err(misfit("strikes templates", "{template: {id: EXT…}}", target)),
         (Scope::Database, _) => Err(misfit("strikes servers", "{database: postgres://…}", target)),
+        (Scope::Pod | Scope::Node | Scope::Workload | Scope::VirtualService, _) => {
+            let wanted = "{pod: {labels: {app: shop}}} or another of a cluster";
+            Err(misfit("strikes objects of a cluster", wanted, target))
+        }
         (Scope::Path, _) => Err(misfit("strikes directories", "{path: /data}", target)),
     }
 }
@@ -71,7 +75,7 @@ pub fn signalled(target: &Target) -> Result<Vec<ProcessFacts>, MachineError> {
             let found = process::strikeable(selector)?;
             return Ok(found.into_iter().filter(|process| process.protected.is_none()).collect());
         }
-        Target::Container(_) | Target::Service(_) => group::find(target)?,
+        Target::Container(_) | Target::Service(_) | Target::Pod(_) => group::find(target)?,
         _ => return Err(misfit("strikes processes", &of_processes(), target)),
     };
     let free = groups.into_iter().filter(|group| group.protected.is_none());

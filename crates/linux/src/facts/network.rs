@@ -97,8 +97,14 @@ pub(crate) fn resolve(target: &Target) -> Result<Vec<Subject>, MachineError> {
             None => Vec::new(),
         },
         Target::Process(selector) => of_processes(selector)?,
-        Target::Container(_) | Target::Service(_) => of_groups(target)?,
-        Target::Path(_) | Target::Database(_) | Target::Instances(_) | Target::Template(_) => {
+        Target::Container(_) | Target::Service(_) | Target::Pod(_) => of_groups(target)?,
+        Target::Path(_)
+        | Target::Database(_)
+        | Target::Instances(_)
+        | Target::Template(_)
+        | Target::Node(_)
+        | Target::Workload(_)
+        | Target::VirtualService(_) => {
             let wanted = "{netns: …}, {interface: …}, {host: true}, or processes, containers or services";
             return Err(super::misfit("strikes networks", wanted, target));
         }

@@ -26,7 +26,9 @@ pub(crate) fn capture(step: &Step, injection: &str) -> Result<Undo, MachineError
         Step::PacketFilter(step) => packet_filter::capture(step),
         Step::Fill(step) => fill::capture(step),
         Step::Container(step) => container::capture(step),
-        Step::Sessions(_) | Step::Setting(_) | Step::Instance(_) | Step::Template(_) => Err(elsewhere()),
+        Step::Sessions(_) | Step::Setting(_) | Step::Instance(_) | Step::Template(_) | Step::Object(_) => {
+            Err(elsewhere())
+        }
     }
 }
 
@@ -40,7 +42,9 @@ pub(crate) fn apply(machine: &mut LinuxMachine, step: &Step, undo: &Undo) -> Res
         Step::PacketFilter(step) => machine.tables.apply(step),
         Step::Fill(step) => fill::apply(step),
         Step::Container(step) => container::apply(step),
-        Step::Sessions(_) | Step::Setting(_) | Step::Instance(_) | Step::Template(_) => Err(elsewhere()),
+        Step::Sessions(_) | Step::Setting(_) | Step::Instance(_) | Step::Template(_) | Step::Object(_) => {
+            Err(elsewhere())
+        }
     }
 }
 
@@ -74,7 +78,9 @@ pub(crate) fn observe(
         Step::PacketFilter(step) => machine.tables.observe(step),
         Step::Fill(step) => fill::observe(step, undo),
         Step::Container(step) => container::observe(step),
-        Step::Sessions(_) | Step::Setting(_) | Step::Instance(_) | Step::Template(_) => Err(elsewhere()),
+        Step::Sessions(_) | Step::Setting(_) | Step::Instance(_) | Step::Template(_) | Step::Object(_) => {
+            Err(elsewhere())
+        }
     }
 }
 
@@ -86,9 +92,12 @@ pub(crate) fn revert(machine: &mut LinuxMachine, undo: &Undo) -> Result<Reverted
         Undo::Worker { mark, boot_id } => machine.workers.revert(mark, boot_id),
         Undo::Fill { directory, name, owner, available } => fill::revert(directory, name, *owner, *available),
         Undo::Container { container, began } => container::revert(container, began),
-        Undo::Sessions { .. } | Undo::Setting { .. } | Undo::Instance { .. } | Undo::Template { .. } => {
-            Err(elsewhere())
-        }
+        Undo::Sessions { .. }
+        | Undo::Setting { .. }
+        | Undo::Instance { .. }
+        | Undo::Template { .. }
+        | Undo::Object { .. }
+        | Undo::Created { .. } => Err(elsewhere()),
         Undo::Nothing { why } => Ok(Reverted::AlreadyGone { looked_at: why.clone() }),
         Undo::Qdisc { namespace, link, handle, before, queue_length } => qdisc::revert(&qdisc::Record {
             namespace,
@@ -103,7 +112,7 @@ pub(crate) fn revert(machine: &mut LinuxMachine, undo: &Undo) -> Result<Reverted
 
 /// A step that no kernel carries out.
 fn elsewhere() -> MachineError {
-    MachineError::Refused { message: "this step is about a server, and a kernel was asked".to_owned() }
+    MachineError::Refused { message: "this step is not about a kernel, and a kernel was asked".to_owned() }
 }
 
 /// What was tried and what came back.

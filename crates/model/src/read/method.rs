@@ -4,15 +4,16 @@
 
 use super::fields::{Fields, Reader};
 use super::{ReadError, nearest};
+use crate::cluster::{ObjectSelector, Operator, PodSelector};
 use crate::experiment::{Action, DEFAULT_LASTS, Strike};
 use crate::facts::Scope;
 use crate::magnitude::Magnitude;
 use crate::node::{Content, Key, Node, Place};
-use crate::target::{Mode, Selection, Target};
+use crate::target::{Mode, Round, Selection, Target};
 use crate::units::Duration;
 
 /// The kinds of target that this version can strike.
-pub(super) const TARGETS: [&str; 10] = [
+pub(super) const TARGETS: [&str; 14] = [
     "process",
     "container",
     "service",
@@ -22,12 +23,18 @@ pub(super) const TARGETS: [&str; 10] = [
     "database",
     "instances",
     "template",
+    "pod",
+    "node",
+    "workload",
+    "virtual_service",
     "host",
 ];
 /// Kinds of target that experiments may name elsewhere, and this version cannot strike.
-const OTHER_TARGETS: [&str; 2] = ["pod", "proxy"];
+const OTHER_TARGETS: [&str; 1] = ["proxy"];
 /// How to choose among several targets, beside the target or within it.
-const CHOICES: [&str; 4] = ["mode", "value", "optional", "on"];
+const CHOICES: [&str; 5] = ["mode", "value", "round", "optional", "on"];
+/// Kinds of workload that have replicas.
+const WORKLOADS: [&str; 3] = ["Deployment", "StatefulSet", "ReplicaSet"];
 /// How many strikes a method may come to, with ramps and repetitions unrolled.
 const MAX_STRIKES: usize = 1000;
 /// How many stages a ramp may have.
@@ -337,19 +344,20 @@ impl Reader<'_> {
     /// Whether the fault can act on such a target at all.
     fn fits(&mut self, fault: &str, selection: &Selection, node: &Node) {
         let Some(scope) = self.catalog.fault(fault).map(crate::fault::AnyFault::scope) else { return };
-        let has_processes =
-            matches!(selection.target, Target::Process(_) | Target::Container(_) | Target::Service(_));
+        let has_processes = matches!(
+            selection.target,
+            Target::Process(_) | Target::Container(_) | Target::Service(_) | Target::Pod(_)
+        );
         let (can, words) = match scope {
             Scope::Process => (
                 has_processes,
-                "processes, containers or services: `{process: {name: …}}`, `{container: {name: …}}`, `{service: …}`",
+                "processes, containers, services or pods: `{process: {name: …}}`, `{container: {name: …}}`, `{service: …}`, \
+                 `{pod: {labels: {app: …}}}`",
             ),
             Scope::Network => (
-                !matches!(
-                    selection.target,
-                    Target::Path(_) | Target::Database(_) | Target::Instances(_) | Target::Template(_)
-                ),
-                "networks: `{netns: …}`, `{interface: eth0}`, `{host: true}`, or processes, containers or services",
+                has_processes
+                    || matches!(selection.target, Target::Netns(_) | Target::Interface(_) | Target::Host(_)),
+                "networks: `{netns: …}`, `{interface: eth0}`, `{host: true}`, or processes, containers, services or pods",
             ),
             Scope::Path => (matches!(selection.target, Target::Path(_)), "a directory: `{path: /data}`"),
             Scope::Database => (
@@ -366,8 +374,24 @@ impl Reader<'_> {
             ),
             Scope::Resource => (
                 has_processes || matches!(selection.target, Target::Host(_)),
-                "the host or control groups: `{host: true}`, `{process: {name: …}}`, `{container: {name: …}}` or \
-                 `{service: …}`",
+                "the host or control groups: `{host: true}`, `{process: {name: …}}`, `{container: {name: …}}`, \
+                 `{service: …}` or `{pod: {labels: {app: …}}}`",
+            ),
+            Scope::Pod => (
+                matches!(selection.target, Target::Pod(_)),
+                "pods of a cluster: `{pod: {namespace: shop, labels: {app: payment}}}`",
+            ),
+            Scope::Node => (
+                matches!(selection.target, Target::Node(_)),
+                "nodes of a cluster: `{node: {name: worker-1}}`, `{node: {labels: {pool: spot}}}`",
+            ),
+            Scope::Workload => (
+                matches!(selection.target, Target::Workload(_)),
+                "workloads of a cluster: `{workload: {namespace: shop, name: payment}}`",
+            ),
+            Scope::VirtualService => (
+                matches!(selection.target, Target::VirtualService(_)),
+                "virtual services of Istio: `{virtual_service: {namespace: shop, name: payment}}`",
             ),
         };
         if let Target::Database(url) = &selection.target
@@ -385,7 +409,7 @@ impl Reader<'_> {
         }
     }
 
-    fn selection(&mut self, node: &Node, beside: [Option<&Node>; 4]) -> Option<Selection> {
+    fn selection(&mut self, node: &Node, beside: [Option<&Node>; 5]) -> Option<Selection> {
         let Content::Map(entries) = &node.content else {
             let message = format!("expected a target, found {}", node.kind());
             let help = "such as `{process: {name: postgres}}`, `{container: {name: web}}`, `{interface: eth0}`, \
@@ -396,7 +420,7 @@ impl Reader<'_> {
         let chosen = |index: usize| {
             node.get(CHOICES[index]).or(beside[index]).filter(|node| node.content != Content::Null)
         };
-        let (mode, value, optional, on) = (chosen(0), chosen(1), chosen(2), chosen(3));
+        let (mode, value, round, optional, on) = (chosen(0), chosen(1), chosen(2), chosen(3), chosen(4));
         let mut is_right = true;
         if let Some(on) = on {
             self.error(
@@ -457,8 +481,19 @@ impl Reader<'_> {
         }
         let optional = optional.and_then(|node| self.value(node)).unwrap_or(false);
         let mode_and_value = self.mode(mode, value);
+        let round = self.round(round, mode_and_value.map(|(mode, _)| mode))?;
         let (target, (mode, value)) = target.zip(mode_and_value)?;
-        is_right.then_some(Selection { target, mode, value, optional })
+        is_right.then_some(Selection { target, mode, value, round, optional })
+    }
+
+    fn round(&mut self, round: Option<&Node>, mode: Option<Mode>) -> Option<Round> {
+        let Some(node) = round else { return Some(Round::default()) };
+        if mode.is_some_and(|mode| mode != Mode::FixedPercent) {
+            let error = ReadError::at(node.place, "`round` without a share that could be rounded");
+            self.error(error.help("`round` goes with `mode: fixed-percent`"));
+            return None;
+        }
+        self.value(node)
     }
 
     fn target_makes_sense(&mut self, target: &Target, node: &Node) -> bool {
@@ -544,6 +579,23 @@ impl Reader<'_> {
                 inner("template"),
                 "`id` is the template's number, such as EXT1a2b3c4d5e6f7",
             )),
+            Target::Pod(selector) => pods_make_sense(selector, inner("pod")),
+            Target::Node(selector) if selector.name.is_empty() && selector.labels.is_empty() => Some(
+                ReadError::at(inner("node"), "this would match every node")
+                    .help("give at least one of `name` and `labels`"),
+            ),
+            Target::Workload(selector) => {
+                let known = selector.kind.as_ref().is_none_or(|kind| WORKLOADS.contains(&kind.as_str()));
+                if known {
+                    objects_make_sense(selector, inner("workload"), "workload")
+                } else {
+                    let error = ReadError::at(inner("workload"), "`kind` is none that has replicas");
+                    Some(error.help(format!("it is one of: {}", nearest::list(&WORKLOADS))))
+                }
+            }
+            Target::VirtualService(selector) => {
+                objects_make_sense(selector, inner("virtual_service"), "virtual service")
+            }
             Target::Host(false) => Some(
                 ReadError::at(inner("host"), "`host: false` names nothing")
                     .help("write `host: true`, or another target"),
@@ -554,6 +606,7 @@ impl Reader<'_> {
             | Target::Path(_)
             | Target::Database(_)
             | Target::Template(_)
+            | Target::Node(_)
             | Target::Host(true) => None,
         };
         let makes_sense = wrong.is_none();
@@ -670,6 +723,46 @@ impl Reader<'_> {
         }
         (!parameters.is_empty()).then_some(parameters).zip(steps)
     }
+}
+
+/// Whether it says which pods.
+fn pods_make_sense(selector: &PodSelector, place: Place) -> Option<ReadError> {
+    const PHASES: [&str; 5] = ["Pending", "Running", "Succeeded", "Failed", "Unknown"];
+    if selector.is_empty() {
+        let error = ReadError::at(place, "this would match every pod of a namespace that is not named");
+        return Some(error.help("give at least one of `namespace`, `labels`, `names`, …"));
+    }
+    if !selector.placed.is_empty() {
+        return Some(ReadError::at(
+            place,
+            "`placed` is chosen by Squall; name the pods by `labels` or `names`",
+        ));
+    }
+    let names = [&selector.namespace.0, &selector.names, &selector.nodes, &selector.containers];
+    if names.into_iter().flatten().any(|name| name.trim().is_empty()) {
+        return Some(ReadError::at(place, "an empty name names nothing"));
+    }
+    if let Some(phase) = selector.phases.iter().find(|phase| !PHASES.contains(&phase.as_str())) {
+        let error = ReadError::at(place, format!("{phase:?} is no phase of a pod"));
+        return Some(error.help(format!("one of: {}", nearest::list(&PHASES))));
+    }
+    selector.expressions.iter().find_map(|expression| {
+        let wants = matches!(expression.operator, Operator::In | Operator::NotIn);
+        let has = !expression.values.is_empty();
+        (wants != has).then(|| {
+            let rule = if wants { "needs `values`" } else { "takes no `values`" };
+            ReadError::at(place, format!("the condition on {:?} {rule}", expression.key))
+        })
+    })
+}
+
+/// Whether it says which objects.
+fn objects_make_sense(selector: &ObjectSelector, place: Place, what: &str) -> Option<ReadError> {
+    let all = selector.name.is_empty() && selector.labels.is_empty();
+    all.then(|| {
+        ReadError::at(place, format!("this would match every {what} of the namespace"))
+            .help("give at least one of `name` and `labels`")
+    })
 }
 
 fn has_no_place_in_a_path(name: &str) -> bool {

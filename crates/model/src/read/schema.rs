@@ -3,9 +3,11 @@
 use super::experiment::{API_VERSION, KIND};
 use super::method::{MAX_STEPS, TARGETS};
 use crate::catalog::Catalog;
+use crate::cloud::{InstanceSelector, TemplateSelector};
+use crate::cluster::{NodeSelector, ObjectSelector, PodSelector};
 use crate::experiment::{DEFAULT_BASELINE, DEFAULT_FRESH, DEFAULT_LASTS, DEFAULT_RECOVERY, DEFAULT_WINDOW};
 use crate::quantity::load_metrics;
-use crate::target::{ContainerSelector, Mode, ProcessSelector};
+use crate::target::{ContainerSelector, Mode, ProcessSelector, Round};
 use crate::units::{Duration, Frequency, Share};
 use schemars::{Schema, schema_for};
 use serde_json::{Map, Value as Json, json};
@@ -328,6 +330,12 @@ fn value() -> Json {
 fn target(definitions: &mut Definitions) -> Json {
     let process = named(definitions.add("target", &schema_for!(ProcessSelector)));
     let container = named(definitions.add("target", &schema_for!(ContainerSelector)));
+    let instances = named(definitions.add("target", &schema_for!(InstanceSelector)));
+    let template = named(definitions.add("target", &schema_for!(TemplateSelector)));
+    let pod = named(definitions.add("target", &schema_for!(PodSelector)));
+    let node = named(definitions.add("target", &schema_for!(NodeSelector)));
+    let object = named(definitions.add("target", &schema_for!(ObjectSelector)));
+    let round = definitions.add("target", &schema_for!(Round));
     json!({
         "type": "object",
         "description": "What is struck. One key says the kind.",
@@ -343,9 +351,17 @@ fn target(definitions: &mut Definitions) -> Json {
                 "minLength": 1},
             "path": {"description": "A directory, by its absolute path, with the file system that it is on.",
                 "type": "string", "pattern": "^/"},
+            "database": {"description": "A database, cache or broker, by its address.", "type": "string", "minLength": 1},
+            "instances": described(&instances, "Instances in a cloud."),
+            "template": described(&template, "A template of experiments that a cloud carries out itself."),
+            "pod": described(&pod, "Pods of a Kubernetes cluster."),
+            "node": described(&node, "Nodes of a Kubernetes cluster."),
+            "workload": described(&object, "Deployments and the like of a Kubernetes cluster."),
+            "virtual_service": described(&object, "Istio's virtual services in a Kubernetes cluster."),
             "host": {"description": "This host as a whole.", "const": true},
             "mode": mode(definitions),
             "value": value(),
+            "round": described(&round, "How the share of `fixed-percent` becomes a number."),
             "optional": {"description": "Whether an empty match is no error.", "type": "boolean"}
         }
     })

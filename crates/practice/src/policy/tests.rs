@@ -4,7 +4,7 @@ use super::*;
 use jiff::Timestamp;
 use squall_model::experiment::{Action, BlastRadius, Experiment, Strike};
 use squall_model::read::{Source, parse};
-use squall_model::target::{Mode, Selection};
+use squall_model::target::{Mode, Round, Selection};
 
 /// No run is known, or one.
 struct Known(Option<(&'static str, &'static str)>);
@@ -50,7 +50,13 @@ fn experiment(with: &str) -> Experiment {
     let source = Source { name: "with.yaml".into(), text: with.into() };
     let strike = Strike {
         fault: "network.latency".into(),
-        selection: Selection { target: Target::Host(true), mode: Mode::All, value: None, optional: false },
+        selection: Selection {
+            target: Target::Host(true),
+            mode: Mode::All,
+            value: None,
+            round: Round::Down,
+            optional: false,
+        },
         with: parse(&source).unwrap(),
         lasts: Duration::seconds(60),
         after: Duration::default(),
