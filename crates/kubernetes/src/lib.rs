@@ -1,0 +1,39 @@
+//! Kubernetes, as far as Squall asks and tells it.
+//!
+//! Settings, credentials (tokens, certificates, plugins, service accounts) and TLS are those of the crate `kube`; requests are
+//! ours, and answers are read as far as they matter: a pod has a few dozen fields here and a few hundred in the API, and there
+//! may be ten thousand of them.
+//!
+//! ```text
+//! Cluster::open(&Place { kubeconfig, context }, patience) -> Cluster    reads settings; asks nobody yet
+//! cluster.pods(&filter) / cluster.pod(namespace, name)                  pod.rs
+//! cluster.nodes(labels)                                                 node.rs
+//! cluster.get / list / metadata / create / patch / delete / evict       object.rs
+//! cluster.discover(group, version, kind) -> Kind                        kind.rs
+//! wait(future)                                                          for those that have no runtime
+//! ```
+//!
+//! Every call ends within the patience. Secrets are in no error, no log and no `Debug`.
+
+mod cluster;
+mod error;
+mod kind;
+mod list;
+mod node;
+mod object;
+mod place;
+mod pod;
+mod runtime;
+#[cfg(feature = "testing")]
+pub mod testing;
+mod transport;
+mod wire;
+
+pub use cluster::{Cluster, Version};
+pub use error::{ClusterError, Problem};
+pub use kind::{Kind, Reference};
+pub use node::{Address, Node, Taint};
+pub use object::{Deletion, Dependents, Named, Operation, Wish, pointer};
+pub use place::Place;
+pub use pod::{Container, Owner, Phase, Pod, PodFilter};
+pub use runtime::wait;
