@@ -24,6 +24,8 @@ const TRIES: u32 = 3;
 const PAUSE: Duration = Duration::from_millis(200);
 /// So much of the patience one try of a question may take.
 const SHARE: f64 = 0.6;
+/// What we call ourselves.
+pub(crate) const USER_AGENT: &str = concat!("squall/", env!("CARGO_PKG_VERSION"));
 /// The longest answer that is read.
 const LONGEST_ANSWER: usize = 256 << 20;
 
@@ -118,7 +120,7 @@ impl Ask {
             .method(&self.method)
             .uri(&self.path)
             .header(header::ACCEPT, self.accept)
-            .header(header::USER_AGENT, concat!("squall/", env!("CARGO_PKG_VERSION")));
+            .header(header::USER_AGENT, USER_AGENT);
         if !self.body.is_empty() {
             builder = builder.header(header::CONTENT_TYPE, self.content_type);
         }
@@ -190,6 +192,11 @@ impl Cluster {
     pub fn hurried(&self, patience: Duration) -> Self {
         let is_used = self.inner.has_asked.load(Ordering::Relaxed);
         if is_used { self.within(patience) } else { self.clone() }
+    }
+
+    /// How long one call may take.
+    pub(crate) fn patience(&self) -> Duration {
+        self.patience
     }
 
     /// The address of its API server.
@@ -320,7 +327,11 @@ fn name(context: Option<&str>, server: &str) -> String {
 }
 
 impl Inner {
-    fn client(&self) -> Client {
+    pub(crate) fn config(&self) -> &Config {
+        &self.config
+    }
+
+    pub(crate) fn client(&self) -> Client {
         self.client.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
@@ -394,7 +405,7 @@ async fn body(response: Response<Body>) -> Result<Bytes, Failure> {
 }
 
 /// What an error of `kube` means, without secrets.
-fn failure(error: &Error, config: &Config) -> Failure {
+pub(crate) fn failure(error: &Error, config: &Config) -> Failure {
     if let Error::Api(status) = error {
         let code = status.code;
         let body = serde_json::to_vec(status).unwrap_or_default();

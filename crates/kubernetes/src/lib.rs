@@ -9,6 +9,7 @@
 //! cluster.pods(&filter) / cluster.pod(namespace, name)                  pod.rs
 //! cluster.nodes(labels)                                                 node.rs
 //! cluster.get / list / metadata / create / patch / delete / evict       object.rs
+//! cluster.exec(…) -> Exec / cluster.run(…) -> Ran                       exec.rs
 //! cluster.discover(group, version, kind) -> Kind                        kind.rs
 //! wait(future)                                                          for those that have no runtime
 //! ```
@@ -17,6 +18,7 @@
 
 mod cluster;
 mod error;
+mod exec;
 mod kind;
 mod list;
 mod node;
@@ -31,6 +33,7 @@ mod wire;
 
 pub use cluster::{Cluster, Version};
 pub use error::{ClusterError, Problem};
+pub use exec::{Exec, Exit, Input, Output, Ran};
 pub use kind::{Kind, Reference};
 pub use node::{Address, Node, Taint};
 pub use object::{Deletion, Dependents, Named, Operation, Wish, pointer};

@@ -18,6 +18,20 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const LOOKS: u32 = 600;
 const PAUSE: Duration = Duration::from_millis(100);
 
+/// Runs a test in a namespace of its own.
+///
+/// # Panics
+/// Where it fails.
+#[expect(clippy::panic, reason = "a test fails by it")]
+pub fn in_a_room(word: &str, test: impl AsyncFnOnce(&Lab, &Room) -> Result<(), ClusterError>) {
+    let lab = match Lab::open() {
+        Ok(lab) => lab,
+        Err(why) => return println!("skipped: {why}"),
+    };
+    let end = wait(async { test(&lab, &lab.namespace(word).await?).await });
+    end.unwrap_or_else(|error| panic!("{error}"));
+}
+
 /// A cluster that tests may do anything to, in namespaces of their own.
 #[derive(Debug, Clone)]
 pub struct Lab {

@@ -3,23 +3,12 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by it")]
 
 use serde_json::json;
-use squall_kubernetes::testing::{Lab, Room};
-use squall_kubernetes::{
-    Cluster, ClusterError, Deletion, Kind, Operation, Phase, PodFilter, Problem, Wish, wait,
-};
-
-/// Runs a test in a namespace of its own.
-fn in_a_room(word: &str, test: impl AsyncFnOnce(Cluster, &Room) -> Result<(), ClusterError>) {
-    let lab = match Lab::open() {
-        Ok(lab) => lab,
-        Err(why) => return println!("skipped: {why}"),
-    };
-    wait(async { test(lab.cluster.clone(), &lab.namespace(word).await?).await }).unwrap();
-}
+use squall_kubernetes::testing::{Lab, in_a_room};
+use squall_kubernetes::{Cluster, Deletion, Kind, Operation, Phase, PodFilter, Problem, Wish, wait};
 
 #[test]
 fn pods_are_selected_by_the_cluster_and_read_as_far_as_they_matter() {
-    in_a_room("pods", async |cluster, room| {
+    in_a_room("pods", async |Lab { cluster, .. }, room| {
         let pods = room.deployment("shop", 2, "sleep 1000").await?;
         let pod = &pods[0];
         assert_eq!(
@@ -63,7 +52,7 @@ fn pods_are_selected_by_the_cluster_and_read_as_far_as_they_matter() {
 
 #[test]
 fn the_uid_keeps_another_pod_of_the_same_name_safe() {
-    in_a_room("delete", async |cluster, room| {
+    in_a_room("delete", async |Lab { cluster, .. }, room| {
         let spec = room.pod_spec("sleep 1000");
         let pod = room.pod("victim", &json!({}), &spec).await?;
         let other =
@@ -83,7 +72,7 @@ fn the_uid_keeps_another_pod_of_the_same_name_safe() {
 
 #[test]
 fn a_budget_refuses_what_it_does_not_allow() {
-    in_a_room("evict", async |cluster, room| {
+    in_a_room("evict", async |Lab { cluster, .. }, room| {
         let pods = room.deployment("shop", 2, "sleep 1000").await?;
         let budget = json!({
             "metadata": {"name": "shop"},
@@ -113,7 +102,7 @@ fn a_budget_refuses_what_it_does_not_allow() {
 
 #[test]
 fn a_change_is_made_whole_or_not_at_all() {
-    in_a_room("patch", async |cluster, room| {
+    in_a_room("patch", async |Lab { cluster, .. }, room| {
         room.deployment("shop", 1, "sleep 1000").await?;
         let shop = Kind::DEPLOYMENT.named(Some(&room.name), "shop");
         let operations = |expected: u32| {
@@ -145,7 +134,7 @@ fn a_change_is_made_whole_or_not_at_all() {
 
 #[test]
 fn objects_of_any_kind_are_made_found_and_known_by_name() {
-    in_a_room("objects", async |cluster, room| {
+    in_a_room("objects", async |Lab { cluster, .. }, room| {
         assert_eq!(cluster.discover("apps", None, "Deployment").await?, Kind::DEPLOYMENT);
         assert_eq!(cluster.discover("", None, "Node").await?, Kind::NODE);
         let unknown = cluster.discover("networking.istio.io", None, "VirtualService").await.unwrap_err();
@@ -167,7 +156,7 @@ fn objects_of_any_kind_are_made_found_and_known_by_name() {
             ("settings", made["metadata"]["uid"].as_str().unwrap())
         );
         let namespaces = cluster.metadata(&Kind::NAMESPACE, None, "").await?;
-        assert!(namespaces.iter().any(|one| one.name == "kube-system" && one.uid == uid(&cluster)));
+        assert!(namespaces.iter().any(|one| one.name == "kube-system" && one.uid == uid(cluster)));
 
         let version = cluster.version().await?;
         assert!(version.major == 1 && version.minor >= 20 && version.text.starts_with("v1."), "{version:?}");
@@ -179,4 +168,20 @@ fn objects_of_any_kind_are_made_found_and_known_by_name() {
 
 fn uid(cluster: &Cluster) -> String {
     wait(async { Ok(cluster.uid().await?.to_owned()) }).unwrap()
+}
+
+/// Tasks may be moved from one thread to another, and with them what waits for a cluster.
+fn _answers_may_be_waited_for_in_tasks(cluster: &Cluster, filter: &PodFilter) {
+    fn task<T>(_: impl Future<Output = T> + Send) {}
+    let reference = Kind::NODE.named(None, "a");
+    task(cluster.pods(filter));
+    task(cluster.nodes(""));
+    task(cluster.uid());
+    task(cluster.get(&reference));
+    task(cluster.patch(&reference, &[]));
+    task(cluster.delete(&reference, &Deletion::default()));
+    task(cluster.create(&Kind::NODE, None, &json!({})));
+    task(cluster.evict("a", "b", None, None));
+    task(cluster.exec("a", "b", None, &["c"]));
+    task(cluster.run("a", "b", None, &["c"]));
 }
