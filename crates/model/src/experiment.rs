@@ -4,6 +4,8 @@ use crate::condition::Condition;
 use crate::node::Node;
 use crate::target::{Limit, Selection, Target};
 use crate::units::{Duration, Frequency};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 /// How long a fault lasts where the file does not say.
 pub const DEFAULT_LASTS: Duration = Duration::seconds(60);
@@ -43,8 +45,36 @@ pub struct Experiment {
     pub baseline: Duration,
     /// How soon the steady state must hold again after the undo.
     pub recovery_within: Duration,
+    /// When rounds of it begin, for whoever keeps schedules.
+    pub schedule: Option<Schedule>,
+    /// What is done otherwise than the file's own tool does it, each a sentence; none for files of Squall.
+    pub notes: Vec<String>,
     /// Texts that must never be printed, logged or journaled.
     pub secrets: Vec<String>,
+}
+
+/// When rounds of an experiment begin.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Schedule {
+    /// When: five or six fields of cron, or `@every 2h`. Not checked when reading.
+    pub cron: String,
+    /// Whether a round may begin while another goes on.
+    pub concurrency: Concurrency,
+    /// How late a round may begin; without it, at any time.
+    pub starting_deadline: Option<Duration>,
+    /// How many rounds are remembered.
+    pub history: Option<u32>,
+}
+
+/// Whether a round of a schedule may begin while another goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Concurrency {
+    /// It is left out.
+    #[default]
+    Forbid,
+    /// It begins.
+    Allow,
 }
 
 /// Traffic: requests at a constant rate.

@@ -1,6 +1,7 @@
 //! From a file to an experiment: every name known, every condition understood, everything that can be known without
 //! a host checked.
 
+use super::dialect::{self, Translation};
 use super::fields::{Fields, Reader};
 use super::names::Measured;
 use super::variables::{passwords, redacted, substitute};
@@ -9,7 +10,7 @@ use crate::catalog::Catalog;
 use crate::condition::Condition;
 use crate::experiment::{
     Action, BlastRadius, Check, DEFAULT_BASELINE, DEFAULT_FRESH, DEFAULT_RECOVERY, DEFAULT_WINDOW,
-    Experiment, Load, Metric, ProbeCall,
+    Experiment, Load, Metric, ProbeCall, Schedule,
 };
 use crate::node::{Content, Key, Node, Place};
 use crate::quantity::load_metrics;
@@ -50,21 +51,30 @@ pub fn experiment(
     catalog: &dyn Catalog,
     overrides: &Overrides,
 ) -> Result<Experiment, Vec<ReadError>> {
-    let mut root = parse(source).map_err(|error| vec![error])?;
-    header(&root).map_err(|error| vec![error])?;
+    let root = parse(source).map_err(|error| vec![error])?;
+    let Translation { mut root, notes, wanted } = match dialect::of(&root) {
+        Some(dialect) => (dialect.translate)(&root, &source.text, catalog).map_err(in_order)?,
+        None => {
+            header(&root).map_err(|error| vec![error])?;
+            Translation { root, notes: Vec::new(), wanted: Vec::new() }
+        }
+    };
     let mut secrets = substitute(&source.text, &mut root, overrides)?;
     passwords(&root, &mut secrets);
     let mut reader = Reader { text: &source.text, catalog, secrets: &secrets, errors: Vec::new() };
     let experiment = reader.experiment(&root);
-    let mut errors = reader.errors;
+    let errors = dialect::explain(reader.errors, &wanted, catalog);
     match experiment {
-        Some(experiment) if errors.is_empty() => Ok(experiment),
-        _ => {
-            errors.sort_by_key(|error| error.place.start);
-            errors.dedup();
-            Err(redacted(errors, &secrets))
-        }
+        Some(experiment) if errors.is_empty() => Ok(Experiment { notes, ..experiment }),
+        _ => Err(redacted(in_order(errors), &secrets)),
     }
+}
+
+/// Mistakes in the order of the file, each once.
+fn in_order(mut errors: Vec<ReadError>) -> Vec<ReadError> {
+    errors.sort_by_key(|error| error.place.start);
+    errors.dedup();
+    errors
 }
 
 /// Checks that the file says it is an experiment; of a file for another tool, says what it is.
@@ -123,7 +133,6 @@ fn first_key(root: &Node, entries: &[(Key, Node)]) -> Place {
 /// What another tool's file is, by its `apiVersion`.
 fn foreign(version: &str, kind: Option<&str>) -> String {
     let tool = match version.split('/').next().unwrap_or(version) {
-        group if group.ends_with("chaos-mesh.org") => "a Chaos Mesh object",
         group if group.ends_with("litmuschaos.io") => "a Litmus object",
         group if group.ends_with("chaosblade.io") => "a ChaosBlade object",
         group if group.ends_with("istio.io") => "an Istio object",
@@ -152,6 +161,7 @@ impl Reader<'_> {
         let hypothesis =
             fields.get("hypothesis").and_then(|node| self.value::<String>(node)).unwrap_or_default();
         let tags = fields.get("tags").map_or_else(Vec::new, |node| self.names(node, "tags"));
+        let schedule = fields.get("schedule").and_then(|node| self.schedule(node));
         // Not there any more, but known.
         fields.get("variables");
         let mut measured = Measured::default();
@@ -204,12 +214,32 @@ impl Reader<'_> {
             hypothesis_holds,
             baseline,
             recovery_within,
+            schedule,
+            notes: Vec::new(),
             secrets: self.secrets.to_vec(),
         };
         let redactor = Redactor::new(self.secrets);
         name_apart(&mut experiment.steady_state, &redactor);
         name_apart(&mut experiment.hypothesis_holds, &redactor);
         Some(experiment)
+    }
+
+    /// When rounds begin. What is said of the hours is checked by whoever keeps schedules.
+    fn schedule(&mut self, node: &Node) -> Option<Schedule> {
+        let mut fields = self.fields(node, "`schedule`")?;
+        let cron = if let Some(node) = fields.get("cron") {
+            self.name(node, "`cron`")
+        } else {
+            let help = "such as `cron: \"@every 2h\"` or `cron: \"0 3 * * *\"`";
+            self.error(ReadError::at(node.place, "`cron` is missing: when rounds begin").help(help));
+            None
+        };
+        let concurrency = fields.get("concurrency").and_then(|node| self.value(node)).unwrap_or_default();
+        let starting_deadline =
+            fields.get("starting_deadline").and_then(|node| self.positive(Some(node), Duration::default()));
+        let history = fields.get("history").and_then(|node| self.value(node));
+        fields.finish(self);
+        Some(Schedule { cron: cron?, concurrency, starting_deadline, history })
     }
 
     /// A list of words; one word alone will do.

@@ -3,7 +3,9 @@
 //!
 //! Nothing here reads a file or the environment; the caller brings both.
 
+mod chaos_mesh;
 mod decode;
+mod dialect;
 mod experiment;
 mod fields;
 mod gameday;
@@ -18,11 +20,13 @@ mod settings;
 mod toml;
 mod tree;
 mod variables;
+mod write;
 mod yaml;
 
 use crate::node::{Content, Node, Place};
 
 pub use decode::decode;
+pub use dialect::{Conversion, convert, dialects};
 pub use experiment::experiment;
 pub use gameday::{blanked, gameday};
 pub(crate) use nearest::advice as nearest_advice;
@@ -30,6 +34,7 @@ pub use render::render;
 pub use schema::schema;
 pub use settings::{is_settings, kind, settings};
 pub use variables::{Overrides, nearest_variable, variable_names, variables};
+pub use write::to_yaml;
 
 /// The longest file that is read, in bytes.
 pub const MAX_LENGTH: usize = 1 << 20;

@@ -5,7 +5,9 @@ use super::method::{MAX_STEPS, TARGETS};
 use crate::catalog::Catalog;
 use crate::cloud::{InstanceSelector, TemplateSelector};
 use crate::cluster::{NodeSelector, ObjectSelector, PodSelector};
-use crate::experiment::{DEFAULT_BASELINE, DEFAULT_FRESH, DEFAULT_LASTS, DEFAULT_RECOVERY, DEFAULT_WINDOW};
+use crate::experiment::{
+    Concurrency, DEFAULT_BASELINE, DEFAULT_FRESH, DEFAULT_LASTS, DEFAULT_RECOVERY, DEFAULT_WINDOW,
+};
 use crate::quantity::load_metrics;
 use crate::target::{ContainerSelector, Mode, ProcessSelector, Round};
 use crate::units::{Duration, Frequency, Share};
@@ -18,6 +20,7 @@ pub fn schema(catalog: &dyn Catalog) -> Json {
     let duration = definitions.add("", &schema_for!(Duration));
     let share = definitions.add("", &schema_for!(Share));
     let frequency = definitions.add("", &schema_for!(Frequency));
+    let concurrency = definitions.add("", &schema_for!(Concurrency));
     let strike = strike(catalog, &mut definitions, &duration);
     let check = check(catalog, &mut definitions, &duration);
     let load = load(catalog, &mut definitions, &duration, &frequency);
@@ -52,6 +55,16 @@ pub fn schema(catalog: &dyn Catalog) -> Json {
         "hypothesis": {"description": "What is believed, in a sentence.", "type": "string"},
         "tags": {"description": "Words to choose experiments by.", "type": ["array", "string"],
             "items": {"type": "string"}},
+        "schedule": {
+            "description": "When rounds of it begin, for whoever keeps schedules; `squall run` carries out one.",
+            "type": "object", "required": ["cron"], "additionalProperties": false,
+            "properties": {
+                "cron": {"description": "`@every 2h`, or the five or six fields of cron.", "type": "string", "minLength": 1},
+                "concurrency": described(&concurrency, "Whether a round may begin while another goes on."),
+                "starting_deadline": described(&duration, "How late a round may begin."),
+                "history": {"description": "How many rounds are remembered.", "type": "integer", "minimum": 0}
+            }
+        },
         "variables": {
             "description": "Defaults of variables. `{env: NAME, default: …, secret: true}` takes one from the \
                 environment. Overridden by SQUALL_VAR_NAME, --var-file and --var.",

@@ -7,7 +7,7 @@
 //! what is secret is always a text and is never shown.
 
 use super::tree::{Budget, depth, weight};
-use super::{MAX_DEPTH, MAX_LENGTH, ReadError, Source, decode, nearest, parse, scalar, yaml};
+use super::{MAX_DEPTH, MAX_LENGTH, ReadError, Source, decode, dialect, nearest, parse, scalar, yaml};
 use crate::node::{Content, Node, Place};
 use crate::redaction::Redactor;
 use std::collections::{BTreeMap, BTreeSet};
@@ -67,13 +67,16 @@ pub fn variables(source: &Source) -> Result<Vec<(String, String)>, ReadError> {
     entries.iter().map(|(key, node)| Ok((key.name.clone(), text(node)?))).collect()
 }
 
-/// The names of the variables that a file declares or uses, so far as it can be read.
+/// The names of the variables that a file declares or uses, so far as it can be read. Files of other tools have none.
 ///
 /// # Errors
 /// Where the file is no text of its format.
 pub fn variable_names(source: &Source) -> Result<BTreeSet<String>, ReadError> {
     let root = parse(source)?;
     let mut names = BTreeSet::new();
+    if dialect::of(&root).is_some() {
+        return Ok(names);
+    }
     used(&root, &mut names);
     if let Some(Content::Map(entries)) = root.get("variables").map(|declared| &declared.content) {
         names.extend(entries.iter().map(|(key, _)| key.name.clone()));

@@ -41,7 +41,8 @@ struct Builder<'t> {
     stack: Vec<Frame>,
     anchors: HashMap<usize, Node>,
     budget: Budget,
-    documents: usize,
+    /// Where the document begins.
+    document: Option<Place>,
     root: Option<Node>,
 }
 
@@ -57,7 +58,7 @@ impl<'t> Builder<'t> {
             stack: Vec::new(),
             anchors: HashMap::new(),
             budget: Budget::default(),
-            documents: 0,
+            document: None,
             root: None,
         }
     }
@@ -94,14 +95,9 @@ impl<'t> Builder<'t> {
     }
 
     fn take(&mut self, event: Event<'_>, place: Place) -> Result<(), ReadError> {
+        self.refuse_another_document(&event)?;
         match event {
-            Event::DocumentStart(_) => {
-                self.documents += 1;
-                if self.documents > 1 {
-                    return Err(ReadError::at(place, "a second document begins here")
-                        .help("a file holds one experiment; `squall run FOLDER` runs several files"));
-                }
-            }
+            Event::DocumentStart(_) => self.document = Some(place),
             Event::Scalar(value, style, anchor, tag) => {
                 self.scalar(&value, style, anchor, tag.as_deref(), place)?;
             }
@@ -118,6 +114,21 @@ impl<'t> Builder<'t> {
             Event::Nothing | Event::StreamStart | Event::StreamEnd | Event::DocumentEnd => {}
         }
         Ok(())
+    }
+
+    /// Refuses a second document that says something; people separate by `---` also where nothing comes before or after.
+    fn refuse_another_document(&mut self, event: &Event<'_>) -> Result<(), ReadError> {
+        let says_something = match event {
+            Event::Scalar(value, ScalarStyle::Plain, 0, None) => scalar::resolve(value) != Ok(Content::Null),
+            Event::Scalar(..) | Event::Alias(_) | Event::SequenceStart(..) | Event::MappingStart(..) => true,
+            _ => false,
+        };
+        let is_another = self.stack.is_empty() && says_something;
+        if !is_another || self.root.as_ref().is_none_or(|root| root.content == Content::Null) {
+            return Ok(());
+        }
+        Err(ReadError::at(self.document.unwrap_or_default(), "a second document begins here")
+            .help("a file holds one experiment: put each into a file of its own, and `squall run FOLDER` runs them all"))
     }
 
     /// Whether a key of a map is what comes next.
@@ -258,6 +269,7 @@ impl<'t> Builder<'t> {
             self.remember(anchor, &node)?;
         }
         match self.stack.last_mut().map(|frame| &mut frame.collection) {
+            None if self.root.is_some() && node.content == Content::Null => {}
             None => self.root = Some(node),
             Some(Collection::List(items)) => items.push(node),
             Some(Collection::Map(entries, key)) => {
@@ -352,6 +364,15 @@ mod tests {
         );
         assert_eq!(json("\u{feff}a: 1"), serde_json::json!({"a": 1}));
         assert_eq!(json("# only words\n"), serde_json::Value::Null);
+        for text in [
+            "---\na: 1\n",
+            "---\n---\na: 1\n",
+            "a: 1\n---\n",
+            "a: 1\n...\n---\n# words\n---\n~\n",
+            "--- # x\na: 1\n...",
+        ] {
+            assert_eq!(json(text), serde_json::json!({"a": 1}), "{text:?}");
+        }
     }
 
     #[test]
@@ -382,6 +403,8 @@ mod tests {
         for (text, words, at) in [
             ("a: 1\nb: 2\na: 3\n", "`a` is given twice (first given in line 1)", "a"),
             ("a: 1\n---\nb: 2\n", "a second document", "---"),
+            ("a: 1\n---\n---\nb: 2\n", "a second document", "---"),
+            ("a: 1\n---\n\"\"\n", "a second document", "---"),
             ("a: !python/object x\n", "means nothing here", "!python/object x"),
             ("a: !!int x\n", "not what the tag", "!!int x"),
             ("a: .inf\n", "no number that can be used", ".inf"),
