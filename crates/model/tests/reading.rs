@@ -198,7 +198,7 @@ error: unknown key `steady-state`
 14 | steady-state:                             # must hold before, and hold again after
    | ^^^^^^^^^^^^ not known here
    |
-   = help: did you mean `steady_state`? known: `apiVersion`, `kind`, `name`, `hypothesis`, `tags`, `variables`, `load`, `metrics`, `steady_state`, `blast_radius`, `method`, `guard`, `hypothesis_holds`, `baseline`, `recovery`
+   = help: did you mean `steady_state`? known: `apiVersion`, `kind`, `name`, `hypothesis`, `tags`, `schedule`, `variables`, `load`, `metrics`, `steady_state`, `blast_radius`, `method`, `guard`, `hypothesis_holds`, `baseline`, `recovery`
 
 error: unknown key `dealy`
   --> shop.yaml:25:12
@@ -206,7 +206,7 @@ error: unknown key `dealy`
 25 |     with: {dealy: 100ms, jitter: 20ms, probability: 50%, port: \"${db_port}\"}
    |            ^^^^^ not known here
    |
-   = help: did you mean `delay`? known: `delay`, `jitter`, `probability`, `port`, `destination`, `direction`
+   = help: did you mean `delay`? known: `delay`, `jitter`, `correlation`, `probability`, `port`, `destination`, `direction`
 
 error: `latency_p99` is a duration, and `2000` has no unit: write `2000ms`
   --> shop.yaml:30:29
@@ -224,8 +224,8 @@ fn every_kind_of_mistake_is_told_at_its_place() {
         (String::new(), "this file is empty"),
         ("- a\n".into(), "an experiment is a map, and this file is a list"),
         (
-            "apiVersion: chaos-mesh.org/v1alpha1\nkind: PodChaos\n".into(),
-            "this is a Chaos Mesh object (`PodChaos`), not an experiment of Squall; an experiment of Squall begins with",
+            "apiVersion: litmuschaos.io/v1alpha1\nkind: ChaosEngine\n".into(),
+            "this is a Litmus object (`ChaosEngine`), not an experiment of Squall; an experiment of Squall begins with",
         ),
         ("apiVersion: apps/v1\nkind: Deployment\n".into(), "this is a Kubernetes object (`Deployment`)"),
         ("title: x\nsteady-state-hypothesis: {}\nmethod: []\n".into(), "this is a file of Chaos Toolkit"),

@@ -1,6 +1,8 @@
 //! Files of other tools that are read as experiments: each is known by what it says it is, and translated to the tree of an
 //! experiment, which the ordinary reader reads. A dialect joins by one folder or file and one line in the table below.
 
+use super::experiment::in_order;
+use super::variables::{passwords, redacted};
 use super::{ReadError, Source, chaos_mesh, nearest, parse};
 use crate::catalog::Catalog;
 use crate::node::{Node, Place};
@@ -15,8 +17,11 @@ pub(super) struct Dialect {
     /// Whether a file is of this tool.
     pub(super) is_spoken: fn(&Node) -> bool,
     /// The file as an experiment, or all mistakes in it.
-    pub(super) translate: fn(&Node, &str, &dyn Catalog) -> Result<Translation, Vec<ReadError>>,
+    pub(super) translate: fn(&Node, &str, &dyn Catalog) -> Translated,
 }
+
+/// The experiment, or all mistakes that could be found.
+pub(super) type Translated = Result<Translation, Vec<ReadError>>;
 
 /// A file as the tree of an experiment.
 #[derive(Debug)]
@@ -59,6 +64,15 @@ pub(super) fn of(root: &Node) -> Option<&'static Dialect> {
     DIALECTS.iter().find(|dialect| (dialect.is_spoken)(root))
 }
 
+/// A file of this dialect as an experiment; mistakes are told in the order of the file and without passwords.
+pub(super) fn translate(dialect: &Dialect, root: &Node, text: &str, catalog: &dyn Catalog) -> Translated {
+    (dialect.translate)(root, text, catalog).map_err(|errors| {
+        let mut secrets = Vec::new();
+        passwords(root, &mut secrets);
+        redacted(in_order(errors), &secrets)
+    })
+}
+
 /// Says a file of another tool as an experiment. `from` names its dialect, where it is not to be guessed.
 ///
 /// # Errors
@@ -79,7 +93,7 @@ pub fn convert(
         };
         return Err(vec![ReadError::at(place, message).help(format!("known: {}", nearest::list(&names)))]);
     };
-    let translation = (dialect.translate)(&root, &source.text, catalog)?;
+    let translation = translate(dialect, &root, &source.text, catalog)?;
     Ok(Conversion { root: translation.root, notes: translation.notes })
 }
 

@@ -52,12 +52,11 @@ pub fn experiment(
     overrides: &Overrides,
 ) -> Result<Experiment, Vec<ReadError>> {
     let root = parse(source).map_err(|error| vec![error])?;
-    let Translation { mut root, notes, wanted } = match dialect::of(&root) {
-        Some(dialect) => (dialect.translate)(&root, &source.text, catalog).map_err(in_order)?,
-        None => {
-            header(&root).map_err(|error| vec![error])?;
-            Translation { root, notes: Vec::new(), wanted: Vec::new() }
-        }
+    let Translation { mut root, notes, wanted } = if let Some(dialect) = dialect::of(&root) {
+        dialect::translate(dialect, &root, &source.text, catalog)?
+    } else {
+        header(&root).map_err(|error| vec![error])?;
+        Translation { root, notes: Vec::new(), wanted: Vec::new() }
     };
     let mut secrets = substitute(&source.text, &mut root, overrides)?;
     passwords(&root, &mut secrets);
@@ -71,7 +70,7 @@ pub fn experiment(
 }
 
 /// Mistakes in the order of the file, each once.
-fn in_order(mut errors: Vec<ReadError>) -> Vec<ReadError> {
+pub(super) fn in_order(mut errors: Vec<ReadError>) -> Vec<ReadError> {
     errors.sort_by_key(|error| error.place.start);
     errors.dedup();
     errors

@@ -25,6 +25,10 @@ pub(crate) struct LatencyParameters {
     /// How much the delay varies.
     #[serde(default)]
     jitter: Duration,
+    /// How much each delay resembles the one before.
+    #[serde(default)]
+    #[allow(dead_code, reason = "read, never used")]
+    correlation: Share,
     /// The share of packets.
     #[serde(default)]
     probability: Option<Share>,
@@ -35,7 +39,7 @@ pub(crate) struct LatencyParameters {
     /// Only these.
     #[serde(default)]
     #[allow(dead_code, reason = "read, never used")]
-    destination: Vec<String>,
+    destination: Vec<serde_json::Value>,
     /// Incoming, outgoing or both.
     #[serde(default)]
     #[allow(dead_code, reason = "read, never used")]

@@ -3,6 +3,7 @@
 mod audit;
 mod ci;
 mod completions;
+mod convert;
 mod dashboard;
 mod doctor;
 mod faults;
@@ -79,6 +80,8 @@ verbs! {
     Policy => policy::Options,
     /// Reads and checks experiment files and points at mistakes
     Validate => validate::Options,
+    /// Prints another tool's file, such as a manifest of Chaos Mesh, as an experiment of Squall
+    Convert => convert::Options,
     /// Finds how much of a fault it takes until the hypothesis breaks
     Limit => limit::Options,
     /// Ten weaknesses that many services have: lists them, explains one, tries one out

@@ -55,7 +55,7 @@ pub(crate) fn show(
     let redactor = Redactor::new(&experiment.secrets);
     let plan = carry::plan(experiment, seed, agent, &redactor)?;
     if json {
-        out::say_json(&in_words(&plan, &redactor));
+        out::say_json(&in_words(experiment, &plan, &redactor));
     } else {
         out::say(redactor.text(&describe(file, experiment, seed, &plan)));
     }
@@ -63,14 +63,15 @@ pub(crate) fn show(
 }
 
 /// The plan as it stands in the journal.
-fn in_words(plan: &Plan, redactor: &Redactor) -> Json {
+fn in_words(experiment: &Experiment, plan: &Plan, redactor: &Redactor) -> Json {
     let words = |injection| {
         let mut words = Planned::from(injection);
         redactor.planned(&mut words);
         words
     };
     let injections: Vec<Planned> = plan.injections.iter().map(words).collect();
-    let notes: Vec<String> = plan.notes.iter().map(|note| redactor.text(note)).collect();
+    let notes = experiment.notes.iter().chain(&plan.notes);
+    let notes: Vec<String> = notes.map(|note| redactor.text(note)).collect();
     json!({ "injections": injections, "notes": notes })
 }
 
@@ -95,7 +96,8 @@ pub(crate) fn describe(file: &Path, experiment: &Experiment, seed: u64, plan: &P
     if experiment.method.iter().filter(|action| matches!(action, Action::Strike(_))).count() > 1 {
         lines.push("\nentries after the first are planned again right before they begin".to_owned());
     }
-    lines.extend(plan.notes.iter().map(|note| format!("\nnote: {note}")));
+    let notes = experiment.notes.iter().chain(&plan.notes);
+    lines.extend(notes.map(|note| format!("\nnote: {note}")));
     lines.extend(
         experiment.guard.iter().map(|condition| format!("\nguard: ends at once if {}", condition.text)),
     );

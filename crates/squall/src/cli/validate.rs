@@ -44,7 +44,9 @@ impl Options {
         };
         for file in &experiments {
             let read = files::read(file, &overrides, out::colour(self.no_color));
+            let notes = read.as_ref().map_or_else(|_| Vec::new(), |experiment| experiment.notes.clone());
             tell(file, read.map(|experiment| experiment.name));
+            notes.iter().for_each(|note| out::say(format!("  note: {note}")));
         }
         for (file, check) in others {
             tell(file, check(file, out::colour(self.no_color)));

@@ -56,7 +56,7 @@ impl Translator<'_> {
         name: &str,
         why: &str,
     ) -> Option<&'n Node> {
-        let found = fields.get(name).filter(|node| !is_blank(node));
+        let found = fields.get(name).filter(|node| node.content != Content::Text(String::new()));
         if found.is_none() {
             self.error(ReadError::at(fields.key_place(name), format!("`{name}` is missing: {why}")));
         }
@@ -87,14 +87,12 @@ impl Translator<'_> {
 
     /// Yes or no.
     pub(super) fn flag(&mut self, node: &Node) -> Option<bool> {
-        match node.content {
-            Content::Bool(value) => Some(value),
-            _ => {
-                let message = format!("expected true or false, found {}", node.kind());
-                self.error(ReadError::at(node.place, message));
-                None
-            }
+        if let Content::Bool(value) = node.content {
+            return Some(value);
         }
+        let message = format!("expected true or false, found {}", node.kind());
+        self.error(ReadError::at(node.place, message));
+        None
     }
 
     /// A whole number within limits.

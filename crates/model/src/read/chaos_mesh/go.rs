@@ -1,5 +1,7 @@
 //! Quantities as Go and Chaos Mesh spell them, said as Squall spells them.
 
+use std::fmt::Write as _;
+
 /// Units of time, largest first, in nanoseconds.
 const TIME: [(&str, i128); 8] = [
     ("h", 3_600_000_000_000),
@@ -70,7 +72,7 @@ pub(super) fn duration(nanoseconds: i128) -> String {
     for (unit, size) in TIME.iter().filter(|(unit, _)| unit.is_ascii()) {
         let size = size.unsigned_abs();
         if rest >= size {
-            text.push_str(&format!("{}{unit}", rest / size));
+            let _ = write!(text, "{}{unit}", rest / size);
             rest %= size;
         }
     }

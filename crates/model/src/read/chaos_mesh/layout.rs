@@ -4,6 +4,7 @@ use super::super::ReadError;
 use super::form::{Span, Translator};
 use super::make::{self, Entries, entry};
 use super::schedule::{Rounds, What};
+use super::status_check::Wanted;
 use super::workflow::{Template, Type};
 use super::{Chaos, Parts, Strike, go};
 use crate::experiment::DEFAULT_LASTS;
@@ -151,12 +152,12 @@ impl<'w> Layout<'w> {
             }
             return Some(laid);
         }
-        let (first, last) = check.status;
+        let Wanted { first, last, place } = check.wanted;
         if first >= FIRST_ERROR {
             let message = format!(
                 "a status of {FIRST_ERROR} or above ends a run, so that none can be asked to go on with it"
             );
-            translator.error(ReadError::at(check.place, message).label("cannot be honoured"));
+            translator.error(ReadError::at(place, message).label("cannot be honoured"));
             return None;
         }
         translator.note(format!(
@@ -176,11 +177,11 @@ impl<'w> Layout<'w> {
         };
         let patience = (failures - 1).saturating_mul(interval);
         let condition = if patience > 0 { format!("{wrong} for {patience}s") } else { wrong };
-        let abort_if = entry("abort_if", make::text(condition, check.place));
-        self.parts.guard.push(make::map(vec![abort_if], check.place));
+        let abort_if = entry("abort_if", make::text(condition, place));
+        self.parts.guard.push(make::map(vec![abort_if], place));
         let mut http = check.http.clone();
-        http.push(entry("value", make::text("status", check.place)));
-        let metric = make::map(vec![entry("http", make::map(http, check.place))], check.place);
+        http.push(entry("value", make::text("status", place)));
+        let metric = make::map(vec![entry("http", make::map(http, place))], place);
         self.parts.metrics.push(entry(&name, metric));
         Some(laid)
     }

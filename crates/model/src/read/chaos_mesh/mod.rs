@@ -21,7 +21,7 @@ mod stress;
 mod time;
 mod workflow;
 
-use super::dialect::{Dialect, Translation, Wanted};
+use super::dialect::{Dialect, Translated, Translation, Wanted};
 use super::experiment::{API_VERSION, KIND};
 use super::fields::{Fields, Reader};
 use super::{ReadError, nearest};
@@ -114,7 +114,7 @@ fn is_spoken(root: &Node) -> bool {
     matches!(version, Some(Content::Text(version)) if version.split('/').next().is_some_and(|group| group.ends_with(GROUP)))
 }
 
-fn translate(root: &Node, text: &str, catalog: &dyn Catalog) -> Result<Translation, Vec<ReadError>> {
+fn translate(root: &Node, text: &str, catalog: &dyn Catalog) -> Translated {
     let reader = Reader { text, catalog, secrets: &[], errors: Vec::new() };
     let mut translator = Translator { reader, notes: Vec::new(), namespace: None, wanted: Vec::new() };
     let experiment = translator.manifest(root);
@@ -123,6 +123,10 @@ fn translate(root: &Node, text: &str, catalog: &dyn Catalog) -> Result<Translati
         Some(mut root) if reader.errors.is_empty() => {
             make::escape(&mut root);
             Ok(Translation { root, notes, wanted })
+        }
+        // Nothing is read and nothing said: some reader forgot to say what is wrong.
+        None if reader.errors.is_empty() => {
+            Err(vec![ReadError::at(root.place, "this manifest says nothing that could be carried out")])
         }
         _ => Err(reader.errors),
     }
@@ -158,18 +162,19 @@ impl Translator<'_> {
             "Schedule" => self.schedule(spec?),
             "Workflow" => self.workflow(spec?),
             "StatusCheck" => self.lone_status_check(spec?, place),
-            _ => match KINDS.iter().find(|kind| kind.name == current) {
-                Some(kind) => self.lone(kind, spec?),
-                None => {
-                    let known =
-                        KINDS.iter().map(|kind| kind.name).chain(["Schedule", "Workflow", "StatusCheck"]);
-                    let known: Vec<&str> = known.collect();
-                    let error = ReadError::at(place, format!("unknown kind `{name}` of Chaos Mesh"));
-                    self.error(error.label("not known here").help(nearest::advice(name, &known)));
-                    None
-                }
-            },
+            _ => self.lone_of_kind(current, place, spec),
         }
+    }
+
+    fn lone_of_kind(&mut self, name: &str, place: Place, spec: Option<&Node>) -> Option<Parts> {
+        if let Some(kind) = KINDS.iter().find(|kind| kind.name == name) {
+            return self.lone(kind, spec?);
+        }
+        let known = KINDS.iter().map(|kind| kind.name).chain(["Schedule", "Workflow", "StatusCheck"]);
+        let known: Vec<&str> = known.collect();
+        let error = ReadError::at(place, format!("unknown kind `{name}` of Chaos Mesh"));
+        self.error(error.label("not known here").help(nearest::advice(name, &known)));
+        None
     }
 
     /// The name, and in passing the namespace.

@@ -60,10 +60,11 @@ fn read(translator: &mut Translator<'_>, fields: &mut Fields<'_>) -> Option<Chao
     Some(Chaos { strikes, once: false, lasts: None })
 }
 
-impl Translator<'_> {
+impl<'r> Translator<'r> {
     /// All that is said of packets; nothing where a part of it is wrong.
     fn harms(&mut self, fields: &mut Fields<'_>) -> Option<Vec<Harm>> {
-        let readers: [(&'static str, fn(&mut Self, &Node) -> Option<Harm>); 6] = [
+        type Read<'r> = fn(&mut Translator<'r>, &Node) -> Option<Harm>;
+        let readers: [(&'static str, Read<'r>); 6] = [
             ("delay", Self::delay),
             ("loss", |this, node| this.share(node, ["loss", "network.loss", "loss"])),
             ("duplicate", |this, node| this.share(node, ["duplicate", "network.duplicate", "duplicate"])),

@@ -19,17 +19,14 @@ fn read(translator: &mut Translator<'_>, fields: &mut Fields<'_>) -> Option<Chao
     if !is_kill && grace.is_some_and(|(seconds, _)| seconds > 0) {
         translator.note("`gracePeriod` means nothing without `action: pod-kill`; Chaos Mesh passes over it, and so does Squall");
     }
-    let pods = match action {
-        Some(("container-kill", _)) => {
-            if !["containerNames", "containerName"].iter().any(|name| fields.get(name).is_some()) {
-                translator.required(fields, "containerNames", "which containers of the pods are killed");
-            }
-            translator.containers(fields)
+    let pods = if let Some(("container-kill", _)) = action {
+        if !["containerNames", "containerName"].iter().any(|name| fields.get(name).is_some()) {
+            translator.required(fields, "containerNames", "which containers of the pods are killed");
         }
-        _ => {
-            translator.pass_over(fields, &["containerNames", "containerName"], "pods as a whole");
-            translator.pods(fields)
-        }
+        translator.containers(fields)
+    } else {
+        translator.pass_over(fields, &["containerNames", "containerName"], "pods as a whole");
+        translator.pods(fields)
     };
     let ((action, place), pods) = action.zip(pods)?;
     let (fault, with) = match action {

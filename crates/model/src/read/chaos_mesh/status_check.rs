@@ -18,27 +18,39 @@ pub(super) struct StatusCheck {
     pub(super) patience: (i64, i64),
     /// The parameters of the probe.
     pub(super) http: Entries,
-    /// The first and the last status that are well.
-    pub(super) status: (i64, i64),
-    /// Where the statuses stand.
+    /// Which answers are well.
+    pub(super) wanted: Wanted,
+}
+
+/// The answers that are well.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Wanted {
+    /// The first status.
+    pub(super) first: i64,
+    /// The last status.
+    pub(super) last: i64,
+    /// Where they stand.
     pub(super) place: Place,
 }
 
 impl StatusCheck {
     /// As a check of the steady state, or of the hypothesis.
     pub(super) fn check(&self, name: &Node) -> Node {
+        let place = self.wanted.place;
         let entries = vec![
             entry("name", name.clone()),
-            entry("http", make::map(self.http.clone(), self.place)),
-            entry("expect", make::text(self.expectation(), self.place)),
+            entry("http", make::map(self.http.clone(), place)),
+            entry("expect", make::text(self.expectation(), place)),
         ];
-        make::map(entries, self.place)
+        make::map(entries, place)
     }
 
     fn expectation(&self) -> String {
-        match self.status {
-            (first, last) if first == last => format!("status == {first}"),
-            (first, last) => format!("status >= {first} and status <= {last}"),
+        let Wanted { first, last, .. } = self.wanted;
+        if first == last {
+            format!("status == {first}")
+        } else {
+            format!("status >= {first} and status <= {last}")
         }
     }
 }
@@ -82,13 +94,13 @@ impl Translator<'_> {
         let question =
             self.required(&mut fields, "http", "what is asked").and_then(|node| self.question(node));
         fields.finish(&mut self.reader);
-        let (mut http, (status, place)) = question?;
+        let (mut http, wanted) = question?;
         http.push(entry("timeout", make::text(format!("{timeout}s"), timeout_place)));
         let continuous = mode.unwrap_or(Some("Synchronous"))? == "Continuous";
-        Some(StatusCheck { continuous, lasts, patience: (failures, interval), http, status, place })
+        Some(StatusCheck { continuous, lasts, patience: (failures, interval), http, wanted })
     }
 
-    fn question(&mut self, node: &Node) -> Option<(Entries, ((i64, i64), Place))> {
+    fn question(&mut self, node: &Node) -> Option<(Entries, Wanted)> {
         let mut fields = self.reader.fields(node, "`http`")?;
         let url = self.required(&mut fields, "url", "what is asked").and_then(|node| {
             self.text(node)?;
@@ -99,7 +111,7 @@ impl Translator<'_> {
             method.map(|node| Some(make::text(self.word(node, "method", &["GET", "POST"])?, node.place)));
         let headers = fields.get("headers").map(|node| self.headers(node));
         let body = self.optional_text(&mut fields, "body");
-        let status = self.criteria(&mut fields);
+        let wanted = self.criteria(&mut fields);
         fields.finish(&mut self.reader);
         let mut http = vec![url?];
         if let Some(method) = method {
@@ -109,7 +121,7 @@ impl Translator<'_> {
             http.push(entry("headers", headers?));
         }
         http.extend(body.map(|body| entry("body", body)));
-        Some((http, status?))
+        Some((http, wanted?))
     }
 
     /// Each header is a list of texts in a manifest, and one text in a request.
@@ -134,7 +146,7 @@ impl Translator<'_> {
         Some(make::map(headers, node.place))
     }
 
-    fn criteria(&mut self, fields: &mut Fields<'_>) -> Option<((i64, i64), Place)> {
+    fn criteria(&mut self, fields: &mut Fields<'_>) -> Option<Wanted> {
         let node = self.required(fields, "criteria", "which status is well")?;
         let mut fields = self.reader.fields(node, "`criteria`")?;
         let node = self.required(&mut fields, "statusCode", "which status is well, such as \"200\"");
@@ -143,13 +155,11 @@ impl Translator<'_> {
         let text = self.text(node)?;
         let (first, last) = text.split_once('-').unwrap_or((&text, &text));
         let code = |text: &str| text.parse::<i64>().ok().filter(|code| (1..1000).contains(code));
-        match code(first).zip(code(last)).filter(|(first, last)| first <= last) {
-            Some(status) => Some((status, node.place)),
-            None => {
-                let message = format!("{text:?} is neither a status nor a range of them");
-                self.error(ReadError::at(node.place, message).help("such as \"200\" or \"200-399\""));
-                None
-            }
+        if let Some((first, last)) = code(first).zip(code(last)).filter(|(first, last)| first <= last) {
+            return Some(Wanted { first, last, place: node.place });
         }
+        let message = format!("{text:?} is neither a status nor a range of them");
+        self.error(ReadError::at(node.place, message).help("such as \"200\" or \"200-399\""));
+        None
     }
 }

@@ -28,7 +28,7 @@ fn read(translator: &mut Translator<'_>, fields: &mut Fields<'_>) -> Option<Chao
     let remedy = "say it with `stressors: {cpu: {…}, memory: {…}}`";
     translator.refuse(fields, "stressngStressors", why, remedy);
     let is_refused = fields.get("stressngStressors").is_some_and(|node| !is_blank(node));
-    let stressors = match fields.get("stressors").filter(|node| !is_blank(node)) {
+    let stressors = match fields.get("stressors") {
         Some(node) => translator.stressors(node),
         None if is_refused => None,
         None => {
@@ -130,14 +130,12 @@ impl Translator<'_> {
             );
             return Some(entry("percent", make::percent(percent as f64, node.place)));
         }
-        match go::size(&text) {
-            Some(size) => Some(entry("size", make::text(size, node.place))),
-            None => {
-                let message = format!("{text:?} is no size");
-                self.error(ReadError::at(node.place, message).help("such as \"256MB\", \"1GiB\" or \"50%\""));
-                None
-            }
+        if let Some(size) = go::size(&text) {
+            return Some(entry("size", make::text(size, node.place)));
         }
+        let message = format!("{text:?} is no size");
+        self.error(ReadError::at(node.place, message).help("such as \"256MB\", \"1GiB\" or \"50%\""));
+        None
     }
 
     /// The options of `stress-ng` that can be said otherwise; the others are refused by name.
