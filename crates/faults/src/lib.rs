@@ -7,6 +7,8 @@ mod aws;
 mod cpu;
 mod database;
 mod disk;
+mod istio;
+mod k8s;
 mod memory;
 mod mysql;
 mod network;
@@ -64,6 +66,16 @@ pub static ALL: &[&dyn AnyFault] = &[
     &of::<aws::ec2_reboot::Reboot>(),
     &of::<aws::ec2_terminate::Terminate>(),
     &of::<aws::fis::Fis>(),
+    &of::<k8s::pod_kill::PodKill>(),
+    &of::<k8s::pod_failure::PodFailure>(),
+    &of::<k8s::evict::Evict>(),
+    &of::<k8s::scale::Scale>(),
+    &of::<k8s::cordon::Cordon>(),
+    &of::<k8s::drain::Drain>(),
+    &of::<k8s::taint::Taint>(),
+    &of::<k8s::network_policy::NetworkPolicy>(),
+    &of::<istio::delay::Delay>(),
+    &of::<istio::abort::Abort>(),
 ];
 
 #[cfg(test)]

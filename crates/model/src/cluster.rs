@@ -566,6 +566,9 @@ pub enum FieldChange {
         value: Json,
         /// What it was; none where it was not there.
         before: Option<Json>,
+        /// How many of the maps that lead to it were not there either.
+        #[serde(default)]
+        made: usize,
     },
     /// Its list gets another element.
     Append {
@@ -578,7 +581,7 @@ impl Field {
     /// A field that gets a value.
     pub fn put(path: &[&str], value: impl Into<Json>, before: Option<Json>) -> Self {
         let path = path.iter().map(|name| (*name).to_owned()).collect();
-        Self { path, change: FieldChange::Put { value: value.into(), before } }
+        Self { path, change: FieldChange::Put { value: value.into(), before, made: 0 } }
     }
 
     /// A list that gets another element.

@@ -30,13 +30,15 @@ pub enum PlanError {
 }
 
 /// Faults that end something for good: what they ended is not put back, only nothing of Squall's is left of them.
-const FOR_GOOD: [&str; 6] = [
+const FOR_GOOD: [&str; 8] = [
     "process.kill",
     "postgres.kill_backends",
     "mysql.kill_connections",
     "redis.kill_clients",
     "aws.asg_terminate",
     "aws.ec2_terminate",
+    "k8s.pod_kill",
+    "k8s.evict",
 ];
 
 /// Whether a fault, by its name, ends something that no undo brings back.

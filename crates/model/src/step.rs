@@ -4,7 +4,7 @@
 //! captures before the step is applied. Each kind is carried out in one file, `crates/linux/src/step/`.
 
 use crate::cloud::{self, InstanceChange, InstanceStep, TemplateStep};
-use crate::cluster::ObjectStep;
+use crate::cluster::{ObjectChange, ObjectStep};
 use crate::server::{self, SessionsStep, SettingStep};
 use crate::target::Target;
 use crate::units::{Duration, Rate, Share, Size};
@@ -664,6 +664,12 @@ impl Step {
         match self {
             Self::Instance(step) if matches!(step.change, InstanceChange::Stop { .. }) => cloud::PATIENCE,
             Self::Template(_) => cloud::PATIENCE,
+            // An API server may be away for a while.
+            Self::Object(step)
+                if !matches!(step.change, ObjectChange::Delete { .. } | ObjectChange::Evict { .. }) =>
+            {
+                cloud::PATIENCE
+            }
             _ => Duration::default(),
         }
     }

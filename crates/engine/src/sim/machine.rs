@@ -558,7 +558,7 @@ fn is_overtaken(world: &mut World, undo: &Undo) -> bool {
 
 /// What the only field of an object was, and what we make of it.
 fn values(fields: &[Field]) -> (Option<String>, String) {
-    let Some(Field { change: FieldChange::Put { value, before }, .. }) = fields.first() else {
+    let Some(Field { change: FieldChange::Put { value, before, .. }, .. }) = fields.first() else {
         return (None, String::new());
     };
     (before.as_ref().map(ToString::to_string), value.to_string())

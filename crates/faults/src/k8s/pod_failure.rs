@@ -1,0 +1,86 @@
+//! `k8s.pod_failure`: pods stay where they are and do not work.
+//!
+//! Their containers get an image whose name no runtime takes, so the kubelet ends them and can start none, without
+//! asking any registry. The undo gives the images back, and the kubelet starts them at once.
+
+use super::{Nothing, change, pod};
+use squall_model::cluster::{Field, Shows};
+use squall_model::facts::{Facts, Feature, Privilege, Scope};
+use squall_model::fault::{Fault, PlanError};
+use squall_model::step::Step;
+use squall_model::target::Target;
+
+/// See [`Fault::SUMMARY`].
+pub(crate) struct PodFailure;
+
+/// Names of images have no capital letters.
+const NO_IMAGE: &str = "Squall/pod-failure";
+
+impl Fault for PodFailure {
+    const NAME: &'static str = "k8s.pod_failure";
+    const SUMMARY: &'static str = "Keeps pods of a Kubernetes cluster from working: their containers get an image that cannot be started";
+    const EXAMPLE: &'static str = "\
+- fault: k8s.pod_failure
+  target: {pod: {namespace: shop, labels: {app: payment}}}
+  mode: one
+  for: 60s
+";
+    const SCOPE: Scope = Scope::Pod;
+    const PRIVILEGES: &'static [Privilege] = &[];
+    const FEATURES: &'static [Feature] = &[];
+    type Parameters = Nothing;
+
+    fn plan(_: &Nothing, facts: &Facts) -> Result<Vec<Step>, PlanError> {
+        let pod = pod(facts)?;
+        let all = !matches!(&facts.target, Target::Pod(selector) if !selector.containers.is_empty());
+        let image = format!("{NO_IMAGE}:{}", facts.injection);
+        let struck = pod.containers.iter().enumerate().filter(|(_, container)| all || container.chosen);
+        let fields: Vec<Field> = struck
+            .map(|(position, container)| {
+                let path = ["spec", "containers", &position.to_string(), "image"];
+                Field::put(&path, image.clone(), Some(container.image.clone().into()))
+            })
+            .collect();
+        if fields.is_empty() {
+            return Err(PlanError::Refused(format!("{} has no container that is meant", pod.object)));
+        }
+        Ok(vec![change(facts, &pod.object, fields, Shows::Down)])
+    }
+
+    fn notes(_: &Nothing, _: &Facts) -> Vec<String> {
+        vec![
+            "containers that are ended lose what they hold outside of volumes, and count one more restart"
+                .to_owned(),
+        ]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::on_pod;
+    use super::*;
+    use crate::testing::plan;
+
+    #[test]
+    fn every_container_gets_another_image_or_those_that_are_named() {
+        let facts = on_pod(|_| ());
+        let steps = plan::<PodFailure>("{}", &facts).unwrap();
+        assert_eq!(
+            steps[0].to_string(),
+            "change pod shop/payment-1: spec.containers.0.image = \"Squall/pod-failure:run-1\", spec.containers.1.image \
+             = \"Squall/pod-failure:run-1\""
+        );
+        assert!(
+            steps[0]
+                .by_hand()
+                .unwrap()
+                .contains(r#"{"op":"replace","path":"/spec/containers/0/image","value":"shop/payment:1"}"#)
+        );
+        let mut facts = facts;
+        facts.target = Target::Pod(Box::new(
+            serde_json::from_str(r#"{"namespace": "shop", "containers": ["payment"]}"#).unwrap(),
+        ));
+        let steps = plan::<PodFailure>("{}", &facts).unwrap();
+        assert!(!steps[0].to_string().contains("containers.1"));
+    }
+}
