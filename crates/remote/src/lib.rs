@@ -6,6 +6,11 @@
 //! from wherever, finds them and ends them by it.
 
 mod cloud;
+#[cfg(feature = "kubernetes")]
+mod cluster;
+#[cfg(not(feature = "kubernetes"))]
+#[path = "cluster_lacking.rs"]
+mod cluster;
 mod keyring;
 mod sessions;
 mod setting;
@@ -14,6 +19,7 @@ mod watch;
 pub use keyring::Keyring;
 
 use cloud::Clouds;
+use cluster::Clusters;
 use sessions::Held;
 use squall_database::{DatabaseError, Login, Manner, Marked, Reason, Session};
 use squall_model::facts::{Scope, Subject};
@@ -45,6 +51,7 @@ pub struct RemoteMachine {
     /// What a setting's numbers were before it was changed, by its mark and its name.
     counted: BTreeMap<(String, String), BTreeMap<String, f64>>,
     clouds: Clouds,
+    clusters: Clusters,
     /// Servers whose marks are looked for.
     known: Vec<ServerRef>,
 }
@@ -72,17 +79,23 @@ impl RemoteMachine {
 
     /// Whether a target, and all that is done to it, is ours.
     pub fn has(target: &Target) -> bool {
-        matches!(target, Target::Database(_)) || Clouds::has(target)
+        matches!(target, Target::Database(_)) || Clouds::has(target) || Clusters::has(target)
     }
 
     /// Whether a step is ours.
     pub fn makes(step: &Step) -> bool {
-        matches!(step, Step::Sessions(_) | Step::Setting(_)) || Clouds::makes(step)
+        Self::is_of_a_server(step) || Clouds::makes(step) || Clusters::makes(step)
+    }
+
+    fn is_of_a_server(step: &Step) -> bool {
+        matches!(step, Step::Sessions(_) | Step::Setting(_))
     }
 
     /// Whether an undo is ours.
     pub fn undoes(undo: &Undo) -> bool {
-        matches!(undo, Undo::Sessions { .. } | Undo::Setting { .. }) || Clouds::undoes(undo)
+        matches!(undo, Undo::Sessions { .. } | Undo::Setting { .. })
+            || Clouds::undoes(undo)
+            || Clusters::undoes(undo)
     }
 
     /// What a target is.
@@ -92,6 +105,9 @@ impl RemoteMachine {
     pub fn resolve(&mut self, scope: Scope, target: &Target) -> Result<Vec<Subject>, MachineError> {
         if Clouds::has(target) {
             return self.clouds.resolve(scope, target);
+        }
+        if Clusters::has(target) {
+            return self.clusters.resolve(scope, target);
         }
         let Target::Database(url) = target else { return Ok(Vec::new()) };
         if scope != Scope::Database {
@@ -116,6 +132,7 @@ impl RemoteMachine {
         match step {
             Step::Sessions(step) => sessions::capture(self, step),
             Step::Setting(step) => setting::capture(self, step),
+            Step::Object(_) => self.clusters.capture(step),
             other => self.clouds.capture(other),
         }
     }
@@ -128,20 +145,24 @@ impl RemoteMachine {
         match (logged.step(), logged.undo()) {
             (Step::Sessions(step), _) => sessions::apply(self, step),
             (Step::Setting(step), undo) => setting::apply(self, step, undo),
+            (Step::Object(_), _) => self.clusters.apply(&logged),
             _ => self.clouds.apply(&logged),
         }
     }
 
     /// Looks for the effects of applied steps, all at the same time.
     pub fn observe(&mut self, applied: &[(&Step, &Undo)]) -> Vec<Result<Evidence, MachineError>> {
-        let in_clouds: Vec<&Step> =
-            applied.iter().map(|(step, _)| *step).filter(|step| Clouds::makes(step)).collect();
+        let steps = || applied.iter().map(|(step, _)| *step);
+        let in_clouds: Vec<&Step> = steps().filter(|step| Clouds::makes(step)).collect();
+        let in_clusters: Vec<&Step> = steps().filter(|step| Clusters::makes(step)).collect();
         // Those at servers are begun before any is waited for.
         let at_servers: Vec<_> =
-            applied.iter().map(|(step, _)| (!Clouds::makes(step)).then(|| self.begin_look(step))).collect();
+            steps().map(|step| Self::is_of_a_server(step).then(|| self.begin_look(step))).collect();
         let mut of_clouds = self.clouds.observe(&in_clouds).into_iter();
-        let answers = at_servers.into_iter().filter_map(|look| match look {
+        let mut of_clusters = self.clusters.observe(&in_clusters).into_iter();
+        let answers = steps().zip(at_servers).filter_map(|(step, look)| match look {
             Some(look) => Some(look.and_then(|look| self.end_look(look))),
+            None if Clusters::makes(step) => of_clusters.next(),
             None => of_clouds.next(),
         });
         answers.collect()
@@ -176,6 +197,7 @@ impl RemoteMachine {
                 sessions::revert(self, server, mark, finally).map_err(still_owed)
             }
             Undo::Setting { .. } => setting::revert(self, undo).map_err(still_owed),
+            other if Clusters::undoes(other) => self.clusters.revert(other),
             other => self.clouds.revert(other),
         }
     }

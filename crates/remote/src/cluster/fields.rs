@@ -1,0 +1,342 @@
+//! Fields of objects: what they were, our values in, the values of before back. Pure functions; whoever calls them asks and
+//! tells the cluster.
+//!
+//! Each patch tests the version of the object that it was made from, so that nobody's change is overwritten.
+
+use serde_json::{Map, Value as Json};
+use squall_kubernetes::Operation;
+use squall_model::cluster::{Field, FieldChange, ObjectRef, pointer, put_back_by_hand};
+use squall_model::machine::MachineError;
+use squall_model::undo::Difference;
+
+/// What is to be done to give fields back.
+pub(super) enum Outcome {
+    /// Nothing: they are as they were.
+    Same(String),
+    /// They are ours, and this gives them back.
+    Ours(Vec<Operation>),
+    /// Somebody else gave them other values.
+    Theirs(Difference),
+}
+
+fn at<'c>(content: &'c Json, path: &[String]) -> Option<&'c Json> {
+    content.pointer(&pointer(path)).filter(|value| !value.is_null())
+}
+
+/// Whether one value is another, but for what the server adds to it.
+fn is_like(found: &Json, meant: &Json) -> bool {
+    match (found, meant) {
+        (Json::Object(found), Json::Object(meant)) => {
+            meant.iter().all(|(name, value)| found.get(name).is_some_and(|found| is_like(found, value)))
+        }
+        (Json::Number(found), Json::Number(meant)) => found.as_f64() == meant.as_f64(),
+        _ => found == meant,
+    }
+}
+
+fn position(content: &Json, path: &[String], element: &Json) -> Option<usize> {
+    at(content, path)?.as_array()?.iter().position(|found| is_like(found, element))
+}
+
+/// The fields with what is there now as what was before.
+pub(super) fn captured(
+    object: &ObjectRef,
+    fields: &[Field],
+    content: &Json,
+) -> Result<Vec<Field>, MachineError> {
+    let capture = |field: &Field| match &field.change {
+        FieldChange::Put { value, .. } => {
+            let before = at(content, &field.path).cloned();
+            if before.as_ref().is_some_and(|before| is_like(before, value)) {
+                return Err(refused(format!(
+                    "could not change {} of {object}: it is {value} already, so nothing would change",
+                    field.name()
+                )));
+            }
+            let missing = (1..field.path.len()).filter(|depth| at(content, &field.path[..*depth]).is_none());
+            let made = missing.count();
+            let change = FieldChange::Put { value: value.clone(), before, made };
+            Ok(Field { path: field.path.clone(), change })
+        }
+        FieldChange::Append { element } => match position(content, &field.path, element) {
+            Some(_) => Err(refused(format!("{} of {object} has {element} already", field.name()))),
+            None => Ok(field.clone()),
+        },
+    };
+    fields.iter().map(capture).collect()
+}
+
+/// The patch that gives fields our values; refused where they are not as they were captured.
+pub(super) fn forth(
+    object: &ObjectRef,
+    fields: &[Field],
+    content: &Json,
+) -> Result<Vec<Operation>, MachineError> {
+    let mut operations = vec![same_version(content)];
+    let mut content = content.clone();
+    for field in fields {
+        match &field.change {
+            FieldChange::Put { value, before, .. } => {
+                let now = at(&content, &field.path);
+                if now != before.as_ref() && now != Some(value) {
+                    return Err(refused(format!(
+                        "could not change {} of {object}: it was {} when that was written down and is {} now, so the undo \
+                         would bring back the wrong value; plan again",
+                        field.name(),
+                        shown(before.as_ref()),
+                        shown(now)
+                    )));
+                }
+                add_parents(&mut operations, &mut content, &field.path);
+                let (path, value) = (pointer(&field.path), value.clone());
+                operations.push(match before {
+                    Some(_) => Operation::Replace { path, value },
+                    None => Operation::Add { path, value },
+                });
+            }
+            FieldChange::Append { element } => {
+                if position(&content, &field.path, element).is_some() {
+                    continue;
+                }
+                let path = pointer(&field.path);
+                operations.push(match at(&content, &field.path) {
+                    Some(Json::Array(_)) => {
+                        Operation::Add { path: format!("{path}/-"), value: element.clone() }
+                    }
+                    _ => Operation::Add { path, value: Json::Array(vec![element.clone()]) },
+                });
+            }
+        }
+    }
+    Ok(operations)
+}
+
+/// Adds the maps that lead to a field, where they are missing, to the patch and to what is known of the object.
+fn add_parents(operations: &mut Vec<Operation>, content: &mut Json, path: &[String]) {
+    for depth in 1..path.len() {
+        if at(content, &path[..depth]).is_some() {
+            continue;
+        }
+        let empty = Json::Object(Map::new());
+        operations.push(Operation::Add { path: pointer(&path[..depth]), value: empty.clone() });
+        if let Some(Json::Object(parent)) = content.pointer_mut(&pointer(&path[..depth - 1])) {
+            parent.insert(path[depth - 1].clone(), empty);
+        }
+    }
+}
+
+/// What gives fields back.
+pub(super) fn back(object: &ObjectRef, fields: &[Field], content: &Json) -> Outcome {
+    let mut operations = Vec::new();
+    let mut theirs = Vec::new();
+    for field in fields.iter().rev() {
+        match &field.change {
+            FieldChange::Put { value, before, made } => {
+                let now = at(content, &field.path);
+                if now == before.as_ref() {
+                    continue;
+                }
+                if !now.is_some_and(|now| is_like(now, value)) {
+                    theirs.push((field.name(), shown(before.as_ref()), shown(now)));
+                    continue;
+                }
+                match before {
+                    Some(before) => operations
+                        .push(Operation::Replace { path: pointer(&field.path), value: before.clone() }),
+                    None => operations
+                        .push(Operation::Remove { path: pointer(outermost(content, &field.path, *made)) }),
+                }
+            }
+            FieldChange::Append { element } => {
+                if let Some(position) = position(content, &field.path, element) {
+                    let is_only =
+                        at(content, &field.path).and_then(Json::as_array).is_some_and(|all| all.len() == 1);
+                    let path = pointer(&field.path);
+                    let path = if is_only { path } else { format!("{path}/{position}") };
+                    operations.push(Operation::Remove { path });
+                }
+            }
+        }
+    }
+    if !operations.is_empty() {
+        operations.insert(0, same_version(content));
+        return Outcome::Ours(operations);
+    }
+    if let [(first, before, now), ..] = theirs.as_slice() {
+        return Outcome::Theirs(Difference {
+            looked_at: format!("{first} of {object}"),
+            before: before.clone(),
+            now: format!("{now}, by somebody else"),
+            remedy: format!("let it stand, or by hand: {}", put_back_by_hand(object, fields)),
+            under_way: false,
+        });
+    }
+    let names: Vec<String> = fields.iter().map(Field::name).collect();
+    Outcome::Same(format!("{object}: {} as before", names.join(", ")))
+}
+
+/// The outermost of the maps that we made on the way to a field and that holds nothing else; else the field itself.
+fn outermost<'p>(content: &Json, path: &'p [String], made: usize) -> &'p [String] {
+    let mut shortest = path;
+    for depth in (path.len().saturating_sub(made)..path.len()).rev() {
+        let holds_one =
+            at(content, &path[..depth]).and_then(Json::as_object).is_some_and(|map| map.len() == 1);
+        if !holds_one {
+            break;
+        }
+        shortest = &path[..depth];
+    }
+    shortest
+}
+
+/// Whether all fields are as we made them.
+pub(super) fn are_ours(fields: &[Field], content: &Json) -> bool {
+    fields.iter().all(|field| match &field.change {
+        FieldChange::Put { value, .. } => at(content, &field.path).is_some_and(|now| is_like(now, value)),
+        FieldChange::Append { element } => position(content, &field.path, element).is_some(),
+    })
+}
+
+/// The containers of a pod that fields are about, and whether none of them runs.
+pub(super) fn struck_containers(fields: &[Field], content: &Json) -> (Vec<String>, bool) {
+    let name = |field: &Field| {
+        let container = at(content, field.path.get(..3)?)?;
+        container["name"].as_str().map(str::to_owned)
+    };
+    let names: Vec<String> = fields.iter().filter_map(name).collect();
+    let none = Vec::new();
+    let statuses = content["status"]["containerStatuses"].as_array().unwrap_or(&none);
+    let runs = |name: &String| {
+        let status = statuses.iter().find(|status| status["name"] == **name);
+        status.is_some_and(|status| !status["state"]["running"].is_null())
+    };
+    let none_runs = !names.iter().any(runs);
+    (names, none_runs)
+}
+
+fn same_version(content: &Json) -> Operation {
+    let value = content["metadata"]["resourceVersion"].clone();
+    Operation::Test { path: "/metadata/resourceVersion".to_owned(), value }
+}
+
+fn shown(value: Option<&Json>) -> String {
+    value.map_or_else(|| "not set".to_owned(), Json::to_string)
+}
+
+fn refused(message: String) -> MachineError {
+    MachineError::Refused { message }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+    use squall_model::cluster::{ClusterPlace, ClusterRef, ObjectKind};
+
+    fn object() -> ObjectRef {
+        let cluster = ClusterRef { place: ClusterPlace::default(), server: "s".into(), uid: "c".into() };
+        let kind = ObjectKind::new("", "v1", "Node", "nodes");
+        ObjectRef { cluster, kind, namespace: None, name: "n".into(), uid: "u".into() }
+    }
+
+    /// What a patch makes of an object, as a server would.
+    fn patched(content: &Json, operations: &[Operation]) -> Json {
+        let mut content = content.clone();
+        for operation in operations {
+            match operation {
+                Operation::Test { path, value } => assert_eq!(content.pointer(path), Some(value)),
+                Operation::Add { path, value } => {
+                    let (parent, name) = path.rsplit_once('/').unwrap();
+                    let name = name.replace("~1", "/").replace("~0", "~");
+                    match content.pointer_mut(parent).unwrap() {
+                        Json::Array(list) => list.push(value.clone()),
+                        parent => parent[name] = value.clone(),
+                    }
+                }
+                Operation::Replace { path, value } => *content.pointer_mut(path).unwrap() = value.clone(),
+                Operation::Remove { path } => {
+                    let (parent, name) = path.rsplit_once('/').unwrap();
+                    let name = name.replace("~1", "/").replace("~0", "~");
+                    match content.pointer_mut(parent).unwrap() {
+                        Json::Array(list) => drop(list.remove(name.parse().unwrap())),
+                        Json::Object(map) => drop(map.remove(&name).unwrap()),
+                        other => panic!("{other}"),
+                    }
+                }
+            }
+        }
+        content
+    }
+
+    /// Fields there and back again leave everything as it was, and a second undo finds nothing to do.
+    #[track_caller]
+    fn there_and_back(fields: &[Field], before: &Json) -> Json {
+        let fields = captured(&object(), fields, before).unwrap();
+        let struck = patched(before, &forth(&object(), &fields, before).unwrap());
+        assert!(are_ours(&fields, &struck) && !are_ours(&fields, before));
+        // Applied twice it changes nothing more.
+        let again = patched(&struck, &forth(&object(), &fields, &struck).unwrap());
+        assert_eq!(again, struck);
+        let Outcome::Ours(operations) = back(&object(), &fields, &struck) else { panic!("not ours") };
+        assert_eq!(&patched(&struck, &operations), before);
+        assert!(matches!(back(&object(), &fields, before), Outcome::Same(_)));
+        struck
+    }
+
+    #[test]
+    fn fields_go_there_and_back_and_nothing_else_changes() {
+        let version = json!({"resourceVersion": "7"});
+        let node = json!({"metadata": version, "spec": {"podCIDR": "10.0.0.0/24"}});
+        there_and_back(&[Field::put(&["spec", "unschedulable"], true, None)], &node);
+        there_and_back(
+            &[Field::append(&["spec", "taints"], json!({"key": "a", "effect": "NoSchedule"}))],
+            &node,
+        );
+        let tainted = json!({"metadata": version, "spec": {"taints": [{"key": "b"}]}});
+        there_and_back(&[Field::append(&["spec", "taints"], json!({"key": "a"}))], &tainted);
+        // A label with a slash, in a map that is not there.
+        let struck = there_and_back(&[Field::put(&["metadata", "labels", "squall.dev/x"], "1", None)], &node);
+        assert_eq!(struck["metadata"]["labels"]["squall.dev/x"], "1");
+        let routes = json!({"metadata": version, "spec": {"http": [{"route": []}, {"fault": {"abort": {"httpStatus": 500}}}]}});
+        let delay = |route: &str| {
+            Field::put(&["spec", "http", route, "fault", "delay"], json!({"fixedDelay": "5s"}), None)
+        };
+        let struck = there_and_back(&[delay("0"), delay("1")], &routes);
+        assert_eq!(struck["spec"]["http"][1]["fault"]["abort"]["httpStatus"], 500);
+    }
+
+    #[test]
+    fn a_map_that_we_made_stays_while_it_holds_something_of_others() {
+        let before = json!({"metadata": {"resourceVersion": "7"}, "spec": {}});
+        let field = Field::put(&["spec", "fault", "delay"], 1, None);
+        let fields = captured(&object(), &[field], &before).unwrap();
+        let struck =
+            json!({"metadata": {"resourceVersion": "8"}, "spec": {"fault": {"delay": 1, "abort": 2}}});
+        let Outcome::Ours(operations) = back(&object(), &fields, &struck) else { panic!("not ours") };
+        assert_eq!(patched(&struck, &operations)["spec"], json!({"fault": {"abort": 2}}));
+    }
+
+    #[test]
+    fn what_others_changed_is_let_stand_and_told() {
+        let before = json!({"metadata": {"resourceVersion": "7"}, "spec": {"replicas": 3}});
+        let fields = captured(&object(), &[Field::put(&["spec", "replicas"], 0, None)], &before).unwrap();
+        let theirs = json!({"metadata": {"resourceVersion": "9"}, "spec": {"replicas": 5}});
+        let Outcome::Theirs(difference) = back(&object(), &fields, &theirs) else { panic!("not theirs") };
+        assert_eq!((difference.before.as_str(), difference.now.as_str()), ("3", "5, by somebody else"));
+        let error = forth(&object(), &fields, &theirs).unwrap_err().to_string();
+        assert!(error.contains("was 3 when that was written down and is 5 now"), "{error}");
+        let same = captured(&object(), &[Field::put(&["spec", "replicas"], 3, None)], &before).unwrap_err();
+        assert!(same.to_string().contains("nothing would change"));
+    }
+
+    #[test]
+    fn what_the_server_adds_to_an_element_does_not_hide_it() {
+        let field = Field::append(&["spec", "taints"], json!({"key": "a", "effect": "NoExecute"}));
+        let struck = json!({"metadata": {"resourceVersion": "7"}, "spec": {"taints": [
+            {"key": "b", "effect": "NoSchedule"},
+            {"key": "a", "effect": "NoExecute", "timeAdded": "2026-01-01T00:00:00Z"},
+        ]}});
+        let Outcome::Ours(operations) = back(&object(), &[field], &struck) else { panic!("not ours") };
+        assert_eq!(patched(&struck, &operations)["spec"]["taints"].as_array().unwrap().len(), 1);
+    }
+}

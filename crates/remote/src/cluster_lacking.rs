@@ -1,0 +1,44 @@
+//! In place of clusters, in a build without them.
+
+use squall_model::facts::{Scope, Subject};
+use squall_model::machine::MachineError;
+use squall_model::step::Step;
+use squall_model::target::Target;
+use squall_model::undo::{Evidence, Reverted, Undo};
+use squall_model::undo_log::Logged;
+
+/// Does nothing, and says why.
+#[derive(Default)]
+pub(crate) struct Clusters;
+
+fn lacking<T>() -> Result<T, MachineError> {
+    let message = "this squall was built without Kubernetes (`--no-default-features`); build it with `--features kubernetes`";
+    Err(MachineError::Unsupported { message: message.to_owned() })
+}
+
+impl Clusters {
+    pub(crate) fn has(target: &Target) -> bool {
+        !matches!(target, Target::Pod(selector) if !selector.placed.is_empty()) && target.is_in_cluster()
+    }
+    pub(crate) fn makes(step: &Step) -> bool {
+        matches!(step, Step::Object(_))
+    }
+    pub(crate) fn undoes(undo: &Undo) -> bool {
+        matches!(undo, Undo::Object { .. } | Undo::Created { .. })
+    }
+    pub(crate) fn resolve(&mut self, _: Scope, _: &Target) -> Result<Vec<Subject>, MachineError> {
+        lacking()
+    }
+    pub(crate) fn capture(&mut self, _: &Step) -> Result<Undo, MachineError> {
+        lacking()
+    }
+    pub(crate) fn apply(&mut self, _: &Logged<'_>) -> Result<(), MachineError> {
+        lacking()
+    }
+    pub(crate) fn observe(&mut self, applied: &[&Step]) -> Vec<Result<Evidence, MachineError>> {
+        applied.iter().map(|_| lacking()).collect()
+    }
+    pub(crate) fn revert(&mut self, _: &Undo) -> Result<Reverted, MachineError> {
+        lacking()
+    }
+}
