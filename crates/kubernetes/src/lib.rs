@@ -25,8 +25,9 @@ mod node;
 mod object;
 mod place;
 mod pod;
+mod protobuf;
 mod runtime;
-#[cfg(feature = "testing")]
+#[cfg(any(test, feature = "testing"))]
 pub mod testing;
 mod transport;
 mod wire;
@@ -40,3 +41,6 @@ pub use object::{Deletion, Dependents, Named, Operation, Wish, pointer};
 pub use place::Place;
 pub use pod::{Container, Owner, Phase, Pod, PodFilter};
 pub use runtime::wait;
+
+#[cfg(test)]
+mod tests;

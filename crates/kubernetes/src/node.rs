@@ -2,7 +2,7 @@
 //!
 //! Source: <https://kubernetes.io/docs/reference/kubernetes-api/cluster-resources/node-v1/>
 
-use crate::cluster::{Ask, Cluster};
+use crate::cluster::Cluster;
 use crate::error::ClusterError;
 use crate::kind::Kind;
 use crate::list::Which;
@@ -79,8 +79,7 @@ impl Cluster {
     /// # Errors
     /// `Invalid` where the selector is none; otherwise see [`ClusterError`].
     pub async fn nodes(&self, labels: &str) -> Result<Vec<Node>, ClusterError> {
-        let nodes: Vec<wire::Node> =
-            self.all(&Kind::NODE, Which { labels, ..Which::default() }, Ask::JSON).await?;
+        let nodes: Vec<wire::Node> = self.all(&Kind::NODE, Which { labels, ..Which::default() }).await?;
         Ok(nodes.into_iter().map(Node::from).collect())
     }
 }

@@ -4,6 +4,7 @@ use crate::cluster::{Ask, Cluster};
 use crate::error::{ClusterError, Problem};
 use crate::kind::{Kind, Reference};
 use crate::list::Which;
+use crate::wire;
 use http::Method;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json};
@@ -116,8 +117,6 @@ pub struct Wish<'a> {
 }
 
 const PATCH: &str = "application/json-patch+json";
-/// Names and labels only, from those that can.
-const METADATA: &str = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json";
 
 impl Cluster {
     /// An object, if there is one of this name.
@@ -145,7 +144,7 @@ impl Cluster {
         labels: &str,
     ) -> Result<Vec<Json>, ClusterError> {
         let which = Which { namespace, labels, ..Which::default() };
-        let mut objects: Vec<Json> = self.all(kind, which, Ask::JSON).await?;
+        let mut objects: Vec<Json> = self.all(kind, which).await?;
         let kind = self.served(kind).await?;
         // In a list, objects do not say what they are.
         for object in &mut objects {
@@ -165,20 +164,9 @@ impl Cluster {
         namespace: Option<&str>,
         labels: &str,
     ) -> Result<Vec<Named>, ClusterError> {
-        #[derive(Deserialize)]
-        struct Object {
-            metadata: Metadata,
-        }
-        #[derive(Deserialize)]
-        struct Metadata {
-            namespace: Option<String>,
-            name: String,
-            uid: String,
-        }
         let which = Which { namespace, labels, ..Which::default() };
-        let objects: Vec<Object> = self.all(kind, which, METADATA).await?;
-        let named = |Object { metadata: Metadata { namespace, name, uid } }| Named { namespace, name, uid };
-        Ok(objects.into_iter().map(named).collect())
+        let objects: Vec<wire::Object> = self.all(kind, which).await?;
+        Ok(objects.into_iter().map(Named::from).collect())
     }
 
     /// Makes an object, and gives it as the cluster keeps it. Its kind and its namespace are written into it.

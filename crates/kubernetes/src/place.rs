@@ -50,6 +50,11 @@ impl Settings {
         };
         let options = KubeConfigOptions { context: Some(context.clone()), ..KubeConfigOptions::default() };
         let config = Config::from_custom_kubeconfig(kubeconfig, &options).await.map_err(failed)?;
+        if config.root_cert.as_ref().is_some_and(Vec::is_empty) {
+            let message =
+                format!("read {listed}: the certificate authority of context {context} holds no certificate");
+            return Err(ClusterError::new(Problem::Invalid, message));
+        }
         Ok(Self { config: behind_a_proxy(config), files, context: Some(context) })
     }
 }

@@ -21,10 +21,13 @@ pub struct PodFilter {
     pub labels: String,
     /// What their fields must be, as the API writes it: `spec.nodeName=node-1,status.phase=Running`.
     pub fields: String,
+    /// Whether they may be as the API server remembers them: a moment ago, or longer ago where that server has lost the others.
+    /// Servers before 1.31 are several times faster this way. Whoever does something to such a pod names its uid.
+    pub remembered: bool,
 }
 
 /// How far a pod is in its life.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Deserialize)]
 pub enum Phase {
     /// Not all of its containers have been started.
     Pending,
@@ -35,7 +38,23 @@ pub enum Phase {
     /// All of its containers have ended, one of them badly.
     Failed,
     /// Its node tells nothing of it.
+    #[default]
     Unknown,
+}
+
+impl Phase {
+    const ALL: [(&str, Self); 5] = [
+        ("Pending", Self::Pending),
+        ("Running", Self::Running),
+        ("Succeeded", Self::Succeeded),
+        ("Failed", Self::Failed),
+        ("Unknown", Self::Unknown),
+    ];
+
+    /// The phase of this name.
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.iter().find(|(known, _)| *known == name).map(|(_, phase)| *phase)
+    }
 }
 
 impl fmt::Display for Phase {
@@ -45,7 +64,7 @@ impl fmt::Display for Phase {
 }
 
 /// What an object belongs to, and is replaced by.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Default, Deserialize)]
 pub struct Owner {
     /// Its kind: `ReplicaSet`.
     pub kind: String,
@@ -138,22 +157,22 @@ impl fmt::Display for Pod {
 }
 
 impl Cluster {
-    /// The pods that fit, as they are now.
+    /// The pods that fit.
     ///
     /// # Errors
     /// `Invalid` where a selector is none; otherwise see [`ClusterError`].
     pub async fn pods(&self, filter: &PodFilter) -> Result<Vec<Pod>, ClusterError> {
-        let which = Which { namespace: None, labels: &filter.labels, fields: &filter.fields };
-        let mut found = Vec::new();
-        let mut namespaces: Vec<Option<&str>> =
-            filter.namespaces.iter().map(|name| Some(name.as_str())).collect();
+        let mut namespaces: Vec<Option<&str>> = filter.namespaces.iter().map(|name| Some(&**name)).collect();
         namespaces.sort_unstable();
         namespaces.dedup();
         if namespaces.is_empty() {
             namespaces.push(None);
         }
+        let mut found = Vec::new();
         for namespace in namespaces {
-            let pods: Vec<wire::Pod> = self.all(&Kind::POD, Which { namespace, ..which }, Ask::JSON).await?;
+            let PodFilter { labels, fields, remembered, .. } = filter;
+            let which = Which { namespace, labels, fields, remembered: *remembered };
+            let pods: Vec<wire::Pod> = self.all(&Kind::POD, which).await?;
             found.extend(pods.into_iter().map(Pod::from));
         }
         Ok(found)

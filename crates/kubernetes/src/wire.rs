@@ -1,4 +1,9 @@
-//! Pods and nodes as the API writes them, as far as they are read.
+//! Pods, nodes and names as the API writes them, as far as they are read: as JSON, and what there may be many of also in protocol
+//! buffers.
+
+mod messages;
+
+pub(crate) use messages::FromMessage;
 
 use crate::node::{Address, Taint};
 use crate::pod::{Owner, Phase};
@@ -13,14 +18,20 @@ const MIRROR: &str = "kubernetes.io/config.mirror";
 const ROLE: &str = "node-role.kubernetes.io/";
 const OLD_ROLE: &str = "kubernetes.io/role";
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Default, Deserialize)]
 pub(crate) struct Pod {
     metadata: Metadata,
     spec: PodSpec,
     status: PodStatus,
 }
 
-#[derive(Debug, Deserialize)]
+/// Any object, by its name.
+#[derive(Debug, Default, Deserialize)]
+pub(crate) struct Object {
+    metadata: Metadata,
+}
+
+#[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Metadata {
     #[serde(default)]
@@ -38,7 +49,7 @@ struct Metadata {
     owner_references: Vec<OwnerReference>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Default, Deserialize)]
 struct OwnerReference {
     #[serde(default)]
     controller: bool,
@@ -46,7 +57,7 @@ struct OwnerReference {
     owner: Owner,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct PodSpec {
     node_name: Option<String>,
@@ -61,7 +72,7 @@ struct PodSpec {
     volumes: Vec<Volume>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct ContainerSpec {
     name: String,
@@ -70,13 +81,13 @@ struct ContainerSpec {
     restart_policy: Option<String>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Volume {
     empty_dir: Option<IgnoredAny>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct PodStatus {
     phase: Phase,
@@ -92,19 +103,19 @@ struct PodStatus {
     init_container_statuses: Vec<ContainerStatus>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Default, Deserialize)]
 struct Condition {
     #[serde(rename = "type")]
     kind: String,
     status: String,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Default, Deserialize)]
 struct PodIp {
     ip: String,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct ContainerStatus {
     name: String,
@@ -123,7 +134,7 @@ struct ContainerState {
     running: Option<Running>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Running {
     started_at: Option<String>,
@@ -209,6 +220,12 @@ impl From<Pod> for crate::pod::Pod {
             deleted: metadata.deletion_timestamp.is_some(),
             service_account: spec.service_account_name,
         }
+    }
+}
+
+impl From<Object> for crate::object::Named {
+    fn from(Object { metadata: Metadata { namespace, name, uid, .. } }: Object) -> Self {
+        Self { namespace: Some(namespace).filter(|name| !name.is_empty()), name, uid }
     }
 }
 
