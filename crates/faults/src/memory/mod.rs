@@ -17,6 +17,8 @@ const LEAST_RESERVE: u64 = 256 << 20;
 struct Room {
     /// In words: `this host`, `the control group of payment (pid 812)`.
     place: String,
+    /// How much there is in all.
+    whole: Size,
     /// What is available.
     available: Size,
     /// What is left free.
@@ -30,14 +32,15 @@ impl Room {
         let limited = processes.iter().find_map(|process| Some((&process.process, process.memory?)));
         let twentieth = |size: Size| size.0 / 20;
         let host = facts.host.memory_available;
-        let (place, available, default) = match limited {
-            Some((process, memory)) => {
-                let free = memory.limit.0.saturating_sub(memory.used.0);
-                (format!("the control group of {process}"), free.min(host.0), twentieth(memory.limit))
-            }
-            None => ("this host".to_owned(), host.0, twentieth(facts.host.memory_total).max(LEAST_RESERVE)),
+        let (place, whole, available, default) = if let Some((process, memory)) = limited {
+            let free = memory.limit.0.saturating_sub(memory.used.0);
+            let place = format!("the control group of {process}");
+            (place, memory.limit, free.min(host.0), twentieth(memory.limit))
+        } else {
+            let total = facts.host.memory_total;
+            ("this host".to_owned(), total, host.0, twentieth(total).max(LEAST_RESERVE))
         };
-        Ok(Self { place, available: Size(available), leave_free: leave_free.unwrap_or(Size(default)) })
+        Ok(Self { place, whole, available: Size(available), leave_free: leave_free.unwrap_or(Size(default)) })
     }
 
     /// The most that may be taken.

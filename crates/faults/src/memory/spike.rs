@@ -6,7 +6,7 @@ use serde::Deserialize;
 use squall_model::facts::{Facts, Feature, Privilege, Scope};
 use squall_model::fault::{Fault, PlanError};
 use squall_model::step::Step;
-use squall_model::units::Size;
+use squall_model::units::{Share, Size};
 
 /// See [`Fault::SUMMARY`].
 pub(crate) struct Spike;
@@ -15,8 +15,12 @@ pub(crate) struct Spike;
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Parameters {
-    /// How much is taken.
-    size: Size,
+    /// How much is taken; this or `percent`.
+    #[serde(default)]
+    size: Option<Size>,
+    /// How much is taken, as a share of the control group's limit, or of the host's memory where there is none.
+    #[serde(default)]
+    percent: Option<Share>,
     /// How much must stay available to others. By default 5% of the host's memory, at least 256MiB; in a control group
     /// with a limit, 5% of the limit.
     #[serde(default)]
@@ -37,10 +41,24 @@ impl Fault for Spike {
     const FEATURES: &'static [Feature] = &[];
     type Parameters = Parameters;
 
+    fn check(parameters: &Parameters) -> Result<(), PlanError> {
+        match (parameters.size, parameters.percent) {
+            (Some(_), None) | (None, Some(_)) => Ok(()),
+            (None, None) => Err(PlanError::Parameters(
+                "`size` is missing, such as 1GiB, or `percent`, such as 50%".into(),
+            )),
+            (Some(_), Some(_)) => Err(PlanError::Parameters(
+                "`size` and `percent` say the same; leave one of the two away".into(),
+            )),
+        }
+    }
+
     fn plan(parameters: &Parameters, facts: &Facts) -> Result<Vec<Step>, PlanError> {
         let room = Room::of(facts, parameters.leave_free)?;
-        room.holds(parameters.size)?;
-        take(facts, None, parameters.size, room.leave_free)
+        let share = parameters.percent.unwrap_or_default().fraction();
+        let size = parameters.size.unwrap_or(Size((room.whole.0 as f64 * share) as u64));
+        room.holds(size)?;
+        take(facts, None, size, room.leave_free)
     }
 }
 
@@ -80,13 +98,23 @@ mod tests {
             &group,
             &["run a worker that holds 300MiB of memory, in /sys/fs/cgroup/payment"],
         );
+        golden::<Spike>(
+            "{percent: 50%}",
+            &group,
+            &["run a worker that holds 256MiB of memory, in /sys/fs/cgroup/payment"],
+        );
         assert!(refusal::<Spike>("{size: 1MiB}", &on_group(&[])).contains("of its own for memory"));
     }
 
     #[test]
     fn what_makes_no_sense_is_refused() {
-        for (with, says) in [("{}", "`size` is missing"), ("{size: 0B}", "no effect"), ("{size: 5}", "64KiB")]
-        {
+        for (with, says) in [
+            ("{}", "`size` is missing"),
+            ("{size: 0B}", "no effect"),
+            ("{percent: 0%}", "no effect"),
+            ("{size: 5}", "64KiB"),
+            ("{size: 1MiB, percent: 5%}", "leave one of the two away"),
+        ] {
             let message = refusal::<Spike>(with, &on_host());
             assert!(message.contains(says), "{with}: {message}");
         }

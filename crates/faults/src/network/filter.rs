@@ -17,6 +17,7 @@ use squall_model::facts::{Facts, LinkFacts};
 use squall_model::fault::PlanError;
 use squall_model::step::{Direction, PacketFilter, Ports, Prefix, Protocol};
 use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::marker::PhantomData;
 use std::net::IpAddr;
@@ -33,8 +34,8 @@ macro_rules! with_filters {
         #[serde(deny_unknown_fields)]
         pub(crate) struct Parameters {
             $($(#[$field_attribute])* $field: $type,)*
-            /// Only packets to these: addresses, CIDRs, host names, pods (`{pod: {labels: {app: db}}}`), or a list of them.
-            /// With `direction: both` also those that come back from there.
+            /// Only packets to these: addresses, CIDRs, host names, each with a port where wanted (`10.0.0.7:5432`), pods
+            /// (`{pod: {labels: {app: db}}}`), or a list of them. With `direction: both` also those that come back from there.
             #[serde(default)]
             destination: crate::network::filter::Hosts,
             /// Only packets from these, as for `destination`. Of what the target sends, these are its own addresses.
@@ -78,21 +79,27 @@ impl Filters<'_> {
     /// Host names, to be looked up.
     pub(super) fn host_names(&self) -> Vec<String> {
         let hosts = self.destination.0.iter().chain(&self.source.0);
-        let names = hosts.filter_map(|host| match host {
-            Host::Name(name) => Some(name.clone()),
-            Host::Prefix(_) | Host::Pods(_) => None,
+        let names = hosts.filter_map(|host| match &host.who {
+            Who::Name(name) => Some(name.clone()),
+            Who::Prefix(_) | Who::Pods(_) => None,
         });
         names.collect()
     }
 
     /// Checks what can be known without a host.
     pub(super) fn check(&self) -> Result<(), PlanError> {
+        let with_port = self.destination.0.iter().chain(&self.source.0).any(|host| host.port.is_some());
         if let Some(protocol @ (Protocol::Icmp | Protocol::Icmpv6)) = self.protocol
-            && !self.port.0.is_empty()
+            && (with_port || !self.port.0.is_empty())
         {
             return Err(PlanError::Parameters(format!(
                 "`protocol: {protocol}` has no ports; leave one of the two away"
             )));
+        }
+        if with_port && !self.port.0.is_empty() {
+            let message =
+                "`port` beside hosts with a port of their own; say all ports in one of the two ways";
+            return Err(PlanError::Parameters(message.to_owned()));
         }
         Ok(())
     }
@@ -111,11 +118,12 @@ impl Filters<'_> {
     /// network that the target is itself a part of does not mean what the target says to itself.
     pub(super) fn reach_loopback(&self, facts: &Facts, links: &[LinkFacts]) -> Result<bool, PlanError> {
         let own: Vec<IpAddr> = links.iter().flat_map(|link| link.addresses.iter().copied()).collect();
-        let (far, _) = self.ends(facts, self.direction)?;
+        let (far, _) = self.ends(facts)?;
+        let mut far = far.into_iter().flat_map(|end| end.prefixes).peekable();
         let is_own = |prefix: &Prefix| {
             prefix.address.is_loopback() || own.iter().any(|own| *prefix == Prefix::single(*own))
         };
-        Ok(far.is_empty() || far.iter().any(is_own))
+        Ok(far.peek().is_none() || far.any(|prefix| is_own(&prefix)))
     }
 
     /// What of the packets that go one way by an interface is meant; empty for all of them.
@@ -128,33 +136,67 @@ impl Filters<'_> {
         if self.is_empty() {
             return Ok(Vec::new());
         }
-        let (remote, local) = self.ends(facts, self.direction)?;
-        let base = PacketFilter { remote, local, protocol: self.protocol, ..PacketFilter::default() };
+        let (far, near) = self.ends(facts)?;
+        // What comes back by the loopback interface was sent by it: the far port is that of the sender.
+        let turned = loopback && direction == Direction::In;
+        let port = |port: Option<u16>| port.map(|port| Ports { first: port, last: port });
+        let pairs = far.iter().flat_map(|far| near.iter().map(move |near| (far, near)));
+        let bases: Vec<PacketFilter> = pairs
+            .map(|(far, near)| {
+                let (remote, local) = if turned { (near.port, far.port) } else { (far.port, near.port) };
+                PacketFilter {
+                    remote: far.prefixes.clone(),
+                    local: near.prefixes.clone(),
+                    remote_port: port(remote),
+                    local_port: port(local),
+                    protocol: self.protocol,
+                }
+            })
+            .collect();
         if self.port.0.is_empty() {
-            return Ok(vec![base]);
+            return Ok(bases);
         }
-        let to = |port: &Ports| PacketFilter { remote_port: Some(*port), ..base.clone() };
-        let from = |port: &Ports| PacketFilter { local_port: Some(*port), ..base.clone() };
+        let to =
+            |base: &PacketFilter, port: &Ports| PacketFilter { remote_port: Some(*port), ..base.clone() };
+        let from =
+            |base: &PacketFilter, port: &Ports| PacketFilter { local_port: Some(*port), ..base.clone() };
+        let each = self.port.0.iter().flat_map(|port| bases.iter().map(move |base| (base, port)));
         Ok(match (loopback, direction) {
-            (false, _) => self.port.0.iter().flat_map(|port| [to(port), from(port)]).collect(),
-            (true, Direction::In) => self.port.0.iter().map(from).collect(),
-            (true, Direction::Out | Direction::Both) => self.port.0.iter().map(to).collect(),
+            (false, _) => each.flat_map(|(base, port)| [to(base, port), from(base, port)]).collect(),
+            (true, Direction::In) => each.map(|(base, port)| from(base, port)).collect(),
+            (true, Direction::Out | Direction::Both) => each.map(|(base, port)| to(base, port)).collect(),
         })
     }
 
-    /// Addresses of the far and the near side.
-    fn ends(&self, facts: &Facts, direction: Direction) -> Result<(Vec<Prefix>, Vec<Prefix>), PlanError> {
-        let (destination, source) = (self.destination.prefixes(facts)?, self.source.prefixes(facts)?);
-        Ok(if direction == Direction::In { (source, destination) } else { (destination, source) })
+    /// The far and the near side, by their ports.
+    fn ends(&self, facts: &Facts) -> Result<(Vec<End>, Vec<End>), PlanError> {
+        let (destination, source) = (self.destination.ends(facts)?, self.source.ends(facts)?);
+        Ok(if self.direction == Direction::In { (source, destination) } else { (destination, source) })
     }
+}
+
+/// Addresses that have a port in common.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+struct End {
+    /// The port; none for any.
+    port: Option<u16>,
+    /// The addresses; empty for all.
+    prefixes: Vec<Prefix>,
 }
 
 /// Addresses, prefixes and names of hosts: one or a list.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub(crate) struct Hosts(Vec<Host>);
 
+/// Whose packets, and which of their ports.
 #[derive(Debug, Clone, PartialEq)]
-enum Host {
+struct Host {
+    who: Who,
+    port: Option<u16>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+enum Who {
     Prefix(Prefix),
     Name(String),
     /// Pods, which are addresses by the time that anything is planned.
@@ -162,31 +204,46 @@ enum Host {
 }
 
 impl Hosts {
-    fn prefixes(&self, facts: &Facts) -> Result<Vec<Prefix>, PlanError> {
-        let mut prefixes = Vec::new();
-        for host in &self.0 {
-            match host {
-                Host::Prefix(prefix) => prefixes.push(*prefix),
-                Host::Pods(peers) => {
-                    return Err(PlanError::Parameters(format!(
-                        "nobody looked up the addresses of pod {}",
-                        peers.pod
-                    )));
-                }
-                Host::Name(name) => {
-                    let found =
-                        facts.addresses.get(name).filter(|found| !found.is_empty()).ok_or_else(|| {
-                            PlanError::Parameters(format!(
-                                "no address was found for host {name:?}; check the name, or give its address"
-                            ))
-                        })?;
-                    prefixes.extend(found.iter().copied().map(Prefix::single));
-                }
-            }
+    /// Their addresses, by port. Nobody named is everybody.
+    fn ends(&self, facts: &Facts) -> Result<Vec<End>, PlanError> {
+        if self.0.is_empty() {
+            return Ok(vec![End::default()]);
         }
-        prefixes.sort_unstable();
-        prefixes.dedup();
-        Ok(prefixes)
+        let mut by_port: BTreeMap<Option<u16>, BTreeSet<Prefix>> = BTreeMap::new();
+        for host in &self.0 {
+            by_port.entry(host.port).or_default().extend(host.prefixes(facts)?);
+        }
+        let end =
+            |(port, prefixes): (_, BTreeSet<Prefix>)| End { port, prefixes: prefixes.into_iter().collect() };
+        Ok(by_port.into_iter().map(end).collect())
+    }
+}
+
+impl Host {
+    fn prefixes(&self, facts: &Facts) -> Result<Vec<Prefix>, PlanError> {
+        let wrong = |message: String| Err(PlanError::Parameters(message));
+        match &self.who {
+            Who::Prefix(prefix) => Ok(vec![*prefix]),
+            Who::Pods(peers) => wrong(format!("nobody looked up the addresses of pod {}", peers.pod)),
+            Who::Name(name) => match facts.addresses.get(name).filter(|found| !found.is_empty()) {
+                Some(found) => Ok(found.iter().copied().map(Prefix::single).collect()),
+                None => wrong(format!(
+                    "no address was found for host {name:?}; check the name, or give its address"
+                )),
+            },
+        }
+    }
+}
+
+impl Who {
+    fn read(text: &str) -> Option<Self> {
+        if let Ok(prefix) = text.parse() {
+            return Some(Self::Prefix(prefix));
+        }
+        // What has no letter was meant as an address.
+        let is_name = text.bytes().any(|byte| byte.is_ascii_alphabetic())
+            && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte));
+        is_name.then(|| Self::Name(text.to_owned()))
     }
 }
 
@@ -195,19 +252,21 @@ impl FromStr for Host {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let text = text.trim();
-        if let Ok(prefix) = text.parse() {
-            return Ok(Self::Prefix(prefix));
+        if let Some(who) = Who::read(text) {
+            return Ok(Self { who, port: None });
         }
-        // What has no letter was meant as an address.
-        let is_name = text.bytes().any(|byte| byte.is_ascii_alphabetic())
-            && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte));
-        if is_name {
-            Ok(Self::Name(text.to_owned()))
-        } else {
-            Err(format!(
-                "{text:?} is neither an address, a CIDR nor a host name, such as 10.0.0.7, fd00::/64 or db.internal"
-            ))
-        }
+        // An address of IPv6 with a port stands in brackets.
+        let with_port = text.rsplit_once(':').and_then(|(host, port)| {
+            let host = host.strip_prefix('[').map_or(Some(host), |host| host.strip_suffix(']'))?;
+            let port = port.parse().ok().filter(|port| *port > 0)?;
+            Some(Self { who: Who::read(host)?, port: Some(port) })
+        });
+        with_port.ok_or_else(|| {
+            format!(
+                "{text:?} is neither an address, a CIDR nor a host name, such as 10.0.0.7, fd00::/64, db.internal or \
+                 10.0.0.7:5432"
+            )
+        })
     }
 }
 
@@ -248,7 +307,7 @@ impl Item for Range {}
 impl Item for Host {
     fn from_map<'de, A: MapAccess<'de>>(map: A) -> Option<Result<Self, A::Error>> {
         let peers = PeerPods::deserialize(MapAccessDeserializer::new(map));
-        Some(peers.map(|peers| Self::Pods(Box::new(peers))))
+        Some(peers.map(|peers| Self { who: Who::Pods(Box::new(peers)), port: None }))
     }
 }
 

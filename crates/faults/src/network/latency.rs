@@ -140,6 +140,18 @@ mod tests {
     }
 
     #[test]
+    fn a_host_may_have_a_port_of_its_own() {
+        golden::<Latency>(
+            "{delay: 1s, destination: [10.0.0.7, \"10.0.0.8:80\", \"db.internal:5432\", \"[fd00::1]:80\", \"10.1.0.0/16:80\"]}",
+            &resolving("db.internal", &["10.9.9.9"], netns()),
+            &[
+                "on eth0 (netns shop), with 10.0.0.7 or with 10.0.0.8, 10.1.0.0/16, fd00::1 remote port 80 or with 10.9.9.9 remote \
+               port 5432: delay by 1s",
+            ],
+        );
+    }
+
+    #[test]
     fn what_makes_no_sense_is_refused() {
         for (with, reason) in [
             ("{}", "`delay` is missing"),
@@ -157,6 +169,9 @@ mod tests {
             ("{delay: 10ms, destination: 10.0.0.0/33}", "neither an address"),
             ("{delay: 10ms, destination: 10.0.0}", "neither an address"),
             ("{delay: 10ms, destinatoin: 10.0.0.1}", "unknown key `destinatoin`"),
+            ("{delay: 10ms, destination: \"10.0.0.1:0\"}", "neither an address"),
+            ("{delay: 10ms, destination: \"10.0.0.1:80\", port: 90}", "say all ports in one of the two ways"),
+            ("{delay: 10ms, destination: \"10.0.0.1:80\", protocol: icmp}", "no ports"),
         ] {
             let message = refusal::<Latency>(with, &netns());
             assert!(message.contains(reason), "{with}: {message}");

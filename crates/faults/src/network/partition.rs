@@ -148,6 +148,30 @@ mod tests {
     }
 
     #[test]
+    fn a_port_of_the_far_side_is_there_both_ways() {
+        golden::<Partition>(
+            "{destination: \"10.0.0.7:80\"}",
+            &netns(),
+            &[
+                "on eth0 (netns shop): drop incoming with 10.0.0.7 remote port 80; drop outgoing with 10.0.0.7 remote port 80",
+            ],
+        );
+        golden::<Partition>(
+            "{destination: \"127.0.0.1:80\"}",
+            &netns(),
+            &[
+                "on lo (netns shop): drop outgoing with 127.0.0.1 local port 80; drop outgoing with 127.0.0.1 remote port 80",
+                "on eth0 (netns shop): drop incoming with 127.0.0.1 remote port 80; drop outgoing with 127.0.0.1 remote port 80",
+            ],
+        );
+        golden::<Partition>(
+            "{direction: in, source: \"10.0.0.7:80\"}",
+            &netns(),
+            &["on eth0 (netns shop): drop incoming with 10.0.0.7 remote port 80"],
+        );
+    }
+
+    #[test]
     fn without_parameters_a_namespace_is_alone() {
         golden::<Partition>(
             "{}",

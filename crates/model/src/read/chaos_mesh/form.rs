@@ -241,12 +241,12 @@ impl Translator<'_> {
     }
 }
 
-/// An empty text, list or map says nothing.
+/// An empty text, list or map says nothing; neither does a list of such.
 pub(super) fn is_blank(node: &Node) -> bool {
     match &node.content {
         Content::Null => true,
         Content::Text(text) => text.is_empty(),
-        Content::List(items) => items.is_empty(),
+        Content::List(items) => items.iter().all(is_blank),
         Content::Map(entries) => entries.is_empty(),
         Content::Bool(_) | Content::Integer(_) | Content::Float(_) => false,
     }

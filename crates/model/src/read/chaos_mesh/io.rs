@@ -127,7 +127,14 @@ impl Translator<'_> {
         let methods: Vec<Option<Node>> = self
             .optional_texts(fields, "methods")
             .into_iter()
-            .map(|node| self.word(&node, "method", &METHODS).map(|_| node))
+            .map(|node| {
+                // The manual of Chaos Mesh writes them in capitals, its code does not.
+                let lower = match &node.content {
+                    Content::Text(text) => make::text(text.to_ascii_lowercase(), node.place),
+                    _ => node,
+                };
+                self.word(&lower, "method", &METHODS).map(|_| lower)
+            })
             .collect();
         let methods = methods.into_iter().collect::<Option<Vec<Node>>>();
         let percent = self.optional_whole(fields, "percent", (0, 100));
