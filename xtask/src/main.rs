@@ -2,6 +2,7 @@
 
 mod bench;
 mod dist;
+mod image;
 mod lab;
 mod ledger;
 mod licences;
@@ -34,6 +35,7 @@ const CHORES: &[Chore] = &[
     ("bench", "measures beside the peers: `bench [NAME…]`; `--write` updates docs/benchmarks.md", bench::run),
     ("lab", "runs a command in a second kernel that has netem: `lab COMMAND…`", lab::run),
     ("dist", "builds the release binary as one static file", dist::run),
+    ("image", "packs it into an image: `image [--binary PATH] [-o FILE] [--tag NAME:TAG]`", image::run),
 ];
 
 fn main() -> ExitCode {

@@ -166,6 +166,8 @@ impl Folder {
     fn create_file(&mut self, name: &str, first: &[u8]) -> Result<(), LogError> {
         let path = self.file(name)?;
         let refused = |error: io::Error| failed("create", &path, &error);
+        // A guest that leaves takes a folder with it that is empty.
+        trust::make_folder(&self.path).map_err(refused)?;
         let unnamed = Unnamed::create(&self.path, name).map_err(refused)?;
         // A umask takes bits away and never adds any; this gives back what one may have taken.
         fchmod(&unnamed.file, Mode::RUSR | Mode::WUSR).map_err(|errno| refused(errno.into()))?;

@@ -10,7 +10,7 @@ mod witness;
 pub(crate) use planning::plan;
 pub(crate) use witness::Witness;
 
-use crate::agent::transport::ChildAgents;
+use crate::agent::transport::Agents;
 use crate::epilogue;
 use crate::exit::Failure;
 use crate::files::{self, VariableOptions};
@@ -60,6 +60,12 @@ pub(crate) struct AgentOptions {
     /// Allows faults that could lose data for good; the plan says what
     #[arg(long)]
     pub(crate) allow_data_loss: bool,
+    /// The image with Squall of which agents are made on nodes of a Kubernetes cluster, for faults in pods
+    #[arg(long, env = "SQUALL_AGENT_IMAGE", value_name = "IMAGE")]
+    pub(crate) agent_image: Option<String>,
+    /// The namespace that they are made in; without it that of the kubeconfig's context
+    #[arg(long, value_name = "NAMESPACE")]
+    pub(crate) agent_namespace: Option<String>,
 }
 
 fn lease(text: &str) -> Result<units::Duration, String> {
@@ -68,7 +74,8 @@ fn lease(text: &str) -> Result<units::Duration, String> {
 
 impl Default for AgentOptions {
     fn default() -> Self {
-        Self { sudo: false, lease: units::Duration::seconds(5), allow_data_loss: false }
+        let lease = units::Duration::seconds(5);
+        Self { sudo: false, lease, allow_data_loss: false, agent_image: None, agent_namespace: None }
     }
 }
 
@@ -79,7 +86,10 @@ impl AgentOptions {
         let lease =
             (self.lease != Self::default().lease).then(|| vec!["--lease".to_owned(), self.lease.to_string()]);
         let loss = self.allow_data_loss.then(|| vec!["--allow-data-loss".to_owned()]);
-        [sudo, lease, loss].into_iter().flatten().flatten().collect()
+        let given = |option: &str, value: &Option<String>| Some(vec![option.to_owned(), value.clone()?]);
+        let image = given("--agent-image", &self.agent_image);
+        let namespace = given("--agent-namespace", &self.agent_namespace);
+        [sudo, lease, loss, image, namespace].into_iter().flatten().flatten().collect()
     }
 }
 
@@ -159,6 +169,7 @@ pub(crate) fn out(state: &State, mut order: Order) -> Result<Carried, Failure> {
     };
     let announcement = state.announce(&live).map_err(in_folder)?;
 
+    let agents = Agents::new(state, &run, &order.agent)?;
     let identity = Identity {
         run,
         file: order.file.display().to_string(),
@@ -182,7 +193,7 @@ pub(crate) fn out(state: &State, mut order: Order) -> Result<Carried, Failure> {
     let environment = Environment {
         identity,
         instruments: Box::new(Toolbox),
-        links: Arc::new(ChildAgents::new(state, order.agent.sudo)?),
+        links: agents.links(),
         journal: Box::new(journal),
         watch: Box::new(move |entry: &Entry| {
             // The receivers live as long as the run does.
@@ -209,6 +220,9 @@ pub(crate) fn out(state: &State, mut order: Order) -> Result<Carried, Failure> {
     });
     // A probe that blocks its thread may do so for ever.
     runtime.shutdown_background();
+    if let Some(note) = agents.leave() {
+        out::warn(format!("squall: {note}"));
+    }
     let entries: Vec<Entry> = entries.try_iter().collect();
     screen.close(&entries);
     if let Err(error) = outcome.journal {

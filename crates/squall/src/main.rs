@@ -37,7 +37,10 @@ type Role = (&'static str, fn(&[String]) -> ExitCode);
 
 const ROLES: &[Role] = &[
     ("agent", agent::main),
+    (agent::node::ROLE, agent::node::main),
     ("warden", agent::warden::main),
+    #[cfg(feature = "kubernetes")]
+    (agent::transport::KEEPER, agent::transport::keep_pods),
     ("worker", squall_workers::main),
     ("shop", demo::processes::main),
     ("shop-keeper", demo::keeper::main),

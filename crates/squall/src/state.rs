@@ -26,6 +26,9 @@ use std::path::{Path, PathBuf};
 #[derive(Debug, Clone)]
 pub(crate) struct State {
     folder: PathBuf,
+    /// Whether it is on a machine where Squall comes and goes with a run: there are undo logs and nothing else, and nothing
+    /// stays that is empty.
+    is_of_guest: bool,
 }
 
 /// Bytes that a note of a live run is longer than it must be.
@@ -84,12 +87,21 @@ impl State {
                 "could not find a state folder: HOME is not set; set SQUALL_STATE to a folder of your own",
             )
         })?;
-        Ok(Self { folder: std::path::absolute(folder)? })
+        Ok(Self { folder: std::path::absolute(folder)?, is_of_guest: false })
     }
 
     /// A given folder.
     pub(crate) fn at(folder: impl Into<PathBuf>) -> Self {
-        Self { folder: folder.into() }
+        Self { folder: folder.into(), is_of_guest: false }
+    }
+
+    /// A folder on a machine that is somebody else's.
+    pub(crate) fn of_guest(folder: impl Into<PathBuf>) -> Self {
+        Self { folder: folder.into(), is_of_guest: true }
+    }
+
+    pub(crate) fn is_of_guest(&self) -> bool {
+        self.is_of_guest
     }
 
     pub(crate) fn folder(&self) -> &Path {
@@ -120,12 +132,25 @@ impl State {
     /// Makes the folders, readable by their owner alone: journals and logs tell how a system is built. Refuses folders
     /// that others can write: what stands in them is believed.
     pub(crate) fn prepare(&self) -> io::Result<()> {
-        let folders = [self.folder.clone(), self.undo_logs(), self.runs(), self.gamedays(), self.brains()];
+        let others = [self.runs(), self.gamedays(), self.brains()];
+        let others = others.into_iter().filter(|_| !self.is_of_guest);
+        let folders: Vec<PathBuf> =
+            [self.folder.clone(), self.undo_logs()].into_iter().chain(others).collect();
         let made = |folder: &PathBuf| {
             trust::make_folder(folder)
                 .map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", folder.display())))
         };
         folders.iter().try_for_each(made)
+    }
+
+    /// Leaves nothing that is empty behind, where it is a guest's and nobody else needs it.
+    pub(crate) fn leave(&self) {
+        if self.is_of_guest {
+            for folder in [self.undo_logs(), self.folder.clone()] {
+                // What is not empty stays.
+                let _ = std::fs::remove_dir(folder);
+            }
+        }
     }
 
     /// The failure where the folder cannot be used: it may not be written to, or its disk is full.

@@ -44,20 +44,22 @@ pub(crate) struct Held {
 /// State folders of others: their wardens live on this machine. (Each agent has one, whose words name the folder.)
 pub(crate) fn elsewhere(state: &State) -> Vec<State> {
     let here = std::fs::canonicalize(state.folder()).unwrap_or_else(|_| state.folder().to_owned());
-    let folders: BTreeSet<PathBuf> =
-        process::all().unwrap_or_default().into_iter().filter_map(warden_of).collect();
+    let folders: BTreeSet<PathBuf> = wardens().into_iter().map(|(_, folder)| folder).collect();
     folders.into_iter().filter(|folder| *folder != here).map(State::at).collect()
 }
 
-/// The state folder that a process guards, if it is a warden.
-fn warden_of(pid: u32) -> Option<PathBuf> {
+/// Whom the wardens on this machine watch, and with which state folder.
+pub(crate) fn wardens() -> Vec<(ProcessRef, PathBuf)> {
+    process::all().unwrap_or_default().into_iter().filter_map(warden_of).collect()
+}
+
+/// Whom a process watches, and the state folder, if it is a warden.
+fn warden_of(pid: u32) -> Option<(ProcessRef, PathBuf)> {
     let words = process::command_line(pid).ok()?;
-    let [_, role, agent, folder] = words.as_slice() else { return None };
-    if role != "warden" || serde_json::from_str::<ProcessRef>(agent).is_err() {
-        return None;
-    }
+    let [_, role, agent, folder, ..] = words.as_slice() else { return None };
+    let agent = serde_json::from_str::<ProcessRef>(agent).ok().filter(|_| role == "warden")?;
     let folder = Path::new("/proc").join(pid.to_string()).join("cwd").join(folder);
-    Some(std::fs::canonicalize(&folder).unwrap_or(folder))
+    Some((agent, std::fs::canonicalize(&folder).unwrap_or(folder)))
 }
 
 /// Every undo log. Of one that others could have written no word is believed.

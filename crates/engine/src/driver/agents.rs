@@ -15,6 +15,9 @@ use tokio::time::{Instant, MissedTickBehavior, timeout};
 /// How long the start of an agent may take: another host may have to be given the binary first.
 const CONNECTS_WITHIN: Duration = Duration::from_secs(30);
 
+/// How long a plan may take: agents may have to be started on nodes of a cluster, which fetch an image first.
+const PLANS_WITHIN: Duration = Duration::from_mins(3);
+
 /// How often the agent hears from us at least.
 const RENEWS_EVERY: Duration = Duration::from_secs(1);
 
@@ -200,7 +203,8 @@ async fn greet(link: &dyn AgentLink, hello: Call) -> Result<Vec<Restored>, Strin
 fn time_limit(call: &Call, lease: Duration) -> Duration {
     let leases = |number: u32, least: u64| (lease * number).max(Duration::from_secs(least));
     match call {
-        Call::Hello { .. } | Call::Host | Call::Plan(_) => CONNECTS_WITHIN,
+        Call::Hello { .. } | Call::Host => CONNECTS_WITHIN,
+        Call::Plan(_) => PLANS_WITHIN,
         Call::Inject { .. } => leases(4, 20),
         Call::Undo { .. } | Call::Recover | Call::Leftovers | Call::Bye => leases(2, 10),
         Call::Observe | Call::Renew => leases(1, 5),

@@ -425,19 +425,20 @@ fn identified(
 
 /// A program's file: by its inode, or by its name where another version was installed meanwhile.
 #[derive(Debug)]
-pub(crate) struct Program {
+pub struct Program {
     inode: Option<(u64, u64)>,
     name: Option<String>,
 }
 
 impl Program {
-    pub(crate) fn of(path: &Path) -> Self {
+    /// The one that lies at a path.
+    pub fn of(path: &Path) -> Self {
         let target = std::fs::read_link(path).unwrap_or_else(|_| path.to_owned());
         Self { inode: inode(path), name: file_name(&target) }
     }
 
     /// Whether a process runs it.
-    pub(crate) fn is_run_by(&self, pid: u32) -> bool {
+    pub fn is_run_by(&self, pid: u32) -> bool {
         let path = format!("/proc/{pid}/exe");
         let name = process::executable(pid).ok().and_then(|path| file_name(&path));
         (self.inode.is_some() && inode(Path::new(&path)) == self.inode)

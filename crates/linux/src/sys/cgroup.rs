@@ -43,7 +43,7 @@ pub enum Version {
 pub struct Tree {
     /// Version of its interface.
     pub version: Version,
-    /// Controllers of it; of version 2 those that the root offers.
+    /// Controllers of it, or `name=` and its name; of version 2 those that the root offers.
     pub controllers: Vec<String>,
     /// Where it is mounted.
     pub mount: PathBuf,
@@ -103,6 +103,12 @@ pub fn of_process(pid: u32, controller: Controller, trees: &[Tree]) -> io::Resul
     let text = std::fs::read_to_string(format!("/proc/{pid}/cgroup"))?;
     let tree = trees.iter().find(|tree| tree.controllers.iter().any(|name| name == controller.name()));
     Ok(tree.and_then(|tree| group_in(tree, &text)))
+}
+
+/// The group of a process in one tree; `None` where it lies outside of the part that is mounted here.
+pub fn in_tree(pid: u32, tree: &Tree) -> io::Result<Option<Group>> {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/cgroup"))?;
+    Ok(group_in(tree, &text))
 }
 
 /// The file that freezes the group of a process of which the last part of the path `is_it`, and what is written there to
@@ -173,7 +179,9 @@ fn parse_mount(line: &str) -> Option<Tree> {
         _ => return None,
     };
     let options = file_system.nth(1)?.split(',');
-    let controllers = options.filter(|option| !matches!(*option, "rw" | "ro") && !option.contains('='));
+    // A tree of version 1 without controllers has a name: `name=systemd`.
+    let is_name = |option: &str| !option.contains('=') || option.starts_with("name=");
+    let controllers = options.filter(|option| !matches!(*option, "rw" | "ro") && is_name(option));
     Some(Tree {
         version,
         controllers: controllers.map(str::to_owned).collect(),
@@ -229,6 +237,9 @@ mod tests {
         let unified = group_in(&parse_mount(V2).unwrap(), text).unwrap();
         assert_eq!(unified.folder, Path::new("/sys/fs/cgroup/user.slice/a.scope"));
         assert_eq!(group_in(&parse_mount(V1_CONTAINER).unwrap(), "9:memory:/other\n"), None);
+        let named = "40 31 0:37 / /sys/fs/cgroup/systemd rw - cgroup cgroup rw,xattr,name=systemd";
+        let group = group_in(&parse_mount(named).unwrap(), "9:name=systemd:/init.scope\n").unwrap();
+        assert_eq!(group.folder, Path::new("/sys/fs/cgroup/systemd/init.scope"));
     }
 
     #[test]

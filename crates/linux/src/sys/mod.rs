@@ -13,6 +13,7 @@ pub mod mount;
 pub mod namespace;
 pub mod netlink;
 pub mod nftables;
+pub mod node;
 pub mod pidfd;
 pub mod process;
 pub mod qdisc;

@@ -17,6 +17,7 @@ pub(super) async fn pods(client: &Client, selector: &PodSelector) -> Result<Vec<
         namespaces: namespaces(client, selector),
         labels: label_selector(&selector.labels, &selector.expressions),
         fields: fields.join(","),
+        ..PodFilter::default()
     };
     let nodes = nodes_with(client, selector).await?;
     let mut found = client.cluster.pods(&filter).await?;

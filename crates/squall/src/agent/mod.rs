@@ -4,6 +4,7 @@
 //! everything that it holds. Its warden, started before the first change, does the same if it dies.
 
 pub(crate) mod frames;
+pub(crate) mod node;
 pub(crate) mod transport;
 pub(crate) mod warden;
 
@@ -30,13 +31,16 @@ const TICK: Duration = Duration::from_millis(200);
 /// How often is looked at what is being put back by somebody who takes his time.
 pub(crate) const WAITS: Duration = Duration::from_secs(2);
 
-/// `squall agent [--state FOLDER] [--log FILTER]`: serves the brain on standard input and output.
+/// `squall agent [--node RUN] [--state FOLDER] [--log FILTER]`: serves the brain on standard input and output.
 pub(crate) fn main(arguments: &[String]) -> ExitCode {
     let option = |flag: &str| arguments.iter().skip_while(|word| *word != flag).nth(1);
+    // Before there is any thread.
+    let entered = option(node::OPTION).map(|run| node::enter(run));
     let filter = option("--log").cloned();
     let filter = filter.or_else(|| log::asked().map(|filter| filter.to_string_lossy().into_owned()));
     let _log = filter.as_deref().map(log::start_with);
-    let state = match option("--state").map_or_else(State::locate, |folder| Ok(State::at(folder))) {
+    let here = || option("--state").map_or_else(State::locate, |folder| Ok(State::at(folder)));
+    let state = match entered.unwrap_or_else(|| here().map_err(|failure| failure.to_string())) {
         Ok(state) => state,
         Err(error) => {
             let _ = writeln!(io::stderr(), "squall agent: {error}");
@@ -109,9 +113,10 @@ fn serve(state: &State, log: Option<String>) -> Result<(), String> {
     }
     let restored = finish(&mut agent, &mut warden);
     // The brain took its leave, or is gone and cannot write any more. What is still owed is the warden's to tell.
-    if !agent.finished() && !agent.owes() {
+    if !agent.finished() && !agent.owes() && !state.is_of_guest() {
         epilogue::write_after(brain, state, &restored);
     }
+    state.leave();
     let residue: Vec<String> = restored.iter().flat_map(Restored::residue).collect();
     if agent.owes() { Err(format!("could not put back: {}", residue.join("; "))) } else { Ok(()) }
 }
@@ -119,7 +124,7 @@ fn serve(state: &State, log: Option<String>) -> Result<(), String> {
 /// Tells the audit log what was put back of dead owners. Nobody waits for it.
 fn tell(state: &State, response: &Response) {
     let Ok(Answer::Hello { recovered, .. }) = &response.answer else { return };
-    if !recovered.is_empty() {
+    if !recovered.is_empty() && !state.is_of_guest() {
         let clerk = Clerk::start(state);
         recovered.iter().for_each(|one| clerk.note(audit::recovered(one)));
     }

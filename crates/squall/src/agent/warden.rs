@@ -154,6 +154,7 @@ impl Starting {
             .arg("warden")
             .arg(serde_json::to_string(&me)?)
             .arg(state.folder())
+            .args(state.is_of_guest().then_some(GUEST))
             .stdin(Stdio::from(OwnedFd::from(theirs)))
             .stdout(Stdio::piped())
             .spawn()?;
@@ -254,12 +255,21 @@ fn key_line(server: &str, password: &str) -> Vec<u8> {
     [KEY, pair.to_string().as_bytes(), b"\n"].concat()
 }
 
-/// `squall warden AGENT STATE`: watches the agent on the pipe that is standard input.
+/// Says that the state folder is a guest's.
+const GUEST: &str = "guest";
+
+/// `squall warden AGENT STATE [guest]`: watches the agent on the pipe that is standard input.
 pub(crate) fn main(arguments: &[String]) -> ExitCode {
     let _log = log::start();
-    let [agent, folder] = arguments else { return ExitCode::from(2) };
+    let (agent, state) = match arguments {
+        [agent, folder] => (agent, State::at(folder)),
+        [agent, folder, word] if word == GUEST => (agent, State::of_guest(folder)),
+        _ => return ExitCode::from(2),
+    };
     let Ok(agent) = serde_json::from_str::<ProcessRef>(agent) else { return ExitCode::from(2) };
-    match watch(&agent, &State::at(folder)) {
+    let watched = watch(&agent, &state);
+    state.leave();
+    match watched {
         Ok(()) => ExitCode::SUCCESS,
         Err(_) => ExitCode::FAILURE,
     }

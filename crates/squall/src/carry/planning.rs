@@ -1,11 +1,11 @@
 //! A plan by itself, for those who only want to see it.
 
 use super::AgentOptions;
-use crate::agent::transport::ChildAgents;
+use crate::agent::transport::Agents;
 use crate::exit::Failure;
 use crate::state::State;
 use crate::undo_logs;
-use squall_engine::link::{LinkError, Links};
+use squall_engine::link::LinkError;
 use squall_engine::plan_request;
 use squall_model::experiment::Experiment;
 use squall_model::plan::Plan;
@@ -26,10 +26,11 @@ pub(crate) fn plan(
         return Ok(Plan::default());
     }
     let state = State::locate()?;
-    let agents = ChildAgents::new(&state, agent.sudo)?;
+    let run = "plan".to_owned();
+    let agents = Agents::new(&state, &run, agent)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let mut plan = runtime.block_on(async {
-        let link = agents.connect().await.map_err(Failure::failed)?;
+        let link = agents.links().connect().await.map_err(Failure::failed)?;
         let refused = |error: LinkError| {
             let message = redactor.text(&error.to_string());
             match error {
@@ -39,7 +40,6 @@ pub(crate) fn plan(
                 _ => Failure::invalid(message),
             }
         };
-        let run = "plan".to_owned();
         // The targets say all that a plan needs to know of servers.
         let (lease, servers) = (agent.lease, Vec::new());
         let hello = Call::Hello { version: VERSION, run, lease, looks_only: true, servers };

@@ -1,18 +1,14 @@
 //! How the brain reaches its agent on this machine: a child process, its standard input and output the stream.
 
-use super::frames;
+use super::stream::StreamLink;
 use crate::log;
-use squall_engine::link::{AgentLink, LinkError, Links};
+use squall_engine::link::{AgentLink, Links};
 use squall_model::probe::Pending;
-use squall_model::protocol::{Answer, Call, Request, Response};
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::Stdio;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
-use tokio::process::{Child, ChildStdin, ChildStdout, Command};
-use tokio::sync::{mpsc, oneshot};
+use tokio::process::{Child, Command};
 use tokio::time::timeout;
 
 /// How long an agent may take to end once its stream has ended, and again once it is killed.
@@ -68,7 +64,8 @@ impl Links for ChildAgents {
                 return Err("could not start an agent: it has no stream".to_owned());
             };
             *last = Some(child);
-            let link: Arc<dyn AgentLink> = Arc::new(ChildLink::new(stdin, stdout, through_sudo));
+            let why = move |is_heard| Box::pin(why_lost(through_sudo, is_heard)) as Pending<'static, String>;
+            let link: Arc<dyn AgentLink> = Arc::new(StreamLink::new(stdin, stdout, why));
             Ok(link)
         })
     }
@@ -105,96 +102,17 @@ fn could_not_start(error: &std::io::Error, through_sudo: bool) -> String {
     }
 }
 
-type Answered = Result<Answer, LinkError>;
-
-/// Calls that wait for their answer; `None` once the stream has ended.
-type Waiting = Mutex<Option<BTreeMap<u64, oneshot::Sender<Answered>>>>;
-
-/// A stream to a child. Two tasks serve it: one writes calls, one reads answers.
-struct ChildLink {
-    next: AtomicU64,
-    calls: mpsc::UnboundedSender<Request>,
-    desk: Arc<Desk>,
-}
-
-/// What the two tasks and the callers share.
-struct Desk {
-    waiting: Waiting,
-    through_sudo: bool,
-    /// Whether anything was ever answered.
-    answered: AtomicBool,
-    /// What sudo says where it starts nothing.
-    refusal: Mutex<Option<String>>,
-}
-
-impl Desk {
-    fn lost(&self) -> LinkError {
-        let why = if self.is_unheard() {
-            let refusal = self.refusal.lock().ok().and_then(|refusal| refusal.clone());
-            let said =
-                refusal.map_or("what was wrong stands above".to_owned(), |said| format!("it says: {said}"));
-            format!(
-                "`sudo -n` started none, or it ended at once; {said}. If sudo wants a password, give \
-                 it one for a while with `sudo -v`, or allow it without one in /etc/sudoers (NOPASSWD), or {WITHOUT_SUDO}"
-            )
-        } else {
-            "the agent is gone: its stream ended".to_owned()
-        };
-        LinkError::Lost(why)
+/// Why an agent is lost whose stream ended.
+async fn why_lost(through_sudo: bool, is_heard: bool) -> String {
+    if !through_sudo || is_heard {
+        return "the agent is gone: its stream ended".to_owned();
     }
-
-    /// Whether sudo was to start an agent of which nothing was heard.
-    fn is_unheard(&self) -> bool {
-        self.through_sudo && !self.answered.load(Ordering::Relaxed)
-    }
-
-    /// Gives up on every call that waits, now and later.
-    async fn give_up(&self) {
-        if self.is_unheard() {
-            let said = refusal_of_sudo().await;
-            if let Ok(mut refusal) = self.refusal.lock() {
-                *refusal = said;
-            }
-        }
-        let calls = self.waiting.lock().map(|mut waiting| waiting.take()).unwrap_or_default();
-        for (_, caller) in calls.into_iter().flatten() {
-            // A caller that no longer listens has its own reasons.
-            let _ = caller.send(Err(self.lost()));
-        }
-    }
-}
-
-impl ChildLink {
-    fn new(stdin: ChildStdin, stdout: ChildStdout, through_sudo: bool) -> Self {
-        let (calls, queue) = mpsc::unbounded_channel();
-        let waiting = Mutex::new(Some(BTreeMap::new()));
-        let (answered, refusal) = (AtomicBool::new(false), Mutex::new(None));
-        let desk = Arc::new(Desk { waiting, through_sudo, answered, refusal });
-        tokio::spawn(write_calls(stdin, queue, Arc::clone(&desk)));
-        tokio::spawn(read_answers(stdout, Arc::clone(&desk)));
-        Self { next: AtomicU64::new(1), calls, desk }
-    }
-}
-
-async fn write_calls(mut stdin: ChildStdin, mut queue: mpsc::UnboundedReceiver<Request>, desk: Arc<Desk>) {
-    while let Some(request) = queue.recv().await {
-        if frames::send(&mut stdin, &request).await.is_err() {
-            desk.give_up().await;
-            return;
-        }
-    }
-    // The last handle is gone: dropping the stream tells the agent to undo everything and end.
-}
-
-async fn read_answers(mut stdout: ChildStdout, desk: Arc<Desk>) {
-    while let Ok(response) = frames::receive::<Response>(&mut stdout).await {
-        desk.answered.store(true, Ordering::Relaxed);
-        let caller = desk.waiting.lock().ok().and_then(|mut calls| calls.as_mut()?.remove(&response.number));
-        if let Some(caller) = caller {
-            let _ = caller.send(response.answer.map_err(LinkError::Refused));
-        }
-    }
-    desk.give_up().await;
+    let refusal = refusal_of_sudo().await;
+    let said = refusal.map_or("what was wrong stands above".to_owned(), |said| format!("it says: {said}"));
+    format!(
+        "`sudo -n` started none, or it ended at once; {said}. If sudo wants a password, give it one for a while with \
+         `sudo -v`, or allow it without one in /etc/sudoers (NOPASSWD), or {WITHOUT_SUDO}"
+    )
 }
 
 /// What sudo says when it is asked once more, for something harmless: what it said of the agent went to the terminal,
@@ -206,22 +124,6 @@ async fn refusal_of_sudo() -> Option<String> {
     let output = timeout(ENDS_WITHIN, sudo.output()).await.ok()?.ok()?;
     let said = String::from_utf8_lossy(&output.stderr).split_whitespace().collect::<Vec<_>>().join(" ");
     (!output.status.success() && !said.is_empty()).then_some(said)
-}
-
-impl AgentLink for ChildLink {
-    fn call(&self, call: Call) -> Pending<'static, Answered> {
-        let number = self.next.fetch_add(1, Ordering::Relaxed);
-        let (caller, answer) = oneshot::channel();
-        let waits = match self.desk.waiting.lock() {
-            Ok(mut waiting) => waiting.as_mut().map(|calls| calls.insert(number, caller)).is_some(),
-            Err(_) => false,
-        };
-        let sent = waits && self.calls.send(Request { number, call }).is_ok();
-        let desk = Arc::clone(&self.desk);
-        Box::pin(async move {
-            if sent { answer.await.unwrap_or_else(|_| Err(desk.lost())) } else { Err(desk.lost()) }
-        })
-    }
 }
 
 #[cfg(test)]

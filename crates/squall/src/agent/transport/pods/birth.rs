@@ -1,0 +1,168 @@
+//! From a manifest to a pod that runs, or to the reason why it never will.
+
+use super::{CallError, failed, invalid, told};
+use serde_json::Value as Json;
+use squall_kubernetes::{Cluster, Deletion, Kind};
+use squall_model::protocol::CallErrorKind;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// How long a pod may take until it runs: its image may have to be fetched first.
+const RUNS_WITHIN: Duration = Duration::from_secs(150);
+const LOOKS_EVERY: Duration = Duration::from_millis(200);
+
+/// The processors that Squall is built for, as Kubernetes calls them.
+const ARCHITECTURES: [&str; 2] = ["amd64", "arm64"];
+
+/// For these a container waits that will never run as things are.
+const HOPELESS: [&str; 9] = [
+    "ErrImagePull",
+    "ImagePullBackOff",
+    "ErrImageNeverPull",
+    "InvalidImageName",
+    "ImageInspectError",
+    "CreateContainerConfigError",
+    "CreateContainerError",
+    "RunContainerError",
+    "CrashLoopBackOff",
+];
+
+/// Whether an agent can run on a node at all.
+pub(super) async fn check(cluster: &Cluster, name: &str) -> Result<(), CallError> {
+    let node = cluster.get(&Kind::NODE.named(None, name)).await.map_err(told)?;
+    let node = node.ok_or_else(|| invalid(format!("there is no node {name} in {cluster} any more")))?;
+    let status = &node["status"];
+    let info = |field: &str| status["nodeInfo"][field].as_str().unwrap_or_default().to_owned();
+    let (system, architecture) = (info("operatingSystem"), info("architecture"));
+    if system != "linux" || !ARCHITECTURES.contains(&architecture.as_str()) {
+        let message = format!(
+            "node {name} runs {system} on {architecture}; an agent of Squall runs on linux with {}",
+            ARCHITECTURES.join(" or ")
+        );
+        return Err(CallError { kind: CallErrorKind::Unsupported, ..invalid(message) });
+    }
+    let conditions = status["conditions"].as_array().into_iter().flatten();
+    let ready = conditions.into_iter().find(|condition| condition["type"] == "Ready");
+    match ready {
+        Some(condition) if condition["status"] == "True" => Ok(()),
+        condition => {
+            let why = condition.map(words).unwrap_or_default();
+            Err(failed(format!("node {name} is not ready, so no agent can be made there{why}")))
+        }
+    }
+}
+
+/// Makes a pod and waits until it runs. One that does not is removed.
+pub(super) async fn make(
+    cluster: &Cluster,
+    namespace: &str,
+    name: &str,
+    object: &Json,
+) -> Result<(), CallError> {
+    let node = object["spec"]["nodeName"].as_str().unwrap_or_default();
+    let refused = |error: squall_kubernetes::ClusterError| {
+        let error = told(error);
+        let message = format!(
+            "could not make a pod for an agent on node {node}: {}; it shares the node's process numbers and takes \
+             capabilities, which PodSecurity allows where the namespace is labelled \
+             pod-security.kubernetes.io/enforce=privileged: choose such a namespace with --agent-namespace",
+            error.message
+        );
+        CallError { message, ..error }
+    };
+    cluster.create(&Kind::POD, Some(namespace), object).await.map_err(refused)?;
+    let outcome = wait(cluster, namespace, name).await;
+    if outcome.is_err() {
+        let reference = Kind::POD.named(Some(namespace), name);
+        // The keeper comes by again.
+        let _ = cluster.delete(&reference, &Deletion { grace: Some(0), ..Deletion::default() }).await;
+    }
+    let image = object["spec"]["containers"][0]["image"].as_str().unwrap_or_default();
+    outcome.map_err(|why| {
+        failed(format!("the pod for an agent on node {node} (image {image}) does not come up: {why}"))
+    })
+}
+
+async fn wait(cluster: &Cluster, namespace: &str, name: &str) -> Result<(), String> {
+    let reference = Kind::POD.named(Some(namespace), name);
+    let begun = Instant::now();
+    let mut last = String::new();
+    while begun.elapsed() < RUNS_WITHIN {
+        let pod = cluster.get(&reference).await.map_err(|error| error.to_string())?;
+        let pod = pod.ok_or("it was deleted")?;
+        match state(&pod["status"]) {
+            State::Runs => return Ok(()),
+            State::Fails(why) => return Err(why),
+            State::Waits(why) => last = why,
+        }
+        tokio::time::sleep(LOOKS_EVERY).await;
+    }
+    Err(format!("it did not run within {RUNS_WITHIN:?}{last}"))
+}
+
+#[derive(Debug, PartialEq)]
+enum State {
+    Runs,
+    Waits(String),
+    Fails(String),
+}
+
+/// What the status of a pod says.
+fn state(status: &Json) -> State {
+    let container = &status["containerStatuses"][0]["state"];
+    if let Some(waiting) = container["waiting"].as_object() {
+        let reason = waiting.get("reason").and_then(Json::as_str).unwrap_or_default();
+        let why = words(&container["waiting"]);
+        return if HOPELESS.contains(&reason) { State::Fails(trimmed(&why)) } else { State::Waits(why) };
+    }
+    if container["terminated"].is_object() {
+        let ended = &container["terminated"];
+        return State::Fails(format!("its program ended at once with {}{}", ended["exitCode"], words(ended)));
+    }
+    match status["phase"].as_str() {
+        Some("Running") if container["running"].is_object() => State::Runs,
+        Some("Failed" | "Succeeded") => State::Fails(trimmed(&words(status))),
+        _ => {
+            let conditions = status["conditions"].as_array().into_iter().flatten();
+            let not_so = conditions.filter(|condition| condition["status"] != "True").map(words);
+            State::Waits(not_so.collect())
+        }
+    }
+}
+
+/// Reason and message of an object's part, after a colon.
+fn words(part: &Json) -> String {
+    let text = |field: &str| part[field].as_str().filter(|text| !text.is_empty());
+    match (text("reason"), text("message")) {
+        (None, None) => String::new(),
+        (Some(one), None) | (None, Some(one)) => format!(": {one}"),
+        (Some(reason), Some(message)) => format!(": {reason}: {message}"),
+    }
+}
+
+fn trimmed(words: &str) -> String {
+    words.trim_start_matches(": ").to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_status_says_whether_a_pod_runs_waits_or_never_will() {
+        let container = |state: Json| json!({"phase": "Pending", "containerStatuses": [{"state": state}]});
+        let pulled = container(json!({"waiting": {"reason": "ErrImagePull", "message": "no such image"}}));
+        assert_eq!(state(&pulled), State::Fails("ErrImagePull: no such image".to_owned()));
+        let making = container(json!({"waiting": {"reason": "ContainerCreating"}}));
+        assert_eq!(state(&making), State::Waits(": ContainerCreating".to_owned()));
+        let runs = json!({"phase": "Running", "containerStatuses": [{"state": {"running": {}}}]});
+        assert_eq!(state(&runs), State::Runs);
+        let evicted = json!({"phase": "Failed", "reason": "OutOfcpu", "message": "no room"});
+        assert_eq!(state(&evicted), State::Fails("OutOfcpu: no room".to_owned()));
+        let ended = container(json!({"terminated": {"exitCode": 1, "reason": "Error"}}));
+        assert_eq!(state(&ended), State::Fails("its program ended at once with 1: Error".to_owned()));
+        let new = json!({"phase": "Pending", "conditions": [{"status": "False", "reason": "Unschedulable"}]});
+        assert_eq!(state(&new), State::Waits(": Unschedulable".to_owned()));
+    }
+}

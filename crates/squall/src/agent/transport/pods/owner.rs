@@ -1,0 +1,159 @@
+//! The lease that all pods of a run hang on: while it is renewed, the run lives. When it goes, the cluster takes the pods.
+
+use super::manifest::labels;
+use jiff::{SignedDuration, Timestamp};
+use serde_json::{Value as Json, json};
+use squall_kubernetes::{Cluster, ClusterError, Deletion, Dependents, Kind, Operation, Problem, Reference};
+use squall_model::cluster::MARK_LABEL;
+use std::time::Duration;
+use tokio::task::AbortHandle;
+
+/// How long a run may not be heard of until it counts as dead, in seconds; and how much longer others wait, whose clocks may
+/// go differently.
+const LASTS: i64 = 60;
+const DOUBT: SignedDuration = SignedDuration::from_secs(60);
+
+const RENEWS_EVERY: Duration = Duration::from_secs(15);
+
+/// The name of a run's lease.
+pub(super) fn name(run: &str) -> String {
+    format!("squall-{run}")
+}
+
+fn reference(namespace: &str, run: &str) -> Reference {
+    Kind::LEASE.named(Some(namespace), &name(run))
+}
+
+/// A moment as the API takes it.
+fn written(moment: Timestamp) -> String {
+    moment.strftime("%Y-%m-%dT%H:%M:%S.%6fZ").to_string()
+}
+
+/// A lease that is renewed while this value is there.
+pub(super) struct Owner {
+    name: String,
+    uid: String,
+    renewing: Option<AbortHandle>,
+}
+
+impl Owner {
+    pub(super) async fn make(cluster: &Cluster, namespace: &str, run: &str) -> Result<Self, ClusterError> {
+        let now = written(Timestamp::now());
+        let object = json!({
+            "metadata": {"name": name(run), "labels": labels(run)},
+            "spec": {"holderIdentity": run, "leaseDurationSeconds": LASTS, "acquireTime": now, "renewTime": now},
+        });
+        let made = cluster.create(&Kind::LEASE, Some(namespace), &object).await?;
+        let uid = made["metadata"]["uid"].as_str().unwrap_or_default().to_owned();
+        let renewing = tokio::spawn(renew(cluster.clone(), reference(namespace, run))).abort_handle();
+        Ok(Self { name: name(run), uid, renewing: Some(renewing) })
+    }
+
+    /// What names it as the owner of others.
+    pub(super) fn reference(&self) -> Json {
+        let kind = Kind::LEASE;
+        json!({"apiVersion": kind.api_version(), "kind": kind.kind, "name": self.name, "uid": self.uid})
+    }
+
+    #[cfg(test)]
+    pub(super) fn of_test(run: &str, uid: &str) -> Self {
+        Self { name: name(run), uid: uid.to_owned(), renewing: None }
+    }
+}
+
+impl Drop for Owner {
+    fn drop(&mut self) {
+        if let Some(renewing) = &self.renewing {
+            renewing.abort();
+        }
+    }
+}
+
+async fn renew(cluster: Cluster, lease: Reference) {
+    loop {
+        tokio::time::sleep(RENEWS_EVERY).await;
+        let value = json!(written(Timestamp::now()));
+        let operation = Operation::Replace { path: "/spec/renewTime".to_owned(), value };
+        if let Err(error) = cluster.patch(&lease, &[operation]).await {
+            tracing::warn!(%error, "the lease of the run's pods could not be renewed");
+        }
+    }
+}
+
+/// Removes a run's lease, and with it its pods, in the cluster's own time.
+pub(super) async fn remove(cluster: &Cluster, namespace: &str, run: &str) -> Result<(), ClusterError> {
+    let how = Deletion { dependents: Some(Dependents::After), ..Deletion::default() };
+    match cluster.delete(&reference(namespace, run), &how).await {
+        Err(error) if error.problem != Problem::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// A lease that nobody renews.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Expired {
+    /// Its namespace.
+    pub(crate) namespace: String,
+    /// The run that it was made for.
+    pub(crate) run: String,
+}
+
+/// The leases of runs that are dead; in all namespaces where none is named.
+pub(crate) async fn expired(
+    cluster: &Cluster,
+    namespace: Option<&str>,
+) -> Result<Vec<Expired>, ClusterError> {
+    let leases = cluster.list(&Kind::LEASE, namespace, MARK_LABEL).await?;
+    Ok(leases.iter().filter_map(|lease| dead(lease, Timestamp::now())).collect())
+}
+
+fn dead(lease: &Json, now: Timestamp) -> Option<Expired> {
+    let (metadata, spec) = (&lease["metadata"], &lease["spec"]);
+    let run = metadata["labels"][MARK_LABEL].as_str()?.to_owned();
+    // Only ours are named so.
+    if metadata["name"].as_str()? != name(&run) {
+        return None;
+    }
+    let renewed: Timestamp = spec["renewTime"].as_str()?.parse().ok()?;
+    let lasts = SignedDuration::from_secs(spec["leaseDurationSeconds"].as_i64()?.clamp(0, 3600));
+    let namespace = metadata["namespace"].as_str()?.to_owned();
+    (now.duration_since(renewed) > lasts + DOUBT).then_some(Expired { namespace, run })
+}
+
+/// Removes what dead runs left in a namespace, or in all. Nobody waits for it.
+pub(super) async fn sweep(cluster: Cluster, namespace: Option<String>) {
+    let found = match expired(&cluster, namespace.as_deref()).await {
+        Ok(found) => found,
+        Err(error) => return tracing::warn!(%error, "could not look for what dead runs left in the cluster"),
+    };
+    for Expired { namespace, run } in found {
+        match remove(&cluster, &namespace, &run).await {
+            Ok(()) => tracing::info!(run, namespace, "the pods of a dead run are removed"),
+            Err(error) => tracing::warn!(run, %error, "the pods of a dead run could not be removed"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_lease_of_ours_that_nobody_renews_is_dead() {
+        let now: Timestamp = "2026-11-30T12:00:00Z".parse().unwrap();
+        let lease = |name: &str, renewed: &str| {
+            json!({
+                "metadata": {"name": name, "namespace": "shop", "labels": {MARK_LABEL: "r1"}},
+                "spec": {"leaseDurationSeconds": 60, "renewTime": renewed},
+            })
+        };
+        let dead = |name, renewed| dead(&lease(name, renewed), now);
+        assert_eq!(dead("squall-r1", "2026-11-30T11:59:00.000000Z"), None);
+        assert_eq!(dead("squall-r1", "2026-11-30T11:58:10.000000Z"), None, "clocks may go differently");
+        let gone = Expired { namespace: "shop".to_owned(), run: "r1".to_owned() };
+        assert_eq!(dead("squall-r1", "2026-11-30T11:57:00.000000Z"), Some(gone));
+        assert_eq!(dead("leader", "2026-11-30T10:00:00.000000Z"), None);
+        assert_eq!(dead("squall-r1", "never"), None);
+        assert_eq!(written(now), "2026-11-30T12:00:00.000000Z");
+    }
+}
