@@ -26,6 +26,10 @@ const EXPECTED: &[(&str, &str)] = &[
         "a delay that is asked for cannot be told from one that other work makes; it was tried several times",
     ),
     ("tests in a second kernel", "the second kernel is no part of the project"),
+    (
+        "no cluster for tests: no lab/kube is beside the project",
+        "the cluster is no part of the project either",
+    ),
 ];
 
 /// How many tests may fail and pass when they are run again. Real processes, kernels and clocks are tested, on machines
