@@ -26,6 +26,10 @@ use squall_model::fault::{AnyFault, of};
 pub static ALL: &[&dyn AnyFault] = &[
     &of::<network::latency::Latency>(),
     &of::<network::loss::Loss>(),
+    &of::<network::duplicate::Duplicate>(),
+    &of::<network::corrupt::Corrupt>(),
+    &of::<network::reorder::Reorder>(),
+    &of::<network::netem::Netem>(),
     &of::<network::bandwidth::Bandwidth>(),
     &of::<network::partition::Partition>(),
     &of::<process::kill::Kill>(),

@@ -118,10 +118,6 @@ const SPECIFICATIONS: &[(&str, &str)] = &[
 
 /// The faults that manifests ask for and that are not there yet; they leave this list when they join.
 const MISSING: &[&str] = &[
-    "network.reorder",
-    "network.duplicate",
-    "network.corrupt",
-    "network.netem",
     "storage.latency",
     "storage.error",
     "storage.attribute",

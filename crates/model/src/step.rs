@@ -213,23 +213,8 @@ pub enum Distribution {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "shape", rename_all = "snake_case")]
 pub enum Shape {
-    /// Delay and loss (the kernel's `netem`). Shares of 0 and times of 0 mean: not this.
-    Netem {
-        /// Mean delay.
-        delay: Duration,
-        /// Spread of the delay.
-        jitter: Duration,
-        /// How much a delay resembles the one before.
-        correlation: Share,
-        /// Shape of the spread.
-        distribution: Distribution,
-        /// Share of packets that are delayed at all.
-        probability: Share,
-        /// Share of packets that are dropped.
-        loss: Share,
-        /// How much a drop resembles the one before.
-        loss_correlation: Share,
-    },
+    /// Harm to single packets (the kernel's `netem`).
+    Netem(Netem),
     /// A limit on the rate (the kernel's `tbf`).
     Bandwidth {
         /// Sustained rate.
@@ -239,6 +224,86 @@ pub enum Shape {
         /// Longest time that a packet waits before it is dropped.
         queue: Duration,
     },
+}
+
+/// Harm to single packets, as the kernel's `netem` does it. Shares of 0 and times of 0 mean: not this.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Netem {
+    /// Mean delay.
+    pub delay: Duration,
+    /// Spread of the delay.
+    pub jitter: Duration,
+    /// How much a delay resembles the one before.
+    pub correlation: Share,
+    /// Shape of the spread.
+    pub distribution: Distribution,
+    /// Share of packets that anything is done to.
+    pub probability: Share,
+    /// Share of packets that are dropped.
+    pub loss: Share,
+    /// How much a drop resembles the one before.
+    pub loss_correlation: Share,
+    /// Share of packets that are sent twice.
+    #[serde(default)]
+    pub duplicate: Share,
+    /// How much being sent twice resembles the one before.
+    #[serde(default)]
+    pub duplicate_correlation: Share,
+    /// Share of packets in which one bit is turned over.
+    #[serde(default)]
+    pub corrupt: Share,
+    /// How much being damaged resembles the one before.
+    #[serde(default)]
+    pub corrupt_correlation: Share,
+    /// Share of packets that are not delayed, and so overtake those before them.
+    #[serde(default)]
+    pub reorder: Share,
+    /// How much overtaking resembles the one before.
+    #[serde(default)]
+    pub reorder_correlation: Share,
+    /// Of so many packets in a row, one at most overtakes.
+    #[serde(default = "every_one")]
+    pub gap: u32,
+    /// Rate at which packets are sent on.
+    #[serde(default)]
+    pub rate: Option<Rate>,
+}
+
+fn every_one() -> u32 {
+    1
+}
+
+impl Default for Netem {
+    /// Does nothing to all packets.
+    fn default() -> Self {
+        Self {
+            delay: Duration::default(),
+            jitter: Duration::default(),
+            correlation: Share::default(),
+            distribution: Distribution::default(),
+            probability: Share::WHOLE,
+            loss: Share::default(),
+            loss_correlation: Share::default(),
+            duplicate: Share::default(),
+            duplicate_correlation: Share::default(),
+            corrupt: Share::default(),
+            corrupt_correlation: Share::default(),
+            reorder: Share::default(),
+            reorder_correlation: Share::default(),
+            gap: every_one(),
+            rate: None,
+        }
+    }
+}
+
+impl Shape {
+    /// The share of packets that anything is done to.
+    pub fn probability(&self) -> Share {
+        match self {
+            Self::Netem(netem) => netem.probability,
+            Self::Bandwidth { .. } => Share::WHOLE,
+        }
+    }
 }
 
 /// A queueing discipline at the root of one interface; packets that no filter describes pass untouched.
@@ -716,24 +781,54 @@ impl fmt::Display for Shape {
             Self::Bandwidth { rate, burst, queue } => {
                 write!(formatter, "limit to {rate} (burst {burst}, queue {queue})")
             }
-            Self::Netem { delay, jitter, probability, loss, .. } => {
-                let mut parts = Vec::new();
-                if delay.as_seconds() > 0.0 {
-                    let spread =
-                        if jitter.as_seconds() > 0.0 { format!(" ± {jitter}") } else { String::new() };
-                    let share = if probability.fraction() < 1.0 {
-                        format!(" on {probability} of packets")
-                    } else {
-                        String::new()
-                    };
-                    parts.push(format!("delay by {delay}{spread}{share}"));
-                }
-                if loss.fraction() > 0.0 {
-                    parts.push(format!("drop {loss} of packets"));
-                }
-                formatter.write_str(&parts.join(", "))
+            Self::Netem(netem) => netem.fmt(formatter),
+        }
+    }
+}
+
+impl fmt::Display for Netem {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let is_some = |share: Share| share.fraction() > 0.0;
+        let runs = |correlation: Share| {
+            if is_some(correlation) {
+                format!(", in runs (correlation {correlation})")
+            } else {
+                String::new()
+            }
+        };
+        let mut parts = Vec::new();
+        if self.delay.as_seconds() > 0.0 {
+            let spread =
+                if self.jitter.as_seconds() > 0.0 { format!(" ± {}", self.jitter) } else { String::new() };
+            let share = if self.probability.fraction() < 1.0 {
+                format!(" on {} of packets", self.probability)
+            } else {
+                String::new()
+            };
+            parts.push(format!("delay by {}{spread}{share}", self.delay));
+        }
+        if is_some(self.reorder) {
+            let gap = match self.gap {
+                0 | 1 => String::new(),
+                gap => format!(", one of {gap} at most"),
+            };
+            let runs = runs(self.reorder_correlation);
+            parts.push(format!("let {} of packets overtake those before{gap}{runs}", self.reorder));
+        }
+        let shares = [
+            ("drop", self.loss, "of packets", self.loss_correlation),
+            ("send", self.duplicate, "of packets twice", self.duplicate_correlation),
+            ("turn over a bit in", self.corrupt, "of packets", self.corrupt_correlation),
+        ];
+        for (verb, share, what, correlation) in shares {
+            if is_some(share) {
+                parts.push(format!("{verb} {share} {what}{}", runs(correlation)));
             }
         }
+        if let Some(rate) = self.rate {
+            parts.push(format!("limit to {rate}"));
+        }
+        formatter.write_str(&parts.join(", "))
     }
 }
 
@@ -877,5 +972,24 @@ mod tests {
     fn numbers_that_follow_each_other_are_a_range() {
         assert_eq!(ranges(&[0, 1, 2, 3, 8, u32::MAX]), "0-3, 8, 4294967295");
         assert_eq!(ranges(&[]), "");
+    }
+
+    #[test]
+    fn a_netem_of_before_is_read_as_it_was_meant() {
+        let before = r#"{"shape":"netem","delay":"100ms","jitter":"20ms","correlation":"0%","distribution":"normal",
+            "probability":"50%","loss":"0%","loss_correlation":"0%"}"#;
+        let shape: Shape = serde_json::from_str(before).unwrap();
+        let expected = Netem {
+            delay: Duration::milliseconds(100),
+            jitter: Duration::milliseconds(20),
+            distribution: Distribution::Normal,
+            probability: Share::of(0.5),
+            ..Netem::default()
+        };
+        assert_eq!(shape, Shape::Netem(expected));
+        assert_eq!(shape.to_string(), "delay by 100ms ± 20ms on 50% of packets");
+        let json = serde_json::to_value(&shape).unwrap();
+        assert_eq!(json["shape"], "netem", "what is written has the same form: {json}");
+        assert_eq!(serde_json::from_value::<Shape>(json).unwrap(), shape);
     }
 }

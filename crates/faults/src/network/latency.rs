@@ -2,10 +2,11 @@
 
 use super::PRIVILEGES;
 use super::filter::with_filters;
-use super::place::{about_loopback, qdiscs, refuse_incoming, require_netem};
+use super::place::refuse_incoming;
+use super::shaping::{check_delay, notes, steps, wrong};
 use squall_model::facts::{Facts, Feature, Privilege, Scope};
 use squall_model::fault::{Fault, PlanError};
-use squall_model::step::{Direction, Distribution, Shape, Step};
+use squall_model::step::{Direction, Distribution, Netem, Step};
 use squall_model::units::{Duration, Share};
 
 /// See [`Fault::SUMMARY`].
@@ -38,9 +39,6 @@ fn whole() -> Share {
     Share::WHOLE
 }
 
-/// As long as the kernel can hold a packet back (`netem` counts jitter in 32 bits of 64 ns).
-const LONGEST: Duration = Duration::seconds(270);
-
 impl Fault for Latency {
     const NAME: &'static str = "network.latency";
     const SUMMARY: &'static str =
@@ -62,38 +60,28 @@ impl Fault for Latency {
 
     fn check(parameters: &Parameters) -> Result<(), PlanError> {
         let Parameters { delay, jitter, probability, .. } = parameters;
-        let wrong = |message: &str| Err(PlanError::Parameters(message.to_owned()));
         if delay.0.is_zero() || probability.fraction() <= 0.0 {
             return wrong("a `delay` of 0 or a `probability` of 0% would change nothing");
         }
-        if delay.0 > LONGEST.0 || jitter.0 > LONGEST.0 {
-            return wrong("the kernel holds packets back for at most 4m30s");
-        }
-        if jitter.0 > delay.0 {
-            return wrong(
-                "`jitter` must not be longer than `delay`: a packet cannot come before it was sent",
-            );
-        }
+        check_delay(*delay, *jitter)?;
         refuse_incoming(parameters.direction, "delayed")?;
         parameters.filters().check()
     }
 
     fn plan(parameters: &Parameters, facts: &Facts) -> Result<Vec<Step>, PlanError> {
-        require_netem(facts, "delay")?;
-        let shape = Shape::Netem {
+        let netem = Netem {
             delay: parameters.delay,
             jitter: parameters.jitter,
             correlation: parameters.correlation,
             distribution: parameters.distribution,
             probability: parameters.probability,
-            loss: Share::default(),
-            loss_correlation: Share::default(),
+            ..Netem::default()
         };
-        qdiscs(facts, &parameters.filters(), &shape)
+        steps(facts, &parameters.filters(), netem, "delay")
     }
 
     fn notes(parameters: &Parameters, facts: &Facts) -> Vec<String> {
-        about_loopback(facts, &parameters.filters())
+        notes(facts, &parameters.filters(), &[])
     }
 }
 

@@ -7,11 +7,12 @@
 use super::PRIVILEGES;
 use super::filter::with_filters;
 use super::partition::{Denying, tables};
-use super::place::{about_loopback, qdiscs, require_netem};
+use super::place::{qdiscs, require_netem};
+use super::shaping::{check_share, notes};
 use squall_model::facts::{Facts, Feature, Privilege, Scope, single_directions};
 use squall_model::fault::{Fault, PlanError};
-use squall_model::step::{Denial, Direction, Distribution, Shape, Step};
-use squall_model::units::{Duration, Share};
+use squall_model::step::{Denial, Direction, Netem, Shape, Step};
+use squall_model::units::Share;
 
 /// See [`Fault::SUMMARY`].
 pub(crate) struct Loss;
@@ -50,9 +51,7 @@ impl Fault for Loss {
     }
 
     fn check(parameters: &Parameters) -> Result<(), PlanError> {
-        if parameters.loss.fraction() <= 0.0 {
-            return Err(PlanError::Parameters("a `loss` of 0% would change nothing".to_owned()));
-        }
+        check_share("loss", parameters.loss)?;
         if parameters.correlation.fraction() > 0.0 && parameters.direction != Direction::Out {
             return Err(PlanError::Unsupported(
                 "`correlation` can be had only for what leaves; say `direction: out`, or leave it away"
@@ -70,15 +69,11 @@ impl Fault for Loss {
         let mut steps = Vec::new();
         let mut by_filter = single_directions(parameters.direction).to_vec();
         if by_filter.contains(&Direction::Out) && facts.host.has(Feature::Netem) {
-            let shape = Shape::Netem {
-                delay: Duration::default(),
-                jitter: Duration::default(),
-                correlation: Share::default(),
-                distribution: Distribution::default(),
-                probability: Share::WHOLE,
+            let shape = Shape::Netem(Netem {
                 loss: parameters.loss,
                 loss_correlation: parameters.correlation,
-            };
+                ..Netem::default()
+            });
             steps = qdiscs(facts, &filters, &shape)?;
             by_filter.retain(|direction| *direction != Direction::Out);
         }
@@ -91,7 +86,7 @@ impl Fault for Loss {
     }
 
     fn notes(parameters: &Parameters, facts: &Facts) -> Vec<String> {
-        about_loopback(facts, &parameters.filters())
+        notes(facts, &parameters.filters(), &[parameters.correlation])
     }
 }
 

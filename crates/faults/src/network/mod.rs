@@ -1,11 +1,16 @@
-//! Faults of networks: packets are delayed, lost, held back or denied.
+//! Faults of networks: packets are delayed, lost, sent twice, damaged, put out of order, held back or denied.
 
 pub(crate) mod bandwidth;
+pub(crate) mod corrupt;
+pub(crate) mod duplicate;
 mod filter;
 pub(crate) mod latency;
 pub(crate) mod loss;
+pub(crate) mod netem;
 pub(crate) mod partition;
 mod place;
+pub(crate) mod reorder;
+mod shaping;
 #[cfg(test)]
 mod testing;
 

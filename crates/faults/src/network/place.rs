@@ -77,10 +77,7 @@ pub(super) fn qdiscs(facts: &Facts, filters: &Filters<'_>, shape: &Shape) -> Res
     for link in links(facts, filters)? {
         refuse_children(link, network)?;
         let only = filters.packets(facts, Direction::Out, link.loopback)?;
-        let share = match shape {
-            Shape::Netem { probability, .. } => probability.fraction(),
-            Shape::Bandwidth { .. } => 1.0,
-        };
+        let share = shape.probability().fraction();
         let treats_some = !only.is_empty() || !except.is_empty() || share < 1.0;
         if treats_some && !facts.host.has(Feature::PacketClassifier) {
             return Err(PlanError::Unsupported(format!(

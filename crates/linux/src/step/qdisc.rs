@@ -11,15 +11,17 @@
 use crate::network;
 use crate::step::packet_filter::ip_only;
 use crate::sys::classifier::Program;
-use crate::sys::discipline::{Discipline, Netem, Tbf, Treatment, smallest_burst, treated_class};
+use crate::sys::discipline::{self, Discipline, Tbf, Treatment, smallest_burst, treated_class};
 use crate::sys::namespace::Namespace;
-use crate::sys::qdisc::{self, Handle, Over, Qdisc, TrafficControl};
+use crate::sys::qdisc::{self, Handle, Over, Qdisc, Statistics, TrafficControl};
 use crate::sys::route::{self, Link};
 use squall_model::facts::QdiscFacts;
 use squall_model::machine::{Leftover, MachineError, digest_of};
-use squall_model::step::{Claim, LinkRef, NamespaceRef, PacketFilter, Prefix, Protocol, QdiscStep, Shape};
+use squall_model::step::{
+    Claim, LinkRef, NamespaceRef, Netem, PacketFilter, Prefix, Protocol, QdiscStep, Shape,
+};
 use squall_model::undo::{Difference, Evidence, QdiscBefore, Reverted, Undo};
-use squall_model::units::Size;
+use squall_model::units::{Share, Size};
 use std::net::Ipv6Addr;
 
 /// The upper half of the major number of every qdisc of ours.
@@ -136,10 +138,7 @@ fn refusal(step: &QdiscStep, before: &Qdisc, why: &str) -> MachineError {
 
 /// The program that picks the packets; none where all are treated.
 fn program(step: &QdiscStep) -> Result<Option<Program>, MachineError> {
-    let share = match &step.shape {
-        Shape::Netem { probability, .. } => probability.fraction(),
-        Shape::Bandwidth { .. } => 1.0,
-    };
+    let share = step.shape.probability().fraction();
     if step.only.is_empty() && step.except.is_empty() && share >= 1.0 {
         return Ok(None);
     }
@@ -170,17 +169,23 @@ fn with_neighbour_discovery(spared: &[PacketFilter]) -> Vec<PacketFilter> {
 
 fn treatment(shape: &Shape, link: &Link) -> Treatment {
     match shape {
-        Shape::Netem { delay, jitter, correlation, distribution, loss, loss_correlation, .. } => {
-            Treatment::Netem(Netem {
-                delay: delay.0,
-                jitter: jitter.0,
-                delay_correlation: correlation.fraction(),
-                distribution: *distribution,
-                loss: loss.fraction(),
-                loss_correlation: loss_correlation.fraction(),
-                ..Netem::default()
-            })
-        }
+        Shape::Netem(netem) => Treatment::Netem(discipline::Netem {
+            delay: netem.delay.0,
+            jitter: netem.jitter.0,
+            delay_correlation: netem.correlation.fraction(),
+            distribution: netem.distribution,
+            loss: netem.loss.fraction(),
+            loss_correlation: netem.loss_correlation.fraction(),
+            duplicate: netem.duplicate.fraction(),
+            duplicate_correlation: netem.duplicate_correlation.fraction(),
+            corrupt: netem.corrupt.fraction(),
+            corrupt_correlation: netem.corrupt_correlation.fraction(),
+            reorder: netem.reorder.fraction(),
+            reorder_correlation: netem.reorder_correlation.fraction(),
+            gap: netem.gap,
+            rate: netem.rate.map(|rate| rate.bits_per_second),
+            limit: held(netem),
+        }),
         Shape::Bandwidth { rate, burst, queue } => Treatment::Bandwidth(Tbf {
             rate: rate.bits_per_second,
             // A packet longer than the burst would never pass.
@@ -188,6 +193,18 @@ fn treatment(shape: &Shape, link: &Link) -> Treatment {
             queue: queue.0,
         }),
     }
+}
+
+/// How many packets netem holds at most. Where it limits the rate, a sender that does not mind would fill whatever there
+/// is: then as many as the kernel's own default, beside those that are under way for the time of the delay.
+fn held(netem: &Netem) -> u32 {
+    const WAITING: u32 = 1000;
+    const SHORTEST_PACKET: f64 = 64.0;
+    let most = discipline::Netem::default().limit;
+    let Some(rate) = netem.rate else { return most };
+    let longest = netem.delay.as_seconds() + 4.0 * netem.jitter.as_seconds();
+    let under_way = rate.bits_per_second as f64 / 8.0 * longest / SHORTEST_PACKET;
+    WAITING.saturating_add(under_way as u32).min(most)
 }
 
 /// Puts our qdisc in the place of what was captured.
@@ -253,15 +270,7 @@ fn evidence(shape: &Shape, treated: &Qdisc) -> Evidence {
                 seen.drops
             ),
         ),
-        Shape::Netem { delay, loss, .. } => {
-            let delayed = if delay.0.is_zero() { 0 } else { packets };
-            let lost = if loss.fraction() > 0.0 { seen.drops } else { 0 };
-            let parts = [
-                (!delay.0.is_zero()).then(|| format!("{delayed} packets delayed")),
-                (loss.fraction() > 0.0).then(|| format!("{lost} packets lost, {packets} not")),
-            ];
-            (delayed + lost > 0, parts.into_iter().flatten().collect::<Vec<_>>().join(", "))
-        }
+        Shape::Netem(netem) => evidence_of_netem(netem, seen),
     };
     let evidence = if took_effect { Evidence::seen(summary) } else { Evidence::not_seen(summary) };
     evidence
@@ -269,7 +278,51 @@ fn evidence(shape: &Shape, treated: &Qdisc) -> Evidence {
         .with("bytes", seen.bytes as f64)
         .with("drops", seen.drops as f64)
         .with("overlimits", overlimits as f64)
+        .with("requeues", seen.requeues as f64)
 }
+
+/// What netem counts, and what must be reckoned. It counts each packet that it sent on, copies among them, those that it
+/// dropped, and, as "requeues", those that it put before all others; neither copies nor damaged packets. (On a network card
+/// that was busy, those that the card gave back count as requeues of the root as well.)
+fn evidence_of_netem(netem: &Netem, seen: Statistics) -> (bool, String) {
+    let packets = seen.packets + seen.queue_length;
+    let is_some = |share: Share| share.fraction() > 0.0;
+    let mut told: Vec<(String, bool)> = Vec::new();
+    let overtook = if is_some(netem.reorder) { seen.requeues.min(packets) } else { 0 };
+    if !netem.delay.0.is_zero() {
+        let delayed = packets - overtook;
+        told.push((format!("{delayed} packets delayed"), delayed > 0));
+    }
+    if is_some(netem.reorder) {
+        told.push((format!("{overtook} sent before those that waited"), overtook > 0));
+    }
+    if is_some(netem.loss) {
+        told.push((format!("{} packets lost, {packets} not", seen.drops), seen.drops > 0));
+    } else if netem.rate.is_some() && seen.drops > 0 {
+        told.push((format!("{} packets dropped", seen.drops), true));
+    }
+    if let Some(rate) = netem.rate {
+        told.push((format!("{packets} packets ({}) at {rate}", Size(seen.bytes)), packets > 0));
+    }
+    let twice = netem.duplicate.fraction();
+    for (share, correlation, words) in [
+        (twice / (1.0 + twice), netem.duplicate_correlation, "copies"),
+        (netem.corrupt.fraction(), netem.corrupt_correlation, "damaged"),
+    ] {
+        if share > 0.0 {
+            let about = packets as f64 * share;
+            let left = if told.is_empty() { format!("{packets} packets left, ") } else { String::new() };
+            let part =
+                format!("{left}about {about:.0} of them {words} (reckoned: the kernel does not count those)");
+            told.push((part, about * (1.0 - correlation.fraction()) > SURELY_SOME));
+        }
+    }
+    let took_effect = told.iter().any(|(_, is_effect)| *is_effect);
+    (took_effect, told.into_iter().map(|(part, _)| part).collect::<Vec<_>>().join(", "))
+}
+
+/// Where so many are expected, there is none in less than one of a thousand runs.
+const SURELY_SOME: f64 = 7.0;
 
 /// What an undo record of a qdisc says.
 pub(crate) struct Record<'a> {

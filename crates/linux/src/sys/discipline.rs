@@ -6,9 +6,9 @@
 //! Sources: `include/uapi/linux/pkt_sched.h`, `net/sched/sch_{netem,tbf,htb,prio,fifo}.c`; tc-netem(8), tc-tbf(8),
 //! tc-htb(8), tc-prio(8).
 
-use super::distribution;
 use super::netlink::{Attributes, u32_at};
 use super::qdisc::Handle;
+use super::{chance, distribution};
 use squall_model::step::Distribution;
 use std::time::Duration;
 
@@ -45,10 +45,18 @@ pub struct Netem {
     pub loss_correlation: f64,
     /// Share of packets sent twice.
     pub duplicate: f64,
+    /// How much being sent twice resembles the one before.
+    pub duplicate_correlation: f64,
     /// Share of packets in which one bit is turned over.
     pub corrupt: f64,
+    /// How much being damaged resembles the one before.
+    pub corrupt_correlation: f64,
     /// Share of packets that skip the delay, and so overtake those before them.
     pub reorder: f64,
+    /// How much overtaking resembles the one before.
+    pub reorder_correlation: f64,
+    /// Of so many packets in a row, one at most skips the delay.
+    pub gap: u32,
     /// Rate in bits per second; none for no limit.
     pub rate: Option<u64>,
     /// How many packets are held at most; those beyond are dropped. Must hold the packets of one delay.
@@ -65,8 +73,13 @@ impl Default for Netem {
             loss: 0.0,
             loss_correlation: 0.0,
             duplicate: 0.0,
+            duplicate_correlation: 0.0,
             corrupt: 0.0,
+            corrupt_correlation: 0.0,
             reorder: 0.0,
+            reorder_correlation: 0.0,
+            // Every packet may be the one that overtakes.
+            gap: 1,
             rate: None,
             // The kernel's own default of 1000 would drop packets at 10,000/s and 100 ms, which nobody asked for.
             limit: 100_000,
@@ -91,23 +104,25 @@ impl Netem {
         const TCA_NETEM_RATE64: u16 = 8;
         const TCA_NETEM_LATENCY64: u16 = 10;
         const TCA_NETEM_JITTER64: u16 = 11;
-        // With a gap of one every packet may be the one that overtakes.
-        let gap = u32::from(self.reorder > 0.0);
-        let structure =
-            [ticks(self.delay), self.limit, share(self.loss), gap, share(self.duplicate), ticks(self.jitter)];
-        let no_correlation = 0;
+        let gap = if self.reorder > 0.0 { self.gap.max(1) } else { 0 };
+        let loss = share_in_runs(self.loss, self.loss_correlation);
+        let duplicate = share_in_runs(self.duplicate, self.duplicate_correlation);
+        let structure = [ticks(self.delay), self.limit, loss, gap, duplicate, ticks(self.jitter)];
         let mut options = Attributes::after(&words(&structure))
             .put(TCA_NETEM_LATENCY64, &nanoseconds(self.delay).to_ne_bytes())
             .put(TCA_NETEM_JITTER64, &nanoseconds(self.jitter).to_ne_bytes());
-        if self.delay_correlation > 0.0 || self.loss_correlation > 0.0 {
-            let correlations = [share(self.delay_correlation), share(self.loss_correlation), no_correlation];
-            options = options.put(TCA_NETEM_CORR, &words(&correlations));
+        let correlations = [self.delay_correlation, self.loss_correlation, self.duplicate_correlation];
+        if correlations.iter().any(|correlation| *correlation > 0.0) {
+            options = options.put(TCA_NETEM_CORR, &words(&correlations.map(share)));
         }
-        if self.reorder > 0.0 {
-            options = options.put(TCA_NETEM_REORDER, &words(&[share(self.reorder), no_correlation]));
-        }
-        if self.corrupt > 0.0 {
-            options = options.put(TCA_NETEM_CORRUPT, &words(&[share(self.corrupt), no_correlation]));
+        for (kind, part, correlation) in [
+            (TCA_NETEM_REORDER, self.reorder, self.reorder_correlation),
+            (TCA_NETEM_CORRUPT, self.corrupt, self.corrupt_correlation),
+        ] {
+            if part > 0.0 {
+                let structure = [share_in_runs(part, correlation), share(correlation)];
+                options = options.put(kind, &words(&structure));
+            }
         }
         if let Some(rate) = self.rate {
             let (overhead, cell_size, cell_overhead) = (0, 0, 0);
@@ -295,6 +310,11 @@ fn nanoseconds(time: Duration) -> i64 {
 /// A share as a part of 2³².
 fn share(share: f64) -> u32 {
     (share.clamp(0.0, 1.0) * f64::from(u32::MAX)).round() as u32
+}
+
+/// A share of packets that are struck in runs, as netem must be told it.
+fn share_in_runs(part: f64, correlation: f64) -> u32 {
+    share(chance::bound(part, correlation))
 }
 
 fn words(numbers: &[u32]) -> Vec<u8> {

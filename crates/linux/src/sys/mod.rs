@@ -4,6 +4,7 @@
 //! in; plain structs out. What is done with them, and how it is undone, is decided in `step/`.
 
 pub mod cgroup;
+mod chance;
 pub mod classifier;
 pub mod discipline;
 pub mod distribution;

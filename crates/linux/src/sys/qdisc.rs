@@ -851,8 +851,12 @@ mod tests {
             loss: 0.1,
             loss_correlation: 0.5,
             duplicate: 0.02,
+            duplicate_correlation: 0.0,
             corrupt: 0.01,
+            corrupt_correlation: 1.0,
             reorder: 0.05,
+            reorder_correlation: 0.3,
+            gap: 7,
             rate: Some(8_000_000),
             limit: 4321,
         };
@@ -866,11 +870,15 @@ mod tests {
             ("/delay/delay", 0.1),
             ("/delay/jitter", 0.02),
             ("/delay/correlation", 0.25),
-            ("/loss-random/loss", 0.1),
+            // Below this bound lies a tenth of numbers that resemble each other by a half.
+            ("/loss-random/loss", super::super::chance::bound(0.1, 0.5)),
             ("/loss-random/correlation", 0.5),
             ("/duplicate/duplicate", 0.02),
             ("/corrupt/corrupt", 0.01),
-            ("/reorder/reorder", 0.05),
+            ("/corrupt/correlation", 1.0),
+            ("/reorder/reorder", super::super::chance::bound(0.05, 0.3)),
+            ("/reorder/correlation", 0.3),
+            ("/gap", 7.0),
             ("/rate/rate", 1_000_000.0),
         ] {
             assert!((number(path) / expected - 1.0).abs() < 1e-6, "{path}: {options}");

@@ -8,6 +8,7 @@
 mod lab;
 mod laws;
 mod netem;
+mod netem_harms;
 mod partition;
 mod probe;
 mod restoring;

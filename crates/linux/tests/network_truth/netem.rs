@@ -3,40 +3,29 @@
 use crate::lab::{Lab, injection};
 use crate::probe::{Flow, Timed, binomial, delays, timed};
 use squall_model::facts::Feature;
-use squall_model::step::{Distribution, PacketFilter, Ports, Shape};
+use squall_model::step::{Netem, PacketFilter, Ports, Shape};
 use squall_model::undo::Effect;
 use squall_model::units::{Duration as Time, Share};
 use std::time::Duration;
 
-const PORT: u16 = 7001;
+pub(crate) const PORT: u16 = 7001;
 const MILLISECOND: Duration = Duration::from_millis(1);
 
 /// 100 ms ± 20 ms on a share of packets.
 pub(crate) fn slow(probability: f64) -> Shape {
-    Shape::Netem {
+    Shape::Netem(Netem {
         delay: Time::milliseconds(100),
         jitter: Time::milliseconds(20),
-        correlation: Share::default(),
-        distribution: Distribution::Uniform,
         probability: Share::of(probability),
-        loss: Share::default(),
-        loss_correlation: Share::default(),
-    }
+        ..Netem::default()
+    })
 }
 
 fn lossy(loss: f64) -> Shape {
-    Shape::Netem {
-        delay: Time::default(),
-        jitter: Time::default(),
-        correlation: Share::default(),
-        distribution: Distribution::Uniform,
-        probability: Share::WHOLE,
-        loss: Share::of(loss),
-        loss_correlation: Share::default(),
-    }
+    Shape::Netem(Netem { loss: Share::of(loss), ..Netem::default() })
 }
 
-fn to_port() -> PacketFilter {
+pub(crate) fn to_port() -> PacketFilter {
     let remote_port = Some(Ports { first: PORT, last: PORT });
     PacketFilter { remote_port, ..PacketFilter::default() }
 }
@@ -200,8 +189,8 @@ fn netem_is_seen_by_ping() {
     let (all, free, _) = ping(&lab, 100);
     assert_eq!(all, 100);
     let mut shape = slow(1.0);
-    if let Shape::Netem { jitter, .. } = &mut shape {
-        *jitter = Time::default();
+    if let Shape::Netem(netem) = &mut shape {
+        netem.jitter = Time::default();
     }
     let step = lab.qdisc(shape, vec![]);
     let undo = lab.make(&step, &injection()).unwrap();

@@ -72,6 +72,43 @@ impl Flow {
     }
 }
 
+/// Sends packets in batches, which begin with their numbers, and gives what arrives of each batch, in that order.
+pub(crate) fn batches(flow: &Flow, count: usize, length: usize, patience: Duration) -> Vec<Vec<Vec<u8>>> {
+    const AT_ONCE: usize = 40; // So few that the receiver's buffer holds each twice.
+    flow.receiver.set_read_timeout(Some(patience)).unwrap();
+    let batch = |first: usize| {
+        for number in first..count.min(first + AT_ONCE) {
+            assert_eq!(flow.sender.send(&numbered(number, length)).unwrap(), length);
+        }
+        let mut buffer = [0; 2000];
+        std::iter::from_fn(|| flow.receiver.recv(&mut buffer).ok().map(|length| buffer[..length].to_vec()))
+            .collect()
+    };
+    (0..count).step_by(AT_ONCE).map(batch).collect()
+}
+
+/// A packet with a number.
+pub(crate) fn numbered(number: usize, length: usize) -> Vec<u8> {
+    let mut packet = vec![0x5a; length];
+    packet[..8].copy_from_slice(&(number as u64).to_be_bytes());
+    packet
+}
+
+/// The number of a packet.
+pub(crate) fn number_of(packet: &[u8]) -> usize {
+    u64::from_be_bytes(packet[..8].try_into().unwrap()) as usize
+}
+
+/// A socket that sees all frames at an end as they are on the cable, whatever is wrong with them.
+pub(crate) fn wire(net: &Net) -> UdpSocket {
+    const ALL: u16 = 3; // ETH_P_ALL
+    let protocol = rustix::net::Protocol::from_raw(u32::from(ALL.to_be()).try_into().unwrap());
+    let (family, kind) = (rustix::net::AddressFamily::PACKET, rustix::net::SocketType::RAW);
+    let socket = UdpSocket::from(net.inside(|| rustix::net::socket(family, kind, Some(protocol)).unwrap()));
+    socket.set_nonblocking(true).unwrap();
+    socket
+}
+
 /// What became of an attempt to connect.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Attempt {
