@@ -26,7 +26,7 @@ use squall_model::fault::AnyFault;
 use squall_model::machine::Machine;
 use squall_model::protocol::{self, Answer, Call, CallError, CallErrorKind, Request, Response, Restored};
 use squall_model::undo_log::Disk;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 /// How much longer than its own time and the lease an injection may live before the agent ends it.
@@ -50,6 +50,8 @@ pub struct AgentCore<M, D> {
     heard: Duration,
     /// When each injection that is owed must be over.
     deadlines: BTreeMap<String, Duration>,
+    /// What the last call asked to be made.
+    made: Vec<String>,
     /// Whether `Hello` said that nothing is to be touched.
     looks_only: bool,
     /// Why injections are no longer held.
@@ -71,6 +73,7 @@ impl<M: Machine, D: Disk> AgentCore<M, D> {
             lease: None,
             heard: Duration::ZERO,
             deadlines: BTreeMap::new(),
+            made: Vec::new(),
             looks_only: false,
             halted: None,
             again: Default::default(),
@@ -91,9 +94,19 @@ impl<M: Machine, D: Disk> AgentCore<M, D> {
     pub fn answered(&mut self, now: Duration) {
         self.heard = self.heard.max(now);
         let lease = self.lease.unwrap_or_default();
+        // Thousands are made in parts; the first wait for the last, and all have their whole time from then on.
+        let entries: BTreeSet<_> = std::mem::take(&mut self.made)
+            .iter()
+            .filter_map(|injection| self.hands.entry(injection))
+            .collect();
         for injection in self.hands.live() {
             let lasts = self.hands.lasts(&injection).unwrap_or_default().0;
-            self.deadlines.entry(injection).or_insert(now + lasts + lease + GRACE);
+            let is_of_part = self.hands.entry(&injection).is_some_and(|entry| entries.contains(&entry));
+            let deadline = now + lasts + lease + GRACE;
+            let known = self.deadlines.entry(injection).or_insert(deadline);
+            if is_of_part {
+                *known = deadline;
+            }
         }
     }
 
@@ -212,6 +225,7 @@ impl<M: Machine, D: Disk> AgentCore<M, D> {
             Call::Host => Ok(Answer::Host(self.hands.machine().host()?)),
             Call::Plan(request) => self.hands.plan(&request, self.faults).map(Answer::Plan),
             Call::Inject { injections } => {
+                self.made.clone_from(&injections);
                 self.hands.inject(&injections).map(|evidence| Answer::Injected { evidence })
             }
             Call::Observe => Ok(Answer::Observed { evidence: self.hands.observe() }),

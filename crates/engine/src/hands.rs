@@ -152,6 +152,11 @@ impl<M: Machine, D: Disk> Hands<M, D> {
         !self.promises.is_empty()
     }
 
+    /// The entry of the experiment that a planned injection comes from.
+    pub fn entry(&self, injection: &str) -> Option<usize> {
+        self.planned.get(injection).map(|planned| planned.entry)
+    }
+
     /// How long a planned injection lasts.
     pub fn lasts(&self, injection: &str) -> Option<Duration> {
         self.planned.get(injection).map(|planned| planned.lasts)

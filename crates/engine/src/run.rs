@@ -44,7 +44,7 @@ use squall_model::protocol::{Answer, Call, CallError, Restored};
 use squall_model::redaction::Redactor;
 use squall_model::units::Duration;
 use squall_model::verdict::Verdict;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 pub use crate::checks::{List, Question, Reply};
@@ -216,6 +216,8 @@ pub struct Run {
     method: Method,
     /// Injections that the agent said it made, and that were not asked back yet; and since when they are all there.
     active: BTreeSet<String>,
+    /// Injections that are to be made as soon as those before them are.
+    to_inject: VecDeque<String>,
     active_since: f64,
     shown: BTreeMap<String, Shown>,
     failures_before: u64,
@@ -259,6 +261,7 @@ impl Run {
             agreed: None,
             method: Method::new(&experiment, &[]),
             active: BTreeSet::new(),
+            to_inject: VecDeque::new(),
             active_since: 0.0,
             shown: BTreeMap::new(),
             failures_before: 0,

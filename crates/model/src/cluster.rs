@@ -18,6 +18,12 @@ use std::net::IpAddr;
 /// The label by which everything that Squall makes in a cluster is found again; its value is the injection or the run.
 pub const MARK_LABEL: &str = "squall.dev/mark";
 
+/// The label by which a network policy of ours knows the pods that it is about; its value is the injection.
+pub const ISOLATION_LABEL: &str = "squall.dev/isolated";
+
+/// An image that no runtime takes, since names of images have no capital letters; the injection follows as its tag.
+pub const NO_IMAGE: &str = "Squall/pod-failure";
+
 /// Namespaces that keep the cluster itself alive: spared unless a pod in them is named one by one.
 pub const PROTECTED_NAMESPACES: [&str; 3] = ["kube-system", "kube-public", "kube-node-lease"];
 

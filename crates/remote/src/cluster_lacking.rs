@@ -1,7 +1,8 @@
 //! In place of clusters, in a build without them.
 
+use squall_model::cluster::ClusterPlace;
 use squall_model::facts::{Scope, Subject};
-use squall_model::machine::MachineError;
+use squall_model::machine::{Leftover, MachineError};
 use squall_model::step::Step;
 use squall_model::target::Target;
 use squall_model::undo::{Evidence, Reverted, Undo};
@@ -25,6 +26,13 @@ impl Clusters {
     }
     pub(crate) fn undoes(undo: &Undo) -> bool {
         matches!(undo, Undo::Object { .. } | Undo::Created { .. })
+    }
+    pub(crate) fn know(&mut self, _: impl IntoIterator<Item = ClusterPlace>) {}
+    pub(crate) fn leftovers(&mut self) -> Result<Vec<Leftover>, MachineError> {
+        Ok(Vec::new())
+    }
+    pub(crate) fn remove(&mut self, _: &Leftover) -> Result<Option<Reverted>, MachineError> {
+        Ok(None)
     }
     pub(crate) fn resolve(&mut self, _: Scope, _: &Target) -> Result<Vec<Subject>, MachineError> {
         lacking()

@@ -22,6 +22,7 @@ use cloud::Clouds;
 use cluster::Clusters;
 use sessions::Held;
 use squall_database::{DatabaseError, Login, Manner, Marked, Reason, Session};
+use squall_model::cluster::ClusterPlace;
 use squall_model::facts::{Scope, Subject};
 use squall_model::machine::{Leftover, MachineError};
 use squall_model::server::{self, ServerRef, ServerUrl, Statement};
@@ -69,6 +70,13 @@ impl RemoteMachine {
             self.keyring.keep(&url);
             self.known.push(url.server);
         }
+        self
+    }
+
+    /// The same, which looks for marks in these clusters too.
+    #[must_use]
+    pub fn knowing_clusters(mut self, places: impl IntoIterator<Item = ClusterPlace>) -> Self {
+        self.clusters.know(places);
         self
     }
 
@@ -202,7 +210,7 @@ impl RemoteMachine {
         }
     }
 
-    /// Sessions of ours on the servers that are known.
+    /// Sessions of ours on the servers that are known, and marks in the clusters that are.
     ///
     /// # Errors
     /// Where one of them cannot be asked: what it holds is not known then.
@@ -214,6 +222,7 @@ impl RemoteMachine {
             marked.into_iter().for_each(|session| *marks.entry(session.mark).or_default() += 1);
             found.extend(marks.into_iter().map(|(mark, count)| leftover(&server, &mark, count)));
         }
+        found.extend(self.clusters.leftovers()?);
         Ok(found)
     }
 
@@ -231,7 +240,7 @@ impl RemoteMachine {
                 return sessions::revert(self, &server, &mark, &[]).map(Some);
             }
         }
-        Ok(None)
+        self.clusters.remove(leftover)
     }
 
     /// Asks what must be so before anything is done.

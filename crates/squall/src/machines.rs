@@ -1,6 +1,8 @@
 //! All that steps are carried out on: this host's kernel, and servers elsewhere, behind one door.
 
+use clap::Args;
 use squall_linux::machine::LinuxMachine;
+use squall_model::cluster::ClusterPlace;
 use squall_model::facts::{HostFacts, Scope, Subject};
 use squall_model::machine::{Leftover, Machine, MachineError};
 use squall_model::server::ServerUrl;
@@ -12,6 +14,38 @@ use squall_remote::{Keyring, RemoteMachine};
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::PathBuf;
+
+/// Where else than on this machine marks are looked for.
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct Elsewhere {
+    /// Also on this server, wherever its sessions come from: `postgres://user@host:5432/database`; may be repeated
+    #[arg(long, value_name = "URL")]
+    database: Vec<ServerUrl>,
+    /// Also in the cluster of this context of the kubeconfig, or of its current one; may be repeated
+    #[arg(long, value_name = "CONTEXT", num_args = 0..=1, default_missing_value = "")]
+    cluster: Vec<String>,
+}
+
+impl Elsewhere {
+    /// Whether none is named.
+    pub(crate) fn is_nowhere(&self) -> bool {
+        self.database.is_empty() && self.cluster.is_empty()
+    }
+
+    /// The servers that are named, with the passwords in their addresses.
+    pub(crate) fn servers(&self) -> &[ServerUrl] {
+        &self.database
+    }
+
+    /// Hands that look there.
+    pub(crate) fn remote(&self) -> RemoteMachine {
+        let clusters = self.cluster.iter().map(|context| ClusterPlace {
+            kubeconfig: None,
+            context: (!context.is_empty()).then(|| context.clone()),
+        });
+        RemoteMachine::default().knowing(self.database.iter().cloned()).knowing_clusters(clusters)
+    }
+}
 
 /// The kernel and the servers. Each step says by its kind whom it is for.
 #[derive(Default)]
@@ -26,9 +60,9 @@ impl Machines {
         Self { servers: RemoteMachine::new(keyring), ..Self::default() }
     }
 
-    /// Which also looks for marks on these servers.
-    pub(crate) fn knowing(servers: &[ServerUrl]) -> Self {
-        Self { servers: RemoteMachine::default().knowing(servers.iter().cloned()), ..Self::default() }
+    /// Which also looks for marks on these servers and in these clusters.
+    pub(crate) fn knowing(elsewhere: &Elsewhere) -> Self {
+        Self { servers: elsewhere.remote(), ..Self::default() }
     }
 
     /// The same, with the folder of the undo logs: the file system that it is on is never filled to its end.

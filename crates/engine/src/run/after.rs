@@ -26,6 +26,7 @@ impl Run {
         self.pending = None;
         self.undoing_some = false;
         self.active.clear();
+        self.to_inject.clear();
         if self.touched {
             self.enter(Stage::Undo, Phase::Undo);
             let injections = self.restoring.owed();

@@ -11,6 +11,9 @@ use squall_model::protocol::{Answer, Call, CallErrorKind};
 use squall_model::undo::{Effect, Evidence};
 use std::collections::BTreeMap;
 
+/// So many injections are asked for in one call.
+const AT_ONCE: usize = 100;
+
 impl Run {
     pub(super) fn carry_out_method(&mut self) -> bool {
         if self.exposure_is_over() {
@@ -121,7 +124,15 @@ impl Run {
             });
         }
         self.count_exposure();
-        let injections = injections.into_iter().map(|injection| injection.id).collect();
+        self.to_inject = injections.into_iter().map(|injection| injection.id).collect();
+        self.inject_some();
+    }
+
+    /// Asks for the next of those that are to be made. They come in parts, so that the guard and whoever halts the run need
+    /// not wait for thousands.
+    fn inject_some(&mut self) {
+        let count = self.to_inject.len().min(AT_ONCE);
+        let injections = self.to_inject.drain(..count).collect();
         self.call(Purpose::Inject, Call::Inject { injections });
     }
 
@@ -132,6 +143,9 @@ impl Run {
                     self.active.insert(injection.clone());
                     self.show(&injection, &evidence);
                     self.journal(Event::Injected { injection, evidence, seconds });
+                }
+                if !self.to_inject.is_empty() {
+                    return self.inject_some();
                 }
                 self.active_since = self.now;
                 self.method.injected(self.now);

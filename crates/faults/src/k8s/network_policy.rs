@@ -6,7 +6,7 @@ use super::{change, pod, step};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::json;
-use squall_model::cluster::{Field, ObjectChange, ObjectKind, ObjectRef, Shows};
+use squall_model::cluster::{Field, ISOLATION_LABEL as LABEL, ObjectChange, ObjectKind, ObjectRef, Shows};
 use squall_model::facts::{Facts, Feature, Privilege, Scope};
 use squall_model::fault::{Fault, PlanError};
 use squall_model::step::Direction;
@@ -27,9 +27,6 @@ pub(crate) struct Parameters {
 fn both() -> Direction {
     Direction::Both
 }
-
-/// The label by which our policy knows a pod.
-const LABEL: &str = "squall.dev/isolated";
 
 impl Fault for NetworkPolicy {
     const NAME: &'static str = "k8s.network_policy";

@@ -4,7 +4,7 @@
 //! asking any registry. The undo gives the images back, and the kubelet starts them at once.
 
 use super::{Nothing, change, pod};
-use squall_model::cluster::{Field, Shows};
+use squall_model::cluster::{Field, NO_IMAGE, Shows};
 use squall_model::facts::{Facts, Feature, Privilege, Scope};
 use squall_model::fault::{Fault, PlanError};
 use squall_model::step::Step;
@@ -12,9 +12,6 @@ use squall_model::target::Target;
 
 /// See [`Fault::SUMMARY`].
 pub(crate) struct PodFailure;
-
-/// Names of images have no capital letters.
-const NO_IMAGE: &str = "Squall/pod-failure";
 
 impl Fault for PodFailure {
     const NAME: &'static str = "k8s.pod_failure";

@@ -5,6 +5,7 @@
 
 mod fields;
 mod find;
+mod leftovers;
 
 use fields::Outcome;
 use serde_json::{Value as Json, json};
@@ -13,7 +14,7 @@ use squall_model::cluster::{
     ClusterPlace, ClusterRef, Field, FieldChange, MARK_LABEL, ObjectChange, ObjectRef, ObjectStep, Shows,
 };
 use squall_model::facts::{Scope, Subject};
-use squall_model::machine::MachineError;
+use squall_model::machine::{Leftover, MachineError};
 use squall_model::step::Step;
 use squall_model::target::Target;
 use squall_model::undo::{Difference, Evidence, Reverted, Undo};
@@ -43,6 +44,8 @@ pub(crate) struct Clusters {
     resolved: Option<Instant>,
     /// Pods that are to be evicted as soon as their budgets allow it.
     waiting: BTreeSet<String>,
+    /// Clusters whose marks are looked for.
+    known: Vec<ClusterPlace>,
     /// Objects that were seen to be gone, by number: they do not come back.
     gone: BTreeSet<String>,
 }
@@ -69,6 +72,33 @@ impl Clusters {
     /// Whether an undo is for a cluster.
     pub(crate) fn undoes(undo: &Undo) -> bool {
         matches!(undo, Undo::Object { .. } | Undo::Created { .. })
+    }
+
+    /// From now on marks are looked for in these clusters too.
+    pub(crate) fn know(&mut self, places: impl IntoIterator<Item = ClusterPlace>) {
+        self.known.extend(places);
+    }
+
+    /// Marks in the clusters that are known.
+    pub(crate) fn leftovers(&mut self) -> Result<Vec<Leftover>, MachineError> {
+        let mut found = Vec::new();
+        for place in self.known.clone() {
+            let client = self.client(&place)?;
+            found.extend(leftovers::find(&client)?.into_iter().map(|mark| mark.leftover));
+        }
+        Ok(found)
+    }
+
+    /// Takes away what was found as a leftover; `None` where it is none of a cluster.
+    pub(crate) fn remove(&mut self, leftover: &Leftover) -> Result<Option<Reverted>, MachineError> {
+        for place in self.known.clone() {
+            let client = self.client(&place)?;
+            let mark = leftovers::find(&client)?.into_iter().find(|mark| mark.leftover == *leftover);
+            if let Some(mark) = mark {
+                return leftovers::remove(&client, &mark).map(Some);
+            }
+        }
+        Ok(None)
     }
 
     /// What a target is.

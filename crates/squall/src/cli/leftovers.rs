@@ -1,22 +1,20 @@
 //! `squall leftovers`: Squall's marks on this machine that belong to no living injection.
 
 use crate::exit::{Failure, Outcome};
-use crate::machines::Machines;
+use crate::machines::{Elsewhere, Machines};
 use crate::out;
 use crate::shop_networks;
 use crate::state::State;
 use crate::undo_logs::{self, Held};
 use clap::Args;
 use squall_model::machine::{Leftover, Machine};
-use squall_model::server::ServerUrl;
 use squall_model::step::Claim;
 use std::process::ExitCode;
 
 #[derive(Debug, Args)]
 pub(crate) struct Options {
-    /// Also on this server: `postgres://user@host:5432/database`; may be repeated
-    #[arg(long, value_name = "URL")]
-    database: Vec<ServerUrl>,
+    #[command(flatten)]
+    elsewhere: Elsewhere,
     /// As JSON
     #[arg(long)]
     json: bool,
@@ -29,7 +27,7 @@ impl Options {
         let others = held_elsewhere(&state);
         let living = || held.iter().chain(&others).filter(|one| one.alive);
         let alive: Vec<&str> = living().map(|one| one.injection.as_str()).collect();
-        let marks = Machines::knowing(&self.database)
+        let marks = Machines::knowing(&self.elsewhere)
             .leftovers()
             .map_err(|error| Failure::failed(error.to_string()))?;
         let claims: Vec<&Claim> = living().flat_map(|one| &one.claims).collect();

@@ -5,7 +5,7 @@ use crate::audit::{self, Clerk};
 use crate::crash_point;
 use crate::epilogue;
 use crate::exit::{Failure, Outcome};
-use crate::machines::Machines;
+use crate::machines::{Elsewhere, Machines};
 use crate::out;
 use crate::shop_networks;
 use crate::state::State;
@@ -20,7 +20,7 @@ use squall_model::fault::is_for_good;
 use squall_model::machine::Leftover;
 use squall_model::protocol::Restored;
 use squall_model::server::ServerUrl;
-use squall_remote::{Keyring, RemoteMachine};
+use squall_remote::Keyring;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -34,10 +34,8 @@ const WAITS: Duration = Duration::from_secs(2);
 
 #[derive(Debug, Args)]
 pub(crate) struct Options {
-    /// Also end the sessions with Squall's mark on this server that no run of this machine holds, wherever they come
-    /// from: `postgres://user@host:5432/database`; may be repeated
-    #[arg(long, value_name = "URL")]
-    database: Vec<ServerUrl>,
+    #[command(flatten)]
+    elsewhere: Elsewhere,
     /// As JSON
     #[arg(long)]
     json: bool,
@@ -46,7 +44,7 @@ pub(crate) struct Options {
 impl Options {
     pub(crate) fn run(self) -> Outcome {
         let state = State::locate()?;
-        let mut restored = recover_patiently(&state, &self.database)?;
+        let mut restored = recover_patiently(&state, self.elsewhere.servers())?;
         let begun = Instant::now();
         if Restored::are_under_way(&restored) && !self.json {
             let owed: Vec<String> = restored.iter().flat_map(Restored::residue).collect();
@@ -54,9 +52,9 @@ impl Options {
         }
         while Restored::are_under_way(&restored) && begun.elapsed() < PATIENCE.0 {
             std::thread::sleep(WAITS);
-            Restored::supersede(&mut restored, &recover_with(&state, &self.database)?);
+            Restored::supersede(&mut restored, &recover_with(&state, self.elsewhere.servers())?);
         }
-        restored.extend(end_sessions(&state, &self.database)?);
+        restored.extend(end_elsewhere(&state, &self.elsewhere)?);
         restored.extend(shop_networks::recover());
         let living: Vec<Held> = undo_logs::all(&state)?.into_iter().filter(|held| held.alive).collect();
         if self.json {
@@ -84,16 +82,16 @@ fn left_alone(held: &Held) -> String {
     )
 }
 
-/// Ends what goes by a mark of Squall's on these servers, but for what lives on this machine.
-fn end_sessions(state: &State, servers: &[ServerUrl]) -> Result<Vec<Restored>, Failure> {
-    if servers.is_empty() {
+/// Ends what goes by a mark of Squall's on these servers and in these clusters, but for what lives on this machine.
+fn end_elsewhere(state: &State, elsewhere: &Elsewhere) -> Result<Vec<Restored>, Failure> {
+    if elsewhere.is_nowhere() {
         return Ok(Vec::new());
     }
     let mut held = undo_logs::all(state)?;
     held.extend(held_elsewhere(state));
     let lives =
         |mark: &Leftover| held.iter().any(|one| one.alive && mark.injection.as_ref() == Some(&one.injection));
-    let mut servers = RemoteMachine::default().knowing(servers.iter().cloned());
+    let mut servers = elsewhere.remote();
     let unasked = |error: squall_model::machine::MachineError| Failure::failed(error.to_string());
     let found = servers.leftovers().map_err(unasked)?;
     let mut restored = Vec::new();

@@ -1,0 +1,116 @@
+//! Squall's marks in a cluster, found without any undo log: policies that carry our label, pods that do, and pods whose
+//! containers have no image.
+
+use super::{Client, gone_is_well, kind, reference, worded};
+use squall_kubernetes::{Deletion, Kind, Operation, PodFilter, pointer, wait};
+use squall_model::cluster::{ISOLATION_LABEL, MARK_LABEL, NO_IMAGE, ObjectKind, ObjectRef};
+use squall_model::machine::{Leftover, MachineError};
+use squall_model::undo::{Difference, Reverted};
+
+/// What was found, and what it is about.
+pub(super) struct Mark {
+    pub(super) leftover: Leftover,
+    object: ObjectRef,
+    is: What,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum What {
+    Policy,
+    Label,
+    Image,
+}
+
+impl Mark {
+    fn new(object: ObjectRef, is: What, injection: &str) -> Self {
+        let (what, remedy) = match is {
+            What::Policy => (object.to_string(), object.by_hand("delete", "")),
+            What::Label => (
+                format!("the label {ISOLATION_LABEL} of {object}"),
+                object.by_hand("label", &format!(" {ISOLATION_LABEL}-")),
+            ),
+            What::Image => (
+                format!("{object}, whose containers have no image"),
+                format!(
+                    "`squall recover` where the undo log is; else {}, and its controller makes another",
+                    object.by_hand("delete", "")
+                ),
+            ),
+        };
+        let injection = (!injection.is_empty()).then(|| injection.to_owned());
+        Self { leftover: Leftover { what, injection, claim: None, digest: None, remedy }, object, is }
+    }
+}
+
+/// All marks in a cluster.
+pub(super) fn find(client: &Client) -> Result<Vec<Mark>, MachineError> {
+    let object = |kind, namespace: &str, name: &str, uid: &str| ObjectRef {
+        cluster: client.reference.clone(),
+        kind,
+        namespace: Some(namespace.to_owned()),
+        name: name.to_owned(),
+        uid: uid.to_owned(),
+    };
+    let policies = wait(client.cluster.list(&Kind::NETWORK_POLICY, None, MARK_LABEL)).map_err(worded)?;
+    let mut found: Vec<Mark> = policies
+        .iter()
+        .map(|policy| {
+            let metadata = &policy["metadata"];
+            let text = |name: &str| metadata[name].as_str().unwrap_or_default();
+            let object = object(ObjectKind::network_policy(), text("namespace"), text("name"), text("uid"));
+            Mark::new(object, What::Policy, metadata["labels"][MARK_LABEL].as_str().unwrap_or_default())
+        })
+        .collect();
+    for pod in wait(client.cluster.pods(&PodFilter::default())).map_err(worded)? {
+        let object = || object(ObjectKind::pod(), &pod.namespace, &pod.name, &pod.uid);
+        if let Some(injection) = pod.labels.get(ISOLATION_LABEL) {
+            found.push(Mark::new(object(), What::Label, injection));
+        }
+        let ours = pod.containers.iter().find_map(|container| container.image.strip_prefix(NO_IMAGE));
+        if let Some(tag) = ours {
+            found.push(Mark::new(object(), What::Image, tag.trim_start_matches(':')));
+        }
+    }
+    Ok(found)
+}
+
+/// Takes a mark away.
+pub(super) fn remove(client: &Client, mark: &Mark) -> Result<Reverted, MachineError> {
+    let cluster = &client.cluster;
+    let reference = reference(&mark.object);
+    let looked_at = mark.leftover.what.clone();
+    match mark.is {
+        What::Policy => {
+            let how = Deletion { uid: Some(mark.object.uid.clone()), ..Deletion::default() };
+            wait(cluster.delete(&reference, &how)).or_else(gone_is_well).map_err(worded)?;
+        }
+        What::Label => {
+            let uid =
+                Operation::Test { path: "/metadata/uid".to_owned(), value: mark.object.uid.clone().into() };
+            let label = Operation::Remove { path: pointer(&["metadata", "labels", ISOLATION_LABEL]) };
+            wait(cluster.patch(&reference, &[uid, label])).map(drop).or_else(gone_is_well).map_err(worded)?;
+        }
+        What::Image => {
+            return Ok(Reverted::Drifted(Difference {
+                looked_at,
+                before: "images that only the undo log knows".to_owned(),
+                now: format!("{NO_IMAGE} in place of them"),
+                remedy: mark.leftover.remedy.clone(),
+                under_way: false,
+            }));
+        }
+    }
+    let stays = find(client)?.into_iter().any(|other| other.leftover == mark.leftover);
+    Ok(if stays {
+        let kind = kind(&mark.object).kind;
+        Reverted::Drifted(Difference {
+            looked_at,
+            before: "not there".to_owned(),
+            now: format!("still there: something keeps the {kind}"),
+            remedy: mark.leftover.remedy.clone(),
+            under_way: false,
+        })
+    } else {
+        Reverted::Undone { looked_at: format!("{looked_at}: gone") }
+    })
+}

@@ -1,0 +1,8 @@
+//! Steps on objects of a real cluster keep the laws, and are seen through the API by somebody else.
+
+#![cfg(feature = "kubernetes")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by it")]
+
+mod door;
+mod laws;
+mod pods;
