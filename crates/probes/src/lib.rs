@@ -11,6 +11,7 @@ pub mod grpc_health;
 pub mod http;
 mod http_load;
 pub mod json;
+pub mod k8s;
 pub mod load;
 pub mod log;
 mod metric;
@@ -46,6 +47,7 @@ pub static PROBES: &[&dyn AnyProbe] = &[
     &of::<process::Process>(),
     &of::<service::Service>(),
     &of::<container::Container>(),
+    &of::<k8s::K8s>(),
     &of::<log::Log>(),
     &of::<sql::Sql>(),
     &of::<redis::Redis>(),
