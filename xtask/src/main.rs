@@ -1,6 +1,7 @@
 //! The chores of the project: `cargo xtask CHORE`.
 
 mod bench;
+mod cluster;
 mod dist;
 mod image;
 mod lab;

@@ -1,5 +1,6 @@
 //! All tests, in the order in which they fail fastest.
 
+use crate::cluster::Cluster;
 use crate::ledger::{Ledger, Program};
 use crate::{Outcome, lab, licences, packages, python, shell, tidy};
 use std::io::Read;
@@ -24,7 +25,10 @@ pub(crate) fn run(_: &[String]) -> Outcome {
     let mut ledger = Ledger::default();
     let built = built()?;
     let programs: Vec<Program> = built.iter().map(Built::program).collect();
-    ledger.test(&programs, SIDE_BY_SIDE)?;
+    let cluster = Cluster::found();
+    let tested = ledger.test(&programs, SIDE_BY_SIDE);
+    cluster.end()?;
+    tested?;
     cargo("examples in the documentation", &["test", "--workspace", "--doc", "--quiet"])?;
     let myself = std::env::current_exe().map_err(|error| error.to_string())?;
     ledger.run("torture", &mut shell::command(&myself.to_string_lossy(), &["torture", "--short"]))?;

@@ -96,6 +96,9 @@ impl<M: Machine, D: Disk> Hands<M, D> {
                 Target::Instances(_) | Target::Template(_) => {
                     format!("nothing in the cloud that runs matches {}", selection.target)
                 }
+                Target::Pod(selector) if selector.phases.is_empty() => {
+                    format!("no pod of the cluster that runs matches {}", selection.target)
+                }
                 target if target.is_in_cluster() => format!("nothing in the cluster matches {target}"),
                 target => format!("nothing on this host matches {target}"),
             };

@@ -94,8 +94,12 @@ mod tests {
                 let probe = K8s::new(serde_json::from_value(with).unwrap()).unwrap();
                 probe.observe().await.map_err(|error| error.to_string())
             };
-            let web = ask(json!({"kind": "Deployment", "name": "web", "condition": "Available"})).await.unwrap();
-            assert_eq!((&web["all_ready"], &web["ready_replicas"]), (&Value::Bool(true), &Value::Number(2.0)));
+            let web =
+                ask(json!({"kind": "Deployment", "name": "web", "condition": "Available"})).await.unwrap();
+            assert_eq!(
+                (&web["all_ready"], &web["ready_replicas"]),
+                (&Value::Bool(true), &Value::Number(2.0))
+            );
             assert_eq!(web["met"], Value::Number(1.0));
             let pods = ask(json!({"kind": "Pod", "labels": {"app": "web"}})).await.unwrap();
             assert_eq!((&pods["count"], &pods["ready"]), (&Value::Number(2.0), &Value::Number(2.0)));

@@ -63,7 +63,11 @@ impl Machine for Clusters {
         self.0.observe(applied)
     }
     fn revert(&mut self, undo: &Undo) -> Result<Reverted, MachineError> {
-        self.0.revert(undo)
+        match undo {
+            // As a kernel answers, which is asked for what is nobody's.
+            Undo::Nothing { why } => Ok(Reverted::AlreadyGone { looked_at: why.clone() }),
+            undo => self.0.revert(undo),
+        }
     }
     fn leftovers(&mut self) -> Result<Vec<Leftover>, MachineError> {
         self.0.leftovers()

@@ -126,12 +126,12 @@ fn laws(lab: &Lab, room: &str) -> Vec<suite::Broken> {
         let object = named(&Kind::VIRTUAL_SERVICE, number);
         Tried {
             fault: "istio.delay",
-            with: json!({"delay": "5s", "probability": "10%"}),
+            with: json!({"delay": "5s", "probability": "10%", "route": "slow"}),
             target: of(lab, "virtual_service", &object),
             step: 0,
             object,
             part: spec,
-            meddling: Some(("/spec/http/0/fault/delay", json!({"fixedDelay": "1s"}))),
+            meddling: Some(("/spec/http/1/fault", json!({"delay": {"fixedDelay": "1s"}}))),
         }
     };
     let closed = |number| {
@@ -158,7 +158,8 @@ fn laws(lab: &Lab, room: &str) -> Vec<suite::Broken> {
             meddling: None,
         }
     };
-    let broken = {
+    let _nodes = Nodes(lab, (1..=TRIALS).map(node).collect());
+    {
         let mut samples = [
             sample_of(lab, scaled),
             sample_of(lab, delayed),
@@ -166,11 +167,18 @@ fn laws(lab: &Lab, room: &str) -> Vec<suite::Broken> {
             sample_of(lab, tainted),
         ];
         suite::check(&mut Clusters::of(lab), &mut samples)
-    };
-    for number in 1..=TRIALS {
-        wait(lab.cluster.delete(&node(number), &Deletion::default())).unwrap();
     }
-    broken
+}
+
+/// Nodes that go with the test, however it ends.
+struct Nodes<'l>(&'l Lab, Vec<Reference>);
+
+impl Drop for Nodes<'_> {
+    fn drop(&mut self) {
+        for node in &self.1 {
+            let _ = wait(self.0.cluster.delete(node, &Deletion::default()));
+        }
+    }
 }
 
 /// The same for what borrows; the suite is over before what it borrows is gone.

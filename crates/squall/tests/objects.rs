@@ -1,0 +1,333 @@
+//! Faults on objects of a real cluster, by the built program and whoever is killed in the middle; seen through the API.
+
+#![cfg(feature = "kubernetes")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on fails")]
+
+mod support;
+
+use serde_json::{Value as Json, json};
+use squall_kubernetes::testing::{Lab, Room, in_a_room};
+use squall_kubernetes::{ClusterError, Deletion, Kind, Pod, PodFilter, wait};
+use std::collections::BTreeSet;
+use std::fs;
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use support::{Ended, wait_until};
+use tempfile::TempDir;
+
+/// A namespace of the cluster, and a folder to run in.
+struct Stage {
+    lab: Lab,
+    room: String,
+    folder: TempDir,
+    kubeconfig: PathBuf,
+}
+
+impl Stage {
+    /// Runs a test beside a namespace of its own, with so many pods of each of these names.
+    fn with(word: &str, deployments: &[(&str, u32)], test: fn(&Self)) {
+        in_a_room(word, async |lab, room| {
+            for (name, count) in deployments {
+                room.deployment(name, *count, "sleep 600").await?;
+            }
+            let (lab, room) = (lab.clone(), room.name.clone());
+            let kubeconfig = lab.place.kubeconfig.clone().unwrap();
+            let stage = Self { lab, room, folder: tempfile::tempdir().unwrap(), kubeconfig };
+            std::thread::spawn(move || test(&stage)).join().unwrap();
+            Ok(())
+        });
+    }
+
+    fn pods(&self, app: &str) -> Vec<Pod> {
+        let filter = PodFilter {
+            namespaces: vec![self.room.clone()],
+            labels: format!("app={app}"),
+            ..PodFilter::default()
+        };
+        wait(self.lab.cluster.pods(&filter)).unwrap()
+    }
+
+    fn uids(&self, app: &str) -> BTreeSet<String> {
+        self.pods(app).into_iter().map(|pod| pod.uid).collect()
+    }
+
+    fn write(&self, name: &str, text: &str) {
+        fs::write(self.folder.path().join(name), text.replace("ROOM", &self.room)).unwrap();
+    }
+
+    fn squall(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_squall"));
+        command.args(arguments).current_dir(self.folder.path()).stdin(Stdio::null());
+        command.env("SQUALL_STATE", self.folder.path().join("state")).env("KUBECONFIG", &self.kubeconfig);
+        command.env_remove("SQUALL_LOG");
+        command
+    }
+
+    fn run(&self, arguments: &[&str]) -> Output {
+        self.squall(arguments).output().unwrap()
+    }
+
+    /// Starts a run that keeps the pod of `web` from working for long, and waits until it does not.
+    fn failing(&self, lasts: &str) -> Ended {
+        self.write(
+            "failure.yaml",
+            &format!(
+                "apiVersion: squall.dev/v1\nkind: Experiment\nname: failure\nmethod:\n  - fault: k8s.pod_failure\n    \
+                 target: {{pod: {{namespace: ROOM, labels: {{app: web}}}}}}\n    for: {lasts}\n"
+            ),
+        );
+        let log = fs::File::create(self.folder.path().join("log")).unwrap();
+        let mut command = self.squall(&["run", "failure.yaml", "--yes"]);
+        let brain = Ended(command.stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap());
+        wait_until(|| !self.works());
+        brain
+    }
+
+    /// Whether the pod of `web` has its own image and runs.
+    fn works(&self) -> bool {
+        let [pod] = &self.pods("web")[..] else { return false };
+        self.has_own_image() && pod.containers[0].running
+    }
+
+    fn has_own_image(&self) -> bool {
+        self.pods("web").iter().all(|pod| pod.containers[0].image == self.lab.image)
+    }
+}
+
+fn words(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
+}
+
+/// Those that a process has started and that live, and those that they have.
+fn descendants(pid: u32) -> Vec<u32> {
+    let mut found = Vec::new();
+    let threads = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+    for thread in threads {
+        let children = fs::read_to_string(thread.path().join("children")).unwrap_or_default();
+        for child in children.split_whitespace().filter_map(|child| child.parse().ok()) {
+            found.push(child);
+            found.extend(descendants(child));
+        }
+    }
+    found
+}
+
+fn kill(pid: u32) {
+    // It may have ended by itself meanwhile.
+    let _ = Command::new("kill").args(["-s", "KILL", &pid.to_string()]).stderr(Stdio::null()).status();
+}
+
+#[test]
+fn a_manifest_of_chaos_mesh_kills_as_many_as_it_says_and_nobody_else() {
+    Stage::with("seed", &[("payment-service", 3), ("other", 2)], |stage| {
+        // As in the field, but for the namespace and the time.
+        stage.write(
+            "kill.yaml",
+            "apiVersion: chaos-mesh.org/v1alpha1\nkind: PodChaos\nmetadata: {name: pod-failure, namespace: ROOM}\nspec:\n  \
+             mode: random-max-percent\n  value: \"30\"\n  action: pod-kill\n  duration: \"3s\"\n  selector:\n    \
+             namespaces: [ROOM]\n    labelSelectors: {app: payment-service}\n  scheduler: {cron: \"@every 2h\"}\n",
+        );
+        let (payment, other) = (stage.uids("payment-service"), stage.uids("other"));
+        let plan = stage.run(&["plan", "kill.yaml"]);
+        assert!(plan.status.success(), "{}", words(&plan));
+        assert!(words(&plan).contains("@every 2h"), "{}", words(&plan));
+        assert_eq!(stage.uids("payment-service"), payment);
+        let run = stage.run(&["run", "kill.yaml", "--yes"]);
+        assert_eq!(run.status.code(), Some(0), "{}", words(&run));
+        wait_until(|| {
+            let pods = stage.pods("payment-service");
+            pods.len() == 3 && pods.iter().all(|pod| pod.ready)
+        });
+        assert_eq!(stage.uids("payment-service").intersection(&payment).count(), 2);
+        assert_eq!(stage.uids("other"), other);
+    });
+}
+
+#[test]
+fn whoever_is_killed_the_pod_works_again() {
+    Stage::with("killed", &[("web", 1)], |stage| {
+        let web = stage.uids("web");
+        // The brain: its agent puts back. The agent: its warden does. Both: the warden as well.
+        for victims in [&[0_usize][..], &[1], &[0, 1]] {
+            let mut brain = stage.failing("120s");
+            let family = [vec![brain.0.id()], descendants(brain.0.id())].concat();
+            assert!(family.len() >= 3, "{family:?}");
+            victims.iter().for_each(|victim| kill(family[*victim]));
+            wait_until(|| stage.works());
+            brain.0.wait().unwrap();
+        }
+        // All three: whoever comes next does, and until then the mark is found from anywhere.
+        let brain = stage.failing("120s");
+        let family = [vec![brain.0.id()], descendants(brain.0.id())].concat();
+        family.iter().for_each(|one| kill(*one));
+        let found = stage.run(&["leftovers", "--cluster"]);
+        assert!(
+            !found.status.success() && words(&found).contains("whose containers have no image"),
+            "{}",
+            words(&found)
+        );
+        let recovered = stage.run(&["recover"]);
+        assert!(recovered.status.success(), "{}", words(&recovered));
+        wait_until(|| stage.works());
+        assert_eq!(stage.uids("web"), web, "another pod works");
+        let nothing = words(&stage.run(&["leftovers", "--cluster"]));
+        assert!(!nothing.contains(&stage.room), "{nothing}");
+    });
+}
+
+#[test]
+fn a_namespace_that_is_deleted_in_the_middle_is_no_residue() {
+    Stage::with("gone", &[("web", 1)], |stage| {
+        let mut brain = stage.failing("8s");
+        let namespace = Kind::NAMESPACE.named(None, &stage.room);
+        wait(stage.lab.cluster.delete(&namespace, &Deletion::default())).unwrap();
+        let code = brain.0.wait().unwrap().code();
+        let log = fs::read_to_string(stage.folder.path().join("log")).unwrap();
+        assert_eq!(code, Some(0), "{log}");
+        assert!(log.contains("it is gone") || log.contains("as before"), "{log}");
+        assert!(fs::read_dir(stage.folder.path().join("state/live")).unwrap().next().is_none());
+    });
+}
+
+/// What stands between a client and the API server, and can be away for a while.
+struct Between {
+    address: String,
+    is_away: Arc<AtomicBool>,
+}
+
+impl Between {
+    fn before(server: String) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        let is_away = Arc::new(AtomicBool::new(false));
+        let away = Arc::clone(&is_away);
+        std::thread::spawn(move || {
+            for client in listener.incoming().flatten() {
+                let Ok(server) = TcpStream::connect(&server) else { continue };
+                for (from, to) in [(&client, &server), (&server, &client)] {
+                    let (from, to) = (from.try_clone().unwrap(), to.try_clone().unwrap());
+                    let away = Arc::clone(&away);
+                    std::thread::spawn(move || carry(from, to, &away));
+                }
+            }
+        });
+        Self { address, is_away }
+    }
+}
+
+/// Carries bytes until either end is gone, or whoever carries them is away.
+fn carry(mut from: TcpStream, mut to: TcpStream, is_away: &AtomicBool) {
+    let mut bytes = [0; 16 << 10];
+    while let Ok(count @ 1..) = from.read(&mut bytes) {
+        if is_away.load(Ordering::Relaxed) || to.write_all(&bytes[..count]).is_err() {
+            break;
+        }
+    }
+    let _ = (from.shutdown(std::net::Shutdown::Both), to.shutdown(std::net::Shutdown::Both));
+}
+
+/// The same settings, by way of another address.
+fn settings_by_way_of(kubeconfig: &Path, server: &str, address: &str) -> String {
+    let text = fs::read_to_string(kubeconfig).unwrap();
+    let host = server.rsplit('/').next().unwrap();
+    let name = host.rsplit_once(':').map_or(host, |(name, _)| name);
+    text.replace(&format!("\"{server}\""), &format!("\"https://{address}\", tls-server-name: \"{name}\""))
+}
+
+#[test]
+fn an_api_server_that_is_away_when_the_fault_ends_is_waited_for() {
+    Stage::with("away", &[("web", 1)], |stage| {
+        if !stage.lab.is_here {
+            println!("skipped: the settings of another cluster than lab/kube's may be written in any way");
+            return;
+        }
+        let server = stage.lab.cluster.server().to_owned();
+        let between = Between::before(server.rsplit('/').next().unwrap().to_owned());
+        let settings = settings_by_way_of(&stage.kubeconfig, &server, &between.address);
+        let kubeconfig = stage.folder.path().join("kubeconfig");
+        fs::write(&kubeconfig, settings).unwrap();
+        let stage = Stage {
+            lab: stage.lab.clone(),
+            room: stage.room.clone(),
+            folder: tempfile::tempdir().unwrap(),
+            kubeconfig,
+        };
+        let mut brain = stage.failing("10s");
+        between.is_away.store(true, Ordering::Relaxed);
+        let log = || fs::read_to_string(stage.folder.path().join("log")).unwrap();
+        // The undo was tried, and nothing could be known.
+        wait_until(|| log().contains("not known"));
+        assert!(!stage.has_own_image());
+        between.is_away.store(false, Ordering::Relaxed);
+        let code = brain.0.wait().unwrap().code();
+        assert_eq!(code, Some(0), "{}", log());
+        wait_until(|| stage.works());
+    });
+}
+
+/// Makes Istio's kind of virtual services, where the cluster does not have it.
+async fn with_istio(lab: &Lab, room: &Room) -> Result<(), ClusterError> {
+    let name = "virtualservices.networking.istio.io";
+    let schema = json!({"openAPIV3Schema": {"type": "object", "properties": {
+        "spec": {"type": "object", "x-kubernetes-preserve-unknown-fields": true}}}});
+    let kind = json!({
+        "metadata": {"name": name},
+        "spec": {
+            "group": "networking.istio.io", "scope": "Namespaced",
+            "names": {"plural": "virtualservices", "singular": "virtualservice", "kind": "VirtualService"},
+            "versions": [{"name": "v1beta1", "served": true, "storage": true, "schema": schema}],
+        },
+    });
+    // Another test may have made it.
+    let _ = lab.cluster.create(&Kind::CUSTOM_RESOURCE_DEFINITION, None, &kind).await;
+    let is_served = async || Ok(lab.cluster.list(&Kind::VIRTUAL_SERVICE, Some(&room.name), "").await.is_ok());
+    room.until("the kind VirtualService", is_served).await
+}
+
+#[test]
+fn only_the_fault_block_of_a_virtual_service_changes_and_it_is_restored_exactly() {
+    in_a_room("istio", async |lab, room| {
+        with_istio(lab, room).await?;
+        // That of the mission, as it is.
+        let spec = json!({"hosts": ["payment-service"], "http": [{
+            "fault": {
+                "delay": {"percentage": {"value": 10.0}, "fixedDelay": "5s"},
+                "abort": {"percentage": {"value": 5.0}, "httpStatus": 503},
+            },
+            "route": [{"destination": {"host": "payment-service"}}],
+        }]});
+        let service = json!({"metadata": {"name": "payment-service-chaos"}, "spec": spec});
+        lab.cluster.create(&Kind::VIRTUAL_SERVICE, Some(&room.name), &service).await?;
+        let (lab, room) = (lab.clone(), room.name.clone());
+        std::thread::spawn(move || {
+            let named = Kind::VIRTUAL_SERVICE.named(Some(&room), "payment-service-chaos");
+            let read = || wait(lab.cluster.get(&named)).unwrap().unwrap()["spec"].clone();
+            let kubeconfig = lab.place.kubeconfig.clone().unwrap();
+            let stage =
+                Stage { lab: lab.clone(), room: room.clone(), folder: tempfile::tempdir().unwrap(), kubeconfig };
+            stage.write(
+                "istio.yaml",
+                "apiVersion: squall.dev/v1\nkind: Experiment\nname: istio\nmethod:\n  - together:\n      \
+                 - fault: istio.delay\n        target: {virtual_service: {namespace: ROOM, name: payment-service-chaos}}\n        \
+                 with: {delay: 250ms, probability: 50%}\n      \
+                 - fault: istio.abort\n        target: {virtual_service: {namespace: ROOM, name: payment-service-chaos}}\n        \
+                 with: {status: 500}\n    for: 4s\n",
+            );
+            let before: Json = read();
+            let mut brain = Ended(stage.squall(&["run", "istio.yaml", "--yes"]).stdout(Stdio::null()).spawn().unwrap());
+            wait_until(|| read()["http"][0]["fault"]["abort"]["httpStatus"] == 500);
+            let struck = read();
+            assert_eq!(struck["http"][0]["fault"]["delay"]["fixedDelay"], "0.25s");
+            assert_eq!(struck["http"][0]["route"], before["http"][0]["route"]);
+            assert_eq!(brain.0.wait().unwrap().code(), Some(0));
+            assert_eq!(read(), before);
+        })
+        .join()
+        .unwrap();
+        Ok(())
+    });
+}
