@@ -4,7 +4,7 @@ use crate::door::{Clusters, planned, read, target};
 use serde_json::{Value as Json, json};
 use squall_engine::suite;
 use squall_kubernetes::testing::{Lab, Room, in_a_room};
-use squall_kubernetes::{ClusterError, Deletion, Kind, Pod, PodFilter, wait};
+use squall_kubernetes::{Deletion, Kind, Pod, PodFilter, wait};
 use squall_model::machine::Machine;
 use squall_model::step::Step;
 use squall_model::undo::{Effect, Reverted, Undo};
@@ -53,10 +53,9 @@ fn pods(lab: &Lab, room: &str, labels: &str) -> Vec<Pod> {
 }
 
 /// Runs a test that waits for answers by itself on a thread of its own.
-async fn aside(lab: &Lab, room: &Room, test: fn(&Lab, &str)) -> Result<(), ClusterError> {
+fn aside(lab: &Lab, room: &Room, test: fn(&Lab, &str)) {
     let (lab, name) = (lab.clone(), room.name.clone());
     std::thread::spawn(move || test(&lab, &name)).join().unwrap();
-    Ok(())
 }
 
 #[test]
@@ -90,8 +89,8 @@ fn a_pod_that_was_killed_is_replaced_and_another_of_its_name_is_spared() {
             suite::apply(&mut machine, &step, &undo).unwrap();
             assert_eq!(read(lab, &pod)["metadata"]["uid"], made["metadata"]["uid"]);
             assert!(read(lab, &pod)["metadata"]["deletionTimestamp"].is_null());
-        })
-        .await
+        });
+        Ok(())
     });
 }
 
@@ -114,8 +113,8 @@ fn a_pod_that_was_kept_from_working_works_again_with_its_own_image() {
                 let pod = pods(lab, room, "app=web").remove(0);
                 pod.ready && pod.uid == before.uid && pod.containers[0].image == before.containers[0].image
             });
-        })
-        .await
+        });
+        Ok(())
     });
 }
 
@@ -144,8 +143,8 @@ fn a_pod_is_cut_off_by_a_policy_of_its_own_and_both_marks_are_found_and_taken_aw
             assert_eq!(found.len(), 2, "{found:?}");
             let nothing = |one: &Reverted| matches!(one, Reverted::AlreadyGone { .. });
             assert!(reverted.iter().all(nothing), "{reverted:?}");
-        })
-        .await
+        });
+        Ok(())
     });
 }
 
@@ -177,8 +176,8 @@ fn a_budget_is_respected_until_it_allows_more() {
             wait(lab.cluster.delete(&budget, &Deletion::default())).unwrap();
             until("the eviction", || look(&mut machine).effect == Effect::Seen);
             until("another pod", || pods(lab, room, "app=web").iter().all(|pod| pod.uid != before.uid));
-        })
-        .await
+        });
+        Ok(())
     });
 }
 
@@ -192,8 +191,7 @@ fn what_keeps_the_cluster_alive_is_spared_unless_it_is_named() {
             let found = machine.resolve(squall_model::facts::Scope::Pod, &all).unwrap();
             let [squall_model::facts::Subject::Pod(pod)] = found.as_slice() else { panic!("{found:?}") };
             assert!(pod.protected.as_ref().unwrap().contains("Squall's own"));
-        })
-        .await?;
+        });
         assert_eq!(made.name, "mine");
         Ok(())
     });
