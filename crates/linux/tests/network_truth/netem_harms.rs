@@ -157,7 +157,8 @@ fn netem_lets_every_fifth_overtake() {
 fn netem_strikes_the_share_that_was_asked_for_in_runs_too() {
     const SHARE: f64 = 0.2;
     let Some(mut lab) = Lab::with(NEEDED) else { return };
-    for correlation in [0.25, 0.5] {
+    // With how many of those lost another follows: five standard deviations less than its mean of 30, 42 and 58 %.
+    for (correlation, follow) in [(0.25, 0.21), (0.5, 0.33), (0.75, 0.46)] {
         let netem =
             Netem { loss: Share::of(SHARE), loss_correlation: Share::of(correlation), ..Netem::default() };
         let (_, undo) = make(&mut lab, netem, vec![to_port()]);
@@ -169,8 +170,7 @@ fn netem_strikes_the_share_that_was_asked_for_in_runs_too() {
         let runs = (1.0 + correlation) / (1.0 - correlation);
         let spread = 5.0 * (COUNT as f64 * SHARE * (1.0 - SHARE) * runs).sqrt();
         assert!((lost as f64 - COUNT as f64 * SHARE).abs() < spread, "{correlation}: {lost}");
-        // Without runs, 160 would be lost after another.
-        assert!(in_a_row as f64 > lost as f64 * (SHARE + correlation / 4.0), "{correlation}: {in_a_row}");
+        assert!(in_a_row as f64 > lost as f64 * follow, "{correlation}: {in_a_row} of {lost}");
         lab.undo(&undo);
     }
 }
