@@ -6,10 +6,6 @@
 //! from wherever, finds them and ends them by it.
 
 mod cloud;
-#[cfg(feature = "kubernetes")]
-mod cluster;
-#[cfg(not(feature = "kubernetes"))]
-#[path = "cluster_lacking.rs"]
 mod cluster;
 mod keyring;
 mod sessions;

@@ -1,0 +1,548 @@
+//! Kubernetes clusters: objects that are changed, made, evicted and deleted through the API.
+//!
+//! What is undone is known by the numbers of the cluster and of the object, and only over our own values. While an API
+//! server cannot be reached, what it is to put back is *under way*: it is asked again until it answers.
+
+mod fields;
+mod find;
+mod leftovers;
+
+use fields::Outcome;
+use serde_json::{Value as Json, json};
+use squall_kubernetes::{Cluster, ClusterError, Deletion, Kind, Place, PodFilter, Problem, Reference, wait};
+use squall_model::cluster::{
+    ClusterPlace, ClusterRef, Field, FieldChange, MARK_LABEL, ObjectChange, ObjectRef, ObjectStep, Shows,
+};
+use squall_model::facts::{Scope, Subject};
+use squall_model::machine::{Leftover, MachineError};
+use squall_model::step::Step;
+use squall_model::target::Target;
+use squall_model::undo::{Difference, Evidence, Reverted, Undo};
+use squall_model::undo_log::Logged;
+use squall_model::units;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
+
+/// How long a call may take with all its tries: less than the warden waits for a sign of life.
+const CALLS: Duration = Duration::from_secs(4);
+/// The same for the first, which gets credentials too, perhaps from a program; and for lists of many.
+const FIRST: Duration = Duration::from_secs(15);
+/// The same for a look.
+const LOOKS: Duration = Duration::from_millis(1500);
+/// What was read so lately need not be read again to plan; whoever makes the change tests it in any case.
+const FRESH: Duration = Duration::from_secs(5);
+/// How often a change is tried that somebody else's change came before.
+const TRIES: u32 = 5;
+/// So many objects of one namespace are looked at one by one; more are listed.
+const ONE_BY_ONE: usize = 8;
+
+/// All clusters that experiments name.
+#[derive(Default)]
+pub(crate) struct Clusters {
+    opened: BTreeMap<ClusterPlace, Client>,
+    /// When the last target was looked up.
+    resolved: Option<Instant>,
+    /// Pods that are to be evicted as soon as their budgets allow it.
+    waiting: BTreeSet<String>,
+    /// Clusters whose marks are looked for.
+    known: Vec<ClusterPlace>,
+    /// Objects that were seen to be gone, by number: they do not come back.
+    gone: BTreeSet<String>,
+}
+
+/// A cluster that was reached.
+#[derive(Clone)]
+struct Client {
+    cluster: Cluster,
+    reference: ClusterRef,
+}
+
+impl Clusters {
+    /// Whether a target is in a cluster.
+    pub(crate) fn has(target: &Target) -> bool {
+        // Those that were chosen for a node are that node's.
+        !matches!(target, Target::Pod(selector) if !selector.placed.is_empty()) && target.is_in_cluster()
+    }
+
+    /// Whether a step is for a cluster.
+    pub(crate) fn makes(step: &Step) -> bool {
+        matches!(step, Step::Object(_))
+    }
+
+    /// Whether an undo is for a cluster.
+    pub(crate) fn undoes(undo: &Undo) -> bool {
+        matches!(undo, Undo::Object { .. } | Undo::Created { .. })
+    }
+
+    /// From now on marks are looked for in these clusters too.
+    pub(crate) fn know(&mut self, places: impl IntoIterator<Item = ClusterPlace>) {
+        self.known.extend(places);
+    }
+
+    /// Marks in the clusters that are known.
+    pub(crate) fn leftovers(&mut self) -> Result<Vec<Leftover>, MachineError> {
+        let mut found = Vec::new();
+        for place in self.known.clone() {
+            let client = self.client(&place)?;
+            found.extend(leftovers::find(&client)?.into_iter().map(|mark| mark.leftover));
+        }
+        Ok(found)
+    }
+
+    /// Takes away what was found as a leftover; `None` where it is none of a cluster.
+    pub(crate) fn remove(&mut self, leftover: &Leftover) -> Result<Option<Reverted>, MachineError> {
+        for place in self.known.clone() {
+            let client = self.client(&place)?;
+            let mark = leftovers::find(&client)?.into_iter().find(|mark| mark.leftover == *leftover);
+            if let Some(mark) = mark {
+                return leftovers::remove(&client, &mark).map(Some);
+            }
+        }
+        Ok(None)
+    }
+
+    /// What a target is.
+    pub(crate) fn resolve(&mut self, scope: Scope, target: &Target) -> Result<Vec<Subject>, MachineError> {
+        let place = match target {
+            Target::Pod(selector) => selector.place(),
+            Target::Node(selector) => selector.place(),
+            Target::Workload(selector) | Target::VirtualService(selector) => selector.place(),
+            _ => return Err(misfit(target)),
+        };
+        let client = self.client(&place)?;
+        let found = match (scope, target) {
+            (Scope::Pod, Target::Pod(selector)) => wait(find::pods(&client, selector)),
+            (Scope::Node, Target::Node(selector)) => wait(find::nodes(&client, selector)),
+            (Scope::Workload, Target::Workload(selector)) => wait(find::workloads(&client, selector)),
+            (Scope::VirtualService, Target::VirtualService(selector)) => {
+                wait(find::virtual_services(&client, selector))
+            }
+            _ => return Err(misfit(target)),
+        };
+        self.resolved = Some(Instant::now());
+        found.map_err(worded)
+    }
+
+    /// What must be known to undo a step.
+    pub(crate) fn capture(&mut self, step: &Step) -> Result<Undo, MachineError> {
+        let Step::Object(step) = step else { return Err(elsewhere(step.kind())) };
+        let object = &step.object;
+        match &step.change {
+            ObjectChange::Delete { .. } => Ok(Undo::Nothing {
+                why: format!("nothing brings {object} back; its controller makes another"),
+            }),
+            ObjectChange::Evict { .. } => Ok(Undo::Nothing {
+                why: format!("nothing brings {object} back; its controller makes another elsewhere"),
+            }),
+            ObjectChange::Create { .. } => {
+                Ok(Undo::Created { object: Box::new(object.clone()), mark: step.mark.clone() })
+            }
+            ObjectChange::Fields { fields } => {
+                let is_fresh = self.resolved.is_some_and(|at| at.elapsed() < FRESH);
+                let is_known = |field: &Field| {
+                    matches!(
+                        &field.change,
+                        FieldChange::Put { before: Some(_), .. } | FieldChange::Append { .. }
+                    )
+                };
+                let fields = if is_fresh && fields.iter().all(is_known) {
+                    fields.clone()
+                } else {
+                    let content = self.read(object)?.ok_or_else(|| gone_meanwhile(object))?;
+                    fields::captured(object, fields, &content)?
+                };
+                Ok(Undo::Object { object: Box::new(object.clone()), fields })
+            }
+        }
+    }
+
+    /// Makes the change of a step whose undo is on disk.
+    pub(crate) fn apply(&mut self, logged: &Logged<'_>) -> Result<(), MachineError> {
+        let Step::Object(step) = logged.step() else { return Err(elsewhere(logged.step().kind())) };
+        let object = &step.object;
+        let client = self.client_of(&object.cluster)?;
+        let cluster = client.cluster.hurried(CALLS);
+        match (&step.change, logged.undo()) {
+            (ObjectChange::Delete { grace }, _) => {
+                let how =
+                    Deletion { uid: Some(object.uid.clone()), grace: seconds(*grace), dependents: None };
+                wait(cluster.delete(&reference(object), &how)).or_else(gone_is_well).map_err(worded)
+            }
+            (ObjectChange::Evict { grace }, _) => self.evict(&cluster, object, *grace),
+            (ObjectChange::Create { body }, _) => create(&cluster, step, body),
+            (ObjectChange::Fields { .. }, Undo::Object { fields, .. }) => put(&cluster, object, fields),
+            _ => Err(MachineError::Failed { message: "the undo is of another step".to_owned() }),
+        }
+    }
+
+    /// Asks for an eviction. What a budget does not allow now is asked for again at each look.
+    fn evict(
+        &mut self,
+        cluster: &Cluster,
+        pod: &ObjectRef,
+        grace: Option<units::Duration>,
+    ) -> Result<(), MachineError> {
+        let namespace = pod.namespace.as_deref().unwrap_or_default();
+        match wait(cluster.evict(namespace, &pod.name, Some(&pod.uid), seconds(grace))) {
+            Err(error) if error.problem == Problem::Budget => {
+                self.waiting.insert(pod.uid.clone());
+                Ok(())
+            }
+            other => {
+                self.waiting.remove(&pod.uid);
+                other.or_else(gone_is_well).map_err(worded)
+            }
+        }
+    }
+
+    /// Looks for effects; where many objects of a namespace are meant, all of them in one question.
+    pub(crate) fn observe(&mut self, applied: &[&Step]) -> Vec<Result<Evidence, MachineError>> {
+        let mut listed: BTreeMap<(ClusterRef, Kind, Option<String>), Vec<&ObjectStep>> = BTreeMap::new();
+        let steps = applied.iter().filter_map(|step| match step {
+            Step::Object(step) if ends(step) && !self.gone.contains(&step.object.uid) => Some(&**step),
+            _ => None,
+        });
+        for step in steps {
+            let ObjectRef { cluster, namespace, .. } = &step.object;
+            listed.entry((cluster.clone(), kind(&step.object), namespace.clone())).or_default().push(step);
+        }
+        let mut lives: BTreeMap<String, Life> = BTreeMap::new();
+        for ((cluster, _, namespace), steps) in
+            listed.into_iter().filter(|(_, steps)| steps.len() > ONE_BY_ONE)
+        {
+            // Where that fails, each is asked for by itself, and tells why.
+            if let Ok(pods) = self.list(&cluster, namespace) {
+                let known = |step: &&ObjectStep| pods.get(&step.object.uid).copied();
+                let life = |step| known(step).unwrap_or(Life::Gone);
+                lives.extend(steps.iter().map(|step| (step.object.uid.clone(), life(step))));
+            }
+        }
+        let look = |step: &&Step| match step {
+            Step::Object(step) => self.look(step, lives.get(&step.object.uid).copied()),
+            other => Err(elsewhere(other.kind())),
+        };
+        applied.iter().map(look).collect()
+    }
+
+    /// How it is with the pods of a namespace, by their numbers.
+    fn list(
+        &mut self,
+        cluster: &ClusterRef,
+        namespace: Option<String>,
+    ) -> Result<BTreeMap<String, Life>, MachineError> {
+        let client = self.client_of(cluster)?;
+        let filter = PodFilter { namespaces: namespace.into_iter().collect(), ..PodFilter::default() };
+        let pods = wait(client.cluster.hurried(LOOKS).pods(&filter)).map_err(worded)?;
+        let life = |deleted| if deleted { Life::Ends } else { Life::Stays };
+        Ok(pods.into_iter().map(|pod| (pod.uid, life(pod.deleted))).collect())
+    }
+
+    /// One look. `life` is what a list has told of it already.
+    fn look(&mut self, step: &ObjectStep, life: Option<Life>) -> Result<Evidence, MachineError> {
+        let object = &step.object;
+        if ends(step) && self.gone.contains(&object.uid) {
+            return Ok(ended(object, true));
+        }
+        if let Some(life) = life {
+            return self.end_of(step, life);
+        }
+        let content = self.read_within(object, LOOKS)?;
+        match &step.change {
+            ObjectChange::Delete { .. } | ObjectChange::Evict { .. } => {
+                let life = match content {
+                    None => Life::Gone,
+                    Some(content) if content["metadata"]["deletionTimestamp"].is_null() => Life::Stays,
+                    Some(_) => Life::Ends,
+                };
+                self.end_of(step, life)
+            }
+            ObjectChange::Create { .. } => Ok(match content {
+                Some(_) => Evidence::seen(format!("{object} is there")),
+                None => Evidence::not_seen(format!("{object} is not there")),
+            }),
+            ObjectChange::Fields { fields } => Ok(match content {
+                Some(content) => changed(step, fields, &content),
+                None => Evidence::not_seen(format!("{object} is gone")),
+            }),
+        }
+    }
+
+    /// What there is to say of a pod that is to end.
+    fn end_of(&mut self, step: &ObjectStep, life: Life) -> Result<Evidence, MachineError> {
+        let object = &step.object;
+        if life == Life::Gone {
+            self.gone.insert(object.uid.clone());
+        }
+        if life != Life::Stays {
+            return Ok(ended(object, life == Life::Gone));
+        }
+        if let (ObjectChange::Evict { grace }, true) = (&step.change, self.waiting.contains(&object.uid)) {
+            let cluster = self.client_of(&object.cluster)?.cluster.hurried(LOOKS);
+            self.evict(&cluster, object, *grace)?;
+            let words = format!("the disruption budget of {object} does not allow its eviction yet");
+            return Ok(Evidence::not_seen(words));
+        }
+        Ok(Evidence::not_seen(format!("{object} is still there")))
+    }
+
+    /// Puts back what the record describes, over our own values only, and looks again.
+    pub(crate) fn revert(&mut self, undo: &Undo) -> Result<Reverted, MachineError> {
+        let (object, outcome) = match undo {
+            Undo::Object { object, fields } => (object, self.give_back(object, fields)),
+            Undo::Created { object, mark } => (object, self.take_away(object, mark)),
+            other => return Err(elsewhere(other.kind())),
+        };
+        match outcome {
+            Ok(outcome) => Ok(outcome),
+            // Nothing is known, so nothing is put back; it is asked again as long as somebody waits.
+            Err(MachineError::Failed { message }) => Ok(Reverted::Drifted(Difference {
+                looked_at: object.to_string(),
+                before: "as it was".to_owned(),
+                now: format!("not known: {message}"),
+                remedy: match undo {
+                    Undo::Object { fields, .. } => format!(
+                        "once the cluster can be reached, `squall recover`; by hand: {}",
+                        squall_model::cluster::put_back_by_hand(object, fields)
+                    ),
+                    _ => format!(
+                        "once the cluster can be reached, `squall recover`; by hand: {}",
+                        object.by_hand("delete", "")
+                    ),
+                },
+                under_way: true,
+            })),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn give_back(&mut self, object: &ObjectRef, fields: &[Field]) -> Result<Reverted, MachineError> {
+        let cluster = self.client_of(&object.cluster)?.cluster.hurried(CALLS);
+        let reference = reference(object);
+        let mut is_ours = false;
+        for _ in 0..TRIES {
+            let found = wait(cluster.get(&reference)).map_err(worded)?;
+            let Some(content) = found.filter(|content| content["metadata"]["uid"] == object.uid) else {
+                return Ok(Reverted::AlreadyGone { looked_at: format!("{object}: it is gone") });
+            };
+            match fields::back(object, fields, &content) {
+                Outcome::Same(words) if is_ours => return Ok(Reverted::Undone { looked_at: words }),
+                Outcome::Same(words) => return Ok(Reverted::AlreadyGone { looked_at: words }),
+                Outcome::Theirs(difference) => return Ok(Reverted::Drifted(difference)),
+                Outcome::Ours(operations) => match wait(cluster.patch(&reference, &operations)) {
+                    // It is looked at again, by the next turn.
+                    Ok(_) => is_ours = true,
+                    Err(error) if matches!(error.problem, Problem::Conflict | Problem::NotFound) => {}
+                    Err(error) => return Err(worded(error)),
+                },
+            }
+        }
+        Ok(Reverted::Drifted(Difference {
+            looked_at: object.to_string(),
+            before: "as it was".to_owned(),
+            now: "changed by others faster than it could be put back".to_owned(),
+            remedy: format!("by hand: {}", squall_model::cluster::put_back_by_hand(object, fields)),
+            under_way: true,
+        }))
+    }
+
+    fn take_away(&mut self, object: &ObjectRef, mark: &str) -> Result<Reverted, MachineError> {
+        let cluster = self.client_of(&object.cluster)?.cluster.hurried(CALLS);
+        let reference = reference(object);
+        let ours = |content: &Json| content["metadata"]["labels"][MARK_LABEL] == *mark;
+        let Some(content) = wait(cluster.get(&reference)).map_err(worded)?.filter(ours) else {
+            return Ok(Reverted::AlreadyGone { looked_at: format!("{object}: there is none of ours") });
+        };
+        let how =
+            Deletion { uid: content["metadata"]["uid"].as_str().map(str::to_owned), ..Deletion::default() };
+        wait(cluster.delete(&reference, &how)).or_else(gone_is_well).map_err(worded)?;
+        let stays = wait(cluster.get(&reference)).map_err(worded)?.as_ref().is_some_and(ours);
+        Ok(if stays {
+            Reverted::Drifted(Difference {
+                looked_at: object.to_string(),
+                before: "not there".to_owned(),
+                now: "being deleted".to_owned(),
+                remedy: format!("wait for it; by hand: {}", object.by_hand("delete", "")),
+                under_way: true,
+            })
+        } else {
+            Reverted::Undone { looked_at: format!("{object}: it is gone") }
+        })
+    }
+
+    /// An object as it is now; none where it is gone, or another has its name.
+    fn read(&mut self, object: &ObjectRef) -> Result<Option<Json>, MachineError> {
+        self.read_within(object, CALLS)
+    }
+
+    fn read_within(&mut self, object: &ObjectRef, patience: Duration) -> Result<Option<Json>, MachineError> {
+        let client = self.client_of(&object.cluster)?;
+        let found = wait(client.cluster.hurried(patience).get(&reference(object))).map_err(worded)?;
+        let is_it = |content: &Json| object.uid.is_empty() || content["metadata"]["uid"] == object.uid;
+        Ok(found.filter(is_it))
+    }
+
+    /// The client of the place that a target names.
+    fn client(&mut self, place: &ClusterPlace) -> Result<Client, MachineError> {
+        if let Some(client) = self.opened.get(place) {
+            return Ok(client.clone());
+        }
+        let ClusterPlace { kubeconfig, context } = place.clone();
+        let cluster = wait(Cluster::open(&Place { kubeconfig: kubeconfig.map(Into::into), context }, FIRST))
+            .map_err(worded)?;
+        let uid = wait(cluster.uid()).map_err(worded)?.to_owned();
+        // What is undone later finds its way from wherever that is done.
+        let lasting = ClusterPlace {
+            kubeconfig: match cluster.kubeconfig() {
+                [one] => Some(std::path::absolute(one).as_ref().unwrap_or(one).display().to_string()),
+                _ => place.kubeconfig.clone(),
+            },
+            context: cluster.context().map(str::to_owned),
+        };
+        let reference = ClusterRef { place: lasting, server: cluster.server().to_owned(), uid };
+        let client = Client { cluster, reference };
+        self.opened.insert(client.reference.place.clone(), client.clone());
+        self.opened.insert(place.clone(), client.clone());
+        Ok(client)
+    }
+
+    /// The client of a cluster that was written down: the same one, whatever the settings lead to now.
+    fn client_of(&mut self, cluster: &ClusterRef) -> Result<Client, MachineError> {
+        let client = self.client(&cluster.place)?;
+        if client.reference.uid == cluster.uid {
+            return Ok(client);
+        }
+        let settings = cluster.place.kubeconfig.as_deref().unwrap_or("the kubeconfig");
+        let message = format!(
+            "{settings} leads to another cluster now ({}) than the one that was struck ({}); give it a context for that one",
+            client.reference.server, cluster.server
+        );
+        Err(MachineError::Refused { message })
+    }
+}
+
+/// How it is with an object that is to end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Life {
+    /// Nothing ends it.
+    Stays,
+    /// It is being deleted.
+    Ends,
+    /// It is not there any more.
+    Gone,
+}
+
+/// Whether a step ends its object.
+fn ends(step: &ObjectStep) -> bool {
+    matches!(step.change, ObjectChange::Delete { .. } | ObjectChange::Evict { .. })
+}
+
+fn ended(object: &ObjectRef, is_gone: bool) -> Evidence {
+    let state = if is_gone { "gone" } else { "ending" };
+    Evidence::seen(format!("{object} is {state}")).with("deleted", 1.0)
+}
+
+/// Whether fields are as we made them, and what that has done.
+fn changed(step: &ObjectStep, fields: &[Field], content: &Json) -> Evidence {
+    let object = &step.object;
+    if !fields::are_ours(fields, content) {
+        return Evidence::not_seen(format!("{object} is not as it was made: somebody else changed it"));
+    }
+    match step.shows {
+        Shows::Itself => {
+            let fields: Vec<String> = fields.iter().map(Field::to_string).collect();
+            Evidence::seen(format!("{object}: {}", fields.join(", ")))
+        }
+        Shows::Replicas => {
+            let wanted = content["spec"]["replicas"].as_u64().unwrap_or(1);
+            let count = |name: &str| content["status"][name].as_u64().unwrap_or(0);
+            let (now, ready) = (count("replicas"), count("readyReplicas"));
+            let words = format!("{object}: replicas {now}, ready {ready}, wanted {wanted}");
+            let evidence = if now == wanted { Evidence::seen(words) } else { Evidence::not_seen(words) };
+            evidence.with("replicas", now as f64).with("ready", ready as f64)
+        }
+        Shows::Down => {
+            let down = fields::struck_containers(fields, content);
+            let words = |state: &str| format!("containers of {object} {state}: {}", down.0.join(", "));
+            if down.1 { Evidence::seen(words("do not run")) } else { Evidence::not_seen(words("still run")) }
+        }
+    }
+}
+
+fn create(cluster: &Cluster, step: &ObjectStep, body: &Json) -> Result<(), MachineError> {
+    let mut body = body.clone();
+    body["metadata"]["name"] = step.object.name.clone().into();
+    body["metadata"]["labels"][MARK_LABEL] = step.mark.clone().into();
+    body["metadata"]["labels"]["app.kubernetes.io/managed-by"] = json!("squall");
+    let made = wait(cluster.create(&kind(&step.object), step.object.namespace.as_deref(), &body));
+    made.map(drop).map_err(worded)
+}
+
+/// Gives fields our values, unless they are not as they were captured.
+fn put(cluster: &Cluster, object: &ObjectRef, fields: &[Field]) -> Result<(), MachineError> {
+    let reference = reference(object);
+    for _ in 0..TRIES {
+        let found = wait(cluster.get(&reference)).map_err(worded)?;
+        let found = found.filter(|content| content["metadata"]["uid"] == object.uid);
+        let content = found.ok_or_else(|| gone_meanwhile(object))?;
+        match wait(cluster.patch(&reference, &fields::forth(object, fields, &content)?)) {
+            Ok(_) => return Ok(()),
+            Err(error) if error.problem == Problem::Conflict => {}
+            Err(error) => return Err(worded(error)),
+        }
+    }
+    Err(MachineError::Failed {
+        message: format!(
+            "could not change {object}: others change it at the same time, {TRIES} times in a row"
+        ),
+    })
+}
+
+/// Whole seconds, as the API counts them.
+fn seconds(grace: Option<units::Duration>) -> Option<u32> {
+    grace.map(|grace| u32::try_from(grace.0.as_secs()).unwrap_or(u32::MAX))
+}
+
+/// What is gone, or another's by now, needs no end.
+fn gone_is_well(error: ClusterError) -> Result<(), ClusterError> {
+    match error.problem {
+        Problem::NotFound | Problem::Conflict => Ok(()),
+        _ => Err(error),
+    }
+}
+
+fn kind(object: &ObjectRef) -> Kind {
+    let known = object.kind.clone();
+    Kind {
+        group: known.group.into(),
+        version: known.version.into(),
+        kind: known.kind.into(),
+        plural: known.plural.into(),
+        namespaced: object.namespace.is_some(),
+    }
+}
+
+fn reference(object: &ObjectRef) -> Reference {
+    kind(object).named(object.namespace.as_deref(), &object.name)
+}
+
+fn gone_meanwhile(object: &ObjectRef) -> MachineError {
+    MachineError::NotFound { message: format!("{object} is gone, or another has its name; plan again") }
+}
+
+fn misfit(target: &Target) -> MachineError {
+    MachineError::Refused { message: format!("this fault does not strike {target}") }
+}
+
+fn elsewhere(kind: &str) -> MachineError {
+    MachineError::Refused { message: format!("a step of the kind {kind} is not for a cluster") }
+}
+
+fn worded(error: ClusterError) -> MachineError {
+    let message = error.to_string();
+    match error.problem {
+        Problem::NotFound => MachineError::NotFound { message },
+        Problem::Forbidden => MachineError::Forbidden { message, needs: None },
+        Problem::Invalid | Problem::Conflict | Problem::Budget => MachineError::Refused { message },
+        Problem::Expired | Problem::Unknown => MachineError::Failed { message },
+    }
+}
