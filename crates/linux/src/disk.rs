@@ -97,6 +97,8 @@ pub struct Folder {
     path: PathBuf,
     held: BTreeMap<String, Held>,
     mirror: Option<Box<dyn Mirror>>,
+    /// Whether it may be gone while it is empty.
+    comes_and_goes: bool,
 }
 
 impl Folder {
@@ -105,7 +107,14 @@ impl Folder {
         let path = path.into();
         let refused = |error: io::Error| failed("use the folder of", &path, &error);
         trust::make_folder(&path).map_err(refused)?;
-        Ok(Self { path, held: BTreeMap::new(), mirror: None })
+        Ok(Self { path, held: BTreeMap::new(), mirror: None, comes_and_goes: false })
+    }
+
+    /// The same where guests are: the last one that leaves takes the folder along if it is empty, and the next makes it again,
+    /// perhaps in the same moment.
+    #[must_use]
+    pub fn coming_and_going(self, comes_and_goes: bool) -> Self {
+        Self { comes_and_goes, ..self }
     }
 
     /// Copies what is written from now on to a mirror too, before `append` returns.
@@ -166,8 +175,9 @@ impl Folder {
     fn create_file(&mut self, name: &str, first: &[u8]) -> Result<(), LogError> {
         let path = self.file(name)?;
         let refused = |error: io::Error| failed("create", &path, &error);
-        // A guest that leaves takes a folder with it that is empty.
-        trust::make_folder(&self.path).map_err(refused)?;
+        if self.comes_and_goes {
+            trust::make_folder(&self.path).map_err(refused)?;
+        }
         let unnamed = Unnamed::create(&self.path, name).map_err(refused)?;
         // A umask takes bits away and never adds any; this gives back what one may have taken.
         fchmod(&unnamed.file, Mode::RUSR | Mode::WUSR).map_err(|errno| refused(errno.into()))?;
@@ -271,7 +281,11 @@ impl Disk for Folder {
     fn list(&mut self) -> Result<Vec<String>, LogError> {
         let refused = |error: io::Error| failed("list", &self.path, &error);
         let mut names = Vec::new();
-        for entry in std::fs::read_dir(&self.path).map_err(refused)? {
+        let entries = match std::fs::read_dir(&self.path) {
+            Err(error) if self.comes_and_goes && error.kind() == io::ErrorKind::NotFound => return Ok(names),
+            entries => entries.map_err(refused)?,
+        };
+        for entry in entries {
             let file = entry.map_err(refused)?.file_name();
             if let Some(name) = file.to_str().and_then(|file| file.strip_suffix(SUFFIX))
                 && self.file(name).is_ok()
@@ -688,6 +702,11 @@ mod tests {
         std::fs::remove_dir(&folder.path).unwrap();
         assert!(folder.create("a-1", b"").unwrap_err().to_string().contains("a-1.undo"));
         assert!(folder.list().is_err());
+        // A guest's is made again.
+        let mut folder = folder.coming_and_going(true);
+        assert_eq!(folder.list().unwrap(), [""; 0]);
+        folder.create("a-1", b"").unwrap();
+        assert_eq!(folder.list().unwrap(), ["a-1"]);
     }
 
     /// Runs one test of this file again, inside a mount namespace of its own with a tiny disk at `$SQT_DISK`.

@@ -14,9 +14,14 @@ use rustix::io::Errno;
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
+use std::time::Duration;
 
 /// The machine's first process, or that of the container that stands for a machine.
 const FIRST: u32 = 1;
+
+/// How often is looked for whoever started this process, and the pause between the looks.
+const TRIES: u32 = 100;
+const BETWEEN_TRIES: Duration = Duration::from_millis(10);
 
 /// What is joined, in this order: the names of files lead to where they did before until the last of them.
 const NAMESPACES: [(&str, LinkNameSpaceType); 5] = [
@@ -40,10 +45,9 @@ pub fn enter() -> io::Result<()> {
              start the pod with `hostPID: true`",
         ));
     }
-    let starter = rustix::process::getppid().map_or(FIRST, |pid| pid.as_raw_nonzero().get().cast_unsigned());
     let (of, opened) = match namespaces(FIRST) {
-        Err(_) if starter != FIRST => (starter, namespaces(starter)?),
-        opened => (FIRST, opened?),
+        Ok(opened) => (FIRST, opened),
+        Err(error) => those_of_the_starter(error)?,
     };
     for (name, kind, descriptor) in opened {
         let entered = move_into_link_name_space(descriptor.as_fd(), Some(kind));
@@ -54,8 +58,27 @@ pub fn enter() -> io::Result<()> {
     join_groups()
 }
 
+type Namespaces = Vec<(&'static str, LinkNameSpaceType, OwnedFd)>;
+
+/// Those of the process that started this one: it may be the one that only starts it, and is gone in the middle of the look.
+/// Its own parent stands in its place then.
+fn those_of_the_starter(of_the_first: io::Error) -> io::Result<(u32, Namespaces)> {
+    for _ in 0..TRIES {
+        let parent =
+            rustix::process::getppid().map_or(FIRST, |pid| pid.as_raw_nonzero().get().cast_unsigned());
+        if parent == FIRST {
+            break;
+        }
+        match namespaces(parent) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => std::thread::sleep(BETWEEN_TRIES),
+            opened => return opened.map(|opened| (parent, opened)),
+        }
+    }
+    Err(of_the_first)
+}
+
 /// The namespaces of a process, held open.
-fn namespaces(pid: u32) -> io::Result<Vec<(&'static str, LinkNameSpaceType, OwnedFd)>> {
+fn namespaces(pid: u32) -> io::Result<Namespaces> {
     let mut opened = Vec::new();
     for (name, kind) in NAMESPACES {
         let path = format!("/proc/{pid}/ns/{name}");
@@ -76,7 +99,7 @@ fn refused(tried: &str, errno: Errno, needs: &str) -> io::Error {
         ),
         _ => String::new(),
     };
-    io::Error::other(format!("could not {tried}: {errno}{remedy}"))
+    io::Error::new(io::Error::from(errno).kind(), format!("could not {tried}: {errno}{remedy}"))
 }
 
 /// Moves this process into the control groups that process 1 is in.
