@@ -137,7 +137,7 @@ fn objects_of_any_kind_are_made_found_and_known_by_name() {
     in_a_room("objects", async |Lab { cluster, .. }, room| {
         assert_eq!(cluster.discover("apps", None, "Deployment").await?, Kind::DEPLOYMENT);
         assert_eq!(cluster.discover("", None, "Node").await?, Kind::NODE);
-        let unknown = cluster.discover("networking.istio.io", None, "VirtualService").await.unwrap_err();
+        let unknown = cluster.discover("nobody.squall.dev", None, "Nothing").await.unwrap_err();
         assert_eq!(unknown.problem, Problem::NotFound, "{unknown}");
         assert_eq!(
             cluster.discover("apps", Some("v1"), "Nonsense").await.unwrap_err().problem,
