@@ -130,9 +130,9 @@ fn descendants(pid: u32) -> Vec<u32> {
     found
 }
 
-fn kill(pid: u32) {
+fn send(signal: &str, pid: u32) {
     // It may have ended by itself meanwhile.
-    let _ = Command::new("kill").args(["-s", "KILL", &pid.to_string()]).stderr(Stdio::null()).status();
+    let _ = Command::new("kill").args(["-s", signal, &pid.to_string()]).stderr(Stdio::null()).status();
 }
 
 #[test]
@@ -169,7 +169,7 @@ fn whoever_is_killed_the_pod_works_again() {
             let mut brain = stage.failing("120s");
             let family = [vec![brain.0.id()], descendants(brain.0.id())].concat();
             assert!(family.len() >= 3, "{family:?}");
-            victims.iter().for_each(|victim| kill(family[*victim]));
+            victims.iter().for_each(|victim| send("KILL", family[*victim]));
             wait_until(|| stage.works());
             brain.0.wait().unwrap();
             stage.renew();
@@ -178,7 +178,9 @@ fn whoever_is_killed_the_pod_works_again() {
         // All three: whoever comes next does, and until then the mark is found from anywhere.
         let brain = stage.failing("120s");
         let family = [vec![brain.0.id()], descendants(brain.0.id())].concat();
-        family.iter().for_each(|one| kill(*one));
+        // None of them shall see another die first.
+        family.iter().rev().for_each(|one| send("STOP", *one));
+        family.iter().for_each(|one| send("KILL", *one));
         let found = stage.run(&["leftovers", "--cluster"]);
         assert!(
             !found.status.success() && words(&found).contains("whose containers have no image"),
