@@ -9,6 +9,7 @@
 //! cluster.pods(&filter) / cluster.pod(namespace, name)                  pod.rs
 //! cluster.nodes(labels)                                                 node.rs
 //! cluster.get / list / metadata / create / patch / delete / evict       object.rs
+//! cluster.expired_leases(namespace, labels)                             lease.rs
 //! cluster.exec(…) -> Exec / cluster.run(…) -> Ran                       exec.rs
 //! cluster.discover(group, version, kind) -> Kind                        kind.rs
 //! wait(future)                                                          for those that have no runtime
@@ -20,6 +21,7 @@ mod cluster;
 mod error;
 mod exec;
 mod kind;
+mod lease;
 mod list;
 mod node;
 mod object;

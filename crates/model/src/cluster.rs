@@ -24,6 +24,9 @@ pub const ISOLATION_LABEL: &str = "squall.dev/isolated";
 /// An image that no runtime takes, since names of images have no capital letters; the injection follows as its tag.
 pub const NO_IMAGE: &str = "Squall/pod-failure";
 
+/// What the name of the lease begins with that the pods of a run's agents belong to; the run follows.
+pub const LEASE_PREFIX: &str = "squall-";
+
 /// Namespaces that keep the cluster itself alive: spared unless a pod in them is named one by one.
 pub const PROTECTED_NAMESPACES: [&str; 3] = ["kube-system", "kube-public", "kube-node-lease"];
 
@@ -403,6 +406,11 @@ impl ObjectKind {
     /// Pods.
     pub fn pod() -> Self {
         Self::new("", "v1", "Pod", "pods")
+    }
+
+    /// Leases.
+    pub fn lease() -> Self {
+        Self::new("coordination.k8s.io", "v1", "Lease", "leases")
     }
 
     /// Network policies.

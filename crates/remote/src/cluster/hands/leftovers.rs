@@ -1,9 +1,9 @@
-//! Squall's marks in a cluster, found without any undo log: policies that carry our label, pods that do, and pods whose
-//! containers have no image.
+//! Squall's marks in a cluster, found without any undo log: policies that carry our label, pods that do, pods whose
+//! containers have no image, and the leases of dead runs, to which the pods of their agents belong.
 
 use super::{Client, gone_is_well, kind, reference, worded};
-use squall_kubernetes::{Deletion, Kind, Operation, PodFilter, pointer, wait};
-use squall_model::cluster::{ISOLATION_LABEL, MARK_LABEL, NO_IMAGE, ObjectKind, ObjectRef};
+use squall_kubernetes::{Deletion, Dependents, Kind, Operation, PodFilter, pointer, wait};
+use squall_model::cluster::{ISOLATION_LABEL, LEASE_PREFIX, MARK_LABEL, NO_IMAGE, ObjectKind, ObjectRef};
 use squall_model::machine::{Leftover, MachineError};
 use squall_model::undo::{Difference, Reverted};
 
@@ -19,11 +19,16 @@ enum What {
     Policy,
     Label,
     Image,
+    Run,
 }
 
 impl Mark {
     fn new(object: ObjectRef, is: What, injection: &str) -> Self {
         let (what, remedy) = match is {
+            What::Run => (
+                format!("{object} of a run that is dead, and the pods of its agents, which belong to it"),
+                object.by_hand("delete", ""),
+            ),
             What::Policy => (object.to_string(), object.by_hand("delete", "")),
             What::Label => (
                 format!("the label {ISOLATION_LABEL} of {object}"),
@@ -61,6 +66,11 @@ pub(super) fn find(client: &Client) -> Result<Vec<Mark>, MachineError> {
             Mark::new(object, What::Policy, metadata["labels"][MARK_LABEL].as_str().unwrap_or_default())
         })
         .collect();
+    let leases = wait(client.cluster.expired_leases(None, MARK_LABEL)).map_err(worded)?;
+    for lease in leases.iter().filter(|lease| lease.name.starts_with(LEASE_PREFIX)) {
+        let namespace = lease.namespace.as_deref().unwrap_or_default();
+        found.push(Mark::new(object(ObjectKind::lease(), namespace, &lease.name, &lease.uid), What::Run, ""));
+    }
     for pod in wait(client.cluster.pods(&PodFilter::default())).map_err(worded)? {
         let object = || object(ObjectKind::pod(), &pod.namespace, &pod.name, &pod.uid);
         if let Some(injection) = pod.labels.get(ISOLATION_LABEL) {
@@ -80,8 +90,9 @@ pub(super) fn remove(client: &Client, mark: &Mark) -> Result<Reverted, MachineEr
     let reference = reference(&mark.object);
     let looked_at = mark.leftover.what.clone();
     match mark.is {
-        What::Policy => {
-            let how = Deletion { uid: Some(mark.object.uid.clone()), ..Deletion::default() };
+        What::Policy | What::Run => {
+            let dependents = (mark.is == What::Run).then_some(Dependents::After);
+            let how = Deletion { uid: Some(mark.object.uid.clone()), dependents, ..Deletion::default() };
             wait(cluster.delete(&reference, &how)).or_else(gone_is_well).map_err(worded)?;
         }
         What::Label => {

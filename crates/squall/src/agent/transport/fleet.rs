@@ -329,3 +329,6 @@ fn needs_of(request: &PlanRequest) -> Needs {
     }
     needs
 }
+
+#[cfg(test)]
+mod tests;

@@ -6,7 +6,7 @@
 mod birth;
 pub(crate) mod keeper;
 mod manifest;
-pub(crate) mod owner;
+mod owner;
 
 use super::Post;
 use super::fleet::{Needs, Outposts};
@@ -143,7 +143,7 @@ impl Site {
         let namespace = self.namespace.clone().unwrap_or_else(|| cluster.namespace().to_owned());
         self.keep(Stay::new(&known.place, &namespace, &self.run))?;
         let owner = Owner::make(&cluster, &namespace, &self.run).await.map_err(told)?;
-        tokio::spawn(owner::sweep(cluster.clone(), Some(namespace.clone())));
+        tokio::spawn(owner::sweep(cluster.clone(), namespace.clone()));
         let camp = Arc::new(Camp { cluster, namespace, owner });
         camps.insert(known.clone(), Arc::clone(&camp));
         Ok(camp)

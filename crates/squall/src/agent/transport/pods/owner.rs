@@ -1,23 +1,21 @@
 //! The lease that all pods of a run hang on: while it is renewed, the run lives. When it goes, the cluster takes the pods.
 
 use super::manifest::labels;
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use serde_json::{Value as Json, json};
 use squall_kubernetes::{Cluster, ClusterError, Deletion, Dependents, Kind, Operation, Problem, Reference};
-use squall_model::cluster::MARK_LABEL;
+use squall_model::cluster::{LEASE_PREFIX as PREFIX, MARK_LABEL};
 use std::time::Duration;
 use tokio::task::AbortHandle;
 
-/// How long a run may not be heard of until it counts as dead, in seconds; and how much longer others wait, whose clocks may
-/// go differently.
+/// How long a run may not be heard of until it counts as dead, in seconds.
 const LASTS: i64 = 60;
-const DOUBT: SignedDuration = SignedDuration::from_secs(60);
 
 const RENEWS_EVERY: Duration = Duration::from_secs(15);
 
 /// The name of a run's lease.
-pub(super) fn name(run: &str) -> String {
-    format!("squall-{run}")
+fn name(run: &str) -> String {
+    format!("{PREFIX}{run}")
 }
 
 fn reference(namespace: &str, run: &str) -> Reference {
@@ -89,45 +87,15 @@ pub(super) async fn remove(cluster: &Cluster, namespace: &str, run: &str) -> Res
     }
 }
 
-/// A lease that nobody renews.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Expired {
-    /// Its namespace.
-    pub(crate) namespace: String,
-    /// The run that it was made for.
-    pub(crate) run: String,
-}
-
-/// The leases of runs that are dead; in all namespaces where none is named.
-pub(crate) async fn expired(
-    cluster: &Cluster,
-    namespace: Option<&str>,
-) -> Result<Vec<Expired>, ClusterError> {
-    let leases = cluster.list(&Kind::LEASE, namespace, MARK_LABEL).await?;
-    Ok(leases.iter().filter_map(|lease| dead(lease, Timestamp::now())).collect())
-}
-
-fn dead(lease: &Json, now: Timestamp) -> Option<Expired> {
-    let (metadata, spec) = (&lease["metadata"], &lease["spec"]);
-    let run = metadata["labels"][MARK_LABEL].as_str()?.to_owned();
-    // Only ours are named so.
-    if metadata["name"].as_str()? != name(&run) {
-        return None;
-    }
-    let renewed: Timestamp = spec["renewTime"].as_str()?.parse().ok()?;
-    let lasts = SignedDuration::from_secs(spec["leaseDurationSeconds"].as_i64()?.clamp(0, 3600));
-    let namespace = metadata["namespace"].as_str()?.to_owned();
-    (now.duration_since(renewed) > lasts + DOUBT).then_some(Expired { namespace, run })
-}
-
-/// Removes what dead runs left in a namespace, or in all. Nobody waits for it.
-pub(super) async fn sweep(cluster: Cluster, namespace: Option<String>) {
-    let found = match expired(&cluster, namespace.as_deref()).await {
-        Ok(found) => found,
+/// Removes what dead runs left in a namespace. Nobody waits for it.
+pub(super) async fn sweep(cluster: Cluster, namespace: String) {
+    let leases = match cluster.expired_leases(Some(&namespace), MARK_LABEL).await {
+        Ok(leases) => leases,
         Err(error) => return tracing::warn!(%error, "could not look for what dead runs left in the cluster"),
     };
-    for Expired { namespace, run } in found {
-        match remove(&cluster, &namespace, &run).await {
+    // Only ours are named so.
+    for run in leases.iter().filter_map(|lease| lease.name.strip_prefix(PREFIX)) {
+        match remove(&cluster, &namespace, run).await {
             Ok(()) => tracing::info!(run, namespace, "the pods of a dead run are removed"),
             Err(error) => tracing::warn!(run, %error, "the pods of a dead run could not be removed"),
         }
@@ -139,21 +107,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_a_lease_of_ours_that_nobody_renews_is_dead() {
+    fn moments_are_written_as_the_api_takes_them() {
         let now: Timestamp = "2026-11-30T12:00:00Z".parse().unwrap();
-        let lease = |name: &str, renewed: &str| {
-            json!({
-                "metadata": {"name": name, "namespace": "shop", "labels": {MARK_LABEL: "r1"}},
-                "spec": {"leaseDurationSeconds": 60, "renewTime": renewed},
-            })
-        };
-        let dead = |name, renewed| dead(&lease(name, renewed), now);
-        assert_eq!(dead("squall-r1", "2026-11-30T11:59:00.000000Z"), None);
-        assert_eq!(dead("squall-r1", "2026-11-30T11:58:10.000000Z"), None, "clocks may go differently");
-        let gone = Expired { namespace: "shop".to_owned(), run: "r1".to_owned() };
-        assert_eq!(dead("squall-r1", "2026-11-30T11:57:00.000000Z"), Some(gone));
-        assert_eq!(dead("leader", "2026-11-30T10:00:00.000000Z"), None);
-        assert_eq!(dead("squall-r1", "never"), None);
         assert_eq!(written(now), "2026-11-30T12:00:00.000000Z");
+        assert_eq!(name("r1"), "squall-r1");
     }
 }
