@@ -191,6 +191,29 @@ impl Room {
         .await
     }
 
+    /// Makes the kind that Istio's virtual services are of, where the cluster does not have it yet, and waits until it is served.
+    ///
+    /// # Errors
+    /// See [`ClusterError`].
+    pub async fn with_virtual_services(&self) -> Result<(), ClusterError> {
+        let kind = &Kind::VIRTUAL_SERVICE;
+        let anything = json!({"type": "object", "x-kubernetes-preserve-unknown-fields": true});
+        let schema = json!({"openAPIV3Schema": {"type": "object", "properties": {"spec": anything}}});
+        let version = json!({"name": kind.version, "served": true, "storage": true, "schema": schema});
+        let names = json!({"plural": kind.plural, "singular": "virtualservice", "kind": kind.kind});
+        let definition = json!({
+            "metadata": {"name": format!("{}.{}", kind.plural, kind.group)},
+            "spec": {"group": kind.group, "scope": "Namespaced", "names": names, "versions": [version]},
+        });
+        match self.lab.cluster.create(&Kind::CUSTOM_RESOURCE_DEFINITION, None, &definition).await {
+            // It was there, or another test was as quick.
+            Err(error) if error.problem != crate::Problem::Conflict => return Err(error),
+            _ => {}
+        }
+        let is_served = async || Ok(self.lab.cluster.list(kind, Some(&self.name), "").await.is_ok());
+        self.until("the kind VirtualService", is_served).await
+    }
+
     /// The pods with these labels, once so many are ready and none is on its way out.
     ///
     /// # Errors

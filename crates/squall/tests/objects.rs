@@ -6,8 +6,8 @@
 mod support;
 
 use serde_json::{Value as Json, json};
-use squall_kubernetes::testing::{Lab, Room, in_a_room};
-use squall_kubernetes::{ClusterError, Deletion, Kind, Pod, PodFilter, wait};
+use squall_kubernetes::testing::{Lab, in_a_room};
+use squall_kubernetes::{Deletion, Kind, Pod, PodFilter, wait};
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::{Read, Write};
@@ -287,29 +287,10 @@ fn an_api_server_that_is_away_when_the_fault_ends_is_waited_for() {
     });
 }
 
-/// Makes Istio's kind of virtual services, where the cluster does not have it.
-async fn with_istio(lab: &Lab, room: &Room) -> Result<(), ClusterError> {
-    let name = "virtualservices.networking.istio.io";
-    let schema = json!({"openAPIV3Schema": {"type": "object", "properties": {
-        "spec": {"type": "object", "x-kubernetes-preserve-unknown-fields": true}}}});
-    let kind = json!({
-        "metadata": {"name": name},
-        "spec": {
-            "group": "networking.istio.io", "scope": "Namespaced",
-            "names": {"plural": "virtualservices", "singular": "virtualservice", "kind": "VirtualService"},
-            "versions": [{"name": "v1beta1", "served": true, "storage": true, "schema": schema}],
-        },
-    });
-    // Another test may have made it.
-    let _ = lab.cluster.create(&Kind::CUSTOM_RESOURCE_DEFINITION, None, &kind).await;
-    let is_served = async || Ok(lab.cluster.list(&Kind::VIRTUAL_SERVICE, Some(&room.name), "").await.is_ok());
-    room.until("the kind VirtualService", is_served).await
-}
-
 #[test]
 fn only_the_fault_block_of_a_virtual_service_changes_and_it_is_restored_exactly() {
     in_a_room("istio", async |lab, room| {
-        with_istio(lab, room).await?;
+        room.with_virtual_services().await?;
         // That of the mission, as it is.
         let spec = json!({"hosts": ["payment-service"], "http": [{
             "fault": {

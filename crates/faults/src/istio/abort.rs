@@ -19,15 +19,11 @@ pub(crate) struct Parameters {
     /// The status that requests are answered with: 200 to 599.
     status: u16,
     /// Share of requests that are answered so; all where not given.
-    #[serde(default = "whole")]
+    #[serde(default = "super::whole")]
     probability: Share,
     /// Only the route of this name; every HTTP route where not given.
     #[serde(default)]
     route: Option<String>,
-}
-
-fn whole() -> Share {
-    Share::WHOLE
 }
 
 impl Fault for Abort {

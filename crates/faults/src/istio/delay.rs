@@ -19,15 +19,11 @@ pub(crate) struct Parameters {
     /// How much later requests come; at least 1ms.
     delay: Duration,
     /// Share of requests that are delayed; all where not given.
-    #[serde(default = "whole")]
+    #[serde(default = "super::whole")]
     probability: Share,
     /// Only the route of this name; every HTTP route where not given.
     #[serde(default)]
     route: Option<String>,
-}
-
-fn whole() -> Share {
-    Share::WHOLE
 }
 
 impl Fault for Delay {

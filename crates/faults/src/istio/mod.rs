@@ -52,6 +52,11 @@ fn percentage(share: Share) -> Json {
     json!({"value": (share.fraction() * 1e8).round() / 1e6})
 }
 
+/// The share of requests, where none is given.
+fn whole() -> Share {
+    Share::WHOLE
+}
+
 /// What whoever reads the plan should know.
 fn notes() -> Vec<String> {
     vec![

@@ -12,6 +12,7 @@ use serde_json::{Value as Json, json};
 use squall_kubernetes::{Cluster, ClusterError, Deletion, Kind, Place, PodFilter, Problem, Reference, wait};
 use squall_model::cluster::{
     ClusterPlace, ClusterRef, Field, FieldChange, MARK_LABEL, ObjectChange, ObjectRef, ObjectStep, Shows,
+    put_back_by_hand,
 };
 use squall_model::facts::{Scope, Subject};
 use squall_model::machine::{Leftover, MachineError};
@@ -148,7 +149,8 @@ impl Clusters {
                 let fields = if is_fresh && fields.iter().all(is_known) {
                     fields.clone()
                 } else {
-                    let content = self.read(object)?.ok_or_else(|| gone_meanwhile(object))?;
+                    let cluster = self.client_of(&object.cluster)?.cluster.hurried(CALLS);
+                    let content = current(&cluster, object)?.ok_or_else(|| gone_meanwhile(object))?;
                     fields::captured(object, fields, &content)?
                 };
                 Ok(Undo::Object { object: Box::new(object.clone()), fields })
@@ -197,21 +199,21 @@ impl Clusters {
 
     /// Looks for effects; where many objects of a namespace are meant, all of them in one question.
     pub(crate) fn observe(&mut self, applied: &[&Step]) -> Vec<Result<Evidence, MachineError>> {
-        let mut listed: BTreeMap<(ClusterRef, Kind, Option<String>), Vec<&ObjectStep>> = BTreeMap::new();
+        // Only pods are ended.
+        let mut listed: BTreeMap<(&ClusterRef, &Option<String>), Vec<&ObjectStep>> = BTreeMap::new();
         let steps = applied.iter().filter_map(|step| match step {
             Step::Object(step) if ends(step) && !self.gone.contains(&step.object.uid) => Some(&**step),
             _ => None,
         });
         for step in steps {
             let ObjectRef { cluster, namespace, .. } = &step.object;
-            listed.entry((cluster.clone(), kind(&step.object), namespace.clone())).or_default().push(step);
+            listed.entry((cluster, namespace)).or_default().push(step);
         }
         let mut lives: BTreeMap<String, Life> = BTreeMap::new();
-        for ((cluster, _, namespace), steps) in
-            listed.into_iter().filter(|(_, steps)| steps.len() > ONE_BY_ONE)
-        {
+        let many = listed.into_iter().filter(|(_, steps)| steps.len() > ONE_BY_ONE);
+        for ((cluster, namespace), steps) in many {
             // Where that fails, each is asked for by itself, and tells why.
-            if let Ok(pods) = self.list(&cluster, namespace) {
+            if let Ok(pods) = self.list(cluster, namespace.clone()) {
                 let known = |step: &&ObjectStep| pods.get(&step.object.uid).copied();
                 let life = |step| known(step).unwrap_or(Life::Gone);
                 lives.extend(steps.iter().map(|step| (step.object.uid.clone(), life(step))));
@@ -246,7 +248,7 @@ impl Clusters {
         if let Some(life) = life {
             return self.end_of(step, life);
         }
-        let content = self.read_within(object, LOOKS)?;
+        let content = current(&self.client_of(&object.cluster)?.cluster.hurried(LOOKS), object)?;
         match &step.change {
             ObjectChange::Delete { .. } | ObjectChange::Evict { .. } => {
                 let life = match content {
@@ -279,6 +281,9 @@ impl Clusters {
         if let (ObjectChange::Evict { grace }, true) = (&step.change, self.waiting.contains(&object.uid)) {
             let cluster = self.client_of(&object.cluster)?.cluster.hurried(LOOKS);
             self.evict(&cluster, object, *grace)?;
+            if !self.waiting.contains(&object.uid) {
+                return Ok(ended(object, false));
+            }
             let words = format!("the disruption budget of {object} does not allow its eviction yet");
             return Ok(Evidence::not_seen(words));
         }
@@ -287,9 +292,13 @@ impl Clusters {
 
     /// Puts back what the record describes, over our own values only, and looks again.
     pub(crate) fn revert(&mut self, undo: &Undo) -> Result<Reverted, MachineError> {
-        let (object, outcome) = match undo {
-            Undo::Object { object, fields } => (object, self.give_back(object, fields)),
-            Undo::Created { object, mark } => (object, self.take_away(object, mark)),
+        let (object, outcome, by_hand) = match undo {
+            Undo::Object { object, fields } => {
+                (object, self.give_back(object, fields), put_back_by_hand(object, fields))
+            }
+            Undo::Created { object, mark } => {
+                (object, self.take_away(object, mark), object.by_hand("delete", ""))
+            }
             other => return Err(elsewhere(other.kind())),
         };
         match outcome {
@@ -299,16 +308,7 @@ impl Clusters {
                 looked_at: object.to_string(),
                 before: "as it was".to_owned(),
                 now: format!("not known: {message}"),
-                remedy: match undo {
-                    Undo::Object { fields, .. } => format!(
-                        "once the cluster can be reached, `squall recover`; by hand: {}",
-                        squall_model::cluster::put_back_by_hand(object, fields)
-                    ),
-                    _ => format!(
-                        "once the cluster can be reached, `squall recover`; by hand: {}",
-                        object.by_hand("delete", "")
-                    ),
-                },
+                remedy: format!("once the cluster can be reached, `squall recover`; by hand: {by_hand}"),
                 under_way: true,
             })),
             Err(error) => Err(error),
@@ -320,8 +320,7 @@ impl Clusters {
         let reference = reference(object);
         let mut is_ours = false;
         for _ in 0..TRIES {
-            let found = wait(cluster.get(&reference)).map_err(worded)?;
-            let Some(content) = found.filter(|content| content["metadata"]["uid"] == object.uid) else {
+            let Some(content) = current(&cluster, object)? else {
                 return Ok(Reverted::AlreadyGone { looked_at: format!("{object}: it is gone") });
             };
             match fields::back(object, fields, &content) {
@@ -340,7 +339,7 @@ impl Clusters {
             looked_at: object.to_string(),
             before: "as it was".to_owned(),
             now: "changed by others faster than it could be put back".to_owned(),
-            remedy: format!("by hand: {}", squall_model::cluster::put_back_by_hand(object, fields)),
+            remedy: format!("by hand: {}", put_back_by_hand(object, fields)),
             under_way: true,
         }))
     }
@@ -367,18 +366,6 @@ impl Clusters {
         } else {
             Reverted::Undone { looked_at: format!("{object}: it is gone") }
         })
-    }
-
-    /// An object as it is now; none where it is gone, or another has its name.
-    fn read(&mut self, object: &ObjectRef) -> Result<Option<Json>, MachineError> {
-        self.read_within(object, CALLS)
-    }
-
-    fn read_within(&mut self, object: &ObjectRef, patience: Duration) -> Result<Option<Json>, MachineError> {
-        let client = self.client_of(&object.cluster)?;
-        let found = wait(client.cluster.hurried(patience).get(&reference(object))).map_err(worded)?;
-        let is_it = |content: &Json| object.uid.is_empty() || content["metadata"]["uid"] == object.uid;
-        Ok(found.filter(is_it))
     }
 
     /// The client of the place that a target names.
@@ -431,6 +418,13 @@ enum Life {
     Gone,
 }
 
+/// An object as it is now; none where it is gone, or another has its name.
+fn current(cluster: &Cluster, object: &ObjectRef) -> Result<Option<Json>, MachineError> {
+    let found = wait(cluster.get(&reference(object))).map_err(worded)?;
+    let is_it = |content: &Json| object.uid.is_empty() || content["metadata"]["uid"] == object.uid;
+    Ok(found.filter(is_it))
+}
+
 /// Whether a step ends its object.
 fn ends(step: &ObjectStep) -> bool {
     matches!(step.change, ObjectChange::Delete { .. } | ObjectChange::Evict { .. })
@@ -481,9 +475,7 @@ fn create(cluster: &Cluster, step: &ObjectStep, body: &Json) -> Result<(), Machi
 fn put(cluster: &Cluster, object: &ObjectRef, fields: &[Field]) -> Result<(), MachineError> {
     let reference = reference(object);
     for _ in 0..TRIES {
-        let found = wait(cluster.get(&reference)).map_err(worded)?;
-        let found = found.filter(|content| content["metadata"]["uid"] == object.uid);
-        let content = found.ok_or_else(|| gone_meanwhile(object))?;
+        let content = current(cluster, object)?.ok_or_else(|| gone_meanwhile(object))?;
         match wait(cluster.patch(&reference, &fields::forth(object, fields, &content)?)) {
             Ok(_) => return Ok(()),
             Err(error) if error.problem == Problem::Conflict => {}

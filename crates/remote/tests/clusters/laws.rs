@@ -1,6 +1,6 @@
 //! The laws of the suite, on a real API server.
 
-use crate::door::{Clusters, change, planned, read, target, with_istio};
+use crate::door::{Clusters, change, planned, read, target};
 use serde_json::{Value as Json, json};
 use squall_engine::suite::{self, Deed, Sample, Trial};
 use squall_kubernetes::testing::{Lab, Room, in_a_room};
@@ -90,7 +90,7 @@ const TRIALS: u32 = 16;
 #[test]
 fn steps_on_objects_keep_the_laws() {
     in_a_room("laws", async |lab, room| {
-        with_istio(lab, room).await?;
+        room.with_virtual_services().await?;
         deployments(lab, room, TRIALS).await?;
         // The suite asks the cluster by itself, and waits for each answer.
         let (lab, name) = (lab.clone(), room.name.clone());

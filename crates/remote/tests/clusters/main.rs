@@ -4,5 +4,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by it")]
 
 mod door;
+#[path = "../support/hands.rs"]
+mod hands;
 mod laws;
 mod pods;

@@ -1,69 +1,21 @@
-//! A door to servers without a kernel beside it, and what the tests of all kinds of server share.
+//! A door to servers, and what the tests of all kinds of server share.
 
+use crate::hands;
 use serde_json::Value as Json;
 use squall_engine::suite::{self, Sample, Trial};
-use squall_faults::ALL;
-use squall_model::facts::{Facts, HostFacts, Scope, Subject};
-use squall_model::machine::{Leftover, Machine, MachineError};
+use squall_model::machine::Machine;
 use squall_model::server::{ServerUrl, mark_of};
-use squall_model::step::{ProcessRef, Step};
+use squall_model::step::Step;
 use squall_model::target::Target;
-use squall_model::undo::{Evidence, Reverted, Undo};
-use squall_model::undo_log::Logged;
-use squall_model::units::{Duration, Size};
+use squall_model::undo::Reverted;
 use squall_remote::RemoteMachine;
-use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
 use std::rc::Rc;
 
-/// The door to one server, without a kernel beside it.
-pub(crate) struct Servers(RemoteMachine);
+pub(crate) use crate::hands::Hands as Servers;
 
 impl Servers {
     pub(crate) fn knowing(url: &str) -> Self {
         Self(RemoteMachine::default().knowing([url.parse::<ServerUrl>().unwrap()]))
-    }
-}
-
-impl Machine for Servers {
-    fn host(&mut self) -> Result<HostFacts, MachineError> {
-        Ok(HostFacts {
-            boot_id: "boot".into(),
-            kernel: "6.1".into(),
-            cpus: 1,
-            memory_total: Size(1 << 30),
-            memory_available: Size(1 << 30),
-            privileges: BTreeSet::new(),
-            features: BTreeSet::new(),
-            unknown: BTreeSet::new(),
-        })
-    }
-    fn resolve(&mut self, scope: Scope, target: &Target) -> Result<Vec<Subject>, MachineError> {
-        self.0.resolve(scope, target)
-    }
-    fn addresses(&mut self, _: &[String]) -> Result<BTreeMap<String, Vec<IpAddr>>, MachineError> {
-        Ok(BTreeMap::new())
-    }
-    fn is_alive(&mut self, _: &ProcessRef) -> bool {
-        true
-    }
-    fn capture(&mut self, step: &Step, _: &str) -> Result<Undo, MachineError> {
-        self.0.capture(step)
-    }
-    fn apply(&mut self, logged: Logged<'_>) -> Result<(), MachineError> {
-        self.0.apply(logged)
-    }
-    fn observe(&mut self, applied: &[(&Step, &Undo)]) -> Vec<Result<Evidence, MachineError>> {
-        self.0.observe(applied)
-    }
-    fn revert(&mut self, undo: &Undo) -> Result<Reverted, MachineError> {
-        self.0.revert(undo)
-    }
-    fn leftovers(&mut self) -> Result<Vec<Leftover>, MachineError> {
-        self.0.leftovers()
-    }
-    fn remove(&mut self, leftover: &Leftover) -> Result<Reverted, MachineError> {
-        Ok(self.0.remove(leftover)?.expect("a leftover of ours"))
     }
 }
 
@@ -81,17 +33,7 @@ pub(crate) fn planned(
     with: &Json,
 ) -> Result<Vec<Step>, String> {
     let target = Target::Database(Box::new(url.parse().unwrap()));
-    let fault = ALL.iter().find(|known| known.name() == fault).unwrap();
-    let subject = machine.resolve(fault.scope(), &target).map_err(|error| error.to_string())?.remove(0);
-    let facts = Facts {
-        injection: injection.into(),
-        host: machine.host().unwrap(),
-        lease: Duration::seconds(5),
-        subject,
-        target,
-        addresses: BTreeMap::new(),
-    };
-    fault.plan(with, &facts).map_err(|error| error.to_string())
+    hands::planned(machine, injection, fault, &target, with)
 }
 
 /// A step on a server that was started for the test, with a look at it by other means.
