@@ -20,6 +20,9 @@ mod machines;
 mod manual;
 mod margins;
 mod monkey;
+#[cfg(feature = "kubernetes")]
+#[expect(dead_code, reason = "the operator is being built")]
+mod operator;
 mod out;
 mod policy;
 mod registry;
