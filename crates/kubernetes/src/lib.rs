@@ -8,7 +8,7 @@
 //! Cluster::open(&Place { kubeconfig, context }, patience) -> Cluster    reads settings; asks nobody yet
 //! cluster.pods(&filter) / cluster.pod(namespace, name)                  pod.rs
 //! cluster.nodes(labels)                                                 node.rs
-//! cluster.get / list / metadata / create / patch / delete / evict       object.rs
+//! cluster.get / list / metadata / create / apply / patch / delete / evict   object.rs
 //! cluster.expired_leases(namespace, labels)                             lease.rs
 //! cluster.exec(…) -> Exec / cluster.run(…) -> Ran                       exec.rs
 //! cluster.discover(group, version, kind) -> Kind                        kind.rs
@@ -39,7 +39,7 @@ pub use error::{ClusterError, Problem};
 pub use exec::{Exec, Exit, Input, Output, Ran};
 pub use kind::{Kind, Reference};
 pub use node::{Address, Node, Taint};
-pub use object::{Deletion, Dependents, Named, Operation, Wish, pointer};
+pub use object::{Application, Deletion, Dependents, Named, Operation, Wish, pointer};
 pub use place::Place;
 pub use pod::{Container, Owner, Phase, Pod, PodFilter};
 pub use runtime::wait;

@@ -8,6 +8,7 @@ use crate::wire;
 use http::Method;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json};
+use squall_http::encoded;
 
 /// A change of a part of an object (RFC 6902); all of a patch are made, or none.
 ///
@@ -116,7 +117,22 @@ pub struct Wish<'a> {
     pub name: Option<&'a str>,
 }
 
+/// Who applies what, and how.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Application<'a> {
+    /// By this name the cluster remembers which fields are ours: what is not applied any more goes.
+    ///
+    /// Clusters before 1.22 do not tell an object and its parts apart here: who applies both needs a name for each.
+    pub manager: &'a str,
+    /// Whether fields that others manage are taken from them; otherwise that is a conflict.
+    pub force: bool,
+    /// A part of the object: `status`, `scale`; none means the whole, and makes it where there is none.
+    pub part: Option<&'a str>,
+}
+
 const PATCH: &str = "application/json-patch+json";
+/// JSON is YAML.
+const APPLY: &str = "application/apply-patch+yaml";
 
 impl Cluster {
     /// An object, if there is one of this name.
@@ -180,13 +196,7 @@ impl Cluster {
         object: &Json,
     ) -> Result<Json, ClusterError> {
         let kind = self.served(kind).await?;
-        let mut object = object.clone();
-        object["apiVersion"] = json!(kind.api_version());
-        object["kind"] = json!(kind.kind);
-        let namespace = namespace.filter(|_| kind.namespaced);
-        if let Some(namespace) = namespace {
-            object["metadata"]["namespace"] = json!(namespace);
-        }
+        let object = identified(&kind, namespace, object);
         let metadata = &object["metadata"];
         let name = metadata["name"].as_str().or_else(|| metadata["generateName"].as_str());
         let tried = format!("create {}", kind.named(namespace, name.unwrap_or_default()));
@@ -212,6 +222,29 @@ impl Cluster {
         let tried = format!("change {reference}");
         let ask = Ask::send(Method::PATCH, tried, reference.path(), &json!(operations));
         self.read(Ask { content_type: PATCH, ..ask }).await
+    }
+
+    /// Has the cluster see to it that an object has these fields (server-side apply), and gives it as it is then. Its kind and
+    /// its namespace are written into it; its name stands in it.
+    ///
+    /// # Errors
+    /// `Conflict` where others manage a field and it is not to be taken from them; `NotFound` where there is none of this
+    /// name and only a part is applied; otherwise see [`ClusterError`].
+    pub async fn apply(
+        &self,
+        kind: &Kind,
+        namespace: Option<&str>,
+        object: &Json,
+        how: Application<'_>,
+    ) -> Result<Json, ClusterError> {
+        let kind = self.served(kind).await?;
+        let object = identified(&kind, namespace, object);
+        let reference = kind.named(namespace, object["metadata"]["name"].as_str().unwrap_or_default());
+        let Application { manager, force, part } = how;
+        let part = part.map(|part| format!("/{part}")).unwrap_or_default();
+        let path = format!("{}{part}?fieldManager={}&force={force}", reference.path(), encoded(manager));
+        let ask = Ask::send(Method::PATCH, format!("apply {reference}{part}"), path, &object);
+        self.read(Ask { content_type: APPLY, ..ask }).await
     }
 
     /// Has a pod deleted if no `PodDisruptionBudget` is against it; only the one that has this uid, if one is given.
@@ -271,6 +304,17 @@ impl Cluster {
         let kind = self.served(&reference.kind).await?;
         Ok(Reference { kind, ..reference.clone() })
     }
+}
+
+/// An object that says what it is and where.
+fn identified(kind: &Kind, namespace: Option<&str>, object: &Json) -> Json {
+    let mut object = object.clone();
+    object["apiVersion"] = json!(kind.api_version());
+    object["kind"] = json!(kind.kind);
+    if let Some(namespace) = namespace.filter(|_| kind.namespaced) {
+        object["metadata"]["namespace"] = json!(namespace);
+    }
+    object
 }
 
 #[cfg(test)]

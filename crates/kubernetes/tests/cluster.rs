@@ -2,9 +2,11 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by it")]
 
-use serde_json::json;
+use serde_json::{Value as Json, json};
 use squall_kubernetes::testing::{Lab, in_a_room};
-use squall_kubernetes::{Cluster, Deletion, Kind, Operation, Phase, PodFilter, Problem, Wish, wait};
+use squall_kubernetes::{
+    Application, Cluster, ClusterError, Deletion, Kind, Operation, Phase, PodFilter, Problem, Wish, wait,
+};
 
 #[test]
 fn pods_are_selected_by_the_cluster_and_read_as_far_as_they_matter() {
@@ -128,6 +130,40 @@ fn a_change_is_made_whole_or_not_at_all() {
             (Some(3), Some("Deployment"))
         );
         assert_eq!(room.ready("app=shop", 3).await?.len(), 3);
+        Ok(())
+    });
+}
+
+#[test]
+fn what_is_applied_is_ours_until_it_is_not_applied_any_more() {
+    in_a_room("apply", async |Lab { cluster, .. }, room| {
+        let ours = Application { manager: "squall-test", ..Application::default() };
+        let theirs = Application { manager: "somebody", ..ours };
+        let map = |data: Json| json!({"metadata": {"name": "settings"}, "data": data});
+        let apply = async |data: Json, how: Application<'_>| {
+            let applied = cluster.apply(&Kind::CONFIG_MAP, Some(&room.name), &map(data), how).await?;
+            Ok::<_, ClusterError>(applied["data"].clone())
+        };
+        assert_eq!(apply(json!({"a": "1", "b": "2"}), ours).await?, json!({"a": "1", "b": "2"}));
+        assert_eq!(apply(json!({"c": "3"}), theirs).await?["c"], "3");
+        assert_eq!(apply(json!({"a": "1"}), ours).await?, json!({"a": "1", "c": "3"}));
+        let refused = apply(json!({"a": "4"}), theirs).await.unwrap_err();
+        assert_eq!(refused.problem, Problem::Conflict);
+        assert!(refused.to_string().contains("squall-test"), "{refused}");
+        let forced = Application { force: true, ..theirs };
+        assert_eq!(apply(json!({"a": "4"}), forced).await?, json!({"a": "4"}));
+
+        let pod = room.pod("worker", &json!({}), &room.pod_spec("sleep 1000")).await?;
+        let ready = json!({"type": "squall.dev/test", "status": "True"});
+        let status = json!({"metadata": {"name": pod.name}, "status": {"conditions": [ready]}});
+        let part = Application { part: Some("status"), ..ours };
+        let applied = cluster.apply(&Kind::POD, Some(&room.name), &status, part).await?;
+        let conditions = applied["status"]["conditions"].as_array().unwrap();
+        assert!(conditions.iter().any(|condition| condition["type"] == "squall.dev/test"), "{conditions:?}");
+        assert!(conditions.len() > 1, "those of others stay: {conditions:?}");
+        let nobody = json!({"metadata": {"name": "nobody"}, "status": {}});
+        let missing = cluster.apply(&Kind::POD, Some(&room.name), &nobody, part).await.unwrap_err();
+        assert_eq!(missing.problem, Problem::NotFound);
         Ok(())
     });
 }
