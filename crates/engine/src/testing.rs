@@ -22,6 +22,7 @@ pub(crate) fn injection(id: &str, entry: usize) -> PlannedInjection {
         undone_by: Vec::new(),
         claims: Vec::new(),
         lasts: Duration::seconds(10),
+        within: Vec::new(),
     }
 }
 

@@ -9,6 +9,7 @@
 //! cluster.pods(&filter) / cluster.pod(namespace, name)                  pod.rs
 //! cluster.nodes(labels)                                                 node.rs
 //! cluster.get / list / metadata / create / apply / patch / delete / evict   object.rs
+//! cluster.may(&wish) / cluster.may_user(&user, &wish)                   access.rs
 //! cluster.expired_leases(namespace, labels)                             lease.rs
 //! cluster.exec(…) -> Exec / cluster.run(…) -> Ran                       exec.rs
 //! cluster.discover(group, version, kind) -> Kind                        kind.rs
@@ -17,6 +18,7 @@
 //!
 //! Every call ends within the patience. Secrets are in no error, no log and no `Debug`.
 
+mod access;
 mod cluster;
 mod error;
 mod exec;
@@ -34,12 +36,13 @@ pub mod testing;
 mod transport;
 mod wire;
 
+pub use access::{User, Wish};
 pub use cluster::{Cluster, Version};
 pub use error::{ClusterError, Problem};
 pub use exec::{Exec, Exit, Input, Output, Ran};
 pub use kind::{Kind, Reference};
 pub use node::{Address, Node, Taint};
-pub use object::{Application, Deletion, Dependents, Named, Operation, Wish, pointer};
+pub use object::{Application, Deletion, Dependents, Named, Operation, pointer};
 pub use place::Place;
 pub use pod::{Container, Owner, Phase, Pod, PodFilter};
 pub use runtime::wait;

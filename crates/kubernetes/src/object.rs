@@ -6,7 +6,7 @@ use crate::kind::{Kind, Reference};
 use crate::list::Which;
 use crate::wire;
 use http::Method;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::{Value as Json, json};
 use squall_http::encoded;
 
@@ -100,21 +100,6 @@ pub struct Named {
     pub name: String,
     /// Its uid.
     pub uid: String,
-}
-
-/// What somebody wants to do.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Wish<'a> {
-    /// `get`, `list`, `create`, `patch`, `delete`…
-    pub verb: &'a str,
-    /// To objects of this kind.
-    pub kind: &'a Kind,
-    /// To a part of them: `exec`, `eviction`, `log`; none means the whole.
-    pub part: Option<&'a str>,
-    /// In this namespace; none means all.
-    pub namespace: Option<&'a str>,
-    /// To the one of this name; none means all.
-    pub name: Option<&'a str>,
 }
 
 /// Who applies what, and how.
@@ -270,34 +255,6 @@ impl Cluster {
         });
         let path = format!("{}/eviction", reference.path());
         self.ask(Ask::send(Method::POST, format!("evict {reference}"), path, &body)).await.map(|_| ())
-    }
-
-    /// Whether one may do what one wishes.
-    ///
-    /// # Errors
-    /// See [`ClusterError`].
-    pub async fn may(&self, wish: &Wish<'_>) -> Result<bool, ClusterError> {
-        #[derive(Deserialize)]
-        struct Review {
-            status: Status,
-        }
-        #[derive(Deserialize)]
-        struct Status {
-            allowed: bool,
-        }
-        let Wish { verb, kind, part, namespace, name } = wish;
-        let body = json!({
-            "apiVersion": "authorization.k8s.io/v1",
-            "kind": "SelfSubjectAccessReview",
-            "spec": {"resourceAttributes": {
-                "verb": verb, "group": kind.group, "resource": kind.plural, "subresource": part.unwrap_or_default(),
-                "namespace": namespace.unwrap_or_default(), "name": name.unwrap_or_default(),
-            }},
-        });
-        let tried = format!("ask whether one may {verb} {kind}");
-        let path = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews";
-        let review: Review = self.read(Ask::send(Method::POST, tried, path, &body)).await?;
-        Ok(review.status.allowed)
     }
 
     async fn served_reference(&self, reference: &Reference) -> Result<Reference, ClusterError> {

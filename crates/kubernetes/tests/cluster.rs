@@ -5,7 +5,8 @@
 use serde_json::{Value as Json, json};
 use squall_kubernetes::testing::{Lab, in_a_room};
 use squall_kubernetes::{
-    Application, Cluster, ClusterError, Deletion, Kind, Operation, Phase, PodFilter, Problem, Wish, wait,
+    Application, Cluster, ClusterError, Deletion, Kind, Operation, Phase, PodFilter, Problem, User, Wish,
+    wait,
 };
 
 #[test]
@@ -198,6 +199,10 @@ fn objects_of_any_kind_are_made_found_and_known_by_name() {
         assert!(version.major == 1 && version.minor >= 20 && version.text.starts_with("v1."), "{version:?}");
         let wish = Wish { verb: "create", kind: &Kind::POD, part: Some("exec"), namespace: None, name: None };
         assert!(cluster.may(&wish).await?);
+        let nobody = User { username: "sqt-nobody".to_owned(), ..User::default() };
+        assert!(!cluster.may_user(&nobody, &wish).await?);
+        let admin = User { groups: vec!["system:masters".to_owned()], ..nobody };
+        assert!(cluster.may_user(&admin, &wish).await?);
         Ok(())
     });
 }

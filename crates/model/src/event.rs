@@ -156,8 +156,7 @@ pub struct Planned {
 
 impl From<&PlannedInjection> for Planned {
     fn from(planned: &PlannedInjection) -> Self {
-        let PlannedInjection { id, entry, fault, target, does, undone_by, lasts, steps: _, claims: _ } =
-            planned.clone();
+        let PlannedInjection { id, entry, fault, target, does, undone_by, lasts, .. } = planned.clone();
         Self { id, entry, fault, target, does, undone_by, lasts }
     }
 }

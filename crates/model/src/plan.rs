@@ -6,6 +6,7 @@ use crate::target::{Limit, Selection, Target};
 use crate::units::Duration;
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
+use std::collections::BTreeSet;
 
 /// One fault to be planned, as the brain asks the agent for it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -41,6 +42,15 @@ pub struct PlanRequest {
     pub together: Vec<Vec<usize>>,
 }
 
+/// Pods of a namespace of a cluster, as a place where processes are struck.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Inside {
+    /// The cluster.
+    pub cluster: ClusterRef,
+    /// The namespace.
+    pub namespace: String,
+}
+
 /// One fault on one resolved target, ready to be injected.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct PlannedInjection {
@@ -62,6 +72,10 @@ pub struct PlannedInjection {
     pub claims: Vec<Claim>,
     /// How long it lasts.
     pub lasts: Duration,
+    /// Whose pods it strikes from within, where an agent on their node plans it: its steps are those of a host, and do not
+    /// say whose they are.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub within: Vec<Inside>,
 }
 
 impl PlannedInjection {
@@ -95,6 +109,17 @@ pub struct Assignment {
     pub entry: PlanEntry,
     /// The pods, for people.
     pub pods: Vec<String>,
+}
+
+impl Assignment {
+    /// Whose pods they are.
+    pub fn within(&self) -> Vec<Inside> {
+        let Target::Pod(selector) = &self.entry.selection.target else { return Vec::new() };
+        let namespaces: BTreeSet<&String> = selector.placed.iter().map(|pod| &pod.namespace).collect();
+        let inside =
+            |namespace: &String| Inside { cluster: self.cluster.clone(), namespace: namespace.clone() };
+        namespaces.into_iter().map(inside).collect()
+    }
 }
 
 /// All injections of an experiment, in the order of its entries.

@@ -245,6 +245,7 @@ impl<M: Machine, D: Disk> Hands<M, D> {
             claims,
             steps,
             lasts: entry.lasts,
+            within: Vec::new(),
         })
     }
 

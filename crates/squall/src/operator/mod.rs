@@ -1,3 +1,4 @@
 //! The operator: experiments, schedules and runs as objects of a cluster, carried out by the same engine as at a terminal.
 
+pub(crate) mod author;
 pub(crate) mod resources;

@@ -18,7 +18,7 @@ use merged::{Answered, Member, gather, joined};
 use roll::Roll;
 use squall_engine::link::{AgentLink, LinkError, Links};
 use squall_model::facts::Privilege;
-use squall_model::plan::{Assignment, Plan, PlanRequest};
+use squall_model::plan::{Assignment, Inside, Plan, PlanRequest};
 use squall_model::probe::Pending;
 use squall_model::protocol::{Answer, Call, CallError, CallErrorKind, Restored};
 use squall_model::units;
@@ -190,12 +190,18 @@ impl Crew {
             let post = Post { cluster: assignment.cluster.clone(), node: assignment.node.clone() };
             posts.entry(post).or_default().push(assignment);
         }
+        // Told by who chose them: the agents there know processes only.
+        let within = |post: &Post, entry: usize| -> Vec<Inside> {
+            let assigned = posts.get(post).into_iter().flatten().filter(|one| one.entry.entry == entry);
+            assigned.flat_map(Assignment::within).collect()
+        };
         locked(&self.roll).need(&needs);
         let room = Arc::new(Semaphore::new(AT_ONCE));
         let mut planning = JoinSet::new();
-        for (post, assignments) in posts {
+        for (post, assignments) in &posts {
             let (crew, room) = (Arc::clone(&self), Arc::clone(&room));
-            let entries = assignments.into_iter().map(|assignment| assignment.entry).collect();
+            let post = post.clone();
+            let entries = assignments.iter().map(|assignment| assignment.entry.clone()).collect();
             // Chosen and counted already.
             let (targets_limit, spared) = (None, Vec::new());
             let request = PlanRequest { entries, targets_limit, spared, ..request.clone() };
@@ -211,7 +217,10 @@ impl Crew {
             planned.insert(post, part?);
         }
         for (post, part) in planned {
-            let part = locked(&self.roll).enter(&post, part);
+            let mut part = locked(&self.roll).enter(&post, part);
+            for injection in &mut part.injections {
+                injection.within = within(&post, injection.entry);
+            }
             plan.injections.extend(part.injections);
             plan.notes.extend(part.notes.into_iter().map(|note| format!("{post}: {note}")));
         }

@@ -149,6 +149,7 @@ fn added(all: Answer, one: Answer) -> Answered {
 pub(super) fn describe(plan: &mut Plan) {
     for (number, assignment) in std::mem::take(&mut plan.elsewhere).into_iter().enumerate() {
         let Assignment { node, entry, pods, .. } = &assignment;
+        let within = assignment.within();
         for (pod, target) in pods.iter().enumerate() {
             plan.injections.push(PlannedInjection {
                 id: format!("node-{}-{}", number + 1, pod + 1),
@@ -166,6 +167,7 @@ pub(super) fn describe(plan: &mut Plan) {
                 ],
                 claims: Vec::new(),
                 lasts: entry.lasts,
+                within: within.clone(),
             });
         }
         let note = "the steps on nodes are planned by agents there, which a plan does not start; a run refuses before it \

@@ -1,7 +1,7 @@
 //! A fleet of agents that only note what they are asked.
 
 use super::*;
-use squall_model::cluster::{ClusterPlace, ClusterRef};
+use squall_model::cluster::{ClusterPlace, ClusterRef, PlacedPod, PodSelector};
 use squall_model::plan::{PlanEntry, PlannedInjection};
 use squall_model::protocol::VERSION;
 use squall_model::target::{Mode, Round, Selection, Target};
@@ -27,6 +27,7 @@ fn injection(entry: usize) -> PlannedInjection {
         undone_by: Vec::new(),
         claims: Vec::new(),
         lasts: units::Duration::seconds(1),
+        within: Vec::new(),
     }
 }
 
@@ -115,7 +116,16 @@ fn request() -> PlanRequest {
 fn assigned(node: &str) -> Assignment {
     let cluster =
         ClusterRef { place: ClusterPlace::default(), server: "https://c".to_owned(), uid: "u".to_owned() };
-    Assignment { cluster, node: node.to_owned(), entry: entry(1), pods: vec!["pod shop/web".to_owned()] }
+    let pod = PlacedPod {
+        namespace: "shop".to_owned(),
+        name: "web".to_owned(),
+        uid: "1".to_owned(),
+        containers: Vec::new(),
+    };
+    let mut entry = entry(1);
+    entry.selection.target =
+        Target::Pod(Box::new(PodSelector { placed: vec![pod], ..PodSelector::default() }));
+    Assignment { cluster, node: node.to_owned(), entry, pods: vec!["pod shop/web".to_owned()] }
 }
 
 fn hello(looks_only: bool) -> Call {
@@ -143,6 +153,13 @@ async fn what_is_planned_on_nodes_goes_by_names_of_its_own_and_to_who_planned_it
     let Answer::Plan(plan) = link.call(Call::Plan(request())).await.unwrap() else { panic!("no plan") };
     let names: Vec<&str> = plan.injections.iter().map(|injection| injection.id.as_str()).collect();
     assert_eq!(names, ["run-0-aaaa", "run-1-aaaa", "run-1-aaaa-two"]);
+    // Whose pods are struck is known, though the agents there plan for processes.
+    let within =
+        plan.injections.iter().map(|injection| injection.within.iter().map(|one| one.namespace.as_str()));
+    assert_eq!(
+        within.map(Iterator::collect).collect::<Vec<Vec<&str>>>(),
+        [vec![], vec!["shop"], vec!["shop"]]
+    );
     assert!(plan.elsewhere.is_empty() && plan.notes.contains(&"node two: n".to_owned()), "{:?}", plan.notes);
 
     let injections: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
