@@ -73,6 +73,13 @@ impl Kind {
         "CustomResourceDefinition",
         "customresourcedefinitions",
     );
+    /// `admissionregistration.k8s.io/v1 MutatingWebhookConfiguration`
+    pub const MUTATING_WEBHOOK_CONFIGURATION: Self = Self::everywhere(
+        "admissionregistration.k8s.io",
+        "v1",
+        "MutatingWebhookConfiguration",
+        "mutatingwebhookconfigurations",
+    );
     /// Istio's `networking.istio.io/v1beta1 VirtualService`, which every Istio since 1.5 serves.
     pub const VIRTUAL_SERVICE: Self =
         Self::within("networking.istio.io", "v1beta1", "VirtualService", "virtualservices");

@@ -146,14 +146,20 @@ fn only_replicas(fields: &[Field]) -> bool {
     fields.iter().all(|field| field.name() == "spec.replicas" || is_ours(field))
 }
 
-/// Whether the author may do to the objects of this cluster what the plan does.
+/// Whether the author may do to the objects of this cluster what the plan does. `beyond`: whoever runs the operator lets
+/// everybody strike databases and clouds, of which no role speaks.
 ///
 /// # Errors
 /// Says who may not do what where, and what to grant; or what cannot be judged; or why the cluster could not be asked.
-pub(crate) async fn check(cluster: &Cluster, author: &Author, plan: &Plan) -> Result<(), String> {
+pub(crate) async fn check(
+    cluster: &Cluster,
+    author: &Author,
+    plan: &Plan,
+    beyond: bool,
+) -> Result<(), String> {
     let uid = cluster.uid().await.map_err(|error| error.to_string())?;
     let (user, mut missing) = (author.user(), Vec::new());
-    for (need, what) in needs(plan, uid)? {
+    for (need, what) in needs(plan, uid, beyond)? {
         if !need.is_granted(cluster, &user).await? {
             missing.push(format!("{need} ({what})"));
         }
@@ -172,7 +178,7 @@ pub(crate) async fn check(cluster: &Cluster, author: &Author, plan: &Plan) -> Re
 }
 
 /// What it takes to do what a plan does in the cluster of this number, and one example of what it is for.
-fn needs(plan: &Plan, cluster: &str) -> Result<BTreeMap<Need, String>, String> {
+fn needs(plan: &Plan, cluster: &str, beyond: bool) -> Result<BTreeMap<Need, String>, String> {
     let mut needs = BTreeMap::new();
     for injection in &plan.injections {
         let PlannedInjection { fault, target, steps, within, .. } = injection;
@@ -191,6 +197,7 @@ fn needs(plan: &Plan, cluster: &str) -> Result<BTreeMap<Need, String>, String> {
                     need(Need::of(step));
                 }
                 step if !within.is_empty() && is_on_host(step) => {}
+                step if beyond && is_beyond(step) => {}
                 _ => return Err(unjudged(&what)),
             }
         }
@@ -212,26 +219,26 @@ fn needs(plan: &Plan, cluster: &str) -> Result<BTreeMap<Need, String>, String> {
 
 /// Whether a step strikes the kernel of the machine that its agent is on, and what runs there.
 fn is_on_host(step: &Step) -> bool {
-    match step {
+    matches!(
+        step,
         Step::Qdisc(_)
-        | Step::PacketFilter(_)
-        | Step::Signal(_)
-        | Step::FileValue(_)
-        | Step::Worker(_)
-        | Step::Fill(_) => true,
-        Step::Container(_)
-        | Step::Sessions(_)
-        | Step::Setting(_)
-        | Step::Instance(_)
-        | Step::Template(_)
-        | Step::Object(_) => false,
-    }
+            | Step::PacketFilter(_)
+            | Step::Signal(_)
+            | Step::FileValue(_)
+            | Step::Worker(_)
+            | Step::Fill(_)
+    )
+}
+
+/// Whether a step strikes a server or a cloud.
+fn is_beyond(step: &Step) -> bool {
+    matches!(step, Step::Sessions(_) | Step::Setting(_) | Step::Instance(_) | Step::Template(_))
 }
 
 fn unjudged(what: &str) -> String {
     format!(
         "{what}: no role of the cluster says who may do that, so the operator does not do it; an operator strikes pods, nodes, \
-         workloads and other objects of its own cluster, and `squall run` all the rest"
+         workloads and other objects of its own cluster, with --beyond also databases and clouds, and `squall run` all the rest"
     )
 }
 

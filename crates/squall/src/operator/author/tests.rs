@@ -80,7 +80,7 @@ fn everything(uid: &str, namespace: &str) -> Plan {
 }
 
 fn words(plan: &Plan) -> Vec<String> {
-    needs(plan, "u").unwrap().keys().map(ToString::to_string).collect()
+    needs(plan, "u", false).unwrap().keys().map(ToString::to_string).collect()
 }
 
 #[test]
@@ -125,7 +125,7 @@ fn what_happens_within_pods_is_what_a_shell_in_them_could_do() {
 
 #[test]
 fn what_no_role_speaks_of_is_refused() {
-    let refused = |plan: &Plan| needs(plan, "u").unwrap_err();
+    let refused = |plan: &Plan| needs(plan, "u", false).unwrap_err();
     let host = plan(vec![injection("process.kill", &[], vec![signal()])]);
     assert!(
         refused(&host).starts_with("process.kill on it: no role of the cluster says"),
@@ -157,7 +157,7 @@ fn a_cluster_says_who_may_do_what() {
         let user = format!("alice-{}", room.name);
         let alice =
             Author { username: user.clone(), groups: vec![format!("{user}-team")], ..Author::default() };
-        let refused = check(cluster, &alice, &plan).await.unwrap_err();
+        let refused = check(cluster, &alice, &plan, false).await.unwrap_err();
         assert!(
             refused.starts_with(&format!("{user}, who wrote this, may not do what it does: ")),
             "{refused}"
@@ -185,19 +185,19 @@ fn a_cluster_says_who_may_do_what() {
         cluster.create(&Kind::ROLE_BINDING, Some(&room.name), &binding).await?;
         // All but the node, which no role of a namespace grants. Roles take a moment to be known.
         room.until("only the node to be missing", async || {
-            let refused = check(cluster, &alice, &plan).await.unwrap_err();
+            let refused = check(cluster, &alice, &plan, false).await.unwrap_err();
             let missing = refused.split("does: ").nth(1).unwrap_or_default();
             Ok(missing.starts_with("patch or update nodes in the whole cluster (k8s.drain on it); grant it"))
         })
         .await?;
         let mut plan = plan;
         plan.injections.retain(|injection| injection.fault != "k8s.drain");
-        assert_eq!(check(cluster, &alice, &plan).await, Ok(()));
+        assert_eq!(check(cluster, &alice, &plan, false).await, Ok(()));
         let elsewhere = everything(cluster.uid().await?, "default");
-        assert!(check(cluster, &alice, &elsewhere).await.is_err());
+        assert!(check(cluster, &alice, &elsewhere, false).await.is_err());
         let admin =
             Author { username: "root".into(), groups: vec!["system:masters".into()], ..Author::default() };
-        assert_eq!(check(cluster, &admin, &elsewhere).await, Ok(()));
+        assert_eq!(check(cluster, &admin, &elsewhere, false).await, Ok(()));
         Ok(())
     });
 }
