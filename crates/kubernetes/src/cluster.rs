@@ -115,7 +115,7 @@ impl Ask {
         Self { method, body: body.to_string().into_bytes(), ..Self::get(tried, path) }
     }
 
-    fn request(&self) -> Result<Request<Body>, http::Error> {
+    pub(crate) fn request(&self) -> Result<Request<Body>, http::Error> {
         let mut builder = Request::builder()
             .method(&self.method)
             .uri(&self.path)

@@ -10,6 +10,8 @@
 //! cluster.nodes(labels)                                                 node.rs
 //! cluster.get / list / metadata / create / apply / patch / delete / evict   object.rs
 //! cluster.may(&wish) / cluster.may_user(&user, &wish)                   access.rs
+//! cluster.get / list / metadata / create / patch / delete / evict       object.rs
+//! cluster.watch(kind, namespace) -> Watch                                watch.rs
 //! cluster.expired_leases(namespace, labels)                             lease.rs
 //! cluster.exec(…) -> Exec / cluster.run(…) -> Ran                       exec.rs
 //! cluster.discover(group, version, kind) -> Kind                        kind.rs
@@ -34,6 +36,7 @@ mod runtime;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 mod transport;
+mod watch;
 mod wire;
 
 pub use access::{User, Wish};
@@ -46,6 +49,7 @@ pub use object::{Application, Deletion, Dependents, Named, Operation, pointer};
 pub use place::Place;
 pub use pod::{Container, Owner, Phase, Pod, PodFilter};
 pub use runtime::wait;
+pub use watch::{Change, Watch};
 
 #[cfg(test)]
 mod tests;

@@ -83,9 +83,10 @@ pub(crate) struct Page<T> {
 }
 
 #[derive(Debug, Default, Deserialize)]
-#[serde(default)]
+#[serde(default, rename_all = "camelCase")]
 struct PageMetadata {
     r#continue: String,
+    resource_version: String,
 }
 
 fn from_json<T: DeserializeOwned>(answer: &[u8]) -> Result<Page<T>, Unreadable> {
@@ -99,7 +100,11 @@ fn from_either<T: DeserializeOwned + FromMessage>(answer: &[u8]) -> Result<Page<
     for field in message? {
         match field? {
             (1, about) => {
-                if let Some(next) = about.message()?.last(3)? {
+                let about = about.message()?;
+                if let Some(version) = about.last(2)? {
+                    metadata.resource_version = version.text()?;
+                }
+                if let Some(next) = about.last(3)? {
                     metadata.r#continue = next.text()?;
                 }
             }
@@ -113,6 +118,19 @@ fn from_either<T: DeserializeOwned + FromMessage>(answer: &[u8]) -> Result<Page<
 impl Cluster {
     /// All objects of a kind that fit.
     pub(crate) async fn all<T: Item>(&self, kind: &Kind, which: Which<'_>) -> Result<Vec<T>, ClusterError> {
+        self.all_at(kind, which).await.map(|(objects, _)| objects)
+    }
+
+    /// All objects of a kind in a namespace, or in all, and the state of the cluster in which they are so.
+    pub(crate) async fn state(
+        &self,
+        kind: &Kind,
+        namespace: Option<&str>,
+    ) -> Result<(Vec<Json>, String), ClusterError> {
+        self.all_at(kind, Which { namespace, ..Which::default() }).await
+    }
+
+    async fn all_at<T: Item>(&self, kind: &Kind, which: Which<'_>) -> Result<(Vec<T>, String), ClusterError> {
         let listing = self.listing(kind, which).await?;
         match listing.pages().await {
             // The pages were read too slowly: the cluster has forgotten the state that the first one showed.
@@ -146,15 +164,16 @@ struct Listing<'c> {
 }
 
 impl Listing<'_> {
-    async fn pages<T: Item>(&self) -> Result<Vec<T>, ClusterError> {
+    /// All of them, and the state of the cluster that they are of.
+    async fn pages<T: Item>(&self) -> Result<(Vec<T>, String), ClusterError> {
         let mut all = Vec::new();
         let mut address = self.address.clone();
         loop {
             let page: Page<T> = self.page(&address).await?;
             all.extend(page.items.into_iter().flatten());
-            let next = page.metadata.r#continue;
+            let PageMetadata { r#continue: next, resource_version } = page.metadata;
             if next.is_empty() {
-                return Ok(all);
+                return Ok((all, resource_version));
             }
             address = format!("{}&continue={}", self.address, encoded(&next));
         }

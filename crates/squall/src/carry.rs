@@ -115,6 +115,8 @@ pub(crate) struct Order {
     pub(crate) audience: Audience,
     /// Each reason that comes here ends the run at once.
     pub(crate) halts: Option<UnboundedReceiver<String>>,
+    /// What it is called, where somebody has written that down already; else [`name_of_run`].
+    pub(crate) run: Option<String>,
 }
 
 /// What the user sees while it runs.
@@ -154,7 +156,7 @@ pub(crate) fn out(state: &State, mut order: Order) -> Result<Carried, Failure> {
         )));
     }
     let now = Timestamp::now();
-    let run = format!("{}-{:04x}", now.strftime("%Y%m%d-%H%M%S"), fastrand::u16(..));
+    let run = order.run.unwrap_or_else(|| name_of_run(now));
     let mut journal = Journals::create(&state.journal(&run)).map_err(in_folder)?;
     let copy = order.journal.as_deref().map(|file| journal.copy_to(file)).transpose()?;
     let live = LiveRun {
@@ -256,6 +258,11 @@ fn put_back(entries: &[Entry]) -> Vec<Restored> {
     told.collect()
 }
 
+/// A name for a run that begins now.
+pub(crate) fn name_of_run(now: Timestamp) -> String {
+    format!("{}-{:04x}", now.strftime("%Y%m%d-%H%M%S"), fastrand::u16(..))
+}
+
 /// A seed that a user can type again: exact also where JSON numbers are floating point.
 pub(crate) fn random_seed() -> u64 {
     fastrand::u64(..1 << 53)
@@ -286,6 +293,7 @@ pub(crate) fn out_of_file(
         witnesses: Vec::new(),
         audience: Audience::default(),
         halts: None,
+        run: None,
     };
     let carried = out(&State::locate()?, order)?;
     let format = Format::of_file(report).map_err(Failure::invalid)?;

@@ -21,7 +21,6 @@ mod manual;
 mod margins;
 mod monkey;
 #[cfg(feature = "kubernetes")]
-#[expect(dead_code, reason = "the operator is being built")]
 mod operator;
 mod out;
 mod policy;

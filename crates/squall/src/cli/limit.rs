@@ -202,6 +202,7 @@ impl Options {
             audience: Audience::default(),
             witnesses: Vec::new(),
             halts: None,
+            run: None,
         };
         carry::out(&State::locate()?, order)
     }

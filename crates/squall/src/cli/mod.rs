@@ -33,6 +33,8 @@ mod validate;
 use crate::demo;
 use crate::exit::Outcome;
 use crate::log;
+#[cfg(feature = "kubernetes")]
+use crate::operator;
 use crate::out;
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
@@ -60,8 +62,9 @@ macro_rules! verbs {
             $($(#[$meta])* $name($module),)+
         }
         impl Verb {
+            #[expect(unused_doc_comments, reason = "what a verb is said to do stands at its place in the list, beside what it needs")]
             fn run(self) -> Outcome {
-                match self { $(Self::$name(options) => options.run(),)+ }
+                match self { $($(#[$meta])* Self::$name(options) => options.run(),)+ }
             }
         }
     };
@@ -124,6 +127,9 @@ verbs! {
     Leftovers => leftovers::Options,
     /// Tells what this machine can do, what is missing, and how to get it
     Doctor => doctor::Options,
+    /// Looks after experiments, schedules and runs that are objects of a Kubernetes cluster
+    #[cfg(feature = "kubernetes")]
+    Operator => operator::Options,
     /// Prints completions for a shell
     Completions => completions::Options,
 }

@@ -345,6 +345,7 @@ impl Options {
             witnesses: Vec::new(),
             audience: Audience::default(),
             halts: None,
+            run: None,
         }
     }
 

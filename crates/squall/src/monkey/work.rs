@@ -372,6 +372,7 @@ impl Work<'_> {
             witnesses,
             audience: self.audience.clone(),
             halts: None,
+            run: None,
         };
         carry::out(self.state, order)
     }

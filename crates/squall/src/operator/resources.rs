@@ -11,6 +11,7 @@ use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use squall_kubernetes::Kind;
+use squall_model::units::Duration;
 use squall_model::verdict::Verdict;
 
 /// The group of the kinds.
@@ -204,6 +205,10 @@ pub(crate) struct RunSpec {
     /// The generation of it that was meant.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) generation: Option<i64>,
+    /// No fault lasts longer than that: what is left of one that was interrupted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>")]
+    pub(crate) rest: Option<Duration>,
     /// When it was due, for a round of a schedule.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>", extend("format" = "date-time"))]

@@ -698,6 +698,7 @@ impl Stage<'_> {
             audience: self.day.audience.clone(),
             witnesses,
             halts: Some(obeys),
+            run: None,
         };
         let state = self.day.state.clone();
         std::thread::spawn(move || {

@@ -1,0 +1,42 @@
+//! Conditions of objects: put in their list, with the moment at which they became so.
+
+use super::resources::Condition;
+use jiff::Timestamp;
+
+/// The longest reason: one word of the API's conventions.
+const LONGEST_MESSAGE: usize = 2000;
+
+/// Says of a condition whether it holds; not known where that is `None`. The moment changes only with that.
+pub(crate) fn put(
+    conditions: &mut Vec<Condition>,
+    kind: &str,
+    holds: Option<bool>,
+    reason: &str,
+    message: &str,
+    now: Timestamp,
+) {
+    let status = match holds {
+        Some(true) => "True",
+        Some(false) => "False",
+        None => "Unknown",
+    };
+    let message: String = message.chars().take(LONGEST_MESSAGE).collect();
+    let known = conditions.iter_mut().find(|condition| condition.kind == kind);
+    if let Some(known) = known {
+        if known.status != status {
+            known.last_transition_time = now;
+        }
+        status.clone_into(&mut known.status);
+        reason.clone_into(&mut known.reason);
+        known.message = message;
+        return;
+    }
+    conditions.push(Condition {
+        kind: kind.to_owned(),
+        status: status.to_owned(),
+        reason: reason.to_owned(),
+        message,
+        last_transition_time: now,
+        observed_generation: None,
+    });
+}

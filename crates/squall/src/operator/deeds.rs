@@ -1,0 +1,264 @@
+//! What decisions come to, done in the cluster.
+
+use super::author::Author;
+use super::live::Start;
+use super::object::{self, Name};
+use super::progress::Progress;
+use super::read::{self, Reach};
+use super::reconcile::{self, Deed};
+use super::resources::{CHAOS, FINALIZER, OPTED_IN, Phase, RUN, RunSpec, RunStatus};
+use super::{conditions, put_back};
+use crate::carry::{self, AgentOptions};
+use crate::state::State;
+use jiff::Timestamp;
+use serde_json::{Value as Json, json};
+use squall_kubernetes::{
+    Application, Cluster, ClusterError, Deletion, Kind, Operation, Problem, Reference, pointer,
+};
+use squall_model::experiment::Experiment;
+use squall_model::verdict::Verdict;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use tokio::sync::Semaphore;
+
+/// By this name the cluster knows which fields of a status are ours.
+const MANAGER: &str = "squall-operator-status";
+
+/// What all that is done needs.
+pub(super) struct Office {
+    pub(super) cluster: Cluster,
+    /// Who this operator is.
+    pub(super) me: String,
+    /// Where it lives, and its agents.
+    pub(super) namespace: String,
+    pub(super) chaos_mesh: bool,
+    /// How many runs may go on at the same time.
+    pub(super) at_once: usize,
+    /// Whether an object whose author nobody recorded is carried out.
+    pub(super) needs_author: bool,
+    /// Whether experiments may strike what is not in the cluster.
+    pub(super) beyond: bool,
+    pub(super) state: State,
+    pub(super) agent: AgentOptions,
+    /// So many calls are made at the same time.
+    pub(super) calls: Semaphore,
+}
+
+/// What is to be done for an object.
+pub(super) struct Task {
+    pub(super) kind: Kind,
+    pub(super) object: Arc<Json>,
+    /// What it is of, where it is a run.
+    pub(super) source: Option<Arc<Json>>,
+    pub(super) deeds: Vec<Deed>,
+}
+
+/// What came of it.
+#[derive(Default)]
+pub(super) struct Done {
+    /// Objects as they are now.
+    pub(super) objects: Vec<(Kind, Json)>,
+    /// A run that begins.
+    pub(super) start: Option<Start>,
+    /// What went wrong.
+    pub(super) error: Option<String>,
+}
+
+/// Does it, one deed after another, up to the first that goes wrong.
+pub(super) async fn carry_out(office: &Office, task: Task) -> Done {
+    let mut done = Done::default();
+    let _turn = office.calls.acquire().await;
+    for deed in &task.deeds {
+        if let Err(error) = one(office, &task, deed, &mut done).await {
+            // What is gone, or other than it was, is decided anew when the cluster tells of it.
+            let is_over = matches!(error.problem, Problem::NotFound | Problem::Conflict);
+            done.error = (!is_over).then(|| error.to_string());
+            return done;
+        }
+    }
+    done
+}
+
+async fn one(office: &Office, task: &Task, deed: &Deed, done: &mut Done) -> Result<(), ClusterError> {
+    let Task { kind, object, .. } = task;
+    let cluster = &office.cluster;
+    match deed {
+        Deed::Create { namespace, run } => match cluster.create(&RUN, Some(namespace), run).await {
+            Ok(made) => done.objects.push((RUN, made)),
+            // It was made by this name already.
+            Err(error) if error.problem == Problem::Conflict => {}
+            Err(error) => return Err(error),
+        },
+        Deed::Status(status) => {
+            let said = say(cluster, kind, object, status).await?;
+            done.objects.push((kind.clone(), said));
+        }
+        Deed::Hold => {
+            let held = cluster.patch(&reference(kind, object), &hold(object)).await?;
+            done.objects.push((kind.clone(), held));
+        }
+        Deed::Release => {
+            if let Some(operations) = release(object) {
+                cluster.patch(&reference(kind, object), &operations).await?;
+            }
+        }
+        Deed::Delete(name) => {
+            let run = RUN.named(Some(&name.namespace), &name.name);
+            cluster.delete(&run, &Deletion::default()).await?;
+        }
+        Deed::Abort(name) => abort(cluster, name).await?,
+        Deed::Begin => begin(office, task, done).await?,
+        Deed::PutBack => {
+            let status = put_back::put_back(office, object).await;
+            let said = say(cluster, kind, object, &json!(status)).await?;
+            done.objects.push((kind.clone(), said));
+        }
+        Deed::End(_) => {}
+    }
+    Ok(())
+}
+
+fn reference(kind: &Kind, object: &Json) -> Reference {
+    let Name { namespace, name } = Name::of(object);
+    kind.named(Some(&namespace), &name)
+}
+
+/// Has an object say this of itself, by server-side apply. Where its kind has no status of its own, as those of older installations
+/// of Chaos Mesh, the whole is told.
+async fn say(cluster: &Cluster, kind: &Kind, object: &Json, status: &Json) -> Result<Json, ClusterError> {
+    let Name { namespace, name } = Name::of(object);
+    // The number keeps a later object of the same name from hearing what was said of this one.
+    let wanted = json!({"metadata": {"name": name, "uid": object::uid(object)}, "status": status});
+    let how = Application { manager: MANAGER, force: true, part: Some("status") };
+    match cluster.apply(kind, Some(&namespace), &wanted, how).await {
+        Err(error) if error.problem == Problem::NotFound && reads(cluster, kind, object).await? => {
+            cluster.apply(kind, Some(&namespace), &wanted, Application { part: None, ..how }).await
+        }
+        other => other,
+    }
+}
+
+/// Whether an object is still there.
+async fn reads(cluster: &Cluster, kind: &Kind, object: &Json) -> Result<bool, ClusterError> {
+    let found = cluster.get(&reference(kind, object)).await?;
+    Ok(found.is_some_and(|found| object::uid(&found) == object::uid(object)))
+}
+
+fn same(object: &Json) -> Operation {
+    Operation::Test {
+        path: "/metadata/resourceVersion".to_owned(),
+        value: object["metadata"]["resourceVersion"].clone(),
+    }
+}
+
+fn hold(object: &Json) -> Vec<Operation> {
+    let value = if object["metadata"]["finalizers"].is_array() {
+        Operation::Add { path: "/metadata/finalizers/-".to_owned(), value: json!(FINALIZER) }
+    } else {
+        Operation::Add { path: "/metadata/finalizers".to_owned(), value: json!([FINALIZER]) }
+    };
+    vec![same(object), value]
+}
+
+/// Takes our finalizer away, and nobody else's.
+fn release(object: &Json) -> Option<Vec<Operation>> {
+    let all = object["metadata"]["finalizers"].as_array()?;
+    let place = all.iter().position(|one| one == FINALIZER)?;
+    Some(vec![same(object), Operation::Remove { path: format!("/metadata/finalizers/{place}") }])
+}
+
+async fn abort(cluster: &Cluster, name: &Name) -> Result<(), ClusterError> {
+    let run = RUN.named(Some(&name.namespace), &name.name);
+    let Some(object) = cluster.get(&run).await? else { return Ok(()) };
+    let mut operations = vec![same(&object)];
+    if object["metadata"]["annotations"].is_null() {
+        operations.push(Operation::Add { path: "/metadata/annotations".to_owned(), value: json!({}) });
+    }
+    let path = pointer(&["metadata", "annotations", super::resources::ABORT]);
+    operations.push(Operation::Add { path, value: json!("true") });
+    cluster.patch(&run, &operations).await.map(drop)
+}
+
+/// Reads what a run is of, says in its object that it runs, and has it begin.
+async fn begin(office: &Office, task: &Task, done: &mut Done) -> Result<(), ClusterError> {
+    let Task { kind, object: run, source, .. } = task;
+    let now = Timestamp::now();
+    let Some(source) = source else { return Ok(()) };
+    let ready = prepare(office, run, source).await?;
+    let (experiment, author, reach) = match ready {
+        Ok(ready) => ready,
+        Err(why) => {
+            let mut status: RunStatus = reconcile::status_of(run);
+            status.phase = Phase::Invalid;
+            status.verdict = Some(Verdict::Invalid);
+            status.reason = why.chars().take(2000).collect();
+            status.completion_time = Some(now);
+            conditions::put(&mut status.conditions, "Accepted", Some(false), "Refused", &why, now);
+            let said = say(&office.cluster, kind, run, &json!(status)).await?;
+            done.objects.push((kind.clone(), said));
+            return Ok(());
+        }
+    };
+    let name = carry::name_of_run(now);
+    // Whoever finds it in this state, and us not there, knows what to look for.
+    let begun = Progress::begun(&name, &office.me, now);
+    let said = say(&office.cluster, kind, run, &json!(begun.status())).await?;
+    done.objects.push((kind.clone(), said));
+    done.start = Some(Start {
+        name: Name::of(run),
+        run: name,
+        experiment,
+        author,
+        reach,
+        holder: office.me.clone(),
+        cluster: office.cluster.clone(),
+        state: office.state.clone(),
+        agent: office.agent.clone(),
+    });
+    Ok(())
+}
+
+type Ready = (Experiment, Option<Author>, BTreeSet<String>);
+
+/// The experiment of a run, its author, and the namespaces that opted in; or why it may not be carried out.
+async fn prepare(office: &Office, run: &Json, source: &Json) -> Result<Result<Ready, String>, ClusterError> {
+    let opted_in = office.cluster.metadata(&Kind::NAMESPACE, None, &format!("{CHAOS}={OPTED_IN}")).await?;
+    let namespaces = opted_in.into_iter().map(|namespace| namespace.name).collect();
+    let reach = Reach { namespaces, beyond: office.beyond };
+    let ready = || {
+        let mut experiment = read::experiment(source)?;
+        read::confine(&mut experiment, &Name::of(run).namespace, &reach)?;
+        let spec: Option<RunSpec> = serde_json::from_value(run["spec"].clone()).ok();
+        if let Some(rest) = spec.and_then(|spec| spec.rest) {
+            read::shorten(&mut experiment, rest);
+        }
+        let author = Author::of(run)?;
+        if author.is_none() && office.needs_author {
+            return Err("nobody recorded who wrote this, so nobody knows whether they may have it carried out; install the operator \
+                        with its webhook, or have it go on without: `--author recorded`"
+                .to_owned());
+        }
+        Ok((experiment, author, reach.namespaces.clone()))
+    };
+    Ok(ready())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_our_finalizer_goes() {
+        let object =
+            |finalizers: Json| json!({"metadata": {"resourceVersion": "7", "finalizers": finalizers}});
+        let foreign = object(json!(["a", FINALIZER, "b"]));
+        let operations = release(&foreign).unwrap();
+        assert_eq!(operations[1], Operation::Remove { path: "/metadata/finalizers/1".to_owned() });
+        assert_eq!(release(&object(json!(["a"]))), None);
+        let held = hold(&object(json!(["a"])));
+        assert_eq!(
+            held[1],
+            Operation::Add { path: "/metadata/finalizers/-".to_owned(), value: json!(FINALIZER) }
+        );
+    }
+}

@@ -1,0 +1,183 @@
+//! A run that is carried out here and now: on a thread of its own, by what carries out every experiment.
+
+use super::author::{self, Author};
+use super::progress::Progress;
+use super::reconcile::Ending;
+use super::resources::{Phase, RunStatus};
+use super::{conditions, object::Name};
+use crate::carry::{self, AgentOptions, Order, View};
+use crate::exit::Failure;
+use crate::state::{Audience, State};
+use jiff::Timestamp;
+use squall_engine::approval::{Approval, Approver};
+use squall_kubernetes::Cluster;
+use squall_model::event::Entry;
+use squall_model::experiment::Experiment;
+use squall_model::plan::Plan;
+use squall_model::probe::Pending;
+use squall_model::verdict::Verdict;
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
+
+/// How often a status tells new evidence, where nothing else is new.
+const TELLS_EVIDENCE_EVERY: Duration = Duration::from_secs(5);
+
+/// What a run is, and whom it tells.
+pub(crate) struct Start {
+    pub(crate) name: Name,
+    /// The name of the run in journals and marks.
+    pub(crate) run: String,
+    pub(crate) experiment: Experiment,
+    pub(crate) author: Option<Author>,
+    /// Namespaces that opted in.
+    pub(crate) reach: BTreeSet<String>,
+    pub(crate) holder: String,
+    pub(crate) cluster: Cluster,
+    pub(crate) state: State,
+    pub(crate) agent: AgentOptions,
+}
+
+/// A run that goes on, or has just ended.
+pub(crate) struct Live {
+    halts: UnboundedSender<String>,
+    progress: Arc<Mutex<Progress>>,
+    ending: Option<Ending>,
+    /// Its last status, when it is over.
+    over: Option<RunStatus>,
+    told: Option<Instant>,
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// What came of it.
+pub(crate) type Outcome = Result<(Verdict, String), (Verdict, String)>;
+
+impl Live {
+    /// Begins. `happens` is called for each event, and `ends` at the end.
+    pub(crate) fn begin(
+        start: Start,
+        happens: impl Fn() + Send + 'static,
+        ends: impl FnOnce(Outcome) + Send + 'static,
+    ) -> std::io::Result<Self> {
+        let begun = Progress::begun(&start.run, &start.holder, Timestamp::now());
+        let progress = Arc::new(Mutex::new(begun));
+        let (halts, told_to_halt) = unbounded_channel();
+        let seen = Arc::clone(&progress);
+        let witness = move |entry: &Entry| {
+            locked(&seen).on(entry);
+            happens();
+        };
+        let order = Order {
+            file: PathBuf::from(format!("{}", start.name)),
+            experiment: start.experiment,
+            options: Vec::new(),
+            seed: carry::random_seed(),
+            environment: String::new(),
+            origin: format!("operator {}", start.name),
+            agent: start.agent,
+            journal: None,
+            view: View::Nothing,
+            approver: Some(Box::new(Gate {
+                cluster: start.cluster,
+                author: start.author,
+                reach: start.reach,
+            })),
+            witnesses: vec![Box::new(witness)],
+            audience: Audience::default(),
+            halts: Some(told_to_halt),
+            run: Some(start.run),
+        };
+        let state = start.state;
+        std::thread::Builder::new().name("squall-run".to_owned()).spawn(move || {
+            let carried = carry::out(&state, order);
+            ends(carried.map(|carried| (carried.verdict, carried.reason)).map_err(told));
+        })?;
+        Ok(Self { halts, progress, ending: None, over: None, told: None })
+    }
+
+    /// Ends it; the first reason counts.
+    pub(crate) fn end(&mut self, ending: Ending) {
+        if self.ending.is_none() {
+            // It may be over already.
+            let _ = self.halts.send(ending.why.clone());
+            self.ending = Some(ending);
+        }
+    }
+
+    pub(crate) fn is_ending(&self) -> bool {
+        self.ending.is_some() || self.over.is_some()
+    }
+
+    pub(crate) fn is_over(&self) -> bool {
+        self.over.is_some()
+    }
+
+    /// It is over.
+    pub(crate) fn close(&mut self, outcome: Outcome, now: Timestamp) {
+        let mut status = locked(&self.progress).status().clone();
+        let (verdict, reason) = match outcome {
+            Ok(end) | Err(end) => end,
+        };
+        status.phase = if verdict == Verdict::Invalid { Phase::Invalid } else { Phase::Finished };
+        status.verdict = Some(verdict);
+        status.reason = reason;
+        status.completion_time = Some(now);
+        if let Some(Ending { word, why }) = &self.ending {
+            conditions::put(&mut status.conditions, "Aborted", Some(true), word, why, now);
+        }
+        self.over = Some(status);
+    }
+
+    /// What there is to say of it, compared with what was said; nothing where that is only evidence, and some was told lately.
+    pub(crate) fn status(&mut self, said: &RunStatus) -> Option<RunStatus> {
+        let status = self.over.clone().unwrap_or_else(|| locked(&self.progress).status().clone());
+        let is_news = status.phase != said.phase
+            || status.counts != said.counts
+            || status.conditions != said.conditions
+            || status.verdict != said.verdict;
+        if !is_news && self.told.is_some_and(|told| told.elapsed() < TELLS_EVIDENCE_EVERY) {
+            return None;
+        }
+        self.told = Some(Instant::now());
+        Some(status)
+    }
+}
+
+/// A run that could not be carried out, by its exit code.
+fn told(failure: Failure) -> (Verdict, String) {
+    let code = failure.code();
+    let of_code = |verdict: &Verdict| std::process::ExitCode::from(verdict.exit_code()) == code;
+    let verdict = Verdict::ALL.into_iter().find(of_code).unwrap_or(Verdict::Aborted);
+    (verdict, failure.to_string())
+}
+
+/// Says of a plan whether its author may have it carried out.
+struct Gate {
+    cluster: Cluster,
+    author: Option<Author>,
+    reach: BTreeSet<String>,
+}
+
+impl Approver for Gate {
+    fn decide(&self, plan: Plan) -> Pending<'static, Approval> {
+        let (cluster, author) = (self.cluster.clone(), self.author.clone());
+        // What the selectors named was looked at before; this is what they came to.
+        let outside: Vec<String> = author::namespaces(&plan).difference(&self.reach).cloned().collect();
+        Box::pin(async move {
+            if !outside.is_empty() {
+                let why = format!("namespaces that have not opted in: {}", outside.join(", "));
+                return Approval::Refused { by: "the operator".to_owned(), why };
+            }
+            let Some(author) = author else { return Approval::Implied };
+            match author::check(&cluster, &author, &plan).await {
+                Ok(()) => Approval::Agreed { by: author.to_string() },
+                Err(why) => Approval::Refused { by: "the operator".to_owned(), why },
+            }
+        })
+    }
+}

@@ -1,0 +1,234 @@
+//! What a run's events come to, as the status of its object. A pure fold: what is shown of a run in a cluster is a function of
+//! its journal, like all else that is shown of it.
+
+use super::conditions;
+use super::resources::{InjectionState, InjectionStatus, Phase, RunStatus};
+use jiff::Timestamp;
+use squall_model::event::{Entry, Event, Planned};
+use squall_model::undo::Evidence;
+use std::collections::BTreeMap;
+
+/// So many injections are told one by one.
+const TOLD: usize = 100;
+/// The longest text of one of them, in characters.
+const LONGEST: usize = 300;
+
+/// A run as far as it has come.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Progress {
+    status: RunStatus,
+    states: BTreeMap<String, InjectionState>,
+    has_ended: bool,
+}
+
+impl Progress {
+    /// A run that was just begun.
+    pub(crate) fn begun(run: &str, holder: &str, at: Timestamp) -> Self {
+        let status = RunStatus {
+            phase: Phase::Running,
+            run: run.to_owned(),
+            holder: holder.to_owned(),
+            start_time: Some(at),
+            ..RunStatus::default()
+        };
+        Self { status, ..Self::default() }
+    }
+
+    /// What there is to say now.
+    pub(crate) fn status(&self) -> &RunStatus {
+        &self.status
+    }
+
+    /// Whether something of it is active, or may be.
+    #[cfg(test)]
+    fn is_active(&self) -> bool {
+        self.status.counts.active > 0
+    }
+
+    /// One more event.
+    pub(crate) fn on(&mut self, entry: &Entry) {
+        match &entry.event {
+            Event::Planned { injections, .. } => self.plan(injections, &[], entry.at),
+            Event::Replanned { replaced, injections, .. } => self.plan(injections, replaced, entry.at),
+            Event::Injected { injection, evidence, .. } => {
+                self.becomes(injection, InjectionState::Active);
+                self.show(injection, evidence);
+                self.all_injected(entry.at);
+            }
+            Event::Evidence { injection, evidence } => self.show(injection, evidence),
+            Event::InjectFailed { injection, message } => {
+                self.becomes(injection, InjectionState::Failed);
+                conditions::put(
+                    &mut self.status.conditions,
+                    "AllInjected",
+                    Some(false),
+                    "Failed",
+                    message,
+                    entry.at,
+                );
+            }
+            Event::Aborted { reason, .. } => {
+                conditions::put(
+                    &mut self.status.conditions,
+                    "Aborted",
+                    Some(true),
+                    "Aborted",
+                    reason,
+                    entry.at,
+                );
+            }
+            Event::Restored { restored, residue, .. } => {
+                let state =
+                    if residue.is_empty() { InjectionState::Restored } else { InjectionState::Residue };
+                self.becomes(&restored.injection, state);
+                let told = residue.iter().map(|words| shortened(words));
+                self.status.residue.extend(told.take(TOLD.saturating_sub(self.status.residue.len())));
+                self.all_recovered(entry.at);
+            }
+            Event::Verdict { verdict, reasons, .. } => {
+                self.has_ended = true;
+                self.status.verdict = Some(*verdict);
+                self.status.reason = reasons.first().map(|reason| shortened(reason)).unwrap_or_default();
+                self.all_recovered(entry.at);
+            }
+            _ => {}
+        }
+        self.count();
+    }
+
+    fn plan(&mut self, injections: &[Planned], replaced: &[String], at: Timestamp) {
+        for id in replaced {
+            self.states.remove(id);
+        }
+        self.status.injections.retain(|injection| !replaced.contains(&injection.id));
+        for Planned { id, fault, target, .. } in injections {
+            self.states.insert(id.clone(), InjectionState::Planned);
+            if self.status.injections.len() < TOLD {
+                self.status.injections.push(InjectionStatus {
+                    id: id.clone(),
+                    fault: fault.clone(),
+                    target: shortened(target),
+                    ..InjectionStatus::default()
+                });
+            }
+        }
+        let any = !self.states.is_empty();
+        let message = format!("targets: {}", self.states.len());
+        let reason = if any { "Planned" } else { "NothingMatches" };
+        conditions::put(&mut self.status.conditions, "Selected", Some(any), reason, &message, at);
+        conditions::put(&mut self.status.conditions, "AllInjected", Some(false), "NotYet", "", at);
+        conditions::put(&mut self.status.conditions, "AllRecovered", Some(false), "NotYet", "", at);
+    }
+
+    fn becomes(&mut self, id: &str, state: InjectionState) {
+        if let Some(known) = self.states.get_mut(id) {
+            *known = state;
+        }
+        if let Some(told) = self.status.injections.iter_mut().find(|injection| injection.id == id) {
+            told.state = state;
+        }
+    }
+
+    fn show(&mut self, id: &str, evidence: &[Evidence]) {
+        if let Some(told) = self.status.injections.iter_mut().find(|injection| injection.id == id) {
+            told.evidence = vec![shortened(&Evidence::line(evidence))];
+        }
+    }
+
+    fn all_injected(&mut self, at: Timestamp) {
+        let waits = self.states.values().any(|state| *state == InjectionState::Planned);
+        if !waits {
+            conditions::put(&mut self.status.conditions, "AllInjected", Some(true), "Injected", "", at);
+        }
+    }
+
+    /// Nothing is active any more, and nothing more will be once it has ended.
+    fn all_recovered(&mut self, at: Timestamp) {
+        let holds = |wanted| self.states.values().any(|state| *state == wanted);
+        let conditions = &mut self.status.conditions;
+        if holds(InjectionState::Residue) {
+            let message = "what could not be put back is listed under residue";
+            conditions::put(conditions, "AllRecovered", Some(false), "Residue", message, at);
+        } else if !holds(InjectionState::Active) && (self.has_ended || !holds(InjectionState::Planned)) {
+            conditions::put(conditions, "AllRecovered", Some(true), "Restored", "", at);
+        }
+    }
+
+    fn count(&mut self) {
+        let count = |wanted: &[InjectionState]| {
+            let count = self.states.values().filter(|state| wanted.contains(state)).count();
+            u32::try_from(count).unwrap_or(u32::MAX)
+        };
+        self.status.counts.planned = u32::try_from(self.states.len()).unwrap_or(u32::MAX);
+        self.status.counts.active = count(&[InjectionState::Active]);
+        self.status.counts.restored = count(&[InjectionState::Restored]);
+        self.status.counts.residue = count(&[InjectionState::Residue]);
+    }
+}
+
+/// A text that fits into a status.
+fn shortened(text: &str) -> String {
+    match text.char_indices().nth(LONGEST) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn after(lines: &[&str]) -> Progress {
+        let mut progress = Progress::begun("r-1", "me", Timestamp::UNIX_EPOCH);
+        for line in lines {
+            let line = format!(r#"{{"at":"2026-01-02T03:04:05Z","elapsed":1,{line}}}"#);
+            progress.on(&serde_json::from_str(&line).unwrap());
+        }
+        progress
+    }
+
+    fn condition(progress: &Progress, kind: &str) -> String {
+        let found = progress.status().conditions.iter().find(|condition| condition.kind == kind);
+        found.map_or_else(|| "none".to_owned(), |condition| condition.status.clone())
+    }
+
+    const PLANNED: &str = r#""event":"planned","injections":[{"id":"a","fault":"k8s.scale","target":"x"},{"id":"b","fault":"k8s.scale","target":"y"}]"#;
+
+    #[test]
+    fn conditions_follow_the_events() {
+        let told = [
+            PLANNED,
+            r#""event":"injected","injection":"a","evidence":[{"effect":"seen","summary":"scaled"}]"#,
+            r#""event":"injected","injection":"b","evidence":[]"#,
+            r#""event":"restored","injection":"a","fault":"k8s.scale","target":"x"}"#.trim_end_matches('}'),
+            r#""event":"restored","injection":"b","fault":"k8s.scale","target":"y"}"#.trim_end_matches('}'),
+            r#""event":"verdict","verdict":"passed","exit_code":0"#,
+        ];
+        let states = |upto: usize| {
+            let progress = after(&told[..upto]);
+            ["Selected", "AllInjected", "AllRecovered"].map(|kind| condition(&progress, kind))
+        };
+        assert_eq!(states(1), ["True", "False", "False"]);
+        assert_eq!(states(2), ["True", "False", "False"]);
+        assert_eq!(states(3), ["True", "True", "False"]);
+        assert!(after(&told[..3]).is_active());
+        assert_eq!(states(4), ["True", "True", "False"]);
+        assert_eq!(states(5), ["True", "True", "True"]);
+        let progress = after(&told);
+        assert_eq!(progress.status().injections[0].evidence, ["scaled"]);
+        let counts = progress.status().counts;
+        assert_eq!((counts.planned, counts.active, counts.restored, counts.residue), (2, 0, 2, 0));
+    }
+
+    #[test]
+    fn residue_is_never_recovered() {
+        let progress = after(&[
+            PLANNED,
+            r#""event":"injected","injection":"a","evidence":[]"#,
+            r#""event":"restored","injection":"a","residue":["by hand: kubectl …"]"#,
+            r#""event":"verdict","verdict":"residue","exit_code":6"#,
+        ]);
+        assert_eq!(condition(&progress, "AllRecovered"), "False");
+        assert_eq!(progress.status().residue, ["by hand: kubectl …"]);
+    }
+}

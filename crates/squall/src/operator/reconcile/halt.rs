@@ -1,0 +1,29 @@
+//! `Halt`: while there is one, nothing runs.
+
+use super::{Decision, World, say};
+use crate::operator::conditions;
+use crate::operator::object;
+use crate::operator::resources::{HaltSpec, HaltStatus};
+use serde_json::{Value as Json, json};
+
+/// Why nothing may run, if so: in the words of the first halt.
+pub(crate) fn reason<'h>(halts: impl IntoIterator<Item = &'h Json>) -> Option<String> {
+    let halt = halts.into_iter().find(|halt| object::deleted(halt).is_none())?;
+    let name = halt["metadata"]["name"].as_str().unwrap_or_default();
+    let HaltSpec { reason } = object::part(halt, "spec");
+    Some(if reason.is_empty() {
+        format!("halted by Halt {name}; it is there until it is deleted")
+    } else {
+        format!("halted by Halt {name}: {reason}")
+    })
+}
+
+/// What a halt says of itself. `running` is how many runs still end.
+pub(crate) fn decide(halt: &Json, running: usize, world: &World) -> Decision {
+    let mut status: HaltStatus = object::part(halt, "status");
+    status.running = u32::try_from(running).unwrap_or(u32::MAX);
+    let (reason, message) =
+        if running == 0 { ("NothingRuns", "") } else { ("Ending", "runs are being ended") };
+    conditions::put(&mut status.conditions, "Halted", Some(running == 0), reason, message, world.now);
+    Decision::of(say(halt, json!(status)).into_iter().collect())
+}
