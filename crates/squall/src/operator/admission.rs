@@ -297,6 +297,7 @@ fn today() -> Date {
 /// What an installation needs for a webhook of this operator, beside the operator itself: the Service that leads to it, and the
 /// configuration by which the API server asks it. Roles: `get`, `create`, `patch` of Secrets in its namespace, `get` and `patch`
 /// of the configuration.
+#[cfg_attr(not(test), expect(dead_code, reason = "the manifests of the operator come"))]
 pub(crate) fn manifests(namespace: &str, chaos_mesh: bool) -> [Json; 2] {
     let labels = json!({"app.kubernetes.io/name": "squall", "app.kubernetes.io/component": "operator"});
     let name = authority::SECRET;
@@ -312,6 +313,7 @@ pub(crate) fn manifests(namespace: &str, chaos_mesh: bool) -> [Json; 2] {
 }
 
 /// The configuration by which the API server asks about objects of these groups.
+#[cfg_attr(not(test), expect(dead_code, reason = "the manifests of the operator come"))]
 fn configuration(name: &str, client: &Json, groups: &[&str]) -> Json {
     json!({
         "apiVersion": Kind::MUTATING_WEBHOOK_CONFIGURATION.api_version(),

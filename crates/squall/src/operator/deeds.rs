@@ -185,7 +185,7 @@ async fn begin(office: &Office, task: &Task, done: &mut Done) -> Result<(), Clus
     let now = Timestamp::now();
     let Some(source) = source else { return Ok(()) };
     let ready = prepare(office, run, source).await?;
-    let (experiment, author, reach) = match ready {
+    let (experiment, authors, reach) = match ready {
         Ok(ready) => ready,
         Err(why) => {
             let mut status: RunStatus = reconcile::status_of(run);
@@ -208,7 +208,8 @@ async fn begin(office: &Office, task: &Task, done: &mut Done) -> Result<(), Clus
         name: Name::of(run),
         run: name,
         experiment,
-        author,
+        authors,
+        beyond: office.beyond,
         reach,
         holder: office.me.clone(),
         cluster: office.cluster.clone(),
@@ -218,9 +219,9 @@ async fn begin(office: &Office, task: &Task, done: &mut Done) -> Result<(), Clus
     Ok(())
 }
 
-type Ready = (Experiment, Option<Author>, BTreeSet<String>);
+type Ready = (Experiment, Vec<Author>, BTreeSet<String>);
 
-/// The experiment of a run, its author, and the namespaces that opted in; or why it may not be carried out.
+/// The experiment of a run, its authors, and the namespaces that opted in; or why it may not be carried out.
 async fn prepare(office: &Office, run: &Json, source: &Json) -> Result<Result<Ready, String>, ClusterError> {
     let opted_in = office.cluster.metadata(&Kind::NAMESPACE, None, &format!("{CHAOS}={OPTED_IN}")).await?;
     let namespaces = opted_in.into_iter().map(|namespace| namespace.name).collect();
@@ -232,13 +233,16 @@ async fn prepare(office: &Office, run: &Json, source: &Json) -> Result<Result<Re
         if let Some(rest) = spec.and_then(|spec| spec.rest) {
             read::shorten(&mut experiment, rest);
         }
-        let author = Author::of(run)?;
-        if author.is_none() && office.needs_author {
+        // Whoever writes a schedule, or what it names, has the other's rights at his disposal otherwise.
+        let authors = [Author::of(run)?, Author::of(source)?];
+        if office.needs_author && authors.iter().any(Option::is_none) {
             return Err("nobody recorded who wrote this, so nobody knows whether they may have it carried out; install the operator \
                         with its webhook, or have it go on without: `--author recorded`"
                 .to_owned());
         }
-        Ok((experiment, author, reach.namespaces.clone()))
+        let mut authors: Vec<Author> = authors.into_iter().flatten().collect();
+        authors.dedup();
+        Ok((experiment, authors, reach.namespaces.clone()))
     };
     Ok(ready())
 }

@@ -31,7 +31,10 @@ pub(crate) struct Start {
     /// The name of the run in journals and marks.
     pub(crate) run: String,
     pub(crate) experiment: Experiment,
-    pub(crate) author: Option<Author>,
+    /// Who wrote the run, and what it is of; all of them must be allowed to do it.
+    pub(crate) authors: Vec<Author>,
+    /// Whether what is not in the cluster may be struck.
+    pub(crate) beyond: bool,
     /// Namespaces that opted in.
     pub(crate) reach: BTreeSet<String>,
     pub(crate) holder: String,
@@ -84,7 +87,8 @@ impl Live {
             view: View::Nothing,
             approver: Some(Box::new(Gate {
                 cluster: start.cluster,
-                author: start.author,
+                authors: start.authors,
+                beyond: start.beyond,
                 reach: start.reach,
             })),
             witnesses: vec![Box::new(witness)],
@@ -159,13 +163,14 @@ fn told(failure: Failure) -> (Verdict, String) {
 /// Says of a plan whether its author may have it carried out.
 struct Gate {
     cluster: Cluster,
-    author: Option<Author>,
+    authors: Vec<Author>,
+    beyond: bool,
     reach: BTreeSet<String>,
 }
 
 impl Approver for Gate {
     fn decide(&self, plan: Plan) -> Pending<'static, Approval> {
-        let (cluster, author) = (self.cluster.clone(), self.author.clone());
+        let (cluster, authors, beyond) = (self.cluster.clone(), self.authors.clone(), self.beyond);
         // What the selectors named was looked at before; this is what they came to.
         let outside: Vec<String> = author::namespaces(&plan).difference(&self.reach).cloned().collect();
         Box::pin(async move {
@@ -173,10 +178,14 @@ impl Approver for Gate {
                 let why = format!("namespaces that have not opted in: {}", outside.join(", "));
                 return Approval::Refused { by: "the operator".to_owned(), why };
             }
-            let Some(author) = author else { return Approval::Implied };
-            match author::check(&cluster, &author, &plan).await {
-                Ok(()) => Approval::Agreed { by: author.to_string() },
-                Err(why) => Approval::Refused { by: "the operator".to_owned(), why },
+            for author in &authors {
+                if let Err(why) = author::check(&cluster, author, &plan, beyond).await {
+                    return Approval::Refused { by: "the operator".to_owned(), why };
+                }
+            }
+            match authors.first() {
+                Some(author) => Approval::Agreed { by: author.to_string() },
+                None => Approval::Implied,
             }
         })
     }

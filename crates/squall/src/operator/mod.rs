@@ -28,6 +28,7 @@ use crate::carry::AgentOptions;
 use crate::exit::{Failure, Outcome};
 use crate::out;
 use crate::state::State;
+use admission::Webhook;
 use clap::{Args, ValueEnum};
 use deeds::Office;
 use desk::{Desk, Left};
@@ -38,6 +39,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinSet;
 
 /// How long a call to the cluster may take with all its tries.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -71,6 +73,8 @@ pub(crate) struct Options {
     /// Whether an object is carried out whose author nobody recorded
     #[arg(long, value_enum, default_value_t)]
     author: AuthorRule,
+    #[command(flatten)]
+    admission: admission::Options,
     /// Lets experiments strike databases and clouds too, with the operator's own network and credentials
     #[arg(long)]
     beyond: bool,
@@ -117,6 +121,16 @@ impl Options {
         };
         out::warn(format!("squall: the operator {me} stands for election in {namespace}, {cluster}"));
         let office = Arc::new(office);
+        // Every replica answers, whoever leads.
+        let webhook = Webhook::open(&cluster, &namespace, &self.admission).await.map_err(Failure::failed)?;
+        if let Some(address) = webhook.as_ref().and_then(|webhook| webhook.address().ok()) {
+            out::warn(format!("squall: the webhook listens on {address}"));
+        }
+        let _answering = webhook.map(|webhook| {
+            let mut answering = JoinSet::new();
+            answering.spawn(webhook.serve());
+            answering
+        });
         let stop = stopped()?;
         let leads = leader::stand(&cluster, &namespace, &me);
         loop {
