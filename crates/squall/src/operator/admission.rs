@@ -313,7 +313,6 @@ pub(crate) fn manifests(namespace: &str, chaos_mesh: bool) -> [Json; 2] {
 }
 
 /// The configuration by which the API server asks about objects of these groups.
-#[cfg_attr(not(test), expect(dead_code, reason = "the manifests of the operator come"))]
 fn configuration(name: &str, client: &Json, groups: &[&str]) -> Json {
     json!({
         "apiVersion": Kind::MUTATING_WEBHOOK_CONFIGURATION.api_version(),
