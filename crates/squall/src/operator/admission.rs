@@ -54,7 +54,7 @@ const ACCEPT_REST: Duration = Duration::from_millis(100);
 const TOKEN: &str = "/var/run/secrets/kubernetes.io/serviceaccount/token";
 
 #[derive(Debug, Clone, Default, Args)]
-pub(crate) struct Options {
+pub(crate) struct WebhookOptions {
     /// Records who wrote an object: listens here for the API server's questions
     #[arg(long, value_name = "ADDRESS:PORT")]
     pub(crate) webhook: Option<SocketAddr>,
@@ -93,7 +93,7 @@ impl Webhook {
     pub(crate) async fn open(
         cluster: &Cluster,
         namespace: &str,
-        options: &Options,
+        options: &WebhookOptions,
     ) -> Result<Option<Self>, String> {
         let Some(address) = options.webhook else { return Ok(None) };
         let operator = match &options.webhook_operator {

@@ -74,7 +74,7 @@ pub(crate) struct Options {
     #[arg(long, value_enum, default_value_t)]
     author: AuthorRule,
     #[command(flatten)]
-    admission: admission::Options,
+    admission: admission::WebhookOptions,
     /// Lets experiments strike databases and clouds too, with the operator's own network and credentials
     #[arg(long)]
     beyond: bool,

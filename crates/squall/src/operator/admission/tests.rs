@@ -183,7 +183,7 @@ fn nobody_can_be_named_as_the_author_but_whoever_it_is() {
         }
         let cluster = &lab.cluster;
         let installed = Installed::new(cluster, room).await?;
-        let options = Options {
+        let options = WebhookOptions {
             webhook: Some((Ipv4Addr::LOCALHOST, 0).into()),
             webhook_name: Some("127.0.0.1".to_owned()),
             webhook_configuration: room.name.clone(),
