@@ -29,9 +29,10 @@ mod elsewhere;
 mod plan;
 mod recover;
 
+use crate::agent::GRACE;
 use crate::crash::{self, Hook, Point};
 use jiff::Timestamp;
-use squall_model::machine::{Leftover, Machine, MachineError};
+use squall_model::machine::{Hold, Leftover, Machine, MachineError};
 use squall_model::plan::PlannedInjection;
 use squall_model::protocol::{CallError, CallErrorKind, Restored};
 use squall_model::step::{Claim, ProcessRef, Step};
@@ -42,6 +43,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// How often a revert that fails is tried at once. Each later call tries anew.
 const REVERT_TRIES: u32 = 3;
+
+/// How long one injection may take to be made, at most and on average: all of an entry have their whole time only when the last
+/// of them is made.
+const MADE_WITHIN: std::time::Duration = std::time::Duration::from_secs(2);
 
 /// The privileged half of the engine, on one host. See the module for what it does.
 pub struct Hands<M, D> {
@@ -170,15 +175,39 @@ impl<M: Machine, D: Disk> Hands<M, D> {
     /// host; `Failed` where the log could not be written or a step could not be applied. The message says whether
     /// everything of that injection was put back.
     pub fn inject(&mut self, injections: &[String]) -> Result<BTreeMap<String, Vec<Evidence>>, CallError> {
+        let holds = self.holds(injections);
         for injection in injections {
-            let planned = self.planned.get(injection).cloned().ok_or_else(|| {
+            let mut planned = self.planned.get(injection).cloned().ok_or_else(|| {
                 invalid(format!("no injection {injection} was planned by this agent; plan again"))
             })?;
+            if let Some(hold) = holds.get(&planned.entry) {
+                planned.steps.iter_mut().for_each(|step| step.hold(hold));
+            }
             self.inject_one(&planned)
                 .map_err(|error| CallError { entry: error.entry.or(Some(planned.entry)), ..error })?;
         }
         let Self { machine, promises, .. } = self;
         Ok(look(machine, promises.iter().filter(|promise| injections.contains(&promise.injection))))
+    }
+
+    /// For whom and until when these are held, by the entry that they come from: rather too long than too short, since whoever
+    /// believes that the time is over may put them back.
+    pub(crate) fn holds(&self, injections: &[String]) -> BTreeMap<usize, Hold> {
+        let mut counts: BTreeMap<usize, (u32, Duration)> = BTreeMap::new();
+        let entries: BTreeSet<_> = injections.iter().filter_map(|injection| self.entry(injection)).collect();
+        for planned in self.planned.values().filter(|planned| entries.contains(&planned.entry)) {
+            let (count, lasts) = counts.entry(planned.entry).or_default();
+            (*count, *lasts) = (*count + 1, planned.lasts.max(*lasts));
+        }
+        let now = (self.wall_clock)();
+        let hold = |(entry, (count, lasts)): (usize, (u32, Duration))| {
+            let held = lasts.0 + self.lease.0 + GRACE + MADE_WITHIN * (count + 1);
+            let until = now.saturating_add(held).unwrap_or(Timestamp::MAX);
+            // In whole seconds, which people read.
+            let until = Timestamp::from_second(until.as_second() + 1).unwrap_or(until);
+            (entry, Hold { run: self.run.clone(), until })
+        };
+        counts.into_iter().map(hold).collect()
     }
 
     fn inject_one(&mut self, planned: &PlannedInjection) -> Result<(), CallError> {
@@ -493,6 +522,7 @@ fn held_by_the_lost(name: String, opened: &Opened) -> Leftover {
         injection: Some(name),
         claim: None,
         digest: None,
+        held: None,
         remedy: format!("kill -KILL {}; squall recover", owner.pid),
     }
 }
@@ -506,6 +536,7 @@ fn owed_by_the_dead(name: String, contents: &Contents) -> Leftover {
         injection: Some(name),
         claim: None,
         digest: None,
+        held: None,
         remedy: "squall recover".to_owned(),
     }
 }

@@ -53,6 +53,7 @@ pub(crate) fn leftover(id: &str) -> Leftover {
         injection: Some(id.into()),
         claim: None,
         digest: None,
+        held: None,
         remedy: "tc qdisc del dev eth0 root".into(),
     }
 }

@@ -104,6 +104,7 @@ mod tests {
             injection: None,
             claim: Some(Claim::root_qdisc(inode, "eth0")),
             digest: Some(0x54),
+            held: None,
             remedy: String::new(),
         };
         assert!(is_same(&found("netns shop", 7), &found("of nginx (pid 12)", 7)));

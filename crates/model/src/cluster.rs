@@ -4,6 +4,7 @@
 //! tomorrow, an undo cannot hit another cluster. An object is known by its number (`uid`), so that one which was made anew
 //! under the same name is another one.
 
+use crate::machine::Hold;
 use crate::target::{Mode, Selection, Target};
 use crate::units::Duration;
 use schemars::JsonSchema;
@@ -20,6 +21,12 @@ pub const MARK_LABEL: &str = "squall.dev/mark";
 
 /// The label by which a network policy of ours knows the pods that it is about; its value is the injection.
 pub const ISOLATION_LABEL: &str = "squall.dev/isolated";
+
+/// The label of objects that were changed and carry the undo of that: it goes with the last of these. Its value is "yes".
+pub const STRUCK_LABEL: &str = "squall.dev/struck";
+
+/// What the names of the annotations (or labels) begin with that hold such an undo; the injection follows.
+pub const UNDO_PREFIX: &str = "squall.dev/undo.";
 
 /// An image that no runtime takes, since names of images have no capital letters; the injection follows as its tag.
 pub const NO_IMAGE: &str = "Squall/pod-failure";
@@ -673,6 +680,9 @@ pub struct ObjectStep {
     pub shows: Shows,
     /// The mark of the injection.
     pub mark: String,
+    /// For which run and until when it is held, which the object is to say of itself; known once it is made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub held: Option<Hold>,
 }
 
 impl ObjectStep {

@@ -7,6 +7,7 @@ use crate::step::{Claim, ProcessRef, Step};
 use crate::target::Target;
 use crate::undo::{Evidence, Reverted, Undo};
 use crate::undo_log::Logged;
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -63,8 +64,30 @@ pub struct Leftover {
     /// What the mark keeps of the injection's name, where it has no room for all of it: see [`digest_of`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub digest: Option<u8>,
+    /// Who means to hold it, and for how long, where the mark tells: until then it may be a living run's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub held: Option<Hold>,
     /// The command that would remove it by hand.
     pub remedy: String,
+}
+
+/// Who means to hold a change, and for how long.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Hold {
+    /// The run.
+    pub run: String,
+    /// The latest instant at which its agent still holds it.
+    pub until: Timestamp,
+}
+
+/// How much longer than it says a hold is left to whoever has it: clocks may go differently.
+const DOUBT: SignedDuration = SignedDuration::from_secs(60);
+
+impl Hold {
+    /// Whether its time has been over for so long that nobody can mean it any more, whatever clock he goes by.
+    pub fn is_overdue(&self, now: Timestamp) -> bool {
+        now.duration_since(self.until) > DOUBT
+    }
 }
 
 impl Leftover {

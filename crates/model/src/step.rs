@@ -5,6 +5,7 @@
 
 use crate::cloud::{self, InstanceChange, InstanceStep, TemplateStep};
 use crate::cluster::{ObjectChange, ObjectStep};
+use crate::machine::Hold;
 use crate::server::{self, SessionsStep, SettingStep};
 use crate::target::Target;
 use crate::units::{Duration, Rate, Share, Size};
@@ -736,6 +737,13 @@ impl Step {
                 cloud::PATIENCE
             }
             _ => Duration::default(),
+        }
+    }
+
+    /// Learns for whom and until when it is held, where it says so on what it strikes.
+    pub fn hold(&mut self, hold: &Hold) {
+        if let Self::Object(step) = self {
+            step.held = Some(hold.clone());
         }
     }
 

@@ -139,6 +139,9 @@ pub enum Undo {
         object: Box<ObjectRef>,
         /// What we changed, each with what was there before.
         fields: Vec<Field>,
+        /// The mark that it carries beside, which goes with the change; empty for none.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        mark: String,
     },
     /// Delete an object that we made.
     Created {
@@ -205,7 +208,7 @@ impl fmt::Display for Undo {
             }
             Self::Instance { instance } => write!(formatter, "start {instance} again"),
             Self::Template { template, .. } => write!(formatter, "stop the experiment from {template}"),
-            Self::Object { object, fields } => {
+            Self::Object { object, fields, .. } => {
                 let before = |field: &Field| match &field.change {
                     FieldChange::Put { before: Some(before), .. } => format!("{} = {before}", field.name()),
                     FieldChange::Put { before: None, .. } => format!("{} away", field.name()),

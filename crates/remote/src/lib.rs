@@ -12,6 +12,8 @@ mod sessions;
 mod setting;
 mod watch;
 
+#[cfg(feature = "kubernetes")]
+pub use cluster::marks;
 pub use keyring::Keyring;
 
 use cloud::Clouds;
@@ -345,6 +347,7 @@ fn leftover(server: &ServerRef, mark: &str, count: usize) -> Leftover {
         injection: server::injection_of(mark).map(str::to_owned),
         claim: None,
         digest: None,
+        held: None,
         remedy: server::removal(server, mark),
     }
 }

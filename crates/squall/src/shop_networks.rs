@@ -114,6 +114,7 @@ pub(crate) fn leftovers() -> Vec<Leftover> {
         injection: None,
         claim: None,
         digest: None,
+        held: None,
         remedy: "squall recover".to_owned(),
     };
     abandoned.map(mark).collect()

@@ -7,7 +7,7 @@ mod support;
 
 use serde_json::{Value as Json, json};
 use squall_kubernetes::testing::{Lab, in_a_room};
-use squall_kubernetes::{Deletion, Kind, Pod, PodFilter, wait};
+use squall_kubernetes::{Deletion, Kind, Operation, Pod, PodFilter, wait};
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::{Read, Write};
@@ -73,19 +73,54 @@ impl Stage {
 
     /// Starts a run that keeps the pod of `web` from working for long, and waits until it does not.
     fn failing(&self, lasts: &str) -> Ended {
-        self.write(
-            "failure.yaml",
-            &format!(
-                "apiVersion: squall.dev/v1\nkind: Experiment\nname: failure\nmethod:\n  - fault: k8s.pod_failure\n    \
-                 target: {{pod: {{namespace: ROOM, labels: {{app: web}}}}}}\n    for: {lasts}\n"
-            ),
+        let brain = self.striking(
+            "k8s.pod_failure",
+            &format!("target: {{pod: {{namespace: ROOM, labels: {{app: web}}}}}}\n    for: {lasts}\n"),
         );
-        let log = fs::File::create(self.folder.path().join("log")).unwrap();
-        let mut command = self.squall(&["run", "failure.yaml", "--yes"]);
-        let brain = Ended(command.stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap());
         // Its kubelet has ended it, and the run has seen that.
         wait_until(|| !self.has_own_image() && self.log().contains("do not run"));
         brain
+    }
+
+    /// Starts a run of one fault.
+    fn striking(&self, fault: &str, rest: &str) -> Ended {
+        self.write(
+            "one.yaml",
+            &format!(
+                "apiVersion: squall.dev/v1\nkind: Experiment\nname: one\nmethod:\n  - fault: {fault}\n    {rest}"
+            ),
+        );
+        let log = fs::File::create(self.folder.path().join("log")).unwrap();
+        let mut command = self.squall(&["run", "one.yaml", "--yes"]);
+        Ended(command.stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap())
+    }
+
+    /// Kills all of a run at once, and loses its log.
+    fn lost(&self, brain: &Ended) {
+        kill_all(brain);
+        fs::remove_dir_all(self.folder.path().join("state")).unwrap();
+    }
+
+    /// Lets what was changed there be over for long.
+    fn pass_the_time(&self, kind: &Kind) {
+        let struck = wait(self.lab.cluster.list(kind, Some(&self.room), "squall.dev/struck")).unwrap();
+        for object in struck {
+            let metadata = &object["metadata"];
+            let is_ours = |entry: &(&String, &Json)| entry.0.starts_with("squall.dev/undo.");
+            let (name, note) = metadata["annotations"].as_object().unwrap().iter().find(is_ours).unwrap();
+            let mut note: Json = serde_json::from_str(note.as_str().unwrap()).unwrap();
+            note["held"]["until"] = json!("2020-01-01T00:00:00Z");
+            let path = squall_kubernetes::pointer(&["metadata", "annotations", name]);
+            let older = Operation::Replace { path, value: json!(note.to_string()) };
+            let named = kind.named(Some(&self.room), metadata["name"].as_str().unwrap());
+            wait(self.lab.cluster.patch(&named, &[older])).unwrap();
+        }
+    }
+
+    /// The lines that a command says of this room.
+    fn told(&self, arguments: &[&str]) -> String {
+        let said = words(&self.run(arguments));
+        said.lines().filter(|line| line.contains(&self.room)).collect::<Vec<_>>().join("\n")
     }
 
     /// Puts another pod in place of that of `web`: a kubelet waits longer each time that it starts the same one again.
@@ -135,6 +170,14 @@ fn send(signal: &str, pid: u32) {
     let _ = Command::new("kill").args(["-s", signal, &pid.to_string()]).stderr(Stdio::null()).status();
 }
 
+/// Kills a run with its agent and its warden, of whom none sees another die first.
+fn kill_all(brain: &Ended) {
+    let family = [vec![brain.0.id()], descendants(brain.0.id())].concat();
+    assert!(family.len() >= 3, "{family:?}");
+    family.iter().rev().for_each(|one| send("STOP", *one));
+    family.iter().for_each(|one| send("KILL", *one));
+}
+
 #[test]
 fn a_manifest_of_chaos_mesh_kills_as_many_as_it_says_and_nobody_else() {
     Stage::with("seed", &[("payment-service", 3), ("other", 2)], |stage| {
@@ -177,13 +220,10 @@ fn whoever_is_killed_the_pod_works_again() {
         let web = stage.uids("web");
         // All three: whoever comes next does, and until then the mark is found from anywhere.
         let brain = stage.failing("120s");
-        let family = [vec![brain.0.id()], descendants(brain.0.id())].concat();
-        // None of them shall see another die first.
-        family.iter().rev().for_each(|one| send("STOP", *one));
-        family.iter().for_each(|one| send("KILL", *one));
+        kill_all(&brain);
         let found = stage.run(&["leftovers", "--cluster"]);
         assert!(
-            !found.status.success() && words(&found).contains("whose containers have no image"),
+            !found.status.success() && words(&found).contains(&format!("pod {}/web", stage.room)),
             "{}",
             words(&found)
         );
@@ -193,6 +233,59 @@ fn whoever_is_killed_the_pod_works_again() {
         assert_eq!(stage.uids("web"), web, "another pod works");
         let nothing = words(&stage.run(&["leftovers", "--cluster"]));
         assert!(!nothing.contains(&stage.room), "{nothing}");
+    });
+}
+
+#[test]
+fn without_a_log_the_marks_tell_what_is_to_be_put_back_and_when() {
+    Stage::with("lost", &[("web", 1)], |stage| {
+        let web = stage.uids("web");
+        let brain = stage.failing("120s");
+        let run = |stage: &Stage| {
+            let found = stage.run(&["leftovers", "--cluster", "--json"]);
+            let found: Json = serde_json::from_slice(&found.stdout).unwrap();
+            let ours = |one: &&Json| one["what"].as_str().unwrap().contains(&stage.room);
+            let run = found.as_array().unwrap().iter().find(ours).map(|one| one["held"]["run"].clone());
+            run.unwrap().as_str().unwrap().to_owned()
+        };
+        // Whoever lives is let be, and named by nobody as left over.
+        assert_eq!(stage.told(&["leftovers", "--cluster"]), "");
+        stage.told(&["recover", "--cluster"]);
+        assert!(!stage.has_own_image());
+        stage.lost(&brain);
+        // That it is dead nobody can know before its time is over.
+        for verb in ["leftovers", "recover"] {
+            let told = stage.told(&[verb, "--cluster"]);
+            let name = run(stage);
+            assert!(told.contains("left alone") && told.contains(&format!("--dead {name}")), "{told}");
+        }
+        assert!(!stage.has_own_image());
+        stage.pass_the_time(&Kind::POD);
+        let told = words(&stage.run(&["leftovers", "--cluster"]));
+        assert!(told.contains("overdue by"), "{told}");
+        let told = stage.told(&["recover", "--cluster"]);
+        assert!(told.starts_with("put back"), "{told}");
+        wait_until(|| stage.works());
+        assert_eq!(stage.uids("web"), web, "another pod works");
+
+        // One that somebody knows to be dead need not be waited for.
+        let rest =
+            "target: {workload: {namespace: ROOM, name: web}}\n    with: {replicas: 0}\n    for: 120s\n";
+        let brain = stage.striking("k8s.scale", rest);
+        wait_until(|| stage.pods("web").is_empty());
+        stage.lost(&brain);
+        let told = stage.told(&["recover", "--cluster", "--dead", "another-run"]);
+        assert!(told.contains("left alone"), "{told}");
+        let told = stage.told(&["recover", "--cluster", "--dead", &run(stage)]);
+        assert!(told.starts_with("put back"), "{told}");
+        wait_until(|| stage.pods("web").len() == 1);
+        assert_eq!(stage.told(&["leftovers", "--cluster"]), "");
+        for (kind, name) in [(Kind::DEPLOYMENT, "web"), (Kind::REPLICA_SET, "")] {
+            let objects = wait(stage.lab.cluster.list(&kind, Some(&stage.room), "")).unwrap();
+            let is_it = |object: &&Json| object["metadata"]["name"].as_str().unwrap().starts_with(name);
+            let ours = objects.iter().find(is_it).unwrap()["metadata"].to_string();
+            assert!(!ours.contains("squall.dev/undo") && !ours.contains("squall.dev/struck"), "{ours}");
+        }
     });
 }
 

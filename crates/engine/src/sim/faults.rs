@@ -244,6 +244,7 @@ fn scale(facts: &Facts) -> Step {
         change: ObjectChange::Fields { fields },
         shows: Shows::Itself,
         mark: facts.injection.clone(),
+        held: None,
     }))
 }
 

@@ -43,6 +43,19 @@ fn is_halted(agent: &mut Agent, why: &str) {
 }
 
 #[test]
+fn what_is_held_says_so_for_as_long_as_the_agent_holds_it() {
+    let world = Shared::new(1);
+    let mut agent = holding(&world);
+    let deadline = Duration::from_secs(10) + LEASE.0 + GRACE;
+    let held = agent.core.hands().live();
+    let holds = agent.core.hands().holds(&held);
+    let hold = holds.values().next().unwrap();
+    // The clock on the wall stands still.
+    let until = Duration::from_secs(hold.until.as_second().unsigned_abs());
+    assert!(hold.run == "run-1" && until >= deadline && until < deadline * 2, "{hold:?}");
+}
+
+#[test]
 fn the_first_call_is_hello_in_the_same_version() {
     let world = Shared::new(1);
     let mut agent = Agent::start(&world, "run-1");

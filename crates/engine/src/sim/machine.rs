@@ -342,6 +342,7 @@ fn leftover(key: &str, injection: Option<&str>) -> Leftover {
         injection: injection.map(ToOwned::to_owned),
         claim: None,
         digest: None,
+        held: None,
         remedy: format!("remove {key}"),
     }
 }
@@ -507,7 +508,8 @@ fn capture(world: &World, step: &Step, injection: &str) -> Outcome<Undo> {
                 if let Some(Field { change: FieldChange::Put { before, .. }, .. }) = fields.first_mut() {
                     *before = now.and_then(|now| now.parse::<i64>().ok()).map(Into::into);
                 }
-                Ok(Undo::Object { object: Box::new(step.object.clone()), fields })
+                let (object, mark) = (Box::new(step.object.clone()), step.mark.clone());
+                Ok(Undo::Object { object, fields, mark })
             }
             _ => Err(refused("the model changes fields only")),
         },
@@ -547,7 +549,7 @@ fn is_overtaken(world: &mut World, undo: &Undo) -> bool {
             let now = world.host.settings.get(name);
             now != before.as_ref() && now != Some(ours)
         }
-        Undo::Object { object, fields } => {
+        Undo::Object { object, fields, .. } => {
             let (before, ours) = values(fields);
             let now = world.host.settings.get(&object.to_string());
             now != before.as_ref() && now != Some(&ours)
@@ -799,7 +801,7 @@ fn revert(world: &mut World, pid: u32, undo: &Undo) -> Reverted {
             undone(sessions_key(mark))
         }
         Undo::Setting { name, before, ours, .. } => put_setting_back(world, pid, name, before.as_ref(), ours),
-        Undo::Object { object, fields } => {
+        Undo::Object { object, fields, .. } => {
             let (before, ours) = values(fields);
             put_setting_back(world, pid, &object.to_string(), before.as_ref(), &ours)
         }

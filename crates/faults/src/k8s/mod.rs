@@ -81,6 +81,7 @@ fn step(facts: &Facts, object: &ObjectRef, change: ObjectChange, shows: Shows) -
         change,
         shows,
         mark: facts.injection.clone(),
+        held: None,
     }))
 }
 

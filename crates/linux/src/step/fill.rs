@@ -311,7 +311,10 @@ pub(crate) fn leftovers() -> Vec<(PathBuf, Leftover)> {
                 let what = format!("file {} of disk.fill", path.display());
                 let remedy = DirectoryRef::removal_of(&path.to_string_lossy());
                 let injection = Some(injection.to_owned());
-                found.push((path, Leftover { what, injection, claim: None, digest: None, remedy }));
+                found.push((
+                    path,
+                    Leftover { what, injection, claim: None, digest: None, held: None, remedy },
+                ));
             }
         }
     }

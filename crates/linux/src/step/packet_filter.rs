@@ -331,7 +331,7 @@ pub(crate) fn leftovers(
             None => families.iter().map(by_hand).collect::<Vec<_>>().join(" && "),
         };
         let what = format!("nftables table {name} ({}) in {}", families.join(", "), place.name());
-        Some((name, Leftover { what, injection, claim: None, digest: None, remedy }))
+        Some((name, Leftover { what, injection, claim: None, digest: None, held: None, remedy }))
     });
     Ok(ours.collect())
 }

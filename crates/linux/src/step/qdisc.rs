@@ -438,7 +438,11 @@ pub(crate) fn leftovers(
         let remedy = format!("{}tc qdisc del dev {} root", place.prefix(), link.name);
         let claim = Some(Claim::root_qdisc(place.inode, &link.name));
         let [digest, _] = root.handle.major().to_le_bytes();
-        (link.index, root.handle, Leftover { what, injection: None, claim, digest: Some(digest), remedy })
+        (
+            link.index,
+            root.handle,
+            Leftover { what, injection: None, claim, digest: Some(digest), held: None, remedy },
+        )
     };
     Ok(found.into_iter().map(leftover).collect())
 }

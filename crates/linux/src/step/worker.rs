@@ -232,6 +232,7 @@ impl Workers {
                 injection: mark.strip_prefix(WorkerStep::MARK_PREFIX).map(str::to_owned),
                 claim: None,
                 digest: None,
+                held: None,
                 remedy: format!("kill {}", process.pid),
             };
             found.push((process, leftover));

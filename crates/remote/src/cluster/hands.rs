@@ -6,19 +6,22 @@
 mod fields;
 mod find;
 mod leftovers;
+pub mod marks;
+mod note;
+mod owed;
 
-use fields::Outcome;
+use leftovers::Remainder;
+use note::Note;
 use serde_json::{Value as Json, json};
 use squall_kubernetes::{Cluster, ClusterError, Deletion, Kind, Place, PodFilter, Problem, Reference, wait};
 use squall_model::cluster::{
     ClusterPlace, ClusterRef, Field, FieldChange, MARK_LABEL, ObjectChange, ObjectRef, ObjectStep, Shows,
-    put_back_by_hand,
 };
 use squall_model::facts::{Scope, Subject};
 use squall_model::machine::{Leftover, MachineError};
 use squall_model::step::Step;
 use squall_model::target::Target;
-use squall_model::undo::{Difference, Evidence, Reverted, Undo};
+use squall_model::undo::{Evidence, Reverted, Undo};
 use squall_model::undo_log::Logged;
 use squall_model::units;
 use std::collections::{BTreeMap, BTreeSet};
@@ -47,6 +50,8 @@ pub(crate) struct Clusters {
     waiting: BTreeSet<String>,
     /// Clusters whose marks are looked for.
     known: Vec<ClusterPlace>,
+    /// What was left there at the last look.
+    left: Vec<(Client, Remainder)>,
     /// Objects that were seen to be gone, by number: they do not come back.
     gone: BTreeSet<String>,
 }
@@ -82,24 +87,23 @@ impl Clusters {
 
     /// Marks in the clusters that are known.
     pub(crate) fn leftovers(&mut self) -> Result<Vec<Leftover>, MachineError> {
-        let mut found = Vec::new();
+        self.left.clear();
         for place in self.known.clone() {
             let client = self.client(&place)?;
-            found.extend(leftovers::find(&client)?.into_iter().map(|mark| mark.leftover));
+            self.left.extend(leftovers::find(&client)?.into_iter().map(|one| (client.clone(), one)));
         }
-        Ok(found)
+        Ok(self.left.iter().map(|(_, one)| one.leftover.clone()).collect())
     }
 
     /// Takes away what was found as a leftover; `None` where it is none of a cluster.
     pub(crate) fn remove(&mut self, leftover: &Leftover) -> Result<Option<Reverted>, MachineError> {
-        for place in self.known.clone() {
-            let client = self.client(&place)?;
-            let mark = leftovers::find(&client)?.into_iter().find(|mark| mark.leftover == *leftover);
-            if let Some(mark) = mark {
-                return leftovers::remove(&client, &mark).map(Some);
-            }
+        // Each knows its object by number, and looks at it anew.
+        let is_it = |(_, one): &&(Client, Remainder)| one.leftover == *leftover;
+        if !self.left.iter().any(|one| is_it(&one)) {
+            self.leftovers()?;
         }
-        Ok(None)
+        let found = self.left.iter().find(is_it);
+        found.map(|(client, one)| leftovers::remove(client, one)).transpose()
     }
 
     /// What a target is.
@@ -153,7 +157,7 @@ impl Clusters {
                     let content = current(&cluster, object)?.ok_or_else(|| gone_meanwhile(object))?;
                     fields::captured(object, fields, &content)?
                 };
-                Ok(Undo::Object { object: Box::new(object.clone()), fields })
+                Ok(Undo::Object { object: Box::new(object.clone()), fields, mark: step.mark.clone() })
             }
         }
     }
@@ -172,7 +176,7 @@ impl Clusters {
             }
             (ObjectChange::Evict { grace }, _) => self.evict(&cluster, object, *grace),
             (ObjectChange::Create { body }, _) => create(&cluster, step, body),
-            (ObjectChange::Fields { .. }, Undo::Object { fields, .. }) => put(&cluster, object, fields),
+            (ObjectChange::Fields { .. }, Undo::Object { fields, .. }) => put(&cluster, step, fields),
             _ => Err(MachineError::Failed { message: "the undo is of another step".to_owned() }),
         }
     }
@@ -292,80 +296,13 @@ impl Clusters {
 
     /// Puts back what the record describes, over our own values only, and looks again.
     pub(crate) fn revert(&mut self, undo: &Undo) -> Result<Reverted, MachineError> {
-        let (object, outcome, by_hand) = match undo {
-            Undo::Object { object, fields } => {
-                (object, self.give_back(object, fields), put_back_by_hand(object, fields))
-            }
-            Undo::Created { object, mark } => {
-                (object, self.take_away(object, mark), object.by_hand("delete", ""))
-            }
-            other => return Err(elsewhere(other.kind())),
-        };
+        let object = owed::object_of(undo)?;
+        let outcome =
+            self.client_of(&object.cluster).and_then(|client| owed::put_back(&client.cluster, undo));
         match outcome {
-            Ok(outcome) => Ok(outcome),
-            // Nothing is known, so nothing is put back; it is asked again as long as somebody waits.
-            Err(MachineError::Failed { message }) => Ok(Reverted::Drifted(Difference {
-                looked_at: object.to_string(),
-                before: "as it was".to_owned(),
-                now: format!("not known: {message}"),
-                remedy: format!("once the cluster can be reached, `squall recover`; by hand: {by_hand}"),
-                under_way: true,
-            })),
-            Err(error) => Err(error),
+            Err(MachineError::Failed { message }) => Ok(owed::under_way(object, undo, &message)),
+            other => other,
         }
-    }
-
-    fn give_back(&mut self, object: &ObjectRef, fields: &[Field]) -> Result<Reverted, MachineError> {
-        let cluster = self.client_of(&object.cluster)?.cluster.hurried(CALLS);
-        let reference = reference(object);
-        let mut is_ours = false;
-        for _ in 0..TRIES {
-            let Some(content) = current(&cluster, object)? else {
-                return Ok(Reverted::AlreadyGone { looked_at: format!("{object}: it is gone") });
-            };
-            match fields::back(object, fields, &content) {
-                Outcome::Same(words) if is_ours => return Ok(Reverted::Undone { looked_at: words }),
-                Outcome::Same(words) => return Ok(Reverted::AlreadyGone { looked_at: words }),
-                Outcome::Theirs(difference) => return Ok(Reverted::Drifted(difference)),
-                Outcome::Ours(operations) => match wait(cluster.patch(&reference, &operations)) {
-                    // It is looked at again, by the next turn.
-                    Ok(_) => is_ours = true,
-                    Err(error) if matches!(error.problem, Problem::Conflict | Problem::NotFound) => {}
-                    Err(error) => return Err(worded(error)),
-                },
-            }
-        }
-        Ok(Reverted::Drifted(Difference {
-            looked_at: object.to_string(),
-            before: "as it was".to_owned(),
-            now: "changed by others faster than it could be put back".to_owned(),
-            remedy: format!("by hand: {}", put_back_by_hand(object, fields)),
-            under_way: true,
-        }))
-    }
-
-    fn take_away(&mut self, object: &ObjectRef, mark: &str) -> Result<Reverted, MachineError> {
-        let cluster = self.client_of(&object.cluster)?.cluster.hurried(CALLS);
-        let reference = reference(object);
-        let ours = |content: &Json| content["metadata"]["labels"][MARK_LABEL] == *mark;
-        let Some(content) = wait(cluster.get(&reference)).map_err(worded)?.filter(ours) else {
-            return Ok(Reverted::AlreadyGone { looked_at: format!("{object}: there is none of ours") });
-        };
-        let how =
-            Deletion { uid: content["metadata"]["uid"].as_str().map(str::to_owned), ..Deletion::default() };
-        wait(cluster.delete(&reference, &how)).or_else(gone_is_well).map_err(worded)?;
-        let stays = wait(cluster.get(&reference)).map_err(worded)?.as_ref().is_some_and(ours);
-        Ok(if stays {
-            Reverted::Drifted(Difference {
-                looked_at: object.to_string(),
-                before: "not there".to_owned(),
-                now: "being deleted".to_owned(),
-                remedy: format!("wait for it; by hand: {}", object.by_hand("delete", "")),
-                under_way: true,
-            })
-        } else {
-            Reverted::Undone { looked_at: format!("{object}: it is gone") }
-        })
     }
 
     /// The client of the place that a target names.
@@ -467,16 +404,23 @@ fn create(cluster: &Cluster, step: &ObjectStep, body: &Json) -> Result<(), Machi
     body["metadata"]["name"] = step.object.name.clone().into();
     body["metadata"]["labels"][MARK_LABEL] = step.mark.clone().into();
     body["metadata"]["labels"]["app.kubernetes.io/managed-by"] = json!("squall");
+    for field in Note::of(step, None).written(&step.object, &body)? {
+        if let FieldChange::Put { value, .. } = field.change {
+            body[&field.path[0]][&field.path[1]][&field.path[2]] = value;
+        }
+    }
     let made = wait(cluster.create(&kind(&step.object), step.object.namespace.as_deref(), &body));
     made.map(drop).map_err(worded)
 }
 
-/// Gives fields our values, unless they are not as they were captured.
-fn put(cluster: &Cluster, object: &ObjectRef, fields: &[Field]) -> Result<(), MachineError> {
-    let reference = reference(object);
+/// Gives fields our values, unless they are not as they were captured, and writes down on the object how that is undone.
+fn put(cluster: &Cluster, step: &ObjectStep, fields: &[Field]) -> Result<(), MachineError> {
+    let object = &step.object;
+    let (reference, note) = (reference(object), Note::of(step, Some(fields)));
     for _ in 0..TRIES {
         let content = current(cluster, object)?.ok_or_else(|| gone_meanwhile(object))?;
-        match wait(cluster.patch(&reference, &fields::forth(object, fields, &content)?)) {
+        let all = [fields, &note.written(object, &content)?].concat();
+        match wait(cluster.patch(&reference, &fields::forth(object, &all, &content)?)) {
             Ok(_) => return Ok(()),
             Err(error) if error.problem == Problem::Conflict => {}
             Err(error) => return Err(worded(error)),

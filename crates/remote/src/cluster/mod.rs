@@ -7,5 +7,7 @@ mod lacking;
 
 #[cfg(feature = "kubernetes")]
 pub(crate) use hands::Clusters;
+#[cfg(feature = "kubernetes")]
+pub use hands::marks;
 #[cfg(not(feature = "kubernetes"))]
 pub(crate) use lacking::Clusters;

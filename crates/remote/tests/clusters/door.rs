@@ -4,10 +4,12 @@ use serde_json::{Value as Json, json};
 use squall_kubernetes::testing::Lab;
 use squall_kubernetes::{Operation, Reference, wait};
 use squall_model::cluster::ClusterPlace;
+use squall_model::machine::Hold;
+use squall_model::step::Step;
 use squall_model::target::Target;
 use squall_remote::RemoteMachine;
 
-pub(crate) use crate::hands::{Hands as Clusters, planned};
+pub(crate) use crate::hands::Hands as Clusters;
 
 impl Clusters {
     pub(crate) fn of(lab: &Lab) -> Self {
@@ -19,6 +21,20 @@ impl Clusters {
 fn place(lab: &Lab) -> ClusterPlace {
     let kubeconfig = lab.place.kubeconfig.as_ref().map(|path| path.display().to_string());
     ClusterPlace { kubeconfig, context: lab.place.context.clone() }
+}
+
+/// The steps of a fault on the first thing that matches, held for so long that nobody else puts them back.
+pub(crate) fn planned(
+    machine: &mut Clusters,
+    injection: &str,
+    fault: &str,
+    target: &Target,
+    with: &Json,
+) -> Result<Vec<Step>, String> {
+    let mut steps = crate::hands::planned(machine, injection, fault, target, with)?;
+    let hold = Hold { run: format!("run-{injection}"), until: "2200-01-01T00:00:00Z".parse().unwrap() };
+    steps.iter_mut().for_each(|step| step.hold(&hold));
+    Ok(steps)
 }
 
 /// A target in the lab.

@@ -5,7 +5,6 @@ use serde_json::{Value as Json, json};
 use squall_engine::suite::{self, Deed, Sample, Trial};
 use squall_kubernetes::testing::{Lab, Room, in_a_room};
 use squall_kubernetes::{ClusterError, Deletion, Kind, Reference, wait};
-use squall_model::step::Step;
 use squall_model::target::Target;
 use std::cell::Cell;
 use std::rc::Rc;
@@ -31,7 +30,8 @@ fn sample(lab: &Lab, make: impl Fn(u32) -> Tried + 'static) -> Sample<Clusters> 
         prepare: Box::new(move |machine| {
             count.set(count.get() + 1);
             let tried = make(count.get());
-            let injection = format!("law-{}", count.get());
+            // Others may put this suite through the same cluster.
+            let injection = format!("law-{}-{}", std::process::id(), count.get());
             let mut steps = planned(machine, &injection, tried.fault, &tried.target, &tried.with).unwrap();
             let step = steps.remove(tried.step);
             let (lab, object, part) = (lab.clone(), tried.object.clone(), tried.part);
@@ -40,7 +40,7 @@ fn sample(lab: &Lab, make: impl Fn(u32) -> Tried + 'static) -> Sample<Clusters> 
                 Box::new(move || change(&lab, &object, path, value.clone()))
             });
             Trial {
-                marked: matches!(&step, Step::Object(step) if step.object.uid.is_empty()),
+                marked: true,
                 step,
                 injection,
                 look: Box::new(move || part(&read(&lab, &object)).to_string()),

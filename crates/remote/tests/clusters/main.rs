@@ -7,4 +7,5 @@ mod door;
 #[path = "../support/hands.rs"]
 mod hands;
 mod laws;
+mod marks;
 mod pods;

@@ -7,8 +7,10 @@ use crate::shop_networks;
 use crate::state::State;
 use crate::undo_logs::{self, Held};
 use clap::Args;
-use squall_model::machine::{Leftover, Machine};
+use jiff::Timestamp;
+use squall_model::machine::{Hold, Leftover, Machine};
 use squall_model::step::Claim;
+use squall_model::units;
 use std::process::ExitCode;
 
 #[derive(Debug, Args)]
@@ -35,7 +37,13 @@ impl Options {
             mark.injection.as_deref().is_some_and(|id| alive.contains(&id))
                 || mark.claim.as_ref().is_some_and(|claim| claims.contains(&claim))
         };
-        let mut found: Vec<Leftover> = marks.into_iter().filter(|mark| !belongs(mark)).collect();
+        let now = Timestamp::now();
+        let is_ended =
+            |mark: &Leftover| held.iter().any(|one| mark.injection.as_ref() == Some(&one.injection));
+        let may_live =
+            |mark: &Leftover| !is_ended(mark) && mark.held.as_ref().is_some_and(|hold| !hold.is_overdue(now));
+        let (held_yet, mut found): (Vec<Leftover>, Vec<Leftover>) =
+            marks.into_iter().filter(|mark| !belongs(mark)).partition(may_live);
         for orphan in held.iter().filter(|one| !one.alive) {
             let owed = match (&orphan.agent, orphan.owed.as_slice()) {
                 (None, []) => "unknown, the log is damaged".to_owned(),
@@ -50,21 +58,41 @@ impl Options {
                 injection: Some(orphan.injection.clone()),
                 claim: None,
                 digest: None,
+                held: None,
                 remedy: "squall recover".to_owned(),
             });
         }
         found.extend(shop_networks::leftovers());
         if self.json {
-            out::say_json(&found);
-        } else if found.is_empty() {
-            out::say("no leftovers");
+            out::say_json(&found.iter().chain(&held_yet).collect::<Vec<_>>());
         } else {
-            found
-                .iter()
-                .for_each(|leftover| out::say(format!("{}\n  remedy: {}", leftover.what, leftover.remedy)));
+            if found.is_empty() {
+                out::say("no leftovers");
+            }
+            found.iter().for_each(|leftover| out::say(describe(leftover, now)));
+            held_yet.iter().for_each(|mark| out::say(held_by_a_run(mark)));
         }
         Ok(if found.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
+}
+
+fn describe(leftover: &Leftover, now: Timestamp) -> String {
+    let Leftover { what, held, remedy, .. } = leftover;
+    let whose = held.as_ref().map(|Hold { run, until }| {
+        let overdue = units::Duration::seconds(now.duration_since(*until).as_secs().max(0).unsigned_abs());
+        format!("\n  of run {run}, which meant to hold it until {until}: overdue by {overdue}")
+    });
+    format!("{what}{}\n  remedy: {remedy}", whose.unwrap_or_default())
+}
+
+/// What a run that may live, wherever it is, means to hold yet.
+pub(super) fn held_by_a_run(mark: &Leftover) -> String {
+    let Leftover { what, held, .. } = mark;
+    let (run, until) = held.as_ref().map(|hold| (hold.run.as_str(), hold.until)).unwrap_or_default();
+    format!(
+        "left alone: {what}, which run {run} means to hold until {until}; if that run is dead, `squall recover --cluster --dead {run}` \
+         puts it back now"
+    )
 }
 
 /// What agents with other state folders hold, as far as this user may know it.

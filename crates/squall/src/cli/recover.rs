@@ -1,6 +1,6 @@
 //! `squall recover`: puts back what injections without an owner left.
 
-use super::leftovers::held_elsewhere;
+use super::leftovers::{held_by_a_run, held_elsewhere};
 use crate::audit::{self, Clerk};
 use crate::crash_point;
 use crate::epilogue;
@@ -36,6 +36,9 @@ const WAITS: Duration = Duration::from_secs(2);
 pub(crate) struct Options {
     #[command(flatten)]
     elsewhere: Elsewhere,
+    /// This run, or injection, is dead, wherever it was: put back what it left in clusters before its time is over; may be repeated
+    #[arg(long, value_name = "RUN", requires = "cluster")]
+    dead: Vec<String>,
     /// As JSON
     #[arg(long)]
     json: bool,
@@ -54,23 +57,68 @@ impl Options {
             std::thread::sleep(WAITS);
             Restored::supersede(&mut restored, &recover_with(&state, self.elsewhere.servers())?);
         }
-        restored.extend(end_elsewhere(&state, &self.elsewhere)?);
+        let (ended, held_yet) = self.end_elsewhere(&state)?;
+        restored.extend(ended);
         restored.extend(shop_networks::recover());
         let living: Vec<Held> = undo_logs::all(&state)?.into_iter().filter(|held| held.alive).collect();
         if self.json {
             out::say_json(&restored);
         } else {
-            match (restored.as_slice(), living.as_slice()) {
-                ([], []) => out::say("nothing to put back"),
-                ([], _) => {
+            match (restored.as_slice(), living.is_empty() && held_yet.is_empty()) {
+                ([], true) => out::say("nothing to put back"),
+                ([], false) => {
                     out::say("nothing that an owner left behind; those who live put back what they hold");
                 }
                 _ => restored.iter().for_each(|one| out::say(describe(one))),
             }
             living.iter().for_each(|held| out::say(left_alone(held)));
+            held_yet.iter().for_each(|mark| out::say(held_by_a_run(mark)));
         }
         let residue: Vec<String> = restored.iter().flat_map(Restored::residue).collect();
         if residue.is_empty() { Ok(ExitCode::SUCCESS) } else { Err(Failure::residue(residue.join("\n"))) }
+    }
+
+    /// Ends what goes by a mark of Squall's on these servers and in these clusters, but for what lives on this machine, and
+    /// what a run elsewhere still means to hold, which is given beside.
+    fn end_elsewhere(&self, state: &State) -> Result<(Vec<Restored>, Vec<Leftover>), Failure> {
+        if self.elsewhere.is_nowhere() {
+            return Ok(Default::default());
+        }
+        let mut held = undo_logs::all(state)?;
+        held.extend(held_elsewhere(state));
+        let lives = |mark: &Leftover| {
+            held.iter().any(|one| one.alive && mark.injection.as_ref() == Some(&one.injection))
+        };
+        let mut servers = self.elsewhere.remote();
+        let unasked = |error: squall_model::machine::MachineError| Failure::failed(error.to_string());
+        let found = servers.leftovers().map_err(unasked)?;
+        let now = Timestamp::now();
+        let (held_yet, over): (Vec<_>, Vec<_>) =
+            found.into_iter().filter(|mark| !lives(mark)).partition(|mark| self.may_live(mark, now));
+        let mut restored = Vec::new();
+        for leftover in over {
+            let (steps, errors) = match servers.remove(&leftover) {
+                Ok(outcome) => (outcome.into_iter().collect(), Vec::new()),
+                Err(error) => (Vec::new(), vec![error.to_string()]),
+            };
+            let injection = leftover.injection.unwrap_or_default();
+            restored.push(Restored {
+                injection,
+                fault: "a fault".to_owned(),
+                target: leftover.what,
+                steps,
+                errors,
+            });
+        }
+        Ok((restored, held_yet))
+    }
+
+    /// Whether a run that is not known to be dead means to hold it yet.
+    fn may_live(&self, mark: &Leftover, now: Timestamp) -> bool {
+        mark.held.as_ref().is_some_and(|hold| {
+            let is_named = |name: &String| *name == hold.run || Some(name) == mark.injection.as_ref();
+            !hold.is_overdue(now) && !self.dead.iter().any(is_named)
+        })
     }
 }
 
@@ -80,36 +128,6 @@ fn left_alone(held: &Held) -> String {
     format!(
         "left alone: {fault} on {target} ({injection}), which the living agent {owner} holds; `squall halt` ends it"
     )
-}
-
-/// Ends what goes by a mark of Squall's on these servers and in these clusters, but for what lives on this machine.
-fn end_elsewhere(state: &State, elsewhere: &Elsewhere) -> Result<Vec<Restored>, Failure> {
-    if elsewhere.is_nowhere() {
-        return Ok(Vec::new());
-    }
-    let mut held = undo_logs::all(state)?;
-    held.extend(held_elsewhere(state));
-    let lives =
-        |mark: &Leftover| held.iter().any(|one| one.alive && mark.injection.as_ref() == Some(&one.injection));
-    let mut servers = elsewhere.remote();
-    let unasked = |error: squall_model::machine::MachineError| Failure::failed(error.to_string());
-    let found = servers.leftovers().map_err(unasked)?;
-    let mut restored = Vec::new();
-    for leftover in found.into_iter().filter(|leftover| !lives(leftover)) {
-        let (steps, errors) = match servers.remove(&leftover) {
-            Ok(outcome) => (outcome.into_iter().collect(), Vec::new()),
-            Err(error) => (Vec::new(), vec![error.to_string()]),
-        };
-        let injection = leftover.injection.unwrap_or_default();
-        restored.push(Restored {
-            injection,
-            fault: "a fault".to_owned(),
-            target: leftover.what,
-            steps,
-            errors,
-        });
-    }
-    Ok(restored)
 }
 
 /// Puts back what is owed by dead owners, in this process.

@@ -3,6 +3,7 @@
 //!
 //! Each patch tests the version of the object that it was made from, so that nobody's change is overwritten.
 
+use super::note;
 use serde_json::{Map, Value as Json};
 use squall_kubernetes::Operation;
 use squall_model::cluster::{Field, FieldChange, ObjectRef, pointer, put_back_by_hand};
@@ -66,18 +67,76 @@ pub(super) fn captured(
     fields.iter().map(capture).collect()
 }
 
+/// A patch, and the object as it is after it.
+pub(super) struct Patch {
+    pub(super) operations: Vec<Operation>,
+    pub(super) content: Json,
+}
+
+impl Patch {
+    /// One that changes nothing yet.
+    pub(super) fn of(content: &Json) -> Self {
+        Self { operations: Vec::new(), content: content.clone() }
+    }
+
+    /// Puts a value where another is, or none.
+    fn put(&mut self, path: &[String], value: Json) {
+        let (inner, name) = (&path[..path.len() - 1], &path[path.len() - 1]);
+        let at = pointer(path);
+        match self.content.pointer_mut(&pointer(inner)) {
+            Some(Json::Object(map)) => drop(map.insert(name.clone(), value.clone())),
+            Some(Json::Array(list)) if name == "-" => list.push(value.clone()),
+            _ => {}
+        }
+        self.operations.push(Operation::Add { path: at, value });
+    }
+
+    /// Puts a value in place of one that is there.
+    fn replace(&mut self, path: &[String], value: Json) {
+        let path = pointer(path);
+        if let Some(there) = self.content.pointer_mut(&path) {
+            there.clone_from(&value);
+        }
+        self.operations.push(Operation::Replace { path, value });
+    }
+
+    /// Takes away what is there.
+    pub(super) fn remove(&mut self, path: &[String]) {
+        let (inner, name) = (&path[..path.len() - 1], &path[path.len() - 1]);
+        match self.content.pointer_mut(&pointer(inner)) {
+            Some(Json::Object(map)) => drop(map.remove(name)),
+            Some(Json::Array(list)) => {
+                if let Some(position) = name.parse().ok().filter(|position| *position < list.len()) {
+                    list.remove(position);
+                }
+            }
+            _ => {}
+        }
+        self.operations.push(Operation::Remove { path: pointer(path) });
+    }
+
+    /// Adds the maps that lead to a field, where they are missing.
+    fn add_parents(&mut self, path: &[String]) {
+        for depth in 1..path.len() {
+            if at(&self.content, &path[..depth]).is_none() {
+                self.put(&path[..depth], Json::Object(Map::new()));
+            }
+        }
+    }
+}
+
 /// The patch that gives fields our values; refused where they are not as they were captured.
 pub(super) fn forth(
     object: &ObjectRef,
     fields: &[Field],
     content: &Json,
 ) -> Result<Vec<Operation>, MachineError> {
-    let mut operations = vec![same_version(content)];
-    let mut content = content.clone();
+    let mut patch = Patch::of(content);
+    patch.operations.push(same_version(content));
     for field in fields {
         match &field.change {
             FieldChange::Put { value, before, .. } => {
-                let now = at(&content, &field.path);
+                let now = at(&patch.content, &field.path);
                 if now != before.as_ref() && now != Some(value) {
                     return Err(refused(format!(
                         "could not change {} of {object}: it was {} when that was written down and is {} now, so the undo \
@@ -87,52 +146,36 @@ pub(super) fn forth(
                         shown(now)
                     )));
                 }
-                add_parents(&mut operations, &mut content, &field.path);
-                let (path, value) = (pointer(&field.path), value.clone());
-                operations.push(match before {
-                    Some(_) => Operation::Replace { path, value },
-                    None => Operation::Add { path, value },
-                });
-            }
-            FieldChange::Append { element } => {
-                if position(&content, &field.path, element).is_some() {
-                    continue;
+                patch.add_parents(&field.path);
+                match before {
+                    Some(_) => patch.replace(&field.path, value.clone()),
+                    None => patch.put(&field.path, value.clone()),
                 }
-                let path = pointer(&field.path);
-                operations.push(match at(&content, &field.path) {
-                    Some(Json::Array(_)) => {
-                        Operation::Add { path: format!("{path}/-"), value: element.clone() }
-                    }
-                    _ => Operation::Add { path, value: Json::Array(vec![element.clone()]) },
-                });
             }
+            FieldChange::Append { element } if position(&patch.content, &field.path, element).is_some() => {}
+            FieldChange::Append { element } => match at(&patch.content, &field.path) {
+                Some(Json::Array(_)) => patch.put(&element_of(&field.path, "-"), element.clone()),
+                _ => patch.put(&field.path, Json::Array(vec![element.clone()])),
+            },
         }
     }
-    Ok(operations)
+    Ok(patch.operations)
 }
 
-/// Adds the maps that lead to a field, where they are missing, to the patch and to what is known of the object.
-fn add_parents(operations: &mut Vec<Operation>, content: &mut Json, path: &[String]) {
-    for depth in 1..path.len() {
-        if at(content, &path[..depth]).is_some() {
-            continue;
-        }
-        let empty = Json::Object(Map::new());
-        operations.push(Operation::Add { path: pointer(&path[..depth]), value: empty.clone() });
-        if let Some(Json::Object(parent)) = content.pointer_mut(&pointer(&path[..depth - 1])) {
-            parent.insert(path[depth - 1].clone(), empty);
-        }
-    }
+/// The path of an element of a list.
+fn element_of(list: &[String], position: &str) -> Vec<String> {
+    list.iter().cloned().chain([position.to_owned()]).collect()
 }
 
-/// What gives fields back.
-pub(super) fn back(object: &ObjectRef, fields: &[Field], content: &Json) -> Outcome {
-    let mut operations = Vec::new();
+/// What gives fields back, and takes the note of this mark away: what others made of our change by then is theirs.
+pub(super) fn back(object: &ObjectRef, fields: &[Field], mark: &str, content: &Json) -> Outcome {
+    let mut patch = Patch::of(content);
     let mut theirs = Vec::new();
+    note::remove(&mut patch, mark);
     for field in fields.iter().rev() {
         match &field.change {
             FieldChange::Put { value, before, made } => {
-                let now = at(content, &field.path);
+                let now = at(&patch.content, &field.path);
                 if now == before.as_ref() {
                     continue;
                 }
@@ -141,26 +184,25 @@ pub(super) fn back(object: &ObjectRef, fields: &[Field], content: &Json) -> Outc
                     continue;
                 }
                 match before {
-                    Some(before) => operations
-                        .push(Operation::Replace { path: pointer(&field.path), value: before.clone() }),
-                    None => operations
-                        .push(Operation::Remove { path: pointer(outermost(content, &field.path, *made)) }),
+                    Some(before) => patch.replace(&field.path, before.clone()),
+                    None => patch.remove(outermost(&patch.content, &field.path, *made)),
                 }
             }
             FieldChange::Append { element } => {
-                if let Some(position) = position(content, &field.path, element) {
-                    let is_only =
-                        at(content, &field.path).and_then(Json::as_array).is_some_and(|all| all.len() == 1);
-                    let path = pointer(&field.path);
-                    let path = if is_only { path } else { format!("{path}/{position}") };
-                    operations.push(Operation::Remove { path });
+                if let Some(position) = position(&patch.content, &field.path, element) {
+                    let all = at(&patch.content, &field.path).and_then(Json::as_array);
+                    if all.is_some_and(|all| all.len() == 1) {
+                        patch.remove(&field.path);
+                    } else {
+                        patch.remove(&element_of(&field.path, &position.to_string()));
+                    }
                 }
             }
         }
     }
-    if !operations.is_empty() {
-        operations.insert(0, same_version(content));
-        return Outcome::Ours(operations);
+    if !patch.operations.is_empty() {
+        patch.operations.insert(0, same_version(content));
+        return Outcome::Ours(patch.operations);
     }
     if let [(first, before, now), ..] = theirs.as_slice() {
         return Outcome::Theirs(Difference {
@@ -223,24 +265,24 @@ fn shown(value: Option<&Json>) -> String {
     value.map_or_else(|| "not set".to_owned(), Json::to_string)
 }
 
-fn refused(message: String) -> MachineError {
+pub(super) fn refused(message: String) -> MachineError {
     MachineError::Refused { message }
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use serde_json::json;
     use squall_model::cluster::{ClusterPlace, ClusterRef, ObjectKind};
 
-    fn object() -> ObjectRef {
+    pub(in super::super) fn object() -> ObjectRef {
         let cluster = ClusterRef { place: ClusterPlace::default(), server: "s".into(), uid: "c".into() };
         let kind = ObjectKind::new("", "v1", "Node", "nodes");
         ObjectRef { cluster, kind, namespace: None, name: "n".into(), uid: "u".into() }
     }
 
     /// What a patch makes of an object, as a server would.
-    fn patched(content: &Json, operations: &[Operation]) -> Json {
+    pub(in super::super) fn patched(content: &Json, operations: &[Operation]) -> Json {
         let mut content = content.clone();
         for operation in operations {
             match operation {
@@ -277,9 +319,9 @@ mod tests {
         // Applied twice it changes nothing more.
         let again = patched(&struck, &forth(&object(), &fields, &struck).unwrap());
         assert_eq!(again, struck);
-        let Outcome::Ours(operations) = back(&object(), &fields, &struck) else { panic!("not ours") };
+        let Outcome::Ours(operations) = back(&object(), &fields, "i-1", &struck) else { panic!("not ours") };
         assert_eq!(&patched(&struck, &operations), before);
-        assert!(matches!(back(&object(), &fields, before), Outcome::Same(_)));
+        assert!(matches!(back(&object(), &fields, "i-1", before), Outcome::Same(_)));
         struck
     }
 
@@ -312,7 +354,7 @@ mod tests {
         let fields = captured(&object(), &[field], &before).unwrap();
         let struck =
             json!({"metadata": {"resourceVersion": "8"}, "spec": {"fault": {"delay": 1, "abort": 2}}});
-        let Outcome::Ours(operations) = back(&object(), &fields, &struck) else { panic!("not ours") };
+        let Outcome::Ours(operations) = back(&object(), &fields, "i-1", &struck) else { panic!("not ours") };
         assert_eq!(patched(&struck, &operations)["spec"], json!({"fault": {"abort": 2}}));
     }
 
@@ -321,12 +363,26 @@ mod tests {
         let before = json!({"metadata": {"resourceVersion": "7"}, "spec": {"replicas": 3}});
         let fields = captured(&object(), &[Field::put(&["spec", "replicas"], 0, None)], &before).unwrap();
         let theirs = json!({"metadata": {"resourceVersion": "9"}, "spec": {"replicas": 5}});
-        let Outcome::Theirs(difference) = back(&object(), &fields, &theirs) else { panic!("not theirs") };
+        let Outcome::Theirs(difference) = back(&object(), &fields, "i-1", &theirs) else {
+            panic!("not theirs")
+        };
         assert_eq!((difference.before.as_str(), difference.now.as_str()), ("3", "5, by somebody else"));
         let error = forth(&object(), &fields, &theirs).unwrap_err().to_string();
         assert!(error.contains("was 3 when that was written down and is 5 now"), "{error}");
         let same = captured(&object(), &[Field::put(&["spec", "replicas"], 3, None)], &before).unwrap_err();
         assert!(same.to_string().contains("nothing would change"));
+    }
+
+    #[test]
+    fn several_elements_of_a_list_go_and_no_other_does() {
+        let node = json!({"metadata": {"resourceVersion": "7"}, "spec": {"taints": [{"key": "x"}]}});
+        let taint = |key: &str| Field::append(&["spec", "taints"], json!({"key": key}));
+        there_and_back(&[taint("a"), taint("b")], &node);
+        let turned = json!({"metadata": {"resourceVersion": "8"}, "spec": {"taints": [{"key": "b"}, {"key": "x"}, {"key": "a"}]}});
+        let Outcome::Ours(operations) = back(&object(), &[taint("a"), taint("b")], "i-1", &turned) else {
+            panic!("not ours")
+        };
+        assert_eq!(patched(&turned, &operations)["spec"], node["spec"]);
     }
 
     #[test]
@@ -336,7 +392,7 @@ mod tests {
             {"key": "b", "effect": "NoSchedule"},
             {"key": "a", "effect": "NoExecute", "timeAdded": "2026-01-01T00:00:00Z"},
         ]}});
-        let Outcome::Ours(operations) = back(&object(), &[field], &struck) else { panic!("not ours") };
+        let Outcome::Ours(operations) = back(&object(), &[field], "i-1", &struck) else { panic!("not ours") };
         assert_eq!(patched(&struck, &operations)["spec"]["taints"].as_array().unwrap().len(), 1);
     }
 }

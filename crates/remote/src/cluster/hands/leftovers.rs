@@ -1,30 +1,36 @@
-//! Squall's marks in a cluster, found without any undo log: policies that carry our label, pods that do, pods whose
-//! containers have no image, and the leases of dead runs, to which the pods of their agents belong.
+//! Squall's marks in a cluster, found without any undo log: objects that carry their undo, the leases of dead runs, to which the
+//! pods of their agents belong, and what an earlier Squall or somebody's hands left without an undo: policies that carry our
+//! label, pods that do, pods whose containers have no image.
 
+use super::marks::{self, Mark};
 use super::{Client, gone_is_well, kind, reference, worded};
 use squall_kubernetes::{Deletion, Dependents, Kind, Operation, PodFilter, pointer, wait};
-use squall_model::cluster::{ISOLATION_LABEL, LEASE_PREFIX, MARK_LABEL, NO_IMAGE, ObjectKind, ObjectRef};
+use squall_model::cluster::{
+    ISOLATION_LABEL, LEASE_PREFIX, MARK_LABEL, NO_IMAGE, ObjectKind, ObjectRef, STRUCK_LABEL,
+};
 use squall_model::machine::{Leftover, MachineError};
 use squall_model::undo::{Difference, Reverted};
 
 /// What was found, and what it is about.
-pub(super) struct Mark {
+pub(super) struct Remainder {
     pub(super) leftover: Leftover,
     object: ObjectRef,
     is: What,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 enum What {
+    Change(Box<Mark>),
     Policy,
     Label,
     Image,
     Run,
 }
 
-impl Mark {
+impl Remainder {
     fn new(object: ObjectRef, is: What, injection: &str) -> Self {
-        let (what, remedy) = match is {
+        let (what, remedy) = match &is {
+            What::Change(mark) => return Self { leftover: mark.leftover(), object, is },
             What::Run => (
                 format!("{object} of a run that is dead, and the pods of its agents, which belong to it"),
                 object.by_hand("delete", ""),
@@ -43,12 +49,26 @@ impl Mark {
             ),
         };
         let injection = (!injection.is_empty()).then(|| injection.to_owned());
-        Self { leftover: Leftover { what, injection, claim: None, digest: None, remedy }, object, is }
+        Self {
+            leftover: Leftover { what, injection, claim: None, digest: None, held: None, remedy },
+            object,
+            is,
+        }
     }
 }
 
-/// All marks in a cluster.
-pub(super) fn find(client: &Client) -> Result<Vec<Mark>, MachineError> {
+/// All that is left in a cluster.
+pub(super) fn find(client: &Client) -> Result<Vec<Remainder>, MachineError> {
+    let mut found = unmarked(client)?;
+    found.extend(marks::find_by(client)?.into_iter().map(|mark| {
+        let (object, injection) = (mark.object.clone(), mark.injection.clone());
+        Remainder::new(object, What::Change(Box::new(mark)), &injection)
+    }));
+    Ok(found)
+}
+
+/// What carries no undo of its own.
+fn unmarked(client: &Client) -> Result<Vec<Remainder>, MachineError> {
     let object = |kind, namespace: &str, name: &str, uid: &str| ObjectRef {
         cluster: client.reference.clone(),
         kind,
@@ -56,40 +76,44 @@ pub(super) fn find(client: &Client) -> Result<Vec<Mark>, MachineError> {
         name: name.to_owned(),
         uid: uid.to_owned(),
     };
-    let policies = wait(client.cluster.list(&Kind::NETWORK_POLICY, None, MARK_LABEL)).map_err(worded)?;
-    let mut found: Vec<Mark> = policies
-        .iter()
-        .map(|policy| {
-            let metadata = &policy["metadata"];
-            let text = |name: &str| metadata[name].as_str().unwrap_or_default();
+    let mut found = Vec::new();
+    for policy in wait(client.cluster.list(&Kind::NETWORK_POLICY, None, MARK_LABEL)).map_err(worded)? {
+        let metadata = &policy["metadata"];
+        let text = |name: &str| metadata[name].as_str().unwrap_or_default();
+        let injection = metadata["labels"][MARK_LABEL].as_str().unwrap_or_default();
+        // What only has our label is not ours to delete.
+        if text("name") == format!("squall-{injection}") && metadata["labels"][STRUCK_LABEL].is_null() {
             let object = object(ObjectKind::network_policy(), text("namespace"), text("name"), text("uid"));
-            Mark::new(object, What::Policy, metadata["labels"][MARK_LABEL].as_str().unwrap_or_default())
-        })
-        .collect();
+            found.push(Remainder::new(object, What::Policy, injection));
+        }
+    }
     let leases = wait(client.cluster.expired_leases(None, MARK_LABEL)).map_err(worded)?;
     for lease in leases.iter().filter(|lease| lease.name.starts_with(LEASE_PREFIX)) {
         let namespace = lease.namespace.as_deref().unwrap_or_default();
-        found.push(Mark::new(object(ObjectKind::lease(), namespace, &lease.name, &lease.uid), What::Run, ""));
+        let object = object(ObjectKind::lease(), namespace, &lease.name, &lease.uid);
+        found.push(Remainder::new(object, What::Run, ""));
     }
-    for pod in wait(client.cluster.pods(&PodFilter::default())).map_err(worded)? {
+    let pods = wait(client.cluster.pods(&PodFilter::default())).map_err(worded)?;
+    for pod in pods.iter().filter(|pod| !pod.labels.contains_key(STRUCK_LABEL)) {
         let object = || object(ObjectKind::pod(), &pod.namespace, &pod.name, &pod.uid);
         if let Some(injection) = pod.labels.get(ISOLATION_LABEL) {
-            found.push(Mark::new(object(), What::Label, injection));
+            found.push(Remainder::new(object(), What::Label, injection));
         }
         let ours = pod.containers.iter().find_map(|container| container.image.strip_prefix(NO_IMAGE));
         if let Some(tag) = ours {
-            found.push(Mark::new(object(), What::Image, tag.trim_start_matches(':')));
+            found.push(Remainder::new(object(), What::Image, tag.trim_start_matches(':')));
         }
     }
     Ok(found)
 }
 
 /// Takes a mark away.
-pub(super) fn remove(client: &Client, mark: &Mark) -> Result<Reverted, MachineError> {
+pub(super) fn remove(client: &Client, mark: &Remainder) -> Result<Reverted, MachineError> {
     let cluster = &client.cluster;
     let reference = reference(&mark.object);
     let looked_at = mark.leftover.what.clone();
-    match mark.is {
+    match &mark.is {
+        What::Change(mark) => return marks::put_back_by(client, mark),
         What::Policy | What::Run => {
             let dependents = (mark.is == What::Run).then_some(Dependents::After);
             let how = Deletion { uid: Some(mark.object.uid.clone()), dependents, ..Deletion::default() };

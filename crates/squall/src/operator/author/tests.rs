@@ -19,7 +19,13 @@ fn object(uid: &str, kind: ObjectKind, namespace: Option<&str>, name: &str) -> O
 }
 
 fn change(object: ObjectRef, change: ObjectChange) -> Step {
-    Step::Object(Box::new(ObjectStep { object, change, shows: Shows::Itself, mark: "m".to_owned() }))
+    Step::Object(Box::new(ObjectStep {
+        object,
+        change,
+        shows: Shows::Itself,
+        mark: "m".to_owned(),
+        held: None,
+    }))
 }
 
 fn signal() -> Step {
