@@ -110,13 +110,27 @@ pub(super) fn find_by(client: &Client) -> Result<Vec<Mark>, MachineError> {
     let mut marks = Vec::new();
     for kind in KINDS {
         let objects = match wait(client.cluster.list(&kind, None, STRUCK_LABEL)) {
-            // Nobody has installed Istio.
-            Err(error) if error.problem == Problem::NotFound && kind == Kind::VIRTUAL_SERVICE => continue,
+            // Nobody has installed Istio, or given rights on what is not there.
+            Err(error)
+                if matches!(error.problem, Problem::NotFound | Problem::Forbidden)
+                    && !is_served(client, &kind)? =>
+            {
+                continue;
+            }
             other => other.map_err(worded)?,
         };
         marks.extend(objects.iter().flat_map(|content| marks_on(client, &kind, content)));
     }
     Ok(marks)
+}
+
+/// Whether the cluster has a kind. Everybody may ask for that.
+fn is_served(client: &Client, kind: &Kind) -> Result<bool, MachineError> {
+    match wait(client.cluster.discover(&kind.group, Some(&kind.version), &kind.kind)) {
+        Ok(_) => Ok(true),
+        Err(error) if error.problem == Problem::NotFound => Ok(false),
+        Err(error) => Err(worded(error)),
+    }
 }
 
 fn marks_on(client: &Client, kind: &Kind, content: &Json) -> Vec<Mark> {
