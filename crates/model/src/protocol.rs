@@ -201,10 +201,7 @@ impl Restored {
     /// What could not be put back, in words.
     pub fn residue(&self) -> Vec<String> {
         let drifted = self.steps.iter().filter_map(|step| match step {
-            Reverted::Drifted(difference) => Some(format!(
-                "{}: was {}, is {}; {}",
-                difference.looked_at, difference.before, difference.now, difference.remedy
-            )),
+            Reverted::Drifted(difference) => Some(difference.to_string()),
             _ => None,
         });
         drifted.chain(self.errors.iter().cloned()).collect()

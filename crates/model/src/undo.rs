@@ -257,6 +257,13 @@ pub enum Reverted {
     Drifted(Difference),
 }
 
+impl fmt::Display for Difference {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { looked_at, before, now, remedy, under_way: _ } = self;
+        write!(formatter, "{looked_at}: was {before}, is {now}; {remedy}")
+    }
+}
+
 impl Reverted {
     /// The outcome in one word.
     pub fn name(&self) -> &'static str {

@@ -3,19 +3,19 @@
 #![cfg(feature = "kubernetes")]
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on fails")]
 
+#[path = "support/between.rs"]
+mod between;
 mod support;
 
+use between::Between;
 use serde_json::{Value as Json, json};
 use squall_kubernetes::testing::{Lab, in_a_room};
 use squall_kubernetes::{Deletion, Kind, Operation, Pod, PodFilter, wait};
 use std::collections::BTreeSet;
 use std::fs;
-use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use support::{Ended, wait_until};
 use tempfile::TempDir;
 
@@ -304,51 +304,6 @@ fn a_namespace_that_is_deleted_in_the_middle_is_no_residue() {
     });
 }
 
-/// What stands between a client and the API server, and can be away for a while.
-struct Between {
-    address: String,
-    is_away: Arc<AtomicBool>,
-}
-
-impl Between {
-    fn before(server: String) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = listener.local_addr().unwrap().to_string();
-        let is_away = Arc::new(AtomicBool::new(false));
-        let away = Arc::clone(&is_away);
-        std::thread::spawn(move || {
-            for client in listener.incoming().flatten() {
-                let Ok(server) = TcpStream::connect(&server) else { continue };
-                for (from, to) in [(&client, &server), (&server, &client)] {
-                    let (from, to) = (from.try_clone().unwrap(), to.try_clone().unwrap());
-                    let away = Arc::clone(&away);
-                    std::thread::spawn(move || carry(from, to, &away));
-                }
-            }
-        });
-        Self { address, is_away }
-    }
-}
-
-/// Carries bytes until either end is gone, or whoever carries them is away.
-fn carry(mut from: TcpStream, mut to: TcpStream, is_away: &AtomicBool) {
-    let mut bytes = [0; 16 << 10];
-    while let Ok(count @ 1..) = from.read(&mut bytes) {
-        if is_away.load(Ordering::Relaxed) || to.write_all(&bytes[..count]).is_err() {
-            break;
-        }
-    }
-    let _ = (from.shutdown(std::net::Shutdown::Both), to.shutdown(std::net::Shutdown::Both));
-}
-
-/// The same settings, by way of another address.
-fn settings_by_way_of(kubeconfig: &Path, server: &str, address: &str) -> String {
-    let text = fs::read_to_string(kubeconfig).unwrap();
-    let host = server.rsplit('/').next().unwrap();
-    let name = host.rsplit_once(':').map_or(host, |(name, _)| name);
-    text.replace(&format!("\"{server}\""), &format!("\"https://{address}\", tls-server-name: \"{name}\""))
-}
-
 #[test]
 fn an_api_server_that_is_away_when_the_fault_ends_is_waited_for() {
     Stage::with("away", &[("web", 1)], |stage| {
@@ -357,10 +312,8 @@ fn an_api_server_that_is_away_when_the_fault_ends_is_waited_for() {
             return;
         }
         let server = stage.lab.cluster.server().to_owned();
-        let between = Between::before(server.rsplit('/').next().unwrap().to_owned());
-        let settings = settings_by_way_of(&stage.kubeconfig, &server, &between.address);
         let kubeconfig = stage.folder.path().join("kubeconfig");
-        fs::write(&kubeconfig, settings).unwrap();
+        let between = Between::before(&server, &stage.kubeconfig, &kubeconfig);
         let stage = Stage {
             lab: stage.lab.clone(),
             room: stage.room.clone(),

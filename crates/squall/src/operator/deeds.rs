@@ -32,6 +32,8 @@ pub(super) struct Office {
     /// Where it lives, and its agents.
     pub(super) namespace: String,
     pub(super) chaos_mesh: bool,
+    /// The only namespace that is looked after, if it is one.
+    pub(super) only: Option<String>,
     /// How many runs may go on at the same time.
     pub(super) at_once: usize,
     /// Whether an object whose author nobody recorded is carried out.
@@ -109,7 +111,14 @@ async fn one(office: &Office, task: &Task, deed: &Deed, done: &mut Done) -> Resu
         Deed::Abort(name) => abort(cluster, name).await?,
         Deed::Begin => begin(office, task, done).await?,
         Deed::PutBack => {
-            let status = put_back::put_back(office, object).await;
+            let status = match put_back::put_back(office, object).await {
+                Ok(status) => status,
+                Err(error) => {
+                    // It is tried again.
+                    done.error = Some(error);
+                    return Ok(());
+                }
+            };
             let said = say(cluster, kind, object, &json!(status)).await?;
             done.objects.push((kind.clone(), said));
         }

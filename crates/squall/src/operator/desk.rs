@@ -75,7 +75,7 @@ impl Desk {
         let (sender, inputs) = unbounded_channel();
         let mut watching = JoinSet::new();
         for (place, kind) in kinds.iter().enumerate() {
-            let mut watch = office.cluster.watch(kind, None)?;
+            let mut watch = office.cluster.watch(kind, office.only.as_deref())?;
             let sender = sender.clone();
             watching.spawn(async move {
                 let mut was_lost = false;

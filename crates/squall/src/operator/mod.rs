@@ -64,6 +64,9 @@ pub(crate) struct Options {
     /// The namespace of the operator's lease and of its agents; without it that of its account, or of the kubeconfig's context
     #[arg(long, value_name = "NAMESPACE", env = "SQUALL_OPERATOR_NAMESPACE")]
     namespace: Option<String>,
+    /// Looks after this namespace alone; halts of the whole cluster are heeded all the same
+    #[arg(long, value_name = "NAMESPACE")]
+    only: Option<String>,
     /// The context of the kubeconfig, outside a cluster
     #[arg(long)]
     context: Option<String>,
@@ -106,6 +109,7 @@ impl Options {
             me: me.clone(),
             namespace: namespace.clone(),
             chaos_mesh: self.chaos_mesh,
+            only: self.only,
             at_once: self.at_once.max(1),
             needs_author: self.author == AuthorRule::Required,
             beyond: self.beyond,
@@ -144,7 +148,8 @@ impl Options {
                 _ = stopping.wait_for(|stop| *stop) => return Ok(ExitCode::SUCCESS),
             }
             out::warn(format!("squall: the operator {me} leads"));
-            let (desk, watching) = Desk::open(Arc::clone(&office)).map_err(unreached)?;
+            let (desk, mut watching) = Desk::open(Arc::clone(&office)).map_err(unreached)?;
+            watching.spawn(put_back::stand_watch(Arc::clone(&office)));
             let left = desk.work(leads.clone(), stop.clone()).await;
             drop(watching);
             match left {

@@ -26,32 +26,34 @@ pub(crate) fn decide(object: &Json, runs: &[&Json], world: &World) -> Decision {
         let status = refused(object, &why, world.now);
         return Decision::of(said(object, status).into_iter().collect());
     }
-    if !object::is_held(object) {
-        return Decision::of(vec![Deed::Hold]);
-    }
-    let held = is_paused(object) || world.halted.is_some();
-    match of_mesh(object) {
-        Some(Err(why)) => Decision::of(said(object, refused(object, &why, world.now)).into_iter().collect()),
+    let waits = is_paused(object) || world.halted.is_some();
+    let (mut deeds, begins, again, status) = match of_mesh(object) {
+        Some(Err(why)) => {
+            return Decision::of(said(object, refused(object, &why, world.now)).into_iter().collect());
+        }
         Some(Ok(rounds)) => {
-            let turn = if held { Turn::default() } else { rounds.turn(runs, world.now) };
-            let mut deeds = turn.deeds;
-            if let Some(due) = turn.begins {
-                deeds.push(begun(object, &due.as_second().to_string(), Some(due), None));
-            }
-            let last = turn.last.map_or_else(|| object["status"]["time"].clone(), |last| json!(last));
+            let turn = if waits { Turn::default() } else { rounds.turn(runs, world.now) };
+            let begins = turn.begins.map(|due| begun(object, &due.as_second().to_string(), Some(due), None));
             let mut status = status(object, runs, world);
-            status["time"] = last;
+            status["time"] = turn.last.map_or_else(|| object["status"]["time"].clone(), |last| json!(last));
             let active = runs.iter().filter(|run| !is_over(run)).map(|run| run["metadata"]["name"].clone());
             status["active"] = active.collect();
-            deeds.extend(said(object, status));
-            Decision { deeds, again: turn.next }
+            (turn.deeds, begins, turn.next, status)
         }
         None => {
-            let next = if held { None } else { next(object, runs) };
-            let deeds = next.into_iter().chain(said(object, status(object, runs, world)));
-            Decision::of(deeds.collect())
+            let begins = if waits { None } else { next(object, runs) };
+            (Vec::new(), begins, None, status(object, runs, world))
         }
+    };
+    // It is held while something of it is to be put back, and no longer: whoever removes the operator leaves nothing stuck.
+    match (begins, object::is_held(object)) {
+        (Some(_), false) => return Decision { deeds: vec![Deed::Hold], again },
+        (Some(begins), true) => deeds.push(begins),
+        (None, true) if runs.iter().all(|run| is_over(run)) => deeds.push(Deed::Release),
+        (None, _) => {}
     }
+    deeds.extend(said(object, status));
+    Decision { deeds, again }
 }
 
 /// One that is deleted is held until its runs are over, and no longer than a while.
@@ -255,6 +257,7 @@ mod tests {
         let over = interrupted("Aborted", 60);
         let decision = decide(&object, &[&over], &world());
         assert!(made(&decision).is_none());
+        assert_eq!(decision.deeds[0], Deed::Release, "nothing is to be put back any more");
         assert_eq!(conditions(&decision), ["Selected", "AllInjected", "AllRecovered"]);
     }
 

@@ -44,8 +44,9 @@ pub(crate) fn decide(run: &Json, source: Option<&Json>, known: &Known, world: &W
     begin(run, source, known, world, status)
 }
 
+/// Nothing is held for which nothing is to be put back: whoever removes the operator leaves nothing that is stuck.
 fn release(run: &Json) -> Option<Deed> {
-    (object::deleted(run).is_some() && object::is_held(run)).then_some(Deed::Release)
+    object::is_held(run).then_some(Deed::Release)
 }
 
 /// One that goes on here.
@@ -226,8 +227,9 @@ mod tests {
             [Deed::Release],
             "nothing was begun"
         );
-        deleted["status"] = json!({"phase": "Finished"});
-        assert_eq!(super::decide(&deleted, None, &known(), &world()).deeds, [Deed::Release]);
+        let mut over = held(run());
+        over["status"] = json!({"phase": "Finished"});
+        assert_eq!(super::decide(&over, None, &known(), &world()).deeds, [Deed::Release], "it is over");
         deleted["status"] = json!({"phase": "Running", "holder": "another"});
         let later = World { now: world().now + HOLDS_FOR, ..world() };
         assert_eq!(super::decide(&deleted, None, &known(), &later).deeds, [Deed::PutBack, Deed::Release]);
