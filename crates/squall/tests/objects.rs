@@ -13,7 +13,7 @@ use squall_kubernetes::testing::{Lab, in_a_room};
 use squall_kubernetes::{Deletion, Kind, Operation, Pod, PodFilter, wait};
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 use std::sync::atomic::Ordering;
 use support::{Ended, wait_until};
