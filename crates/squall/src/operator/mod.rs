@@ -11,6 +11,8 @@
 pub(crate) mod admission;
 pub(crate) mod author;
 mod conditions;
+#[expect(dead_code, reason = "printed by the next verb")]
+mod crds;
 mod deeds;
 mod desk;
 mod kinds;
