@@ -1,6 +1,7 @@
 //! The chores of the project: `cargo xtask CHORE`.
 
 mod bench;
+mod chart;
 mod cluster;
 mod dist;
 mod image;
@@ -36,6 +37,7 @@ const CHORES: &[Chore] = &[
     ("bench", "measures beside the peers: `bench [NAME…]`; `--write` updates docs/benchmarks.md", bench::run),
     ("lab", "runs a command in a second kernel that has netem: `lab COMMAND…`", lab::run),
     ("dist", "builds the release binary as one static file", dist::run),
+    ("chart", "writes the chart for Helm: `chart [--binary PATH]`", chart::run),
     ("image", "packs it into an image: `image [--binary PATH] [-o FILE] [--tag NAME:TAG]`", image::run),
 ];
 

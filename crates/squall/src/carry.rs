@@ -66,6 +66,9 @@ pub(crate) struct AgentOptions {
     /// The namespace that they are made in; without it that of the kubeconfig's context
     #[arg(long, value_name = "NAMESPACE")]
     pub(crate) agent_namespace: Option<String>,
+    /// Uses the agents that the operator's installation keeps on nodes in that namespace, where there are any
+    #[arg(long)]
+    pub(crate) resident_agents: bool,
 }
 
 fn lease(text: &str) -> Result<units::Duration, String> {
@@ -75,7 +78,15 @@ fn lease(text: &str) -> Result<units::Duration, String> {
 impl Default for AgentOptions {
     fn default() -> Self {
         let lease = units::Duration::seconds(5);
-        Self { sudo: false, lease, allow_data_loss: false, agent_image: None, agent_namespace: None }
+        let (agent_image, agent_namespace) = (None, None);
+        Self {
+            sudo: false,
+            lease,
+            allow_data_loss: false,
+            agent_image,
+            agent_namespace,
+            resident_agents: false,
+        }
     }
 }
 
@@ -89,7 +100,8 @@ impl AgentOptions {
         let given = |option: &str, value: &Option<String>| Some(vec![option.to_owned(), value.clone()?]);
         let image = given("--agent-image", &self.agent_image);
         let namespace = given("--agent-namespace", &self.agent_namespace);
-        [sudo, lease, loss, image, namespace].into_iter().flatten().flatten().collect()
+        let resident = self.resident_agents.then(|| vec!["--resident-agents".to_owned()]);
+        [sudo, lease, loss, image, namespace, resident].into_iter().flatten().flatten().collect()
     }
 }
 

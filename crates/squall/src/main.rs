@@ -4,6 +4,7 @@
 //! apart by their first word before anything else happens, so that a warden stays as small as it is.
 
 mod agent;
+mod agent_pod;
 mod audit;
 mod carry;
 mod cli;
@@ -39,7 +40,7 @@ type Role = (&'static str, fn(&[String]) -> ExitCode);
 
 const ROLES: &[Role] = &[
     ("agent", agent::main),
-    (agent::node::ROLE, agent::node::main),
+    (agent_pod::ROLE, agent::node::main),
     ("warden", agent::warden::main),
     #[cfg(feature = "kubernetes")]
     (agent::transport::KEEPER, agent::transport::keep_pods),

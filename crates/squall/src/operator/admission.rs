@@ -35,6 +35,8 @@ use tokio_rustls::TlsAcceptor;
 
 /// What the API server asks under.
 const PATH: &str = "/admit";
+/// What its port is called in pods of the operator.
+pub(crate) const PORT_NAME: &str = "webhook";
 /// What our webhooks end with in the configuration.
 const NAMES_END: &str = ".squall.dev";
 /// So many connections there are at the same time; others wait.
@@ -297,15 +299,14 @@ fn today() -> Date {
 /// What an installation needs for a webhook of this operator, beside the operator itself: the Service that leads to it, and the
 /// configuration by which the API server asks it. Roles: `get`, `create`, `patch` of Secrets in its namespace, `get` and `patch`
 /// of the configuration.
-#[cfg_attr(not(test), expect(dead_code, reason = "the manifests of the operator come"))]
-pub(crate) fn manifests(namespace: &str, chaos_mesh: bool) -> [Json; 2] {
+pub(crate) fn manifests(namespace: &Json, chaos_mesh: bool) -> [Json; 2] {
     let labels = json!({"app.kubernetes.io/name": "squall", "app.kubernetes.io/component": "operator"});
     let name = authority::SECRET;
     let service = json!({
         "apiVersion": "v1",
         "kind": "Service",
         "metadata": {"name": name, "namespace": namespace, "labels": labels},
-        "spec": {"selector": labels, "ports": [{"name": "webhook", "port": 443, "targetPort": "webhook"}]},
+        "spec": {"selector": labels, "ports": [{"name": PORT_NAME, "port": 443, "targetPort": PORT_NAME}]},
     });
     let groups = [super::resources::GROUP].into_iter().chain(chaos_mesh.then_some(review::CHAOS_MESH));
     let client = json!({"service": {"namespace": namespace, "name": name, "path": PATH, "port": 443}});

@@ -11,13 +11,13 @@
 pub(crate) mod admission;
 pub(crate) mod author;
 mod conditions;
-#[expect(dead_code, reason = "printed by the next verb")]
 mod crds;
 mod deeds;
 mod desk;
 mod kinds;
 mod leader;
 mod live;
+mod manifests;
 mod object;
 mod progress;
 mod put_back;
@@ -31,7 +31,7 @@ use crate::exit::{Failure, Outcome};
 use crate::out;
 use crate::state::State;
 use admission::Webhook;
-use clap::{Args, ValueEnum};
+use clap::{Args, Subcommand, ValueEnum};
 use deeds::Office;
 use desk::{Desk, Left};
 use squall_kubernetes::{Cluster, ClusterError, Place};
@@ -59,7 +59,10 @@ enum AuthorRule {
 }
 
 #[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct Options {
+    #[command(subcommand)]
+    verb: Option<Verb>,
     /// Looks after the kinds of Chaos Mesh too
     #[arg(long)]
     chaos_mesh: bool,
@@ -91,8 +94,22 @@ pub(crate) struct Options {
     lease: units::Duration,
 }
 
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Prints what the operator needs in a cluster: kinds, rights, the operator itself and its agents
+    Manifests(manifests::Options),
+    /// Writes the chart for Helm into a folder
+    #[command(hide = true)]
+    Chart(manifests::Chart),
+}
+
 impl Options {
     pub(crate) fn run(self) -> Outcome {
+        match self.verb {
+            None => {}
+            Some(Verb::Manifests(options)) => return options.run(),
+            Some(Verb::Chart(options)) => return options.run(),
+        }
         let lease = squall_model::protocol::check_lease(self.lease).map_err(Failure::invalid)?;
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
         runtime.block_on(self.operate(lease))
@@ -120,6 +137,7 @@ impl Options {
                 lease,
                 agent_image: self.agent_image,
                 agent_namespace: Some(namespace.clone()),
+                resident_agents: true,
                 ..AgentOptions::default()
             },
             calls: Semaphore::new(CALLS_AT_ONCE),

@@ -110,7 +110,8 @@ fn facts_of(client: &Client, pod: Pod, selector: &PodSelector) -> PodFacts {
 
 /// Why a pod is spared, if it is.
 fn protection(pod: &Pod, is_named: bool) -> Option<String> {
-    if pod.labels.contains_key(MARK_LABEL) {
+    let is_of_squall = pod.labels.get("app.kubernetes.io/name").is_some_and(|name| name == "squall");
+    if is_of_squall || pod.labels.contains_key(MARK_LABEL) {
         return Some("it is Squall's own".to_owned());
     }
     if pod.is_mirror {

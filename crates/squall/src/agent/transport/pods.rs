@@ -1,17 +1,20 @@
-//! Agents in pods that are made for the run, one on each node where a fault of it strikes.
+//! Agents in pods, one on each node where a fault of the run strikes: in a pod that stays there for all runs, where the
+//! operator's installation has put one, or in one that is made for this run.
 //!
-//! What is made in a cluster hangs on one object, a lease that the run renews, so that whoever comes by can tell that nobody
+//! What is made hangs on one object, a lease that the run renews, so that whoever comes by can tell that nobody
 //! needs it any more; a small process beside the brain ([`keeper`]) takes it away when the brain ends, however it ends.
 
 mod birth;
 pub(crate) mod keeper;
 mod manifest;
 mod owner;
+mod resident;
 
 use super::Post;
 use super::fleet::{Needs, Outposts};
 use super::stream::StreamLink;
 use crate::agent::node;
+use crate::agent_pod::{CONTAINER, PROGRAM};
 use crate::carry::AgentOptions;
 use crate::log;
 use keeper::{Keeper, Stay};
@@ -26,6 +29,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::io::AsyncReadExt;
+use tokio::sync::OnceCell;
 
 /// How long a cluster may take for an answer.
 const PATIENCE: Duration = Duration::from_secs(15);
@@ -36,12 +40,6 @@ const TELLS_WITHIN: Duration = Duration::from_secs(2);
 /// So many bytes are kept of what an agent complains of.
 const COMPLAINTS: usize = 2000;
 
-/// The program, in the image.
-const PROGRAM: &str = "/squall";
-
-/// The container of the pod.
-const CONTAINER: &str = "agent";
-
 /// What to say to the run.
 pub(super) struct Pods(Arc<Site>);
 
@@ -50,6 +48,8 @@ struct Site {
     run: String,
     image: Option<String>,
     namespace: Option<String>,
+    /// Whether pods that stay are used.
+    resident: bool,
     /// What agents log, if anything.
     log: Option<String>,
     keeper: Mutex<Option<Keeper>>,
@@ -62,8 +62,10 @@ struct Site {
 /// What a run has in one cluster.
 struct Camp {
     cluster: Cluster,
+    place: ClusterPlace,
     namespace: String,
-    owner: Owner,
+    /// What pods that are made hang on, once one is.
+    owner: OnceCell<Owner>,
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -98,6 +100,7 @@ impl Pods {
             run: run.to_owned(),
             image: options.agent_image.clone(),
             namespace: options.agent_namespace.clone(),
+            resident: options.resident_agents,
             log: log::asked().map(|filter| filter.to_string_lossy().into_owned()),
             keeper: Mutex::default(),
             camps: tokio::sync::Mutex::default(),
@@ -125,7 +128,7 @@ impl Outposts for Pods {
 }
 
 impl Site {
-    /// The cluster, in which the run has what its pods hang on.
+    /// The cluster, and the namespace of agents in it.
     async fn camp(&self, known: &ClusterRef) -> Result<Arc<Camp>, CallError> {
         let mut camps = self.camps.lock().await;
         if let Some(camp) = camps.get(known) {
@@ -141,12 +144,21 @@ impl Site {
             )));
         }
         let namespace = self.namespace.clone().unwrap_or_else(|| cluster.namespace().to_owned());
-        self.keep(Stay::new(&known.place, &namespace, &self.run))?;
-        let owner = Owner::make(&cluster, &namespace, &self.run).await.map_err(told)?;
-        tokio::spawn(owner::sweep(cluster.clone(), namespace.clone()));
-        let camp = Arc::new(Camp { cluster, namespace, owner });
+        let (place, owner) = (known.place.clone(), OnceCell::new());
+        let camp = Arc::new(Camp { cluster, place, namespace, owner });
         camps.insert(known.clone(), Arc::clone(&camp));
         Ok(camp)
+    }
+
+    /// What the pods of the run hang on. Nothing of it is made before a pod is.
+    async fn owner<'c>(&self, camp: &'c Camp) -> Result<&'c Owner, CallError> {
+        let make = || async {
+            self.keep(Stay::new(&camp.place, &camp.namespace, &self.run))?;
+            let owner = Owner::make(&camp.cluster, &camp.namespace, &self.run).await.map_err(told)?;
+            tokio::spawn(owner::sweep(camp.cluster.clone(), camp.namespace.clone()));
+            Ok(owner)
+        };
+        camp.owner.get_or_try_init(make).await
     }
 
     /// Has somebody else remove what is made, should we not be there to do it. Before any of it is.
@@ -161,7 +173,7 @@ impl Site {
         keeper.as_mut().map_or(Ok(()), |keeper| keeper.tell(&stay).map_err(could_not))
     }
 
-    /// The pod on a node: the one that is there, or a new one.
+    /// The pod on a node: the one that the run has there, one that stays there, or a new one.
     async fn pod(&self, camp: &Camp, post: &Post, needs: &Needs) -> Result<String, CallError> {
         let before = locked(&self.pods).get(post).cloned();
         if let Some(name) = before {
@@ -170,16 +182,30 @@ impl Site {
                 return Ok(name);
             }
         }
+        let mut none_stays = String::new();
+        if self.resident {
+            match resident::find(&camp.cluster, &camp.namespace, &post.node).await.map_err(told)? {
+                Ok(name) => {
+                    locked(&self.pods).insert(post.clone(), name.clone());
+                    return Ok(name);
+                }
+                Err(why) => none_stays = format!(" ({why})"),
+            }
+        }
         let image = self.image.as_deref().ok_or_else(|| {
             invalid(format!(
-                "faults in pods are made by an agent on their node, and no image with Squall was named for it: name one \
-                 that {post} can have, with --agent-image or SQUALL_AGENT_IMAGE; `cargo xtask image` makes one from \
-                 Squall's own program"
+                "faults in pods are made by an agent on their node, and no image with Squall was named for it{none_stays}: \
+                 name one that {post} can have, with --agent-image or SQUALL_AGENT_IMAGE; `cargo xtask image` makes one \
+                 from Squall's own program"
             ))
         })?;
+        if !none_stays.is_empty() {
+            tracing::info!(node = post.node, "a pod is made for an agent{none_stays}");
+        }
         birth::check(&camp.cluster, &post.node).await?;
         let name = format!("squall-{}-{}", self.run, self.made.fetch_add(1, Ordering::Relaxed) + 1);
-        let object = manifest::pod(&name, &self.run, &post.node, image, &camp.owner, needs);
+        let owner = self.owner(camp).await?;
+        let object = manifest::pod(&name, &self.run, &post.node, image, owner, needs);
         birth::make(&camp.cluster, &camp.namespace, &name, &object).await?;
         locked(&self.pods).insert(post.clone(), name.clone());
         tracing::info!(pod = name, node = post.node, "a pod for an agent runs");

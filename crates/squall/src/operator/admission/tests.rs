@@ -56,7 +56,7 @@ fn what_asks_for_no_review_gets_none() {
 
 #[test]
 fn an_installation_asks_for_all_of_our_kinds() {
-    let [service, configuration] = manifests("squall-system", true);
+    let [service, configuration] = manifests(&json!("squall-system"), true);
     let webhook = &configuration["webhooks"][0];
     assert_eq!(webhook["rules"][0]["apiGroups"], json!(["squall.dev", "chaos-mesh.org"]));
     assert_eq!(webhook["clientConfig"]["service"]["name"], service["metadata"]["name"]);

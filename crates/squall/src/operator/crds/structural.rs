@@ -53,7 +53,7 @@ pub(crate) fn structural(schema: &Json, unknown: Unknown) -> Json {
 }
 
 /// Anything.
-pub(crate) fn anything() -> Json {
+fn anything() -> Json {
     json!({ PRESERVE: true })
 }
 
@@ -149,7 +149,7 @@ impl Maker {
         }
         match kind {
             "array" => {
-                node["items"] = map.get("items").map_or_else(anything, |items| self.node(items, depth + 1))
+                node["items"] = map.get("items").map_or_else(anything, |items| self.node(items, depth + 1));
             }
             "object" => self.object(&mut node, map, depth),
             _ => {}

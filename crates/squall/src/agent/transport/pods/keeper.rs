@@ -2,7 +2,7 @@
 //! pipe where something is about to be made, and begins when the pipe ends.
 
 use super::{ClusterPlace, PATIENCE, owner, place};
-use crate::agent::node::LEAVES_WITHIN;
+use crate::agent_pod::LEAVES_WITHIN;
 use serde::{Deserialize, Serialize};
 use squall_kubernetes::{Cluster, ClusterError, Deletion, Kind, Problem};
 use squall_model::cluster::MARK_LABEL;

@@ -1,75 +1,36 @@
-//! What the pod of an agent is: as little as enters its node and does there what is planned.
+//! The pod of an agent that is made for a run: it belongs to the run, and ends with it.
 
 use super::owner::Owner;
-use super::{CONTAINER, PROGRAM};
-use crate::agent::node::{self, LEAVES_WITHIN};
 use crate::agent::transport::fleet::Needs;
+use crate::agent_pod::{self, COMPONENT_LABEL, MADE, NAME_LABEL};
 use serde_json::{Value as Json, json};
 use squall_model::cluster::MARK_LABEL;
-use std::collections::BTreeSet;
 use std::time::Duration;
-
-/// What every agent on a node must be able to do, and why:
-///
-/// - `SYS_ADMIN`, `SYS_CHROOT`: enter the node's namespaces, and later those of pods;
-/// - `SYS_PTRACE`: see in which namespaces other processes are;
-/// - `DAC_READ_SEARCH`: see which sockets processes of other users hold;
-/// - `NET_ADMIN`, `KILL`: look for marks in networks, and put back what an earlier agent left there, whatever it was;
-/// - `SYS_NICE`: be served before the load that a fault makes, so that the undo is not starved by it.
-///
-/// With the first three, and the node's process numbers, whoever is in that pod can become root on the node: the list is
-/// short so that it can be read, and is no wall.
-const CAPABILITIES: [&str; 7] =
-    ["SYS_ADMIN", "SYS_CHROOT", "SYS_PTRACE", "DAC_READ_SEARCH", "NET_ADMIN", "KILL", "SYS_NICE"];
 
 /// How much longer than all faults of a run its pods may live: the cluster itself ends them then. No undo waits for it.
 const LIVES_FOR: Duration = Duration::from_hours(4);
 
 /// The label by which parts of an application are told apart, and ours.
-pub(super) const COMPONENT: (&str, &str) = ("app.kubernetes.io/component", "squall-agent");
+pub(super) const COMPONENT: (&str, &str) = (COMPONENT_LABEL, MADE);
 
 pub(super) fn labels(run: &str) -> Json {
-    json!({"app.kubernetes.io/name": "squall", COMPONENT.0: COMPONENT.1, MARK_LABEL: run})
+    json!({NAME_LABEL.0: NAME_LABEL.1, COMPONENT.0: COMPONENT.1, MARK_LABEL: run})
 }
 
 pub(super) fn pod(name: &str, run: &str, on: &str, image: &str, owner: &Owner, needs: &Needs) -> Json {
-    let asked = needs.privileges.iter().map(|privilege| privilege.capability().trim_start_matches("CAP_"));
-    let capabilities: BTreeSet<&str> = CAPABILITIES.into_iter().chain(asked).collect();
     let deadline = LIVES_FOR + needs.lasts.0.saturating_mul(2);
-    // As long as the last who put back may take, and a little more.
-    let grace = LEAVES_WITHIN.as_secs() + 10;
+    let mut spec = agent_pod::spec(image.into(), &[agent_pod::ROLE, run], needs.privileges.iter().copied());
+    spec["nodeName"] = on.into();
+    spec["restartPolicy"] = "Never".into();
+    spec["activeDeadlineSeconds"] = deadline.as_secs().into();
     json!({
         "metadata": {
             "name": name,
             "labels": labels(run),
-            // Before 1.30 it is said here, since then below.
-            "annotations": {format!("container.apparmor.security.beta.kubernetes.io/{CONTAINER}"): "unconfined"},
+            "annotations": agent_pod::annotations(),
             "ownerReferences": [owner.reference()],
         },
-        "spec": {
-            "nodeName": on,
-            "hostPID": true,
-            "restartPolicy": "Never",
-            "activeDeadlineSeconds": deadline.as_secs(),
-            "terminationGracePeriodSeconds": grace,
-            "automountServiceAccountToken": false,
-            "enableServiceLinks": false,
-            "tolerations": [{"operator": "Exists"}],
-            "containers": [{
-                "name": CONTAINER,
-                "image": image,
-                "imagePullPolicy": "IfNotPresent",
-                "command": [PROGRAM, node::ROLE, run],
-                "resources": {"requests": {"cpu": "1m", "memory": "16Mi"}},
-                "securityContext": {
-                    "runAsUser": 0,
-                    "readOnlyRootFilesystem": true,
-                    "capabilities": {"drop": ["ALL"], "add": capabilities},
-                    "appArmorProfile": {"type": "Unconfined"},
-                    "seLinuxOptions": {"type": "spc_t"},
-                },
-            }],
-        },
+        "spec": spec,
     })
 }
 
