@@ -179,6 +179,36 @@ pub enum Mode {
     RandomMaxPercent,
 }
 
+impl Mode {
+    /// How many of `total` that is, for a `value` of 1 where none is given, with `dice` (uniform in `[0, 1)`) for what is left
+    /// to chance.
+    pub fn count(
+        self,
+        value: Option<f64>,
+        round: Round,
+        total: usize,
+        dice: &mut dyn FnMut() -> f64,
+    ) -> usize {
+        let value = value.unwrap_or(1.0);
+        let rounded = |exact: f64, round| match round {
+            // The small parts are those of binary fractions: 29 % of 100 are 29.
+            Round::Down => (exact + 1e-9).floor(),
+            Round::Up => (exact - 1e-9).ceil(),
+        };
+        let share = |percent: f64, round| {
+            (rounded(total as f64 * percent / 100.0, round) as usize).clamp(1, total.max(1))
+        };
+        let wanted = match self {
+            Self::All => total,
+            Self::One => 1,
+            Self::Fixed => value.max(0.0) as usize,
+            Self::FixedPercent => share(value, round),
+            Self::RandomMaxPercent => share(dice() * value, Round::Down),
+        };
+        wanted.min(total)
+    }
+}
+
 /// How a share of the targets that match becomes a number of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -250,25 +280,12 @@ impl Selection {
     /// Chooses among `found` by the mode, with `dice` (uniform in `[0, 1)`) for what is left to chance. The order of
     /// what is chosen is the order of `found`.
     pub fn choose<T>(&self, found: Vec<T>, dice: &mut dyn FnMut() -> f64) -> Vec<T> {
+        if self.mode == Mode::All {
+            return found;
+        }
         let total = found.len();
-        let value = self.value.unwrap_or(1.0);
-        let rounded = |exact: f64, round| match round {
-            // The small parts are those of binary fractions: 29 % of 100 are 29.
-            Round::Down => (exact + 1e-9).floor(),
-            Round::Up => (exact - 1e-9).ceil(),
-        };
-        let share = |percent: f64, round| {
-            (rounded(total as f64 * percent / 100.0, round) as usize).clamp(1, total.max(1))
-        };
-        let wanted = match self.mode {
-            Mode::All => return found,
-            Mode::One => 1,
-            Mode::Fixed => value.max(0.0) as usize,
-            Mode::FixedPercent => share(value, self.round),
-            Mode::RandomMaxPercent => share(dice() * value, Round::Down),
-        };
+        let mut missing = self.mode.count(self.value, self.round, total, dice);
         // Selection sampling (Knuth, The Art of Computer Programming, volume 2, algorithm S): one pass, order kept.
-        let mut missing = wanted.min(total);
         let mut chosen = Vec::with_capacity(missing);
         for (index, item) in found.into_iter().enumerate() {
             if dice() * ((total - index) as f64) < missing as f64 {

@@ -8,6 +8,7 @@ mod between;
 mod support;
 
 use between::Between;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value as Json, json};
 use squall_kubernetes::testing::{Lab, in_a_room};
 use squall_kubernetes::{Deletion, Kind, Operation, Pod, PodFilter, wait};
@@ -374,5 +375,86 @@ fn only_the_fault_block_of_a_virtual_service_changes_and_it_is_restored_exactly(
         .join()
         .unwrap();
         Ok(())
+    });
+}
+
+impl Stage {
+    /// Labels a deployment, and not its pods.
+    fn label(&self, name: &str, labels: &[(&str, &str)]) {
+        let operations = labels.iter().map(|(label, value)| Operation::Add {
+            path: squall_kubernetes::pointer(&["metadata", "labels", label]),
+            value: json!(value),
+        });
+        let reference = Kind::DEPLOYMENT.named(Some(&self.room), name);
+        wait(self.lab.cluster.patch(&reference, &operations.collect::<Vec<_>>())).unwrap();
+    }
+
+    /// Lets the monkey work around the time that it planned for an app; what it said.
+    fn monkey_at(&self, file: &str, app: &str) -> String {
+        let words = ["monkey", "plan", "--config", file, "--from", "2026-11-30", "--days", "1", "--json"];
+        let planned = self.run(&words);
+        assert!(planned.status.success(), "{planned:?}");
+        let plan: Json = serde_json::from_slice(&planned.stdout).unwrap();
+        let choices = plan["days"][0]["choices"].as_array().unwrap();
+        let choice = choices.iter().find(|choice| choice["group"]["app"] == app).unwrap();
+        let at: Timestamp = choice["at"].as_str().unwrap().parse().unwrap();
+        let time = |seconds| (at + SignedDuration::from_secs(seconds)).to_string();
+        let (now, until) = (time(-2), time(25));
+        words_of(&self.run(&["monkey", "run", "--config", file, "--now", &now, "--until", &until]))
+    }
+}
+
+fn words_of(output: &Output) -> String {
+    assert!(output.status.success(), "{}", words(output));
+    words(output)
+}
+
+#[test]
+fn the_monkey_ends_pods_of_workloads_that_opted_in_as_far_as_budgets_allow() {
+    const MONKEY: &str = "apiVersion: squall.dev/v1\nkind: Monkey\nleashed: false\nseed: 5\n\
+        schedule: {cron: '0 * 9-14 * * MON-FRI'}\ninventory: [{kubernetes: {namespaces: [ROOM]}}]\noutage: {watch: 2s}\n";
+    let deployments = [("web", 3), ("cart", 2), ("quiet", 2), ("odd", 2)];
+    Stage::with("monkey", &deployments, |stage| {
+        let of_kube_monkey = [
+            ("kube-monkey/enabled", "enabled"),
+            ("kube-monkey/mtbf", "1"),
+            ("kube-monkey/identifier", "web"),
+        ];
+        let two = [("kube-monkey/kill-mode", "fixed"), ("kube-monkey/kill-value", "2")];
+        stage.label("web", &[&of_kube_monkey[..], &two].concat());
+        stage.label("odd", &[("kube-monkey/enabled", "enabled"), ("kube-monkey/mtbf", "soon")]);
+        stage.label("cart", &[("squall.dev/monkey", "enabled")]);
+        let budget = json!({
+            "metadata": {"name": "cart"},
+            "spec": {"minAvailable": 2, "selector": {"matchLabels": {"app": "cart"}}},
+        });
+        wait(stage.lab.cluster.create(&Kind::POD_DISRUPTION_BUDGET, Some(&stage.room), &budget)).unwrap();
+        stage.write("monkey.yaml", &format!("{MONKEY}name: careful\nkill: {{mean_days: 1, grace: 0s}}\n"));
+        stage.write(
+            "careless.yaml",
+            &format!("{MONKEY}name: careless\nkill: {{mean_days: 1, grace: 0s, how: kill}}\n"),
+        );
+        let explained =
+            words_of(&stage.run(&["monkey", "explain", "--config", "monkey.yaml", "--date", "2026-11-30"]));
+        for told in
+            ["web-", "cart-", "it has not opted in", "kube-monkey/mtbf is no time", "a mean of 1.0 days"]
+        {
+            assert!(explained.contains(told), "{told}: {explained}");
+        }
+        let before = ["web", "cart", "quiet", "odd"].map(|app| stage.uids(app));
+        let left = || {
+            let apps = ["web", "cart", "quiet", "odd"].iter().zip(&before);
+            apps.map(|(app, before)| stage.uids(app).intersection(before).count()).collect::<Vec<_>>()
+        };
+        let told = stage.monkey_at("monkey.yaml", "web");
+        assert!(told.contains("are ended now, 2 of 3 instances"), "{told}");
+        assert_eq!(left(), [1, 2, 2, 2], "{told}");
+        let told = stage.monkey_at("monkey.yaml", "cart");
+        let refused = format!("PodDisruptionBudget {}/cart allows none to go now", stage.room);
+        assert!(told.contains(&refused), "{told}");
+        assert_eq!(left(), [1, 2, 2, 2], "{told}");
+        let told = stage.monkey_at("careless.yaml", "cart");
+        assert!(told.contains("is ended now, one of 2 instances"), "{told}");
+        assert_eq!(left(), [1, 1, 2, 2], "{told}");
     });
 }

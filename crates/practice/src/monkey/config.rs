@@ -1,13 +1,14 @@
 //! What the monkey is told, whichever file it was read from.
 
 use super::chance::Chance;
-use super::group::{Eligibility, Instance, judge};
+use super::group::{Eligibility, Group, Instance, judge};
 use crate::calendar::{Calendar, Cron};
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 use squall_model::step::Signal;
 use squall_model::target::{ProcessSelector, fits};
 use squall_model::units::Duration;
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 /// Clusters whose name ends so are never struck: they are measured against others, or are other tools' tests.
@@ -169,6 +170,31 @@ pub struct Kill {
     pub keep_healthy: usize,
     /// How an instance is ended.
     pub signal: Signal,
+    /// How a pod is.
+    pub how: How,
+    /// How long a pod may take to end by itself; otherwise as long as it says.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub grace: Option<Duration>,
+}
+
+/// How a pod is ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum How {
+    /// It is evicted, as far as its `PodDisruptionBudget` allows it.
+    #[default]
+    Evict,
+    /// It is deleted, whatever any budget says.
+    Kill,
+}
+
+impl Kill {
+    /// The same, with the mean that owners ask for in its place. What is said of the least time and of the chance still holds.
+    pub(super) fn at_mean(&self, mean_days: Option<f64>) -> Cow<'_, Self> {
+        let Some(mean) = mean_days else { return Cow::Borrowed(self) };
+        let mean = mean.max(f64::from(self.min_days.max(1)));
+        Cow::Owned(Self { mean_days: Some(mean), ..self.clone() })
+    }
 }
 
 impl Default for Kill {
@@ -182,6 +208,8 @@ impl Default for Kill {
             regions_are_independent: true,
             keep_healthy: 1,
             signal: Signal::Kill,
+            how: How::default(),
+            grace: None,
         }
     }
 }
@@ -198,6 +226,8 @@ pub enum Inventory {
     Services(ServiceInventory),
     /// Instances of AWS's Auto Scaling groups.
     AutoScaling(AutoScalingInventory),
+    /// Pods of workloads of a Kubernetes cluster.
+    Kubernetes(KubernetesInventory),
 }
 
 /// The label, or the variable of a process's environment, by which owners opt in.
@@ -305,6 +335,57 @@ impl Default for AutoScalingInventory {
     }
 }
 
+/// Pods of workloads.
+#[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct KubernetesInventory {
+    /// The namespaces that are looked at; every one where none is given.
+    pub namespaces: Vec<String>,
+    /// Namespaces that are left alone; each may hold `*`.
+    pub spared_namespaces: Vec<String>,
+    /// The kinds of workloads whose pods are meant.
+    pub kinds: Vec<WorkloadKind>,
+    /// The label, of the workload or of its pods, by which their owners opt in: `NAME=VALUE`; in place of the usual ones.
+    pub opt_in: Option<String>,
+    /// Whose all of them are, where a label `squall.account` does not say.
+    pub account: Option<String>,
+    /// Where all of them are, where a label `squall.region` does not say.
+    pub region: Option<String>,
+    /// The context of the kubeconfig; without it its current one.
+    pub context: Option<String>,
+    /// The kubeconfig, by its path; without it the usual one, or the account of the pod that this runs in.
+    pub kubeconfig: Option<String>,
+}
+
+/// A kind of workload.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize, Serialize)]
+#[expect(missing_docs, reason = "they are called so in Kubernetes")]
+pub enum WorkloadKind {
+    Deployment,
+    StatefulSet,
+    DaemonSet,
+}
+
+impl WorkloadKind {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Deployment, Self::StatefulSet, Self::DaemonSet];
+}
+
+impl Default for KubernetesInventory {
+    fn default() -> Self {
+        Self {
+            namespaces: Vec::new(),
+            spared_namespaces: Vec::new(),
+            kinds: WorkloadKind::ALL.to_vec(),
+            opt_in: None,
+            account: None,
+            region: None,
+            context: None,
+            kubeconfig: None,
+        }
+    }
+}
+
 fn variable() -> String {
     OPT_IN_VARIABLE.to_owned()
 }
@@ -355,6 +436,11 @@ impl Config {
     /// How an app's instances are struck.
     pub fn kill_of(&self, app: &str) -> &Kill {
         self.apps.get(app).unwrap_or(&self.kill)
+    }
+
+    /// How likely a strike at a group is on a day, where its owners ask for a mean of their own.
+    pub(super) fn chance_at(&self, group: &Group, mean_days: Option<f64>) -> Chance {
+        Chance::of(&self.kill_of(&group.app).at_mean(mean_days))
     }
 
     /// How likely a strike at an app's group is on a day.

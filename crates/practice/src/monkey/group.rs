@@ -3,7 +3,7 @@
 use super::config::{Account, Config, Grouping};
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
-use squall_model::target::fits;
+use squall_model::target::{Mode, Round, fits};
 
 /// One thing that can be ended.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
@@ -28,6 +28,46 @@ pub struct Instance {
     pub healthy: bool,
     /// How an experiment names it: `{"container": {"id": "…"}}`.
     pub target: Json,
+    /// Why it is never struck, whoever opted in.
+    pub barred: Option<String>,
+    /// What its owners ask for.
+    pub wishes: Wishes,
+    /// What says how many may go now; none where nothing does.
+    pub budget: Option<Budget>,
+}
+
+/// What owners ask for of strikes at their group, in place of what the file says.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct Wishes {
+    /// The mean number of days between two strikes.
+    pub mean_days: Option<f64>,
+    /// How many instances a strike ends; one where nothing is said.
+    pub how_many: Option<HowMany>,
+}
+
+/// How many instances of a group a strike ends.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct HowMany {
+    /// As targets are chosen.
+    pub mode: Mode,
+    /// The number or the share of 100 that the mode asks for.
+    pub value: Option<f64>,
+}
+
+impl HowMany {
+    /// So many of these; what is left to chance by a roll.
+    pub(super) fn of(self, total: usize, roll: f64) -> usize {
+        self.mode.count(self.value, Round::Down, total, &mut || roll)
+    }
+}
+
+/// A number of instances that others allow to go.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Budget {
+    /// What says so: `PodDisruptionBudget shop/web`.
+    pub name: String,
+    /// So many may go now.
+    pub allows: usize,
 }
 
 impl Instance {
@@ -89,6 +129,9 @@ pub enum Eligibility {
 pub(super) fn judge(config: &Config, instance: &Instance) -> Eligibility {
     if !instance.opted_in {
         return Eligibility::Not("it has not opted in".to_owned());
+    }
+    if let Some(why) = &instance.barred {
+        return Eligibility::Not(why.clone());
     }
     let cluster = instance.cluster();
     if let Some(pattern) =

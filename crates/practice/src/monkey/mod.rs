@@ -1,6 +1,6 @@
 //! The monkey: ends instances by chance, a day planned ahead, by rules that it can explain.
 //!
-//! An *instance* is a container, a process or a service that opted in. Instances form *groups* (by app, stack or cluster).
+//! An *instance* is a container, a process, a service or a pod that opted in. Instances form *groups* (by app, stack or cluster).
 //! For each group and each day on which it may strike, the monkey rolls once: whether, at which of the schedule's instants,
 //! and, when that has come, which of the instances that are healthy then. All three follow from a seed, the group and the
 //! date, so a plan can be made again and explained.
@@ -22,11 +22,11 @@ mod tests_of_words;
 
 pub use chance::Chance;
 pub use config::{
-    Account, AutoScalingInventory, Config, DockerInventory, Grouping, Inventory, Kill, ProcessInventory,
-    Scope, ServiceInventory, Trial,
+    Account, AutoScalingInventory, Config, DockerInventory, Grouping, How, Inventory, Kill,
+    KubernetesInventory, ProcessInventory, Scope, ServiceInventory, Trial, WorkloadKind,
 };
-pub use group::{Eligibility, Group, Instance};
+pub use group::{Budget, Eligibility, Group, HowMany, Instance, Wishes};
 pub use plan::{Choice, DayPlan, History, LeftOut, Outcome};
 pub use read::{Mistakes, read};
 pub use simulate::{GapRow, Simulation, Tally, simulate};
-pub use strike::{Spared, Victim, experiment, title, victim};
+pub use strike::{Spared, Victims, experiment, title, victims};

@@ -45,6 +45,9 @@ pub struct Choice {
     pub owner: Option<String>,
     /// How many instances it had when this was decided.
     pub instances: usize,
+    /// The mean number of days between strikes that its owners ask for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mean_days: Option<f64>,
     /// How likely a strike was.
     pub chance: f64,
     /// What was rolled: below the chance is a strike.
@@ -91,6 +94,14 @@ pub struct LeftOut {
     pub why: String,
 }
 
+/// What was found of a group.
+#[derive(Debug, Default)]
+struct Found {
+    owner: Option<String>,
+    instances: usize,
+    mean_days: Option<f64>,
+}
+
 impl DayPlan {
     /// Decides for a day.
     pub fn make(config: &Config, seed: u64, date: Date, instances: &[Instance], history: &History) -> Self {
@@ -98,18 +109,25 @@ impl DayPlan {
         let openings = calendar.openings(&config.cron, date);
         let local = |at: &Timestamp| calendar.time_zone.at(*at).strftime("%Y-%m-%dT%H:%M:%S%:z").to_string();
         let window = openings.first().zip(openings.last()).map(|(first, last)| (local(first), local(last)));
-        let mut groups: BTreeMap<Group, (Option<String>, usize)> = BTreeMap::new();
+        let mut groups: BTreeMap<Group, Found> = BTreeMap::new();
         let mut left_out = Vec::new();
         for instance in instances {
             match config.judge(instance) {
-                Eligibility::Member { group, owner } => groups.entry(group).or_insert((owner, 0)).1 += 1,
+                Eligibility::Member { group, owner } => {
+                    let found = groups.entry(group).or_insert(Found { owner, ..Found::default() });
+                    found.instances += 1;
+                    // Where they do not agree, the gentlest counts.
+                    let means = [found.mean_days, instance.wishes.mean_days];
+                    found.mean_days = means.into_iter().flatten().reduce(f64::max);
+                }
                 Eligibility::Not(why) => left_out.push(LeftOut { instance: instance.name.clone(), why }),
             }
         }
         let back = striking_days(config, date);
-        let choose = |(group, (owner, instances)): (Group, (Option<String>, usize))| {
+        let choose = |(group, found): (Group, Found)| {
+            let Found { owner, instances, mean_days } = found;
             let kill = config.kill_of(&group.app);
-            let chance = Chance::of(kill);
+            let chance = config.chance_at(&group, mean_days);
             let dice = Dice::of(seed, &group.key());
             let day = number_of(date);
             let last = history.get(&group.key()).copied().filter(|last| *last <= date);
@@ -127,7 +145,7 @@ impl DayPlan {
                     (Some(rolled), if rolled < chance.a_day { strike } else { Outcome::Lucky })
                 }
             };
-            Choice { group, owner, instances, chance: chance.a_day, rolled, outcome }
+            Choice { group, owner, instances, mean_days, chance: chance.a_day, rolled, outcome }
         };
         Self {
             date,
@@ -156,8 +174,9 @@ impl DayPlan {
     /// Whether it is what the file says now: one that was written before a change stays as it is.
     pub fn is_of(&self, config: &Config, seed: u64) -> bool {
         let now = Self::make(config, seed, self.date, &[], &History::new());
-        let same_chance =
-            |choice: &Choice| (choice.chance - config.chance_of(&choice.group.app).a_day).abs() < 1e-12;
+        let same_chance = |choice: &Choice| {
+            (choice.chance - config.chance_at(&choice.group, choice.mean_days).a_day).abs() < 1e-12
+        };
         (now.openings, now.seed, &now.window) == (self.openings, self.seed, &self.window)
             && self.choices.iter().all(same_chance)
     }
@@ -190,18 +209,16 @@ impl Choice {
     /// Why it came out so, in a sentence.
     pub fn explain(&self) -> String {
         let percent = |share: f64| format!("{:.2}%", share * 100.0);
+        let mean = self.mean_days.map(|days| format!(" (its owners ask for a mean of {days:.1} days)"));
+        let chance = format!("{}{}", percent(self.chance), mean.unwrap_or_default());
         match (&self.outcome, self.rolled) {
-            (Outcome::Strike { local, .. }, Some(rolled)) => format!(
-                "to be struck at {local}: rolled {}, below its chance of {}",
-                percent(rolled),
-                percent(self.chance)
-            ),
+            (Outcome::Strike { local, .. }, Some(rolled)) => {
+                format!("to be struck at {local}: rolled {}, below its chance of {chance}", percent(rolled))
+            }
             (Outcome::Strike { local, .. }, None) => format!("to be struck at {local}"),
-            (Outcome::Lucky, rolled) => format!(
-                "spared: rolled {}, not below its chance of {}",
-                percent(rolled.unwrap_or(1.0)),
-                percent(self.chance)
-            ),
+            (Outcome::Lucky, rolled) => {
+                format!("spared: rolled {}, not below its chance of {chance}", percent(rolled.unwrap_or(1.0)))
+            }
             (Outcome::TooSoon { last }, _) => {
                 format!("spared: it was struck on {last}, and the least number of days has not passed")
             }

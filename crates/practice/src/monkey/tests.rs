@@ -6,6 +6,8 @@ use jiff::Timestamp;
 use jiff::civil::{Date, Weekday, date};
 use serde_json::json;
 use squall_model::read::Source;
+use squall_model::target::Mode;
+use std::collections::BTreeSet;
 
 const SEED: &str = include_str!("testing/chaos-monkey-config.yaml");
 
@@ -292,7 +294,7 @@ fn frozen_hours_and_skipped_ones_are_never_struck() {
     // A freeze that was declared after the plan was made holds too.
     let at: Timestamp = "2026-03-30T00:00:00Z".parse().unwrap();
     let group = plan(date(2026, 3, 28)).choices.remove(0).group;
-    let spared = victim(&config, 1, &group, &[instance("shop", 0), instance("shop", 1)], at).unwrap_err();
+    let spared = victims(&config, 1, &group, &[instance("shop", 0), instance("shop", 1)], at).unwrap_err();
     assert!(spared.to_string().contains("release"), "{spared}");
 }
 
@@ -304,24 +306,24 @@ fn enough_healthy_instances_are_always_left() {
     let plan = DayPlan::make(&config, 1, date(2026, 11, 30), &instances, &History::new());
     let group = plan.choices[0].group.clone();
     instances[2].healthy = false;
-    let chosen = victim(&config, 1, &group, &instances, now).unwrap();
+    let chosen = victims(&config, 1, &group, &instances, now).unwrap();
     assert_eq!((chosen.healthy, chosen.of), (3, 4));
-    assert!(chosen.instance.healthy);
+    assert!(chosen.instances[0].healthy);
     let turned: Vec<_> = instances.iter().rev().cloned().collect();
-    let same = victim(&config, 1, &group, &turned, now);
-    assert_eq!(same.unwrap().instance.id, chosen.instance.id);
+    let same = victims(&config, 1, &group, &turned, now);
+    assert_eq!(same.unwrap().instances[0].id, chosen.instances[0].id);
     let experiment = experiment(&config, &group, &chosen);
-    assert_eq!(experiment["method"][0]["target"], chosen.instance.target);
+    assert_eq!(experiment["method"][0]["target"], chosen.instances[0].target);
     instances[1].healthy = false;
-    let floor = victim(&config, 1, &group, &instances, now).unwrap_err();
+    let floor = victims(&config, 1, &group, &instances, now).unwrap_err();
     assert_eq!(floor, Spared::Floor { healthy: 2, of: 4, floor: 2 });
-    assert_eq!(victim(&config, 1, &group, &instances[..0], now).unwrap_err(), Spared::Empty);
+    assert_eq!(victims(&config, 1, &group, &instances[..0], now).unwrap_err(), Spared::Empty);
     // Each is struck as often as any other.
     instances.iter_mut().for_each(|instance| instance.healthy = true);
     let mut struck = [0_u32; 4];
     for seed in 0..4000 {
-        let chosen = victim(&config, seed, &group, &instances, now).unwrap();
-        struck[instances.iter().position(|instance| instance.id == chosen.instance.id).unwrap()] += 1;
+        let chosen = victims(&config, seed, &group, &instances, now).unwrap();
+        struck[instances.iter().position(|instance| instance.id == chosen.instances[0].id).unwrap()] += 1;
     }
     assert!(chi_square(&struck.map(u64::from), &[1000.0; 4]) < critical(3), "{struck:?}");
 }
@@ -403,4 +405,140 @@ fn a_simulation_does_what_plans_do() {
         Simulation { instances: 400, group_size: None, from: date(2026, 1, 1), days: 90, seed: 5 };
     let simulated = simulate(&config, simulation).strikes;
     assert!((planned as f64 / simulated as f64 - 1.0).abs() < 0.04, "{planned} {simulated}");
+}
+
+fn pod(number: usize) -> Instance {
+    let name = format!("shop/web-{number}");
+    Instance { name: name.clone(), target: json!({"pod": {"names": [name]}}), ..instance("web", number) }
+}
+
+fn group_of(instances: &[Instance]) -> Group {
+    match own(OFTEN).judge(&instances[0]) {
+        Eligibility::Member { group, .. } => group,
+        Eligibility::Not(why) => panic!("{why}"),
+    }
+}
+
+#[test]
+fn owners_say_how_many_of_their_group_are_struck() {
+    let now: Timestamp = "2026-11-30T10:00:00Z".parse().unwrap();
+    let config = own(&OFTEN.replace("mean_days: 1", "mean_days: 1, keep_healthy: 2"));
+    let mut pods: Vec<Instance> = (0..10).map(pod).collect();
+    let group = group_of(&pods);
+    for (mode, value, count) in [
+        (Mode::Fixed, Some(3.0), 3),
+        (Mode::Fixed, Some(30.0), 8),
+        (Mode::All, None, 8),
+        (Mode::FixedPercent, Some(49.0), 4),
+        (Mode::FixedPercent, Some(1.0), 1),
+    ] {
+        for pod in &mut pods {
+            pod.wishes.how_many = Some(HowMany { mode, value });
+        }
+        let chosen = victims(&config, 1, &group, &pods, now).unwrap();
+        let names: BTreeSet<&str> = chosen.instances.iter().map(|pod| pod.name.as_str()).collect();
+        assert_eq!((chosen.instances.len(), names.len()), (count, count), "{mode:?}");
+        let experiment = experiment(&config, &group, &chosen);
+        let method = &experiment["method"][0];
+        assert_eq!(method["target"]["pod"]["names"].as_array().unwrap().len(), count);
+        assert_eq!(
+            (&method["fault"], &experiment["blast_radius"]["targets"]),
+            (&json!("k8s.evict"), &json!(count))
+        );
+    }
+    for pod in &mut pods {
+        pod.wishes.how_many = Some(HowMany { mode: Mode::RandomMaxPercent, value: Some(50.0) });
+    }
+    let counts = (0..500).map(|seed| victims(&config, seed, &group, &pods, now).unwrap().instances.len());
+    assert_eq!(counts.collect::<BTreeSet<_>>(), (1..5).collect());
+    // Where owners do not agree, the fewest are struck.
+    pods[9].wishes.how_many = None;
+    assert_eq!(victims(&config, 1, &group, &pods, now).unwrap().instances.len(), 1);
+}
+
+#[test]
+fn budgets_are_respected_unless_the_file_says_otherwise() {
+    let now: Timestamp = "2026-11-30T10:00:00Z".parse().unwrap();
+    let mut pods: Vec<Instance> = (0..4).map(pod).collect();
+    let group = group_of(&pods);
+    let budget = |allows| Some(Budget { name: "PodDisruptionBudget shop/web".to_owned(), allows });
+    for pod in &mut pods {
+        pod.wishes.how_many = Some(HowMany { mode: Mode::All, value: None });
+        pod.budget = budget(2);
+    }
+    let (careful, careless) =
+        (own(OFTEN), own(&OFTEN.replace("mean_days: 1", "mean_days: 1, how: kill, grace: 5s")));
+    let struck = |config: &Config, pods: &[Instance]| {
+        victims(config, 1, &group, pods, now).map(|chosen| chosen.instances.len())
+    };
+    assert_eq!((struck(&careful, &pods), struck(&careless, &pods)), (Ok(2), Ok(3)));
+    pods.iter_mut().for_each(|pod| pod.budget = budget(0));
+    let spared = struck(&careful, &pods).unwrap_err();
+    assert_eq!(spared.to_string(), "PodDisruptionBudget shop/web allows none to go now");
+    let chosen = victims(&careless, 1, &group, &pods, now).unwrap();
+    let method = &experiment(&careless, &group, &chosen)["method"][0];
+    assert_eq!((&method["fault"], &method["with"]), (&json!("k8s.pod_kill"), &json!({"grace": "5s"})));
+    pods[2].budget = None;
+    assert_eq!(victims(&careful, 1, &group, &pods, now).unwrap().instances[0].name, "shop/web-2");
+}
+
+#[test]
+fn owners_say_how_often_their_group_is_struck() {
+    let config = own(&OFTEN.replace("mean_days: 1", "mean_days: 4, min_days: 2, probability: 40%"));
+    let mut pods: Vec<Instance> = (0..3).map(pod).collect();
+    let chance = |pods: &[Instance]| {
+        let plan = DayPlan::make(&config, 1, date(2026, 11, 30), pods, &History::new());
+        assert!(plan.is_of(&config, 1));
+        (plan.choices[0].chance, plan.choices[0].explain())
+    };
+    assert!((chance(&pods).0 - 1.0 / 3.0).abs() < 1e-12);
+    pods[0].wishes.mean_days = Some(3.0);
+    pods[1].wishes.mean_days = Some(11.0);
+    let (share, words) = chance(&pods);
+    assert!(
+        (share - 0.1).abs() < 1e-12 && words.contains("its owners ask for a mean of 11.0 days"),
+        "{words}"
+    );
+    // No more often than the file allows.
+    for pod in &mut pods {
+        pod.wishes.mean_days = Some(1.0);
+    }
+    assert!((chance(&pods).0 - 0.4).abs() < 1e-12);
+    pods[0].barred = Some("its namespace keeps the cluster alive".to_owned());
+    let left_out = DayPlan::make(&config, 1, date(2026, 11, 30), &pods, &History::new()).left_out;
+    assert_eq!(left_out[0].why, "its namespace keeps the cluster alive");
+}
+
+#[test]
+fn the_file_of_kube_monkey_is_understood_as_it_is() {
+    let text = "[kubemonkey]\ndry_run = false\nrun_hour = 8\nstart_hour = 10\nend_hour = 16\n\
+        blacklisted_namespaces = [\"kube-system\", \"*-prod\"]\nwhitelisted_namespaces = [\"\"]\n\
+        time_zone = \"America/New_York\"\n[debug]\nenabled = false\n[notifications]\nenabled = true\n";
+    let read_as = |name: &str, text: &str| {
+        read(&source(name, text)).unwrap_or_else(|mistakes| panic!("{}", mistakes.render(false)))
+    };
+    let monkey = read_as("config.toml", text);
+    assert_eq!((monkey.leashed, monkey.cron.to_string().as_str()), (false, "* 10-15 * * MON-FRI"));
+    assert_eq!(monkey.kill.grace, Some(squall_model::units::Duration::seconds(5)));
+    let [Inventory::Kubernetes(pods)] = monkey.inventory.as_slice() else { panic!("{:?}", monkey.inventory) };
+    assert_eq!((pods.namespaces.len(), pods.spared_namespaces.len()), (0, 2));
+    for note in ["run_hour", "[notifications] is not obeyed", "evicted"] {
+        assert!(monkey.notes.iter().any(|said| said.contains(note)), "{note}: {:?}", monkey.notes);
+    }
+    assert!(!monkey.notes.iter().any(|note| note.contains("chance of a strike is 0")), "{:?}", monkey.notes);
+    assert!(read_as("config.toml", "[kubemonkey]\n").leashed);
+    let indented = text.replace('\n', "\n    ");
+    let map = format!(
+        "apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: km-config}}\ndata:\n  config.toml: |\n    {indented}"
+    );
+    assert_eq!(read_as("configmap.yaml", &map).name, "km-config");
+    for (text, says) in [
+        ("[kubemonkey]\nend_hour = 9\n", "are none"),
+        ("[kubemonkey]\ntimezone = \"UTC\"\n", "did you mean `time_zone`"),
+        ("[kubemonkey]\nwhitelisted_namespaces = [\"team-?\"]\n", "only `*`"),
+        ("[kubemonkey]\n[debug]\nenabled = true\n", "debug mode"),
+    ] {
+        let message = refusal("config.toml", text);
+        assert!(message.contains(says), "{message}");
+    }
 }

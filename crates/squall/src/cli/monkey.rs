@@ -43,7 +43,7 @@ enum Deed {
 
 #[derive(Debug, Args)]
 struct Told {
-    /// What the monkey is told: a file of `kind: Monkey`, a `ConfigMap` around `chaosmonkey:`, or `chaosmonkey.toml`
+    /// What the monkey is told: a file of `kind: Monkey`, a `ConfigMap` around `chaosmonkey:`, or the TOML of Chaos Monkey or kube-monkey
     #[arg(long, value_name = "FILE")]
     config: PathBuf,
     /// What all choices follow from; the file's seed, else one that is this host's own

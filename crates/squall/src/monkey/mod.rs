@@ -20,7 +20,7 @@ use crate::exit::Failure;
 use crate::files;
 use jiff::civil::Date;
 use squall_model::read::Overrides;
-use squall_practice::monkey::{Config, Group, Instance, Victim, experiment, read};
+use squall_practice::monkey::{Config, Group, Instance, Inventory, Victims, experiment, read};
 use std::path::Path;
 
 /// Reads what a monkey is told, and checks that an experiment can be made of it.
@@ -29,14 +29,16 @@ pub(crate) fn config(file: &Path, colour: bool) -> Result<Config, Failure> {
         Failure::invalid(format!("{} is not valid\n{}", file.display(), mistakes.render(colour).trim_end()))
     })?;
     // What must hold before a strike is read by the reader of experiments; its mistakes are told now, not at the strike.
-    let instance = Instance {
-        name: "an instance".to_owned(),
-        target: serde_json::json!({"process": {"name": "an-instance"}}),
-        ..Instance::default()
+    let is_in_a_cluster = config.inventory.iter().any(|place| matches!(place, Inventory::Kubernetes(_)));
+    let target = if is_in_a_cluster {
+        serde_json::json!({"pod": {"names": ["a/pod"]}})
+    } else {
+        serde_json::json!({"process": {"name": "an-instance"}})
     };
+    let instance = Instance { name: "an instance".to_owned(), target, ..Instance::default() };
     let group = Group { account: String::new(), region: None, app: "an app".to_owned(), part: None };
-    let victim = Victim { instance: &instance, healthy: 2, of: 2 };
-    let text = experiment(&config, &group, &victim).to_string();
+    let victims = Victims { instances: vec![&instance], healthy: 2, of: 2 };
+    let text = experiment(&config, &group, &victims).to_string();
     files::of_text(&format!("{}: `outage`", file.display()), text, &overrides()?)?;
     Ok(config)
 }

@@ -56,10 +56,11 @@ impl After {
 /// What the owner of an instance that was struck is told.
 pub(super) fn words(config: &Config, name: &str, after: &After) -> String {
     let reason = &after.reason;
+    let was = if name.contains(", ") { "were" } else { "was" };
     match after.verdict {
-        Verdict::Passed => format!("{name} was ended, {}", config.trial.shown()),
-        Verdict::NoEffect => format!("{name} was struck, and nothing came of it: {reason}"),
-        other => format!("{name} was ended; {}: {reason}", other.name().replace('_', " ")),
+        Verdict::Passed => format!("{name} {was} ended, {}", config.trial.shown()),
+        Verdict::NoEffect => format!("{name} {was} struck, and nothing came of it: {reason}"),
+        other => format!("{name} {was} ended; {}: {reason}", other.name().replace('_', " ")),
     }
 }
 

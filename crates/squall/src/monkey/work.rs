@@ -15,7 +15,7 @@ use jiff::{SignedDuration, Timestamp};
 use squall_model::target::Target;
 use squall_model::verdict::Verdict;
 use squall_outbox::Outbox;
-use squall_practice::monkey::{Choice, Config, DayPlan, Victim, experiment, victim};
+use squall_practice::monkey::{Choice, Config, DayPlan, Victims, experiment, victims};
 use std::cell::RefCell;
 use std::io;
 use std::path::PathBuf;
@@ -296,7 +296,7 @@ impl Work<'_> {
     fn strike(&self, date: Date, choice: &Choice) -> Result<Option<Verdict>, Failure> {
         let now = self.clock.now();
         let Seen { instances, unknown } = look(self.config);
-        let chosen = match victim(self.config, self.seed, &choice.group, &instances, now) {
+        let chosen = match victims(self.config, self.seed, &choice.group, &instances, now) {
             Ok(chosen) => chosen,
             Err(spared) => {
                 let why: Vec<String> = std::iter::once(spared.to_string()).chain(unknown).collect();
@@ -304,20 +304,20 @@ impl Work<'_> {
                 return Ok(None);
             }
         };
-        let name = chosen.instance.name.clone();
+        let name = chosen.name();
         if self.dry {
             self.note(date, Some(choice), Event::Leashed { instance: name.clone() })?;
             self.tell(date, choice, format!("leashed: {name} would have been ended now"))?;
             return Ok(None);
         }
-        let striking = Event::Striking {
-            instance: name.clone(),
-            id: chosen.instance.id.clone(),
-            by_host: Some(Timestamp::now()),
-        };
+        let striking =
+            Event::Striking { instance: name.clone(), id: chosen.id(), by_host: Some(Timestamp::now()) };
         self.note(date, Some(choice), striking)?;
         // Its owner hears of it when nothing speaks against it any more.
-        let words_now = format!("{name} is ended now, one of {} instances", chosen.of);
+        let words_now = match chosen.instances.len() {
+            1 => format!("{name} is ended now, one of {} instances", chosen.of),
+            count => format!("{name} are ended now, {count} of {} instances", chosen.of),
+        };
         let announcer = Announcer::new(&self.teller, date, choice, words_now);
         let after = match self.carry_out(choice, &chosen, announcer) {
             Ok(carried) => After::of(carried),
@@ -349,7 +349,7 @@ impl Work<'_> {
     fn carry_out(
         &self,
         choice: &Choice,
-        chosen: &Victim<'_>,
+        chosen: &Victims<'_>,
         announcer: Announcer,
     ) -> Result<carry::Carried, Failure> {
         let mut witnesses = telling::witnesses(self.outbox);

@@ -6,7 +6,6 @@ use crate::monkey::config::{Account, Config, Grouping, Inventory, Kill, NEVER, S
 use serde::Deserialize;
 use squall_model::node::Node;
 use squall_model::read::{ReadError, decode};
-use squall_model::step::Signal;
 use squall_model::units::{Duration, Share};
 use std::collections::BTreeMap;
 
@@ -96,8 +95,7 @@ pub(super) fn read(root: &Node) -> Result<Config, ReadError> {
         probability: monkey.kill.probability.map(Share::fraction),
         group_by: monkey.kill.grouping,
         regions_are_independent: monkey.kill.regions_are_independent,
-        keep_healthy: 1,
-        signal: Signal::Kill,
+        ..Kill::default()
     };
     check(&kill, at(&["chaosmonkey", "kill"]))?;
     let mut notes = Vec::new();

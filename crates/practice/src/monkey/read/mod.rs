@@ -6,12 +6,14 @@
 //! | a `ConfigMap` around one of the others | Kubernetes |
 //! | `chaosmonkey:` with schedule, accounts and kill | the YAML that goes with a Spinnaker set-up |
 //! | TOML with a table `chaosmonkey` | Netflix's Chaos Monkey 2 |
+//! | TOML with a table `kubemonkey` | kube-monkey |
 
 mod document;
+mod kube_monkey;
 mod netflix;
 mod squall;
 
-use super::config::{Config, Kill, Scope};
+use super::config::{Config, Inventory, Kill, Scope};
 use squall_model::node::{Content, Node, Place};
 use squall_model::read::{self, Format, ReadError, Source};
 
@@ -97,7 +99,9 @@ fn note_never(config: &mut Config) {
         config.notes.push(never("an entry of `exceptions` says nothing, and so leaves everything alone"));
     }
     let kills = || std::iter::once(&config.kill).chain(config.apps.values());
-    if kills().all(|kill| super::Chance::of(kill).a_day <= 0.0) {
+    // Owners of workloads may ask for a mean of their own.
+    let may_be_asked = config.inventory.iter().any(|inventory| matches!(inventory, Inventory::Kubernetes(_)));
+    if !may_be_asked && kills().all(|kill| super::Chance::of(kill).a_day <= 0.0) {
         config.notes.push(never("the chance of a strike is 0"));
     }
 }
@@ -112,6 +116,7 @@ fn of_any_kind(source: &Source) -> Result<Config, Mistakes> {
     match (text("apiVersion"), text("kind")) {
         (_, "ConfigMap") => within(source, &root),
         ("squall.dev/v1", "Monkey") => squall::read(&root).map_err(wrong),
+        ("", "") if root.get("kubemonkey").is_some() => kube_monkey::read(&root).map_err(wrong),
         ("", "") if root.get("chaosmonkey").is_some() => match Format::of(source) {
             Format::Toml => netflix::read(&root).map_err(wrong),
             Format::Yaml | Format::Json => document::read(&root).map_err(wrong),
@@ -119,11 +124,14 @@ fn of_any_kind(source: &Source) -> Result<Config, Mistakes> {
         _ => Err(wrong(
             ReadError::at(root.place, "this is no file that tells a monkey what to do").help(
                 "a file of Squall's own begins with `apiVersion: squall.dev/v1` and `kind: Monkey`; a ConfigMap around \
-                 `chaosmonkey:` and the TOML of Netflix's Chaos Monkey are read too",
+                 `chaosmonkey:` and the TOML of Netflix's Chaos Monkey and of kube-monkey are read too",
             ),
         )),
     }
 }
+
+/// What a text holds that tells a monkey.
+const TELLING: [&str; 3] = ["chaosmonkey", "[kubemonkey]", "kind: Monkey"];
 
 /// The one file in a `ConfigMap`'s `data` that tells a monkey.
 fn within(source: &Source, root: &Node) -> Result<Config, Mistakes> {
@@ -132,7 +140,7 @@ fn within(source: &Source, root: &Node) -> Result<Config, Mistakes> {
         return Err(wrong(ReadError::at(root.place, "this ConfigMap has no `data`")));
     };
     let telling = data.iter().filter_map(|(key, node)| match &node.content {
-        Content::Text(text) if text.contains("chaosmonkey") || text.contains("kind: Monkey") => {
+        Content::Text(text) if TELLING.iter().any(|word| text.contains(word)) => {
             let name = format!("{}: data.{}", source.name, key.name);
             // The format is told by the key's ending where it has one, else by what it looks like.
             Some((key, Source { name, text: text.clone() }))
@@ -145,7 +153,7 @@ fn within(source: &Source, root: &Node) -> Result<Config, Mistakes> {
             let mut config = of_any_kind(inner)?;
             if let Some(Content::Text(name)) =
                 root.get("metadata").and_then(|metadata| metadata.get("name")).map(|node| &node.content)
-                && inner.text.contains("chaosmonkey")
+                && !inner.text.contains("kind: Monkey")
             {
                 config.name.clone_from(name);
             }

@@ -18,7 +18,7 @@
 
 use super::{check, note_contradiction};
 use crate::calendar::{Calendar, Cron, Freeze, Holidays, Weekdays, Zone};
-use crate::monkey::config::{Account, Config, Grouping, Inventory, Kill, NEVER, Scope, Trial};
+use crate::monkey::config::{Account, Config, Grouping, How, Inventory, Kill, NEVER, Scope, Trial};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use squall_model::node::{Content, Node};
@@ -90,6 +90,9 @@ struct Strikes {
     keep_healthy: usize,
     #[serde(default)]
     signal: Signal,
+    #[serde(default)]
+    how: How,
+    grace: Option<Duration>,
 }
 
 /// What is not said for an app is as for all.
@@ -104,6 +107,8 @@ struct AppStrikes {
     regions_are_independent: Option<bool>,
     keep_healthy: Option<usize>,
     signal: Option<Signal>,
+    how: Option<How>,
+    grace: Option<Duration>,
 }
 
 /// The parts of an experiment, which its own reader reads.
@@ -161,6 +166,8 @@ pub(super) fn read(root: &Node) -> Result<Config, ReadError> {
         regions_are_independent: file.kill.regions_are_independent,
         keep_healthy: file.kill.keep_healthy,
         signal: file.kill.signal,
+        how: file.kill.how,
+        grace: file.kill.grace,
     };
     check(&kill, at("kill"))?;
     check_signal(kill.signal, at("kill"))?;
@@ -240,6 +247,8 @@ impl AppStrikes {
             regions_are_independent: self.regions_are_independent.unwrap_or(all.regions_are_independent),
             keep_healthy: self.keep_healthy.unwrap_or(all.keep_healthy),
             signal: self.signal.unwrap_or(all.signal),
+            how: self.how.unwrap_or(all.how),
+            grace: self.grace.or(all.grace),
         }
     }
 }
@@ -263,6 +272,10 @@ fn check_inventory(inventory: &Inventory, list: &Node, index: usize) -> Result<(
     let (opt_in, empty) = match inventory {
         Inventory::Docker(docker) => (&docker.opt_in, false),
         Inventory::AutoScaling(groups) => (&groups.opt_in, false),
+        Inventory::Kubernetes(pods) => match &pods.opt_in {
+            Some(opt_in) => (opt_in, false),
+            None => return Ok(()),
+        },
         Inventory::Processes(processes) => (&processes.opt_in, processes.selector.is_empty()),
         Inventory::Services(services) => {
             (&services.opt_in, services.unit.trim_matches(['*', '.']).is_empty())

@@ -77,6 +77,7 @@ mod with_aws {
             opted_in,
             healthy: member.in_service && member.healthy,
             target: target(inventory, region, &instance.id),
+            ..Instance::default()
         }
     }
 

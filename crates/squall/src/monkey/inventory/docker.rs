@@ -26,5 +26,6 @@ fn instance(inventory: &DockerInventory, container: Container) -> Instance {
         target: json!({"container": {"id": container.id}}),
         name: container.name,
         id: container.id,
+        ..Instance::default()
     }
 }

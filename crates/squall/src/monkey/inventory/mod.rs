@@ -1,7 +1,8 @@
-//! Where instances are found: one file a place. Kubernetes joins by another.
+//! Where instances are found: one file a place.
 
 mod auto_scaling;
 mod docker;
+mod kubernetes;
 mod processes;
 mod services;
 
@@ -26,6 +27,7 @@ pub(crate) fn look(config: &Config) -> Seen {
             Inventory::Processes(processes) => processes::look(processes),
             Inventory::Services(services) => services::look(services),
             Inventory::AutoScaling(groups) => auto_scaling::look(groups),
+            Inventory::Kubernetes(pods) => kubernetes::look(pods),
         };
         match found {
             Ok(instances) => seen.instances.extend(instances),

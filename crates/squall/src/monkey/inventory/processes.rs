@@ -28,5 +28,6 @@ fn instance(inventory: &ProcessInventory, facts: &ProcessFacts) -> Instance {
         // Stopped, waiting to be reaped: not at work.
         healthy: !matches!(facts.state, 'T' | 't' | 'Z' | 'X'),
         target: json!({"process": {"pid": process.pid, "name": process.name}}),
+        ..Instance::default()
     }
 }

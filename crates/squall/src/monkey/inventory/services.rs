@@ -33,5 +33,6 @@ fn instance(inventory: &ServiceInventory, group: &GroupFacts) -> Option<Instance
         opted_in: has_variable(main.process.pid, &inventory.opt_in),
         healthy: !matches!(main.state, 'T' | 't' | 'Z' | 'X'),
         target: json!({"service": unit}),
+        ..Instance::default()
     })
 }
