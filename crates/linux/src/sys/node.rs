@@ -60,8 +60,9 @@ pub fn enter() -> io::Result<()> {
 
 type Namespaces = Vec<(&'static str, LinkNameSpaceType, OwnedFd)>;
 
-/// Those of the process that started this one: it may be the one that only starts it, and is gone in the middle of the look.
-/// Its own parent stands in its place then.
+/// Those of the process that started this one, or the next one above that is elsewhere: what starts containers may be the parent
+/// of who started this. It may be the one that only starts it, and is gone in the middle of the look; its own parent stands in
+/// its place then.
 fn those_of_the_starter(of_the_first: io::Error) -> io::Result<(u32, Namespaces)> {
     for _ in 0..TRIES {
         let parent =
@@ -69,12 +70,33 @@ fn those_of_the_starter(of_the_first: io::Error) -> io::Result<(u32, Namespaces)
         if parent == FIRST {
             break;
         }
-        match namespaces(parent) {
+        let starter = above(parent);
+        match namespaces(starter) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => std::thread::sleep(BETWEEN_TRIES),
-            opened => return opened.map(|opened| (parent, opened)),
+            opened => return opened.map(|opened| (starter, opened)),
         }
     }
     Err(of_the_first)
+}
+
+/// The first of these parents that sees other files than this process; where there is none, all of them are on the machine
+/// itself, and the first one stands for it.
+fn above(parent: u32) -> u32 {
+    let files = |pid: &str| std::fs::read_link(format!("/proc/{pid}/ns/mnt")).ok();
+    let own = files("self");
+    let mut next = parent;
+    while next > FIRST {
+        if files(&next.to_string()) != own {
+            return next;
+        }
+        next = parent_of(next).unwrap_or(FIRST);
+    }
+    parent
+}
+
+fn parent_of(pid: u32) -> Option<u32> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    status.lines().find_map(|line| line.strip_prefix("PPid:"))?.trim().parse().ok()
 }
 
 /// The namespaces of a process, held open.

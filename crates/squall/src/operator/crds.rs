@@ -156,7 +156,7 @@ fn column((name, kind, path, is_wide): &Column) -> Json {
     column
 }
 
-/// An experiment file without what the object itself says.
+/// An experiment file without what the object itself says, and with what only an object can.
 fn experiment() -> Json {
     const SAID_BY_THE_OBJECT: [&str; 3] = ["apiVersion", "kind", "name"];
     let mut schema = squall_model::read::schema(&Registry);
@@ -166,6 +166,9 @@ fn experiment() -> Json {
     if let Some(required) = schema["required"].as_array_mut() {
         required.retain(|name| name.as_str().is_none_or(|name| !SAID_BY_THE_OBJECT.contains(&name)));
     }
+    schema["properties"]["suspend"] = json!({
+        "description": "Is not carried out by itself; schedules and runs may name it.", "type": "boolean"
+    });
     structural(&schema, Unknown::Kept)
 }
 

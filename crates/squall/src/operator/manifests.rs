@@ -45,6 +45,9 @@ pub(crate) struct Options {
     /// Installs no agents that stay on nodes: each run makes its own
     #[arg(long)]
     no_agents: bool,
+    /// For clusters before 1.30, which do not know the field `appArmorProfile` and take no object that has it
+    #[arg(long = "before-1.30")]
+    before_1_30: bool,
     /// Records who wrote an object, and carries out nothing of which that is not known
     #[arg(long)]
     webhook: bool,
@@ -58,13 +61,14 @@ pub(crate) struct Options {
 
 impl Options {
     pub(crate) fn run(self) -> Outcome {
-        let Self { chaos_mesh, namespace, image, no_agents, webhook, strike_in, json } = self;
+        let Self { chaos_mesh, namespace, image, no_agents, before_1_30, webhook, strike_in, json } = self;
         if let Some(name) = strike_in.iter().chain([&namespace]).find(|name| !is_label(name)) {
             return Err(Failure::invalid(format!(
                 "{name:?} is no name of a namespace: it has up to 63 small letters, digits and \"-\""
             )));
         }
-        let wanted = Wanted { chaos_mesh, namespace, image, agents: !no_agents, webhook, strike_in };
+        let wanted =
+            Wanted { chaos_mesh, namespace, image, agents: !no_agents, before_1_30, webhook, strike_in };
         if json {
             out::say_json(&json!({"apiVersion": "v1", "kind": "List", "items": objects(&wanted)}));
         } else {
@@ -94,6 +98,8 @@ pub(crate) struct Wanted {
     pub(crate) image: String,
     /// Agents that stay on nodes.
     pub(crate) agents: bool,
+    /// For a cluster before 1.30.
+    pub(crate) before_1_30: bool,
     /// The webhook that records authors.
     pub(crate) webhook: bool,
     /// The namespaces in which objects may be struck; empty where all.
@@ -110,9 +116,11 @@ pub(crate) fn print(wanted: &Wanted) -> String {
 pub(crate) fn objects(wanted: &Wanted) -> Vec<Json> {
     let fill = Fill::of(wanted);
     let is_wanted = |part: &Part| match part.when {
-        When::Always => true,
-        When::ChaosMesh => wanted.chaos_mesh,
+        When::Always | When::Kinds => true,
+        When::ChaosMesh | When::KindsOfChaosMesh => wanted.chaos_mesh,
         When::Agents => wanted.agents,
+        When::NewAgents => wanted.agents && !wanted.before_1_30,
+        When::OldAgents => wanted.agents && wanted.before_1_30,
         When::Webhook => wanted.webhook && !wanted.chaos_mesh,
         When::WebhookForChaosMesh => wanted.webhook && wanted.chaos_mesh,
         When::Everywhere => wanted.strike_in.is_empty(),
@@ -202,8 +210,14 @@ fn agent_resources() -> Json {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum When {
     Always,
+    Kinds,
+    KindsOfChaosMesh,
     ChaosMesh,
     Agents,
+    /// Since Kubernetes 1.30.
+    NewAgents,
+    /// Before that.
+    OldAgents,
     Webhook,
     WebhookForChaosMesh,
     /// Objects may be struck in all namespaces.
@@ -222,8 +236,8 @@ struct Part {
 fn parts(fill: &Fill) -> Vec<Part> {
     let part = |name, when, objects| Part { name, when, objects };
     vec![
-        part("crds", When::Always, crds::own()),
-        part("crds-chaos-mesh", When::ChaosMesh, crds::chaos_mesh()),
+        part("crds", When::Kinds, crds::own()),
+        part("crds-chaos-mesh", When::KindsOfChaosMesh, crds::chaos_mesh()),
         part("users", When::Always, rights::of_users(fill)),
         part("users-chaos-mesh", When::ChaosMesh, rights::of_users_of_chaos_mesh(fill)),
         part("rights", When::Always, rights::of_the_operator(fill)),
@@ -231,7 +245,9 @@ fn parts(fill: &Fill) -> Vec<Part> {
         part("webhook", When::Webhook, webhook(fill, false)),
         part("webhook-chaos-mesh", When::WebhookForChaosMesh, webhook(fill, true)),
         part("rights-everywhere", When::Everywhere, rights::strikes_everywhere(fill)),
-        part("agents", When::Agents, agents(fill)),
+        part("agents", When::Agents, for_agents(fill)),
+        part("agents-on-nodes", When::NewAgents, vec![agents(fill, true)]),
+        part("agents-on-nodes-before-1.30", When::OldAgents, vec![agents(fill, false)]),
         part("operator", When::Always, vec![operator(fill)]),
     ]
 }
@@ -309,8 +325,8 @@ fn webhook(fill: &Fill, chaos_mesh: bool) -> Vec<Json> {
     rights::of_the_webhook(fill).into_iter().chain(asked).collect()
 }
 
-/// Agents that wait on every node for runs to speak to them. They ask nobody anything, and have no account to do it with.
-fn agents(fill: &Fill) -> Vec<Json> {
+/// What agents need besides themselves: nothing that could ask the cluster anything.
+fn for_agents(fill: &Fill) -> Vec<Json> {
     let class = json!({
         "apiVersion": "scheduling.k8s.io/v1",
         "kind": "PriorityClass",
@@ -321,6 +337,11 @@ fn agents(fill: &Fill) -> Vec<Json> {
     });
     let mut account = fill.object_here(&Kind::SERVICE_ACCOUNT, AGENT, STAYS);
     account["automountServiceAccountToken"] = false.into();
+    vec![class, account]
+}
+
+/// Agents that wait on every node for runs to speak to them.
+fn agents(fill: &Fill, knows_profiles: bool) -> Json {
     let selector = json!({NAME_LABEL.0: NAME_LABEL.1, COMPONENT_LABEL: STAYS});
     let words = [agent_pod::ROLE, agent_pod::RESIDENT];
     let mut pod = agent_pod::spec(fill.image.clone(), &words, agent_pod::ALL_PRIVILEGES);
@@ -328,6 +349,9 @@ fn agents(fill: &Fill) -> Vec<Json> {
     pod["priorityClassName"] = AGENT.into();
     pod["imagePullSecrets"] = fill.pull_secrets.clone();
     pod["nodeSelector"] = json!({"kubernetes.io/os": "linux"});
+    if !knows_profiles && let Some(context) = pod["containers"][0]["securityContext"].as_object_mut() {
+        context.remove(agent_pod::PROFILE);
+    }
     pod["containers"][0]["imagePullPolicy"] = fill.pull_policy.clone();
     pod["containers"][0]["resources"] = fill.agent_resources.clone();
     let mut set = fill.object_here(&Kind::DAEMON_SET, AGENT, STAYS);
@@ -339,7 +363,7 @@ fn agents(fill: &Fill) -> Vec<Json> {
             "spec": pod,
         },
     });
-    vec![class, account, set]
+    set
 }
 
 #[cfg(test)]
@@ -353,6 +377,7 @@ mod tests {
             namespace: "squall-system".to_owned(),
             image: "squall:1".to_owned(),
             agents: true,
+            before_1_30: false,
             webhook: false,
             strike_in: Vec::new(),
         }

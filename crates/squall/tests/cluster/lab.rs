@@ -95,7 +95,7 @@ pub(crate) struct Scene {
     pub(crate) client: Pod,
     pub(crate) image: String,
     pub(crate) kubeconfig: PathBuf,
-    folder: tempfile::TempDir,
+    pub(crate) folder: tempfile::TempDir,
     /// Process numbers of agents that were seen.
     agents: Mutex<BTreeSet<u32>>,
     /// Tests measure, and share one node of few processors.
@@ -196,12 +196,19 @@ impl Scene {
 
     /// Starts a run, and waits until what it does is to be seen.
     pub(crate) fn begin(&self, command: Command, is_seen: impl FnMut() -> bool) -> Run {
-        let output = self.folder.path().join("output");
-        let mut command = command;
+        self.begin_with("output", command, is_seen)
+    }
+
+    /// The same, while another goes on.
+    pub(crate) fn begin_beside(&self, command: Command, is_seen: impl FnMut() -> bool) -> Run {
+        self.begin_with("output-beside", command, is_seen)
+    }
+
+    fn begin_with(&self, output: &str, mut command: Command, mut is_seen: impl FnMut() -> bool) -> Run {
+        let output = self.folder.path().join(output);
         let file = File::create(&output).unwrap();
         command.stdout(file.try_clone().unwrap()).stderr(file);
         let mut run = Run { child: command.spawn().unwrap(), output };
-        let mut is_seen = is_seen;
         until("the fault", || {
             if let Some(status) = run.child.try_wait().unwrap() {
                 panic!("the run ended with {status}: {}", run.said());

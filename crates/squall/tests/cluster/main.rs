@@ -6,5 +6,7 @@
 
 mod endings;
 mod faults;
+mod installed;
 mod lab;
 mod refused;
+mod resident;
