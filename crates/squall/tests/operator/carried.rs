@@ -1,0 +1,135 @@
+//! What is carried out, and what is refused.
+
+use crate::stage::{EXPERIMENT, HALT, POD_CHAOS, RUN, Stage, holds};
+use crate::support::wait_until;
+use serde_json::json;
+use squall_kubernetes::{Deletion, Kind, wait};
+
+#[test]
+fn an_experiment_is_carried_out_once_and_again_when_it_changes() {
+    Stage::with("op-once", 2, |stage| {
+        let _operator = stage.operator("a");
+        stage.make(&EXPERIMENT, "less", &Stage::scaling("4s"));
+        wait_until(|| stage.replicas() == 1);
+        let run = stage.until(&RUN, "less-1", |run| run["status"]["phase"] == "Running");
+        assert!(run["metadata"]["finalizers"].as_array().unwrap().contains(&json!("squall.dev/restored")));
+        let run = stage.until(&RUN, "less-1", |run| run["status"]["phase"] == "Finished");
+        assert_eq!(stage.replicas(), 2);
+        assert_eq!(run["status"]["verdict"], "passed", "{run}");
+        assert_eq!(run["status"]["counts"], json!({"planned": 1, "active": 0, "restored": 1, "residue": 0}));
+        assert!(
+            holds(&run, "Selected") && holds(&run, "AllInjected") && holds(&run, "AllRecovered"),
+            "{run}"
+        );
+        let evidence = run["status"]["injections"][0]["evidence"][0].as_str().unwrap();
+        assert!(evidence.contains("replicas 1"), "{evidence}");
+        let experiment = stage.until(&EXPERIMENT, "less", |object| object["status"]["verdict"] == "passed");
+        assert_eq!(experiment["status"]["lastRun"], "less-1");
+        assert!(!stage.is_marked());
+
+        let spec = squall_kubernetes::Operation::Replace {
+            path: "/spec/method/0/for".to_owned(),
+            value: json!("3s"),
+        };
+        wait(stage.lab.cluster.patch(&EXPERIMENT.named(Some(&stage.room), "less"), &[spec])).unwrap();
+        stage.until(&RUN, "less-2", |run| run["status"]["verdict"] == "passed");
+        assert_eq!(stage.all(&RUN).len(), 2);
+    });
+}
+
+#[test]
+fn what_cannot_be_carried_out_says_why() {
+    Stage::with("op-refused", 0, |stage| {
+        let _operator = stage.operator("a");
+        let mut misspelt = Stage::scaling("4s");
+        misspelt["method"][0]["with"] = json!({"replica": 1});
+        stage.make(&EXPERIMENT, "misspelt", &misspelt);
+        let seen = stage.until(&EXPERIMENT, "misspelt", |object| object["status"]["phase"] == "Invalid");
+        let why = seen["status"]["conditions"][0]["message"].as_str().unwrap();
+        assert!(why.contains("replicas"), "{why}");
+
+        let other = json!({"method": [{
+            "fault": "k8s.pod_kill", "target": {"pod": {"namespace": "kube-system", "labels": {"k8s-app": "kube-dns"}}},
+        }]});
+        stage.make(&EXPERIMENT, "elsewhere", &other);
+        let seen = stage.until(&RUN, "elsewhere-1", |run| run["status"]["phase"] == "Invalid");
+        let why = seen["status"]["reason"].as_str().unwrap();
+        assert!(why.contains("kubectl label namespace kube-system squall.dev/chaos=allowed"), "{why}");
+
+        let host = json!({"method": [{"fault": "process.kill", "target": {"process": {"name": "squall"}}}]});
+        stage.make(&EXPERIMENT, "own-pod", &host);
+        let seen = stage.until(&RUN, "own-pod-1", |run| run["status"]["phase"] == "Invalid");
+        assert!(seen["status"]["reason"].as_str().unwrap().contains("not in the cluster"), "{seen}");
+        // Nothing of it is held for anything.
+        stage.delete(&EXPERIMENT, "own-pod");
+        wait_until(|| stage.get(&RUN, "own-pod-1").is_none());
+    });
+}
+
+#[test]
+fn a_manifest_of_chaos_mesh_bears_its_conditions_is_paused_and_goes_when_deleted() {
+    Stage::with("op-mesh", 2, |stage| {
+        let _operator = stage.operator("a");
+        stage.make(&POD_CHAOS, "fail", &Stage::failure(None));
+        let object = stage.until_condition(&POD_CHAOS, "fail", "AllInjected");
+        assert!(holds(&object, "Selected") && !holds(&object, "AllRecovered") && !holds(&object, "Paused"));
+        assert_eq!(object["status"]["experiment"]["desiredPhase"], "Run");
+        let record = &object["status"]["experiment"]["containerRecords"][0];
+        assert_eq!(record["phase"], "Injected");
+        assert!(record["id"].as_str().unwrap().starts_with(&format!("{}/pay-", stage.room)), "{record}");
+        assert_eq!(stage.failing(), 1);
+
+        stage.annotate(&POD_CHAOS, "fail", json!({"experiment.chaos-mesh.org/pause": "true"}));
+        let object = stage.until(&POD_CHAOS, "fail", |object| {
+            holds(object, "Paused") && holds(object, "AllRecovered") && !holds(object, "AllInjected")
+        });
+        assert_eq!(object["status"]["experiment"]["desiredPhase"], "Stop");
+        assert_eq!(stage.failing(), 0);
+        stage.annotate(&POD_CHAOS, "fail", json!({}));
+        wait_until(|| stage.failing() == 1);
+
+        stage.delete(&POD_CHAOS, "fail");
+        wait_until(|| stage.get(&POD_CHAOS, "fail").is_none());
+        assert_eq!(stage.failing(), 0, "it is not gone before its fault is");
+        wait_until(|| stage.all(&RUN).is_empty());
+        assert!(!stage.is_marked());
+    });
+}
+
+#[test]
+fn a_halt_stops_everything_and_lets_nothing_begin() {
+    Stage::with("op-halt", 2, |stage| {
+        let _operator = stage.operator("a");
+        stage.make(&EXPERIMENT, "less", &Stage::scaling("10m"));
+        wait_until(|| stage.replicas() == 1);
+        let name = format!("test-{}", stage.room);
+        let halt = json!({"metadata": {"name": name}, "spec": {"reason": "smoke"}});
+        wait(stage.lab.cluster.create(&HALT, None, &halt)).unwrap();
+        let run = stage.until(&RUN, "less-1", |run| run["status"]["phase"] == "Finished");
+        assert_eq!((stage.replicas(), &run["status"]["verdict"]), (2, &json!("aborted")), "{run}");
+        assert!(run["status"]["reason"].as_str().unwrap().contains("smoke"), "{run}");
+        let halted = || wait(stage.lab.cluster.get(&HALT.named(None, &name))).unwrap().unwrap();
+        wait_until(|| holds(&halted(), "Halted"));
+
+        stage.make(&EXPERIMENT, "later", &Stage::scaling("3s"));
+        let held = |object: &serde_json::Value| holds(object, "Waiting");
+        stage.until(&EXPERIMENT, "later", held);
+        assert!(stage.get(&RUN, "later-1").is_none());
+        wait(stage.lab.cluster.delete(&HALT.named(None, &name), &Deletion::default())).unwrap();
+        stage.until(&RUN, "later-1", |run| run["status"]["verdict"] == "passed");
+    });
+}
+
+#[test]
+fn an_abort_annotation_ends_a_run_for_good() {
+    Stage::with("op-abort", 2, |stage| {
+        let _operator = stage.operator("a");
+        stage.make(&EXPERIMENT, "less", &Stage::scaling("10m"));
+        wait_until(|| stage.replicas() == 1);
+        stage.annotate(&RUN, "less-1", json!({"squall.dev/abort": "true"}));
+        stage.until(&RUN, "less-1", |run| run["status"]["verdict"] == "aborted");
+        assert_eq!(stage.replicas(), 2);
+        assert_eq!(stage.all(&RUN).len(), 1);
+        assert_eq!(stage.get(&Kind::DEPLOYMENT, "pay").unwrap()["metadata"]["labels"], json!({"app": "pay"}));
+    });
+}
