@@ -281,6 +281,18 @@ impl Drop for Room {
     }
 }
 
+/// Waits until no other test has an operator in the cluster, or the kinds that it looks after; until the guard is dropped, no other
+/// has. An operator looks after all that it sees, also what is another test's.
+///
+/// # Errors
+/// The file that stands for it cannot be locked.
+pub fn alone_with_operators() -> std::io::Result<std::fs::File> {
+    let path = std::env::temp_dir().join("squall-test-operators.lock");
+    let file = std::fs::File::options().create(true).truncate(false).write(true).open(path)?;
+    file.lock()?;
+    Ok(file)
+}
+
 /// The script that starts a cluster, where it is there and may be used.
 fn script() -> Option<PathBuf> {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/lab/kube");

@@ -71,7 +71,7 @@ pub(crate) struct Condition {
     /// Why, in one word.
     pub(crate) reason: String,
     /// Why, in a sentence.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub(crate) message: String,
     /// Since when.
     #[schemars(with = "String", extend("format" = "date-time"))]

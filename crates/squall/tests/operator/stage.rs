@@ -2,12 +2,11 @@
 
 use crate::support::{Ended, wait_until};
 use serde_json::{Value as Json, json};
-use squall_kubernetes::testing::{Lab, in_a_room};
+use squall_kubernetes::testing::{Lab, alone_with_operators, in_a_room};
 use squall_kubernetes::{Deletion, Kind, Operation, Pod, PodFilter, Problem, wait};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::{Mutex, MutexGuard, Once, PoisonError};
 use tempfile::TempDir;
 
 pub(crate) const EXPERIMENT: Kind = Kind::within("squall.dev", "v1", "Experiment", "experiments");
@@ -15,14 +14,6 @@ pub(crate) const SCHEDULE: Kind = Kind::within("squall.dev", "v1", "Schedule", "
 pub(crate) const RUN: Kind = Kind::within("squall.dev", "v1", "Run", "runs");
 pub(crate) const HALT: Kind = Kind::everywhere("squall.dev", "v1", "Halt", "halts");
 pub(crate) const POD_CHAOS: Kind = Kind::within("chaos-mesh.org", "v1alpha1", "PodChaos", "podchaos");
-
-/// A halt stops all operators of a cluster: the test that makes one is alone.
-static ALONE: Mutex<()> = Mutex::new(());
-
-/// Waits until no other test of an operator goes on.
-pub(crate) fn alone() -> MutexGuard<'static, ()> {
-    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
-}
 
 pub(crate) struct Stage {
     pub(crate) lab: Lab,
@@ -34,7 +25,7 @@ pub(crate) struct Stage {
 impl Stage {
     /// Runs a test beside a namespace of its own that has opted in, with so many pods of `pay`.
     pub(crate) fn with(word: &str, count: u32, test: fn(&Self)) {
-        let _alone = alone();
+        let _alone = alone_with_operators().unwrap();
         in_a_room(word, async |lab, room| {
             if count > 0 {
                 room.deployment("pay", count, "sleep 600").await?;
@@ -54,16 +45,22 @@ impl Stage {
 
     /// Makes the kinds known, as the program itself describes them.
     fn install(&self) {
-        static ONCE: Once = Once::new();
-        ONCE.call_once(|| {
-            for definition in definitions() {
+        for definition in definitions() {
+            let made = || {
                 let kind = &Kind::CUSTOM_RESOURCE_DEFINITION;
                 match wait(self.lab.cluster.create(kind, None, &definition)) {
                     Err(error) if error.problem != Problem::Conflict => panic!("{error}"),
-                    _ => {}
+                    Err(_) => {
+                        // Another test's, which may be on its way out.
+                        let name = definition["metadata"]["name"].as_str().unwrap();
+                        let found = wait(self.lab.cluster.get(&kind.named(None, name))).unwrap();
+                        found.is_some_and(|found| found["metadata"]["deletionTimestamp"].is_null())
+                    }
+                    Ok(_) => true,
                 }
-            }
-        });
+            };
+            wait_until(made);
+        }
         let kinds = [EXPERIMENT, SCHEDULE, RUN, HALT, POD_CHAOS];
         let is_served = |kind: &Kind| wait(self.lab.cluster.list(kind, None, "")).is_ok();
         wait_until(|| kinds.iter().all(is_served));
