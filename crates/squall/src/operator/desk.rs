@@ -142,6 +142,8 @@ impl Desk {
             Left::Stopped => "the operator is told to stop",
             Left::Deposed => "another operator leads, or this one cannot reach the cluster",
         });
+        let why = self.closing.unwrap_or_default();
+        crate::out::warn(format!("squall: {why}; runs that are ended: {}", self.live.len()));
         for live in self.live.values_mut() {
             live.end(Ending { word: reconcile::LOST, why: self.closing.unwrap_or_default().to_owned() });
         }
