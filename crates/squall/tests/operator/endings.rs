@@ -84,9 +84,7 @@ fn an_api_server_that_is_away_leaves_nothing_stuck() {
         stage.until_condition(&POD_CHAOS, "fail", "AllInjected");
         between.is_away.store(true, Ordering::Relaxed);
         // It cannot renew its lease, so another might lead by now: it ends what it does.
-        wait_until(|| {
-            operator.log().contains("does not lead any more") || operator.log().contains("not known")
-        });
+        wait_until(|| operator.log().contains("runs that are ended: 1"));
         stage.delete(&POD_CHAOS, "fail");
         between.is_away.store(false, Ordering::Relaxed);
         wait_until(|| stage.get(&POD_CHAOS, "fail").is_none());
