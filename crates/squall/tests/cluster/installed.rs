@@ -2,8 +2,10 @@
 
 use crate::lab::{Scene, run, until};
 use serde_json::{Value as Json, json};
+use squall_kubernetes::testing::alone_with_operators;
 use squall_kubernetes::{Application, Deletion, Kind, Pod, PodFilter, Reference, wait};
 use std::collections::BTreeMap;
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -15,12 +17,14 @@ const RUN: Kind = Kind::within("squall.dev", "v1", "Run", "runs");
 pub(crate) struct Installed<'s> {
     scene: &'s Scene,
     made: Vec<Reference>,
+    /// An operator looks after all that it sees, and kinds are the whole cluster's.
+    _alone: File,
 }
 
 impl<'s> Installed<'s> {
     /// Applies what the program prints for the namespace of the scene, where it is wanted.
     pub(crate) fn of(scene: &'s Scene, options: &[&str], is_wanted: impl Fn(&Json) -> bool) -> Self {
-        let mut installed = Self { scene, made: Vec::new() };
+        let mut installed = Self { scene, made: Vec::new(), _alone: alone_with_operators().unwrap() };
         let mut objects = printed(scene, options);
         objects.retain(is_wanted);
         objects.iter().for_each(|object| installed.apply(object));

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 pub(crate) const LABEL: &str = "squall.dev/mark";
 
 /// Looks for what takes a moment, and the pause between them.
-const LOOKS: u32 = 600;
+const LOOKS: u32 = 900;
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// The cluster whose node is this machine, and the image of agents in it; or why there is none.
