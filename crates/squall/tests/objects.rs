@@ -389,8 +389,15 @@ impl Stage {
         wait(self.lab.cluster.patch(&reference, &operations.collect::<Vec<_>>())).unwrap();
     }
 
-    /// Lets the monkey work around the time that it planned for an app; what it said.
+    /// Lets the monkey work around the time that it planned for an app; what it said. Each works by a file that knows this app
+    /// alone: the days of one file are planned once, and an hour that is over does not come again.
     fn monkey_at(&self, file: &str, app: &str) -> String {
+        let text = fs::read_to_string(self.folder.path().join(file)).unwrap();
+        let file = &format!("{app}-{file}");
+        self.write(
+            file,
+            &format!("{}only: [{{app: {app}}}]\n", text.replace("\nname: ", &format!("\nname: {app}-"))),
+        );
         let words = ["monkey", "plan", "--config", file, "--from", "2026-11-30", "--days", "1", "--json"];
         let planned = self.run(&words);
         assert!(planned.status.success(), "{planned:?}");

@@ -192,7 +192,22 @@ pub(crate) struct Operator {
     log: PathBuf,
 }
 
+/// Told to stop, it lets go of what it holds: a namespace that is deleted afterwards goes.
+impl Drop for Operator {
+    fn drop(&mut self) {
+        if matches!(self.process.0.try_wait(), Ok(None)) {
+            self.end();
+        }
+    }
+}
+
 impl Operator {
+    fn end(&mut self) -> Option<i32> {
+        let pid = self.process.0.id().to_string();
+        Command::new("kill").args(["-TERM", &pid]).status().unwrap();
+        self.process.0.wait().unwrap().code()
+    }
+
     pub(crate) fn log(&self) -> String {
         fs::read_to_string(&self.log).unwrap_or_default()
     }
@@ -230,9 +245,7 @@ impl Operator {
 
     /// Tells it to stop, and waits until it has.
     pub(crate) fn stop(mut self) -> Option<i32> {
-        let pid = self.process.0.id().to_string();
-        Command::new("kill").args(["-TERM", &pid]).status().unwrap();
-        self.process.0.wait().unwrap().code()
+        self.end()
     }
 }
 
