@@ -3,16 +3,33 @@
 //! Source: <https://kubernetes.io/docs/concepts/architecture/leases/>
 
 use crate::cluster::Cluster;
-use crate::error::ClusterError;
+use crate::error::{ClusterError, Problem};
 use crate::kind::Kind;
-use crate::object::Named;
+use crate::object::{Deletion, Dependents, Named};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value as Json;
 
 /// How much longer is waited than a lease says: clocks may go differently, and whoever renews it may be late.
 const DOUBT: SignedDuration = SignedDuration::from_secs(60);
 
+/// A moment as leases have it (`MicroTime`).
+pub fn micro_time(moment: Timestamp) -> String {
+    moment.strftime("%Y-%m-%dT%H:%M:%S.%6fZ").to_string()
+}
+
 impl Cluster {
+    /// Removes a lease, and then in the cluster's own time what belongs to it. One that is gone is well.
+    ///
+    /// # Errors
+    /// See [`ClusterError`].
+    pub async fn remove_lease(&self, namespace: &str, name: &str) -> Result<(), ClusterError> {
+        let how = Deletion { dependents: Some(Dependents::After), ..Deletion::default() };
+        match self.delete(&Kind::LEASE.named(Some(namespace), name), &how).await {
+            Err(error) if error.problem != Problem::NotFound => Err(error),
+            _ => Ok(()),
+        }
+    }
+
     /// The leases in a namespace, or in all, whose labels fit, and which have not been renewed for longer than they last and a
     /// minute.
     ///
@@ -46,6 +63,12 @@ fn is_expired(spec: &Json, now: Timestamp) -> bool {
 mod tests {
     use super::*;
     use serde_json::json;
+
+    #[test]
+    fn moments_are_written_as_the_api_takes_them() {
+        let now: Timestamp = "2026-11-30T12:00:00Z".parse().unwrap();
+        assert_eq!(micro_time(now), "2026-11-30T12:00:00.000000Z");
+    }
 
     #[test]
     fn only_a_lease_that_nobody_renews_is_expired() {

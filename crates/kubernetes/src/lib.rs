@@ -12,7 +12,7 @@
 //! cluster.may(&wish) / cluster.may_user(&user, &wish)                   access.rs
 //! cluster.get / list / metadata / create / patch / delete / evict       object.rs
 //! cluster.watch(kind, namespace) -> Watch                                watch.rs
-//! cluster.expired_leases(namespace, labels)                             lease.rs
+//! cluster.expired_leases(namespace, labels) / remove_lease(…)           lease.rs
 //! cluster.exec(…) -> Exec / cluster.run(…) -> Ran                       exec.rs
 //! cluster.discover(group, version, kind) -> Kind                        kind.rs
 //! wait(future)                                                          for those that have no runtime
@@ -44,6 +44,7 @@ pub use cluster::{Cluster, Version};
 pub use error::{ClusterError, Problem};
 pub use exec::{Exec, Exit, Input, Output, Ran};
 pub use kind::{Kind, Reference};
+pub use lease::micro_time;
 pub use node::{Address, Node, Taint};
 pub use object::{Application, Deletion, Dependents, Named, Operation, pointer};
 pub use place::Place;

@@ -44,6 +44,14 @@ pub enum Operation {
     },
 }
 
+impl Operation {
+    /// Changes nothing, and nothing at all if the object is not the very version that is at hand any more.
+    pub fn unchanged(object: &Json) -> Self {
+        let value = object["metadata"]["resourceVersion"].clone();
+        Self::Test { path: "/metadata/resourceVersion".to_owned(), value }
+    }
+}
+
 /// A key of an object as a part of a path (RFC 6901).
 pub fn pointer(keys: &[&str]) -> String {
     keys.iter().flat_map(|key| ["/".to_owned(), key.replace('~', "~0").replace('/', "~1")]).collect()

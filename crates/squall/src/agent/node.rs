@@ -223,9 +223,7 @@ fn recover() -> io::Result<bool> {
     let restored = hands.recover().map_err(io::Error::other)?;
     for one in &restored {
         let Restored { fault, target, injection, .. } = one;
-        let residue = one.residue();
-        let fate = if residue.is_empty() { "put back".to_owned() } else { residue.join("; ") };
-        let _ = writeln!(io::stdout(), "squall {ROLE}: {fault} on {target} ({injection}): {fate}");
+        let _ = writeln!(io::stdout(), "squall {ROLE}: {fault} on {target} ({injection}): {}", one.fate());
     }
     state.leave();
     Ok(restored.iter().all(|one| one.residue().is_empty()))

@@ -7,6 +7,8 @@
 mod authority;
 mod review;
 
+use super::manifests::OPERATOR;
+use crate::agent_pod::{COMPONENT_LABEL, NAME_LABEL};
 use authority::Authority;
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
@@ -37,6 +39,10 @@ use tokio_rustls::TlsAcceptor;
 const PATH: &str = "/admit";
 /// What its port is called in pods of the operator.
 pub(crate) const PORT_NAME: &str = "webhook";
+/// What the Secret, the Service and the roles of the webhook are called.
+pub(super) const NAME: &str = authority::SECRET;
+/// The configuration by which the API server asks, where another is not named.
+pub(super) const CONFIGURATION: &str = "squall";
 /// What our webhooks end with in the configuration.
 const NAMES_END: &str = ".squall.dev";
 /// So many connections there are at the same time; others wait.
@@ -64,7 +70,7 @@ pub(crate) struct WebhookOptions {
     #[arg(long, value_name = "NAME", requires = "webhook")]
     pub(crate) webhook_name: Option<String>,
     /// The configuration by which the API server asks the webhook
-    #[arg(long, value_name = "NAME", default_value = "squall", requires = "webhook")]
+    #[arg(long, value_name = "NAME", default_value = CONFIGURATION, requires = "webhook")]
     pub(crate) webhook_configuration: String,
     /// The operator's own name to the API server; without it that of its service account
     #[arg(long, value_name = "USER", requires = "webhook")]
@@ -102,8 +108,7 @@ impl Webhook {
             Some(name) => name.clone(),
             None => own_account(Path::new(TOKEN))?,
         };
-        let name =
-            options.webhook_name.clone().unwrap_or_else(|| format!("{}.{namespace}.svc", authority::SECRET));
+        let name = options.webhook_name.clone().unwrap_or_else(|| format!("{NAME}.{namespace}.svc"));
         let keeper = Keeper {
             cluster: cluster.clone(),
             namespace: namespace.to_owned(),
@@ -300,17 +305,17 @@ fn today() -> Date {
 /// configuration by which the API server asks it. Roles: `get`, `create`, `patch` of Secrets in its namespace, `get` and `patch`
 /// of the configuration.
 pub(crate) fn manifests(namespace: &Json, chaos_mesh: bool) -> [Json; 2] {
-    let labels = json!({"app.kubernetes.io/name": "squall", "app.kubernetes.io/component": "operator"});
-    let name = authority::SECRET;
+    let labels = json!({NAME_LABEL.0: NAME_LABEL.1, COMPONENT_LABEL: OPERATOR});
+    let name = NAME;
     let service = json!({
         "apiVersion": "v1",
         "kind": "Service",
         "metadata": {"name": name, "namespace": namespace, "labels": labels},
         "spec": {"selector": labels, "ports": [{"name": PORT_NAME, "port": 443, "targetPort": PORT_NAME}]},
     });
-    let groups = [super::resources::GROUP].into_iter().chain(chaos_mesh.then_some(review::CHAOS_MESH));
+    let groups = [super::resources::GROUP].into_iter().chain(chaos_mesh.then_some(super::kinds::MESH_GROUP));
     let client = json!({"service": {"namespace": namespace, "name": name, "path": PATH, "port": 443}});
-    [service, configuration("squall", &client, &groups.collect::<Vec<&str>>())]
+    [service, configuration(CONFIGURATION, &client, &groups.collect::<Vec<&str>>())]
 }
 
 /// The configuration by which the API server asks about objects of these groups.
@@ -318,7 +323,7 @@ fn configuration(name: &str, client: &Json, groups: &[&str]) -> Json {
     json!({
         "apiVersion": Kind::MUTATING_WEBHOOK_CONFIGURATION.api_version(),
         "kind": Kind::MUTATING_WEBHOOK_CONFIGURATION.kind,
-        "metadata": {"name": name, "labels": {"app.kubernetes.io/name": "squall"}},
+        "metadata": {"name": name, "labels": {NAME_LABEL.0: NAME_LABEL.1}},
         "webhooks": [{
             "name": format!("author{NAMES_END}"),
             "clientConfig": client,

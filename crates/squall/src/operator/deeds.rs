@@ -153,33 +153,29 @@ async fn reads(cluster: &Cluster, kind: &Kind, object: &Json) -> Result<bool, Cl
     Ok(found.is_some_and(|found| object::uid(&found) == object::uid(object)))
 }
 
-fn same(object: &Json) -> Operation {
-    Operation::Test {
-        path: "/metadata/resourceVersion".to_owned(),
-        value: object["metadata"]["resourceVersion"].clone(),
-    }
-}
-
 fn hold(object: &Json) -> Vec<Operation> {
     let value = if object["metadata"]["finalizers"].is_array() {
         Operation::Add { path: "/metadata/finalizers/-".to_owned(), value: json!(FINALIZER) }
     } else {
         Operation::Add { path: "/metadata/finalizers".to_owned(), value: json!([FINALIZER]) }
     };
-    vec![same(object), value]
+    vec![Operation::unchanged(object), value]
 }
 
 /// Takes our finalizer away, and nobody else's.
 fn release(object: &Json) -> Option<Vec<Operation>> {
     let all = object["metadata"]["finalizers"].as_array()?;
     let place = all.iter().position(|one| one == FINALIZER)?;
-    Some(vec![same(object), Operation::Remove { path: format!("/metadata/finalizers/{place}") }])
+    Some(vec![
+        Operation::unchanged(object),
+        Operation::Remove { path: format!("/metadata/finalizers/{place}") },
+    ])
 }
 
 async fn abort(cluster: &Cluster, name: &Name) -> Result<(), ClusterError> {
     let run = RUN.named(Some(&name.namespace), &name.name);
     let Some(object) = cluster.get(&run).await? else { return Ok(()) };
-    let mut operations = vec![same(&object)];
+    let mut operations = vec![Operation::unchanged(&object)];
     if object["metadata"]["annotations"].is_null() {
         operations.push(Operation::Add { path: "/metadata/annotations".to_owned(), value: json!({}) });
     }

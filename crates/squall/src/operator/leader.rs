@@ -6,7 +6,7 @@
 
 use jiff::Timestamp;
 use serde_json::{Value as Json, json};
-use squall_kubernetes::{Cluster, ClusterError, Kind, Operation, Problem, Reference};
+use squall_kubernetes::{Cluster, ClusterError, Kind, Operation, Problem, Reference, micro_time};
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -94,13 +94,11 @@ impl Candidate {
         if !is_ours_to_take(&lease["spec"], &self.me, since) {
             return Ok(false);
         }
-        let version = Operation::Test {
-            path: "/metadata/resourceVersion".to_owned(),
-            value: lease["metadata"]["resourceVersion"].clone(),
-        };
         let spec = spec(&self.me, Timestamp::now(), Some(&lease["spec"]));
         let renewed = Operation::Replace { path: "/spec".to_owned(), value: spec };
-        lost_to_another(self.cluster.patch(&self.lease, &[version, renewed]).await.map(drop))
+        lost_to_another(
+            self.cluster.patch(&self.lease, &[Operation::unchanged(&lease), renewed]).await.map(drop),
+        )
     }
 }
 
@@ -124,7 +122,7 @@ fn is_ours_to_take(spec: &Json, me: &str, unchanged_for: Duration) -> bool {
 fn spec(me: &str, now: Timestamp, before: Option<&Json>) -> Json {
     let is_ours = before.is_some_and(|before| before["holderIdentity"] == me);
     let changes = before.and_then(|before| before["leaseTransitions"].as_i64()).unwrap_or(0);
-    let written = now.strftime("%Y-%m-%dT%H:%M:%S.%6fZ").to_string();
+    let written = micro_time(now);
     let acquired =
         before.filter(|_| is_ours).map_or_else(|| json!(written), |before| before["acquireTime"].clone());
     json!({

@@ -10,7 +10,7 @@ use super::{conditions, reconcile};
 use crate::out;
 use jiff::Timestamp;
 use serde_json::Value as Json;
-use squall_kubernetes::{Cluster, Deletion, Dependents, Kind, Problem};
+use squall_kubernetes::Cluster;
 use squall_model::cluster::LEASE_PREFIX;
 use squall_model::undo::Reverted;
 use squall_model::verdict::Verdict;
@@ -28,7 +28,9 @@ pub(super) async fn put_back(office: &Office, run: &Json) -> Result<RunStatus, S
     let name = status.run.clone();
     let mut residue = Vec::new();
     if !name.is_empty() {
-        take_agents_away(office, &name).await?;
+        // The pods of its agents belong to that, and go with it.
+        let lease = format!("{LEASE_PREFIX}{name}");
+        office.cluster.remove_lease(&office.namespace, &lease).await.map_err(|error| error.to_string())?;
         let is_its = move |mark: &Mark| mark.held.as_ref().is_some_and(|held| held.run == name);
         residue = marks_put_back(&office.cluster, is_its).await?;
     }
@@ -78,16 +80,6 @@ async fn marks_put_back(
         Ok(residue)
     };
     tokio::task::spawn_blocking(work).await.map_err(|error| error.to_string())?
-}
-
-/// The lease that the pods of a run's agents belong to; they go with it.
-async fn take_agents_away(office: &Office, run: &str) -> Result<(), String> {
-    let lease = Kind::LEASE.named(Some(&office.namespace), &format!("{LEASE_PREFIX}{run}"));
-    let how = Deletion { dependents: Some(Dependents::After), ..Deletion::default() };
-    match office.cluster.delete(&lease, &how).await {
-        Err(error) if error.problem != Problem::NotFound => Err(error.to_string()),
-        _ => Ok(()),
-    }
 }
 
 /// Puts back what is overdue, for as long as it is polled.

@@ -132,7 +132,7 @@ pub(super) fn forth(
     content: &Json,
 ) -> Result<Vec<Operation>, MachineError> {
     let mut patch = Patch::of(content);
-    patch.operations.push(same_version(content));
+    patch.operations.push(Operation::unchanged(content));
     for field in fields {
         match &field.change {
             FieldChange::Put { value, before, .. } => {
@@ -201,7 +201,7 @@ pub(super) fn back(object: &ObjectRef, fields: &[Field], mark: &str, content: &J
         }
     }
     if !patch.operations.is_empty() {
-        patch.operations.insert(0, same_version(content));
+        patch.operations.insert(0, Operation::unchanged(content));
         return Outcome::Ours(patch.operations);
     }
     if let [(first, before, now), ..] = theirs.as_slice() {
@@ -254,11 +254,6 @@ pub(super) fn struck_containers(fields: &[Field], content: &Json) -> (Vec<String
     };
     let none_runs = !names.iter().any(runs);
     (names, none_runs)
-}
-
-fn same_version(content: &Json) -> Operation {
-    let value = content["metadata"]["resourceVersion"].clone();
-    Operation::Test { path: "/metadata/resourceVersion".to_owned(), value }
 }
 
 fn shown(value: Option<&Json>) -> String {

@@ -261,9 +261,7 @@ impl Crew {
 /// What an agent that was just made found there.
 fn found(restored: &Restored) -> String {
     let Restored { fault, target, injection, .. } = restored;
-    let residue = restored.residue();
-    let fate = if residue.is_empty() { "put back".to_owned() } else { residue.join("; ") };
-    format!("{fault} on {target} ({injection}), which an earlier run had left: {fate}")
+    format!("{fault} on {target} ({injection}), which an earlier run had left: {}", restored.fate())
 }
 
 /// Tells an agent that we are here until the task is ended.

@@ -2,6 +2,7 @@
 //! Secret; each makes a certificate for itself, and keeps the key of that in memory. The authority is made anew long before it
 //! is over, and the one before is believed until then.
 
+use crate::agent_pod::{COMPONENT_LABEL, NAME_LABEL};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use jiff::civil::Date;
@@ -184,7 +185,7 @@ pub(super) async fn shared(cluster: &Cluster, namespace: &str, today: Date) -> R
 }
 
 async fn create(cluster: &Cluster, namespace: &str, authority: &Authority) -> Result<(), ClusterError> {
-    let labels = json!({"app.kubernetes.io/name": "squall", "app.kubernetes.io/component": "webhook"});
+    let labels = json!({NAME_LABEL.0: NAME_LABEL.1, COMPONENT_LABEL: "webhook"});
     let secret = json!({"metadata": {"name": SECRET, "labels": labels}, "data": authority.written()});
     cluster.create(&Kind::SECRET, Some(namespace), &secret).await.map(|_| ())
 }
@@ -195,9 +196,8 @@ async fn replace(
     secret: &Json,
     authority: &Authority,
 ) -> Result<(), ClusterError> {
-    let version = secret["metadata"]["resourceVersion"].clone();
     let operations = [
-        Operation::Test { path: "/metadata/resourceVersion".to_owned(), value: version },
+        Operation::unchanged(secret),
         Operation::Replace { path: "/data".to_owned(), value: authority.written() },
     ];
     cluster.patch(reference, &operations).await.map(|_| ())

@@ -4,14 +4,13 @@
 //! it is, whatever they write there. The operator itself is nobody's author: what it makes for others names them, and it is let.
 
 use crate::operator::author::Author;
+use crate::operator::kinds::MESH_GROUP;
 use crate::operator::resources::{AUTHOR, GROUP};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use serde_json::{Map, Value as Json, json};
 use squall_kubernetes::{Operation, pointer};
 
-/// The group of Chaos Mesh's kinds.
-pub(super) const CHAOS_MESH: &str = "chaos-mesh.org";
 /// A longer author is refused: an object may hold 256 KiB of annotations.
 const LONGEST_AUTHOR: usize = 64 << 10;
 const FORBIDDEN: u16 = 403;
@@ -40,7 +39,7 @@ pub(super) fn review(request: &Json, operator: &str) -> Json {
 fn annotation(request: &Json, operator: &str) -> Result<Option<Json>, String> {
     let (new, old) = (&request["object"], &request["oldObject"]);
     let as_it_is = Ok(noted(new));
-    let is_ours = matches!(request["resource"]["group"].as_str(), Some(GROUP | CHAOS_MESH));
+    let is_ours = matches!(request["resource"]["group"].as_str(), Some(GROUP | MESH_GROUP));
     let is_part = request["subResource"].as_str().is_some_and(|part| !part.is_empty());
     if !is_ours || is_part || request["userInfo"]["username"] == operator {
         return as_it_is;

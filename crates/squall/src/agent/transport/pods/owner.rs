@@ -3,7 +3,7 @@
 use super::manifest::labels;
 use jiff::Timestamp;
 use serde_json::{Value as Json, json};
-use squall_kubernetes::{Cluster, ClusterError, Deletion, Dependents, Kind, Operation, Problem, Reference};
+use squall_kubernetes::{Cluster, ClusterError, Kind, Operation, Reference, micro_time};
 use squall_model::cluster::{LEASE_PREFIX as PREFIX, MARK_LABEL};
 use std::time::Duration;
 use tokio::task::AbortHandle;
@@ -22,11 +22,6 @@ fn reference(namespace: &str, run: &str) -> Reference {
     Kind::LEASE.named(Some(namespace), &name(run))
 }
 
-/// A moment as the API takes it.
-fn written(moment: Timestamp) -> String {
-    moment.strftime("%Y-%m-%dT%H:%M:%S.%6fZ").to_string()
-}
-
 /// A lease that is renewed while this value is there.
 pub(super) struct Owner {
     name: String,
@@ -36,7 +31,7 @@ pub(super) struct Owner {
 
 impl Owner {
     pub(super) async fn make(cluster: &Cluster, namespace: &str, run: &str) -> Result<Self, ClusterError> {
-        let now = written(Timestamp::now());
+        let now = micro_time(Timestamp::now());
         let object = json!({
             "metadata": {"name": name(run), "labels": labels(run)},
             "spec": {"holderIdentity": run, "leaseDurationSeconds": LASTS, "acquireTime": now, "renewTime": now},
@@ -70,7 +65,7 @@ impl Drop for Owner {
 async fn renew(cluster: Cluster, lease: Reference) {
     loop {
         tokio::time::sleep(RENEWS_EVERY).await;
-        let value = json!(written(Timestamp::now()));
+        let value = json!(micro_time(Timestamp::now()));
         let operation = Operation::Replace { path: "/spec/renewTime".to_owned(), value };
         if let Err(error) = cluster.patch(&lease, &[operation]).await {
             tracing::warn!(%error, "the lease of the run's pods could not be renewed");
@@ -80,11 +75,7 @@ async fn renew(cluster: Cluster, lease: Reference) {
 
 /// Removes a run's lease, and with it its pods, in the cluster's own time.
 pub(super) async fn remove(cluster: &Cluster, namespace: &str, run: &str) -> Result<(), ClusterError> {
-    let how = Deletion { dependents: Some(Dependents::After), ..Deletion::default() };
-    match cluster.delete(&reference(namespace, run), &how).await {
-        Err(error) if error.problem != Problem::NotFound => Err(error),
-        _ => Ok(()),
-    }
+    cluster.remove_lease(namespace, &name(run)).await
 }
 
 /// Removes what dead runs left in a namespace. Nobody waits for it.
@@ -107,9 +98,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn moments_are_written_as_the_api_takes_them() {
-        let now: Timestamp = "2026-11-30T12:00:00Z".parse().unwrap();
-        assert_eq!(written(now), "2026-11-30T12:00:00.000000Z");
+    fn a_lease_is_called_after_its_run() {
         assert_eq!(name("r1"), "squall-r1");
     }
 }
