@@ -47,6 +47,8 @@ pub struct Experiment {
     pub recovery_within: Duration,
     /// When rounds of it begin, for whoever keeps schedules.
     pub schedule: Option<Schedule>,
+    /// Whether the file gives its faults no end, as files of other tools may: there they last until somebody ends them.
+    pub endless: bool,
     /// What is done otherwise than the file's own tool does it, each a sentence; none for files of Squall.
     pub notes: Vec<String>,
     /// Texts that must never be printed, logged or journaled.

@@ -183,6 +183,12 @@ impl Restored {
         told.extend_from_slice(later);
     }
 
+    /// What became of it, in words.
+    pub fn fate(&self) -> String {
+        let residue = self.residue();
+        if residue.is_empty() { "put back".to_owned() } else { residue.join("; ") }
+    }
+
     /// Whether all that is not put back yet is being put back by somebody who takes his time.
     pub fn is_under_way(&self) -> bool {
         let mut drifted = self.steps.iter().filter_map(|step| match step {

@@ -62,6 +62,12 @@ impl Failure {
         Self::new(message.into(), Verdict::Residue.exit_code())
     }
 
+    /// The verdict whose exit code it has; none where it has that of none.
+    #[cfg(feature = "kubernetes")]
+    pub(crate) fn verdict(&self) -> Option<Verdict> {
+        Verdict::ALL.into_iter().find(|verdict| verdict.exit_code() == self.code)
+    }
+
     pub(crate) fn code(&self) -> ExitCode {
         ExitCode::from(self.code)
     }

@@ -4,6 +4,10 @@
 //! apart by their first word before anything else happens, so that a warden stays as small as it is.
 
 mod agent;
+#[cfg_attr(
+    not(feature = "kubernetes"),
+    expect(dead_code, reason = "pods are made where Kubernetes is known")
+)]
 mod agent_pod;
 mod audit;
 mod carry;

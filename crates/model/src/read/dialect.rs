@@ -30,6 +30,8 @@ pub(super) struct Translation {
     pub(super) root: Node,
     /// What is done otherwise than the file's own tool does it, each a sentence.
     pub(super) notes: Vec<String>,
+    /// Whether its faults have no end.
+    pub(super) endless: bool,
     /// The faults that are named in it.
     pub(super) wanted: Vec<Wanted>,
 }

@@ -52,11 +52,11 @@ pub fn experiment(
     overrides: &Overrides,
 ) -> Result<Experiment, Vec<ReadError>> {
     let root = parse(source).map_err(|error| vec![error])?;
-    let Translation { mut root, notes, wanted } = if let Some(dialect) = dialect::of(&root) {
+    let Translation { mut root, notes, endless, wanted } = if let Some(dialect) = dialect::of(&root) {
         dialect::translate(dialect, &root, &source.text, catalog)?
     } else {
         header(&root).map_err(|error| vec![error])?;
-        Translation { root, notes: Vec::new(), wanted: Vec::new() }
+        Translation { root, notes: Vec::new(), endless: false, wanted: Vec::new() }
     };
     let mut secrets = substitute(&source.text, &mut root, overrides)?;
     passwords(&root, &mut secrets);
@@ -64,7 +64,7 @@ pub fn experiment(
     let experiment = reader.experiment(&root);
     let errors = dialect::explain(reader.errors, &wanted, catalog);
     match experiment {
-        Some(experiment) if errors.is_empty() => Ok(Experiment { notes, ..experiment }),
+        Some(experiment) if errors.is_empty() => Ok(Experiment { endless, notes, ..experiment }),
         _ => Err(redacted(in_order(errors), &secrets)),
     }
 }
@@ -214,6 +214,7 @@ impl Reader<'_> {
             baseline,
             recovery_within,
             schedule,
+            endless: false,
             notes: Vec::new(),
             secrets: self.secrets.to_vec(),
         };

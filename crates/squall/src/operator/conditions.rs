@@ -3,8 +3,13 @@
 use super::resources::Condition;
 use jiff::Timestamp;
 
-/// The longest reason: one word of the API's conventions.
+/// The longest message, in characters.
 const LONGEST_MESSAGE: usize = 2000;
+
+/// The condition of this kind, where it holds.
+pub(crate) fn holding<'c>(conditions: &'c [Condition], kind: &str) -> Option<&'c Condition> {
+    conditions.iter().find(|condition| condition.kind == kind && condition.status == "True")
+}
 
 /// Says of a condition whether it holds; not known where that is `None`. The moment changes only with that.
 pub(crate) fn put(

@@ -8,7 +8,7 @@ use super::kinds;
 use super::live::{Live, Outcome};
 use super::object::{self, Name};
 use super::reconcile::{self, Decision, Deed, Ending, World};
-use super::resources::{EXPERIMENT, HALT, Phase, RUN, RunStatus, SCHEDULE};
+use super::resources::{EXPERIMENT, HALT, Phase, RUN, RunStatus, SCHEDULE, SOURCE};
 use super::store::{Key, Store};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value as Json;
@@ -24,7 +24,7 @@ const TICKS: Duration = Duration::from_millis(500);
 /// How long is waited before what went wrong is tried again.
 const TRIES_AGAIN_AFTER: SignedDuration = SignedDuration::from_secs(3);
 /// How long runs have to put back what they did, when the operator stops.
-const STOPS_WITHIN: Duration = Duration::from_secs(90);
+pub(super) const STOPS_WITHIN: Duration = Duration::from_secs(90);
 /// So many runs that wait are looked at when one ends.
 const NEXT_IN_LINE: usize = 8;
 
@@ -231,37 +231,35 @@ impl Desk {
     fn changed(&mut self, key: &Key) {
         self.dirty.insert(key.clone());
         if key.kind == self.halts {
-            let halts: Vec<Arc<Json>> =
-                self.store.all(self.halts).map(|(_, halt)| Arc::clone(halt)).collect();
-            let halted = reconcile::halt::reason(halts.iter().map(|halt| &**halt));
+            let halted = reconcile::halt::reason(self.store.all(self.halts).map(|(_, halt)| &**halt));
             if halted != self.halted {
                 self.halted = halted;
-                for kind in 0..kinds::all(self.office.chaos_mesh).len() {
-                    let keys: Vec<Key> = self.store.all(kind).map(|(key, _)| key).collect();
-                    self.dirty.extend(keys);
-                }
+                (0..self.store.kinds()).for_each(|kind| self.touch(kind));
             }
             return;
         }
         let Some(object) = self.store.get(key).cloned() else {
             // Whoever is of it, or is live by its name, must be told.
-            let runs: Vec<Key> = self.store.all(self.runs).map(|(key, _)| key).collect();
-            let beside = runs.into_iter().filter(|run| run.name.namespace == key.name.namespace);
-            self.dirty.extend(beside);
+            let runs = self.store.all(self.runs).map(|(run, _)| run);
+            self.dirty.extend(runs.filter(|run| run.name.namespace == key.name.namespace));
             return;
         };
         if key.kind == self.runs {
             if let Some((source, _)) = self.store.source(&object) {
                 self.dirty.insert(source);
             }
-            let owner = object["metadata"]["labels"]["squall.dev/source"].as_str();
+            let owner = object["metadata"]["labels"][SOURCE].as_str();
             self.dirty.extend(owner.and_then(|uid| self.store.by_uid(uid)).cloned());
-            let halts: Vec<Key> = self.store.all(self.halts).map(|(key, _)| key).collect();
-            self.dirty.extend(halts);
+            self.touch(self.halts);
         } else {
             let runs = self.store.runs_of(key, &object, self.runs);
             self.dirty.extend(runs.iter().map(|run| Key { kind: self.runs, name: Name::of(run) }));
         }
+    }
+
+    /// All objects of a kind are to be decided.
+    fn touch(&mut self, kind: usize) {
+        self.dirty.extend(self.store.all(kind).map(|(key, _)| key));
     }
 
     /// What must be looked at again by now.
@@ -334,11 +332,9 @@ impl Desk {
 
     fn decide_run(&mut self, key: &Key, run: &Json, world: &World) -> Decision {
         let said: RunStatus = reconcile::status_of(run);
-        let is_said = matches!(said.phase, Phase::Finished | Phase::Invalid);
-        if is_said && self.live.get(key).is_some_and(Live::is_over) {
+        if said.phase.is_over() && self.live.get(key).is_some_and(Live::is_over) {
             self.live.remove(key);
-            let halts: Vec<Key> = self.store.all(self.halts).map(|(key, _)| key).collect();
-            self.dirty.extend(halts);
+            self.touch(self.halts);
         }
         let going = self.live.values().filter(|live| !live.is_over()).count() + self.beginning.len();
         let live = self.live.get_mut(key);

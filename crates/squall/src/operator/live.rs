@@ -58,7 +58,7 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 /// What came of it.
-pub(crate) type Outcome = Result<(Verdict, String), (Verdict, String)>;
+pub(crate) type Outcome = (Verdict, String);
 
 impl Live {
     /// Begins. `happens` is called for each event, and `ends` at the end.
@@ -99,7 +99,7 @@ impl Live {
         let state = start.state;
         std::thread::Builder::new().name("squall-run".to_owned()).spawn(move || {
             let carried = carry::out(&state, order);
-            ends(carried.map(|carried| (carried.verdict, carried.reason)).map_err(told));
+            ends(carried.map_or_else(told, |carried| (carried.verdict, carried.reason)));
         })?;
         Ok(Self { halts, progress, ending: None, over: None, told: None })
     }
@@ -122,11 +122,8 @@ impl Live {
     }
 
     /// It is over.
-    pub(crate) fn close(&mut self, outcome: Outcome, now: Timestamp) {
+    pub(crate) fn close(&mut self, (verdict, reason): Outcome, now: Timestamp) {
         let mut status = locked(&self.progress).status().clone();
-        let (verdict, reason) = match outcome {
-            Ok(end) | Err(end) => end,
-        };
         status.phase = if verdict == Verdict::Invalid { Phase::Invalid } else { Phase::Finished };
         status.verdict = Some(verdict);
         status.reason = reason;
@@ -153,11 +150,8 @@ impl Live {
 }
 
 /// A run that could not be carried out, by its exit code.
-fn told(failure: Failure) -> (Verdict, String) {
-    let code = failure.code();
-    let of_code = |verdict: &Verdict| std::process::ExitCode::from(verdict.exit_code()) == code;
-    let verdict = Verdict::ALL.into_iter().find(of_code).unwrap_or(Verdict::Aborted);
-    (verdict, failure.to_string())
+fn told(failure: Failure) -> Outcome {
+    (failure.verdict().unwrap_or(Verdict::Aborted), failure.to_string())
 }
 
 /// Says of a plan whether its author may have it carried out.

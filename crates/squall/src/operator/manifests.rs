@@ -6,6 +6,7 @@ mod yaml;
 
 use super::admission::{self, PORT_NAME};
 use super::crds;
+use super::desk::STOPS_WITHIN;
 use crate::agent_pod::{self, COMPONENT_LABEL, NAME_LABEL, STAYS, VERSION, VERSION_LABEL};
 use crate::exit::{Failure, Outcome};
 use crate::out;
@@ -25,7 +26,7 @@ const WEBHOOK_PORT: u16 = 9443;
 const STATE_VOLUME: &str = "/state";
 const STATE: &str = "/state/squall";
 /// The part that carries experiments out.
-const OPERATOR: &str = "operator";
+pub(super) const OPERATOR: &str = "operator";
 /// Of what is named alike in a whole cluster.
 const AGENT: &str = "squall-agent";
 pub(super) const ACCOUNT: &str = "squall-operator";
@@ -303,8 +304,8 @@ fn operator(fill: &Fill) -> Json {
             "spec": {
                 "serviceAccountName": ACCOUNT,
                 "imagePullSecrets": fill.pull_secrets,
-                // As long as the undo of what it holds may take.
-                "terminationGracePeriodSeconds": 60,
+                // As long as it takes to put back what it holds, and to say so.
+                "terminationGracePeriodSeconds": STOPS_WITHIN.as_secs() + 10,
                 "nodeSelector": {"kubernetes.io/os": "linux"},
                 "affinity": {"podAntiAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": [apart]}},
                 "securityContext": {

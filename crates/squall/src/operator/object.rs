@@ -2,7 +2,7 @@
 
 use super::resources::FINALIZER;
 use jiff::Timestamp;
-use serde::de::DeserializeOwned;
+use serde::Deserialize;
 use serde_json::Value as Json;
 use std::fmt;
 
@@ -29,6 +29,11 @@ impl Name {
 
 pub(crate) fn uid(object: &Json) -> &str {
     object["metadata"]["uid"].as_str().unwrap_or_default()
+}
+
+/// Its name alone.
+pub(crate) fn name(object: &Json) -> &str {
+    object["metadata"]["name"].as_str().unwrap_or_default()
 }
 
 pub(crate) fn generation(object: &Json) -> i64 {
@@ -63,6 +68,6 @@ pub(crate) fn is_held(object: &Json) -> bool {
 }
 
 /// A part of it as its type; what cannot be read, or is not there, is as if nothing was said.
-pub(crate) fn part<T: DeserializeOwned + Default>(object: &Json, name: &str) -> T {
-    serde_json::from_value(object[name].clone()).unwrap_or_default()
+pub(crate) fn part<'o, T: Deserialize<'o> + Default>(object: &'o Json, name: &str) -> T {
+    T::deserialize(&object[name]).unwrap_or_default()
 }

@@ -57,23 +57,10 @@ pub(crate) fn experiment(object: &Json) -> Result<Experiment, String> {
     let text = serde_json::to_string_pretty(&file).map_err(|error| error.to_string())?;
     let read = files::of_text(&format!("{kind} {namespace}/{name}"), text, &Overrides::default());
     let mut experiment = read.map_err(|failure: Failure| failure.to_string())?;
-    if has_no_end(object) {
+    if experiment.endless {
         each_strike(&mut experiment, |strike| strike.lasts = UNTIL_DELETED);
     }
     Ok(experiment)
-}
-
-/// Whether a manifest of Chaos Mesh leaves its fault until it is deleted.
-fn has_no_end(object: &Json) -> bool {
-    let spec = &object["spec"];
-    let is_schedule = !spec["schedule"].is_null() || !spec["scheduler"].is_null();
-    let is_flow = !spec["templates"].is_null() || object["kind"] == "StatusCheck";
-    group(object) != GROUP && spec["duration"].is_null() && !is_once(spec) && !is_schedule && !is_flow
-}
-
-/// Whether what a manifest of Chaos Mesh does is over once it is done.
-fn is_once(spec: &Json) -> bool {
-    matches!(spec["action"].as_str(), Some("pod-kill" | "container-kill" | "ec2-restart"))
 }
 
 fn each_strike(experiment: &mut Experiment, mut change: impl FnMut(&mut Strike)) {

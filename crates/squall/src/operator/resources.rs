@@ -28,6 +28,8 @@ pub(crate) const RUN: Kind = Kind::within(GROUP, VERSION, "Run", "runs");
 /// `squall.dev/v1 Halt`
 pub(crate) const HALT: Kind = Kind::everywhere(GROUP, VERSION, "Halt", "halts");
 
+/// The label of a run whose value is the number of the object that it was made for.
+pub(crate) const SOURCE: &str = "squall.dev/source";
 /// What holds an object until everything that was done for it is put back, or the bound for that is over.
 pub(crate) const FINALIZER: &str = "squall.dev/restored";
 /// Who made an object, or changed what it asks for last: JSON of `{username, uid, groups}`, as the API server knows them.
@@ -55,6 +57,13 @@ pub(crate) enum Phase {
     Finished,
     /// It cannot be carried out as it is written; the condition `Accepted` says why.
     Invalid,
+}
+
+impl Phase {
+    /// Whether nothing more becomes of it.
+    pub(crate) fn is_over(self) -> bool {
+        matches!(self, Self::Finished | Self::Invalid)
+    }
 }
 
 /// One thing that is so, is not so, or is not known, since when, and why.

@@ -1,7 +1,8 @@
 //! What is known of the objects that are looked after, as the cluster tells it.
 
 use super::object::{self, Name};
-use super::resources::Source;
+use super::resources::{SOURCE, Source};
+use serde::Deserialize;
 use serde_json::Value as Json;
 use squall_kubernetes::{Change, Kind};
 use std::collections::{BTreeMap, BTreeSet};
@@ -28,6 +29,11 @@ impl Store {
     pub(crate) fn new(kinds: Vec<Kind>) -> Self {
         let objects = kinds.iter().map(|_| BTreeMap::new()).collect();
         Self { kinds, objects, by_uid: BTreeMap::new(), known: BTreeSet::new() }
+    }
+
+    /// How many kinds there are.
+    pub(crate) fn kinds(&self) -> usize {
+        self.kinds.len()
     }
 
     pub(crate) fn kind(&self, key: &Key) -> &Kind {
@@ -69,7 +75,7 @@ impl Store {
 
     /// The object that a run is of, if it is there.
     pub(crate) fn source(&self, run: &Json) -> Option<(Key, &Arc<Json>)> {
-        let source: Source = serde_json::from_value(run["spec"]["source"].clone()).ok()?;
+        let source = Source::deserialize(&run["spec"]["source"]).ok()?;
         let (group, _) = source.api_version.split_once('/')?;
         let kind = self.kinds.iter().position(|kind| kind.kind == source.kind && kind.group == group)?;
         let name = Name { namespace: Name::of(run).namespace, name: source.name };
@@ -80,15 +86,9 @@ impl Store {
 
     /// The runs of an object, oldest first; `runs` is the place of their kind.
     pub(crate) fn runs_of(&self, key: &Key, object: &Json, runs: usize) -> Vec<Arc<Json>> {
-        let uid = object::uid(object);
-        let kind = &self.kinds[key.kind];
         let is_of = |run: &Json| {
-            let source = &run["spec"]["source"];
-            let named = source["name"] == key.name.name.as_str()
-                && source["kind"].as_str().unwrap_or("Experiment") == kind.kind
-                && source["apiVersion"].as_str().is_none_or(|version| version == kind.api_version())
-                && source["uid"].as_str().is_none_or(|meant| meant == uid);
-            named || run["metadata"]["labels"]["squall.dev/source"] == uid
+            run["metadata"]["labels"][SOURCE] == object::uid(object)
+                || self.source(run).is_some_and(|(source, _)| source == *key)
         };
         let namespace = &key.name.namespace;
         let found = self.within(runs, namespace).filter(|(_, run)| is_of(run));
@@ -182,7 +182,7 @@ mod tests {
         let mut run = |name: &str, source: Json, label: &str| {
             let mut run = object(name, 1);
             run["spec"] = json!({"source": source});
-            run["metadata"]["labels"] = json!({"squall.dev/source": label});
+            run["metadata"]["labels"] = json!({SOURCE: label});
             store.put(runs, run);
         };
         run(

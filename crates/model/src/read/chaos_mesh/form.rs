@@ -13,6 +13,8 @@ pub(super) struct Translator<'r> {
     pub(super) reader: Reader<'r>,
     /// What the user should know.
     pub(super) notes: Vec<String>,
+    /// Whether the faults have no end.
+    pub(super) endless: bool,
     /// The namespace that the manifest is in.
     pub(super) namespace: Option<Node>,
     /// The faults that are named, and what asked for them.

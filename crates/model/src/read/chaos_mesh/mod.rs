@@ -116,13 +116,14 @@ fn is_spoken(root: &Node) -> bool {
 
 fn translate(root: &Node, text: &str, catalog: &dyn Catalog) -> Translated {
     let reader = Reader { text, catalog, secrets: &[], errors: Vec::new() };
-    let mut translator = Translator { reader, notes: Vec::new(), namespace: None, wanted: Vec::new() };
+    let mut translator =
+        Translator { reader, notes: Vec::new(), endless: false, namespace: None, wanted: Vec::new() };
     let experiment = translator.manifest(root);
-    let Translator { reader, notes, wanted, .. } = translator;
+    let Translator { reader, notes, endless, wanted, .. } = translator;
     match experiment {
         Some(mut root) if reader.errors.is_empty() => {
             make::escape(&mut root);
-            Ok(Translation { root, notes, wanted })
+            Ok(Translation { root, notes, endless, wanted })
         }
         // Nothing is read and nothing said: some reader forgot to say what is wrong.
         None if reader.errors.is_empty() => {
@@ -231,6 +232,7 @@ impl Translator<'_> {
         fields.finish(&mut self.reader);
         let chaos = chaos?;
         self.about_duration(&chaos);
+        self.endless = !chaos.once && chaos.lasts.is_none() && scheduler.is_none();
         let schedule = match scheduler {
             Some(scheduler) => Some(scheduler?),
             None => None,

@@ -1,6 +1,7 @@
 //! Who may do what in the cluster: the operator, and those who use it.
 
 use super::{ACCOUNT, Fill, OPERATOR};
+use crate::operator::admission::{CONFIGURATION, NAME as WEBHOOK};
 use crate::operator::kinds::MESH_GROUP;
 use crate::operator::resources::GROUP;
 use serde_json::{Value as Json, json};
@@ -8,7 +9,6 @@ use squall_kubernetes::Kind;
 
 const STRIKES: &str = "squall-operator-strikes";
 const NODES: &str = "squall-operator-nodes";
-const WEBHOOK: &str = "squall-webhook";
 const ON_CHAOS_MESH: &str = "squall-operator-chaos-mesh";
 const USERS: &str = "users";
 const RBAC: &str = "rbac.authorization.k8s.io";
@@ -84,7 +84,7 @@ pub(super) fn of_the_webhook(fill: &Fill) -> Vec<Json> {
         with(rule, "resourceNames", json!([name]))
     };
     let here = vec![named("", "secrets", WEBHOOK), rule("", &["secrets"], &["create"])];
-    let asked = named("admissionregistration.k8s.io", "mutatingwebhookconfigurations", "squall");
+    let asked = named("admissionregistration.k8s.io", "mutatingwebhookconfigurations", CONFIGURATION);
     vec![
         role(fill, WEBHOOK, vec![asked]),
         binding(fill, WEBHOOK),

@@ -4,11 +4,14 @@
 
 use super::run::HOLDS_FOR;
 use super::schedule::{Turn, of_mesh};
-use super::{Decision, Deed, HALTED, LOST, PAUSED, World, bounded, is_paused, run_of, source, status_of};
+use super::{
+    Decision, Deed, HALTED, LOST, PAUSED, World, bounded, is_paused, run_of, say, source, status_of,
+};
 use crate::operator::resources::{Counts, InjectionState, Phase, RunSpec, RunStatus};
-use crate::operator::{object, read};
+use crate::operator::{conditions, object, read};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value as Json, json};
+use squall_model::experiment::Experiment;
 use squall_model::units::Duration;
 use squall_model::verdict::Verdict;
 
@@ -20,17 +23,15 @@ pub(crate) fn decide(object: &Json, runs: &[&Json], world: &World) -> Decision {
     if let Some(deleted) = object::deleted(object) {
         return let_go(object, runs, deleted, world);
     }
-    if runs.is_empty()
-        && let Err(why) = read::experiment(object)
-    {
-        let status = refused(object, &why, world.now);
-        return Decision::of(said(object, status).into_iter().collect());
-    }
+    let experiment = match read::experiment(object) {
+        Err(why) if runs.is_empty() => return unreadable(object, &why),
+        // What goes on is seen to its end, whatever became of its manifest.
+        other => other.ok(),
+    };
     let waits = is_paused(object) || world.halted.is_some();
-    let (mut deeds, begins, again, status) = match of_mesh(object) {
-        Some(Err(why)) => {
-            return Decision::of(said(object, refused(object, &why, world.now)).into_iter().collect());
-        }
+    let schedule = experiment.as_ref().and_then(|experiment| experiment.schedule.as_ref());
+    let (mut deeds, begins, again, status) = match schedule.map(|schedule| of_mesh(object, schedule)) {
+        Some(Err(why)) => return unreadable(object, &why),
         Some(Ok(rounds)) => {
             let turn = if waits { Turn::default() } else { rounds.turn(runs, world.now) };
             let begins = turn.begins.map(|due| begun(object, &due.as_second().to_string(), Some(due), None));
@@ -41,7 +42,7 @@ pub(crate) fn decide(object: &Json, runs: &[&Json], world: &World) -> Decision {
             (turn.deeds, begins, turn.next, status)
         }
         None => {
-            let begins = if waits { None } else { next(object, runs) };
+            let begins = if waits { None } else { next(object, experiment.as_ref(), runs) };
             (Vec::new(), begins, None, status(object, runs, world))
         }
     };
@@ -52,7 +53,7 @@ pub(crate) fn decide(object: &Json, runs: &[&Json], world: &World) -> Decision {
         (None, true) if runs.iter().all(|run| is_over(run)) => deeds.push(Deed::Release),
         (None, _) => {}
     }
-    deeds.extend(said(object, status));
+    deeds.extend(say(object, status));
     Decision { deeds, again }
 }
 
@@ -69,28 +70,28 @@ fn let_go(object: &Json, runs: &[&Json], deleted: Timestamp, world: &World) -> D
 }
 
 fn is_over(run: &Json) -> bool {
-    matches!(status_of(run).phase, Phase::Finished | Phase::Invalid)
+    status_of(run).phase.is_over()
 }
 
 fn begun(object: &Json, round: &str, scheduled_for: Option<Timestamp>, rest: Option<Duration>) -> Deed {
     let spec = RunSpec { source: source(object), generation: None, rest, scheduled_for };
-    let name = object["metadata"]["name"].as_str().unwrap_or_default();
+    let name = object::name(object);
     let uid = object::uid(object).split('-').next().unwrap_or_default();
     run_of(object, bounded(name, &format!("{uid}-{round}")), &spec)
 }
 
 /// The first run, or the next one where the last was interrupted and something is left of the fault.
-fn next(object: &Json, runs: &[&Json]) -> Option<Deed> {
+fn next(object: &Json, experiment: Option<&Experiment>, runs: &[&Json]) -> Option<Deed> {
     let number = (runs.len() + 1).to_string();
     let Some(last) = runs.last() else { return Some(begun(object, &number, None, None)) };
     if !is_over(last) || !was_interrupted(&status_of(last)) {
         return None;
     }
-    let experiment = read::experiment(object).ok()?;
-    let whole = read::longest(&experiment);
-    if whole == read::UNTIL_DELETED {
+    let experiment = experiment?;
+    if experiment.endless {
         return Some(begun(object, &number, None, None));
     }
+    let whole = read::longest(experiment);
     let was_active: SignedDuration = runs.iter().map(|run| was_active(&status_of(run))).sum();
     let rest = SignedDuration::try_from(whole.0).ok()?.checked_sub(was_active)?;
     let rest = Duration(std::time::Duration::try_from(rest).ok()?);
@@ -99,16 +100,13 @@ fn next(object: &Json, runs: &[&Json]) -> Option<Deed> {
 }
 
 fn was_interrupted(status: &RunStatus) -> bool {
-    let aborted = status.conditions.iter().find(|condition| condition.kind == "Aborted");
+    let aborted = conditions::holding(&status.conditions, "Aborted");
     aborted.is_some_and(|condition| [PAUSED, HALTED, LOST].contains(&condition.reason.as_str()))
 }
 
 /// How long all that it did was there.
 fn was_active(status: &RunStatus) -> SignedDuration {
-    let since = |kind: &str| {
-        let found = status.conditions.iter().find(|one| one.kind == kind && one.status == "True")?;
-        Some(found.last_transition_time)
-    };
+    let since = |kind: &str| Some(conditions::holding(&status.conditions, kind)?.last_transition_time);
     let Some(injected) = since("AllInjected") else { return SignedDuration::ZERO };
     let until = since("AllRecovered").or(status.completion_time).unwrap_or(injected);
     until.duration_since(injected).max(SignedDuration::ZERO)
@@ -118,7 +116,7 @@ fn was_active(status: &RunStatus) -> SignedDuration {
 fn status(object: &Json, runs: &[&Json], world: &World) -> Json {
     let last = runs.last().map(|run| status_of(run)).unwrap_or_default();
     let is_over = runs.last().is_some_and(|run| is_over(run));
-    let holds = |kind: &str| last.conditions.iter().any(|one| one.kind == kind && one.status == "True");
+    let holds = |kind: &str| conditions::holding(&last.conditions, kind).is_some();
     let is_paused = is_paused(object);
     let waits = is_over && was_interrupted(&last);
     let all_recovered = holds("AllRecovered");
@@ -183,7 +181,11 @@ fn record(injection: &crate::operator::resources::InjectionStatus) -> Json {
     })
 }
 
-fn refused(object: &Json, why: &str, _: Timestamp) -> Json {
+fn unreadable(object: &Json, why: &str) -> Decision {
+    Decision::of(say(object, refused(object, why)).into_iter().collect())
+}
+
+fn refused(object: &Json, why: &str) -> Json {
     let why = why.chars().take(2000).collect::<String>();
     let conditions = [
         condition("Selected", false, ""),
@@ -197,11 +199,6 @@ fn refused(object: &Json, why: &str, _: Timestamp) -> Json {
         "experiment": {"desiredPhase": "Stop"},
         "squall": {"phase": Phase::Invalid, "verdict": Verdict::Invalid, "reason": why},
     })
-}
-
-/// Unlike Squall's own, these conditions have no moments, so a status is another only where something is.
-fn said(object: &Json, status: Json) -> Option<Deed> {
-    super::say(object, status)
 }
 
 #[cfg(test)]

@@ -41,7 +41,7 @@ pub(crate) fn decide(experiment: &Json, runs: &[&Json], world: &World) -> Decisi
                 rest: None,
                 scheduled_for: None,
             };
-            let name = experiment["metadata"]["name"].as_str().unwrap_or_default();
+            let name = object::name(experiment);
             deeds.push(run_of(experiment, bounded(name, &generation.to_string()), &spec));
         }
         status.observed_generation = generation;

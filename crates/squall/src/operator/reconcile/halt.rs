@@ -9,7 +9,7 @@ use serde_json::{Value as Json, json};
 /// Why nothing may run, if so: in the words of the first halt.
 pub(crate) fn reason<'h>(halts: impl IntoIterator<Item = &'h Json>) -> Option<String> {
     let halt = halts.into_iter().find(|halt| object::deleted(halt).is_none())?;
-    let name = halt["metadata"]["name"].as_str().unwrap_or_default();
+    let name = object::name(halt);
     let HaltSpec { reason } = object::part(halt, "spec");
     Some(if reason.is_empty() {
         format!("halted by Halt {name}; it is there until it is deleted")

@@ -12,7 +12,7 @@ mod testing;
 
 use super::object;
 use super::object::Name;
-use super::resources::{ABORT, PAUSE, RunSpec, RunStatus};
+use super::resources::{ABORT, AUTHOR, PAUSE, RunSpec, RunStatus, SOURCE, Source};
 use jiff::Timestamp;
 use serde_json::{Value as Json, json};
 
@@ -110,7 +110,7 @@ fn run_of(source: &Json, name: String, spec: &RunSpec) -> Deed {
     let mut run = json!({
         "metadata": {
             "name": name,
-            "labels": {"squall.dev/source": metadata["uid"]},
+            "labels": {SOURCE: metadata["uid"]},
             "ownerReferences": [{
                 "apiVersion": source["apiVersion"], "kind": source["kind"], "name": metadata["name"],
                 "uid": metadata["uid"], "controller": true, "blockOwnerDeletion": false,
@@ -118,16 +118,16 @@ fn run_of(source: &Json, name: String, spec: &RunSpec) -> Deed {
         },
         "spec": spec,
     });
-    if let Some(author) = object::annotation(source, super::resources::AUTHOR) {
-        run["metadata"]["annotations"] = json!({super::resources::AUTHOR: author});
+    if let Some(author) = object::annotation(source, AUTHOR) {
+        run["metadata"]["annotations"] = json!({AUTHOR: author});
     }
     Deed::Create { namespace: Name::of(source).namespace, run }
 }
 
 /// What a run is of.
-fn source(object: &Json) -> super::resources::Source {
+fn source(object: &Json) -> Source {
     let text = |value: &Json| value.as_str().unwrap_or_default().to_owned();
-    super::resources::Source {
+    Source {
         api_version: text(&object["apiVersion"]),
         kind: text(&object["kind"]),
         name: text(&object["metadata"]["name"]),

@@ -27,8 +27,7 @@ pub(crate) struct Known {
 pub(crate) fn decide(run: &Json, source: Option<&Json>, known: &Known, world: &World) -> Decision {
     let status = status_of(run);
     let deleted = object::deleted(run);
-    let is_over = matches!(status.phase, Phase::Finished | Phase::Invalid);
-    if is_over && !known.is_live {
+    if status.phase.is_over() && !known.is_live {
         return Decision::of(release(run).into_iter().collect());
     }
     if known.is_live {

@@ -2,13 +2,15 @@
 
 use super::rounds::{Rhythm, STARTS_WITHIN};
 use super::{Decision, Deed, World, bounded, is_paused, run_of, say, status_of};
+use crate::operator::conditions;
 use crate::operator::object::{self, Name};
 use crate::operator::resources::{
-    ConcurrencyPolicy, EXPERIMENT, Phase, RunSpec, ScheduleSpec, ScheduleStatus, Source,
+    ConcurrencyPolicy, EXPERIMENT, RunSpec, ScheduleSpec, ScheduleStatus, Source,
 };
-use crate::operator::{conditions, read};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value as Json, json};
+use squall_model::experiment::{Concurrency, Schedule};
+use squall_model::units::Duration;
 
 /// How many runs are kept where nothing is said.
 const KEPT: usize = 10;
@@ -76,7 +78,7 @@ impl Rounds {
 }
 
 fn is_active(run: &Json) -> bool {
-    !matches!(status_of(run).phase, Phase::Finished | Phase::Invalid)
+    !status_of(run).phase.is_over()
 }
 
 /// What is to be done for it. `runs` are those of it, oldest first.
@@ -115,7 +117,7 @@ pub(crate) fn decide(schedule: &Json, runs: &[&Json], world: &World) -> Decision
             rest: None,
             scheduled_for: Some(due),
         };
-        let name = schedule["metadata"]["name"].as_str().unwrap_or_default();
+        let name = object::name(schedule);
         deeds.push(run_of(schedule, bounded(name, &due.as_second().to_string()), &spec));
     }
     status.last_schedule_time = turn.last.or(status.last_schedule_time);
@@ -146,28 +148,22 @@ fn understood(schedule: &Json, status: &ScheduleStatus) -> Result<(ScheduleSpec,
     Ok((spec, rounds))
 }
 
-/// How rounds of a manifest of Chaos Mesh are made: of a `Schedule`, or of the form of its first version.
-pub(super) fn of_mesh(object: &Json) -> Option<Result<Rounds, String>> {
-    let spec = &object["spec"];
-    let is_schedule =
-        object["kind"] == "Schedule" && read::group(object) != crate::operator::resources::GROUP;
-    let cron = if is_schedule { &spec["schedule"] } else { &spec["scheduler"]["cron"] };
-    let cron = cron.as_str()?;
-    let number = |name: &str| spec[name].as_i64().filter(|_| is_schedule);
+/// How rounds of an object of Chaos Mesh are made whose manifest has a schedule.
+pub(super) fn of_mesh(object: &Json, schedule: &Schedule) -> Result<Rounds, String> {
     let last = object::moment(&object["status"]["time"]);
-    Some(Rhythm::parse(cron, None).map(|rhythm| Rounds {
-        rhythm,
-        policy: if spec["concurrencyPolicy"] == "Allow" {
-            ConcurrencyPolicy::Allow
-        } else {
-            ConcurrencyPolicy::Forbid
+    let within = |deadline: Duration| SignedDuration::try_from(deadline.0).unwrap_or(SignedDuration::MAX);
+    Ok(Rounds {
+        rhythm: Rhythm::parse(&schedule.cron, None)?,
+        policy: match schedule.concurrency {
+            Concurrency::Forbid => ConcurrencyPolicy::Forbid,
+            Concurrency::Allow => ConcurrencyPolicy::Allow,
         },
-        within: number("startingDeadlineSeconds").map_or(STARTS_WITHIN, SignedDuration::from_secs),
-        kept: number("historyLimit").map_or(KEPT, |limit| usize::try_from(limit).unwrap_or(KEPT)),
-        // The first version began at once; later ones wait for their hour.
-        begins_at_once: !is_schedule && last.is_none(),
+        within: schedule.starting_deadline.map_or(STARTS_WITHIN, within),
+        kept: schedule.history.map_or(KEPT, |limit| usize::try_from(limit).unwrap_or(KEPT)),
+        // The first version, whose faults bear their schedule themselves, began at once; later ones wait for their hour.
+        begins_at_once: object["kind"] != "Schedule" && last.is_none(),
         last: last.unwrap_or_else(|| object::created(object)),
-    }))
+    })
 }
 
 #[cfg(test)]
