@@ -26,7 +26,7 @@ use squall_model::fault::AnyFault;
 use squall_model::machine::Machine;
 use squall_model::protocol::{self, Answer, Call, CallError, CallErrorKind, Request, Response, Restored};
 use squall_model::undo_log::Disk;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// How much longer than its own time and the lease an injection may live before the agent ends it.
@@ -94,14 +94,13 @@ impl<M: Machine, D: Disk> AgentCore<M, D> {
     pub fn answered(&mut self, now: Duration) {
         self.heard = self.heard.max(now);
         let lease = self.lease.unwrap_or_default();
-        // Thousands are made in parts; the first wait for the last, and all have their whole time from then on.
-        let entries: BTreeSet<_> = std::mem::take(&mut self.made)
-            .iter()
-            .filter_map(|injection| self.hands.entry(injection))
-            .collect();
+        // Thousands are made in parts; the first wait for the last, and all have their whole time from then on. Who joins
+        // them later has less time, and gives them none.
+        let part = |injection: &String| Some((self.hands.entry(injection)?, self.hands.lasts(injection)?));
+        let parts: Vec<_> = std::mem::take(&mut self.made).iter().filter_map(part).collect();
         for injection in self.hands.live() {
             let lasts = self.hands.lasts(&injection).unwrap_or_default().0;
-            let is_of_part = self.hands.entry(&injection).is_some_and(|entry| entries.contains(&entry));
+            let is_of_part = part(&injection).is_some_and(|one| parts.contains(&one));
             let deadline = now + lasts + lease + GRACE;
             let known = self.deadlines.entry(injection).or_insert(deadline);
             if is_of_part {

@@ -9,7 +9,7 @@ use squall_model::probe::Pending;
 pub enum Approval {
     /// Nobody is asked: whoever started the run has said yes beforehand.
     Implied,
-    /// Yes, to this plan. An entry that is planned anew later never strikes more than it tells.
+    /// Yes, to this plan. An entry that is planned anew later never begins with more than it tells.
     Agreed {
         /// Who said so.
         by: String,
@@ -28,4 +28,10 @@ pub trait Approver: Send + Sync {
     /// Decides about a plan. May take as long as people do; the run can be ended meanwhile, and then nobody waits for
     /// the answer any more.
     fn decide(&self, plan: Plan) -> Pending<'static, Approval>;
+
+    /// Decides about what would join a fault that follows its targets, in the middle of the run, soon and without a person.
+    /// The plan said that this would be; who looks closer at what is struck looks at this too.
+    fn decide_joining(&self, _plan: Plan) -> Pending<'static, Approval> {
+        Box::pin(std::future::ready(Approval::Implied))
+    }
 }

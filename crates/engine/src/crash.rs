@@ -38,6 +38,8 @@ macro_rules! points {
 }
 
 points! {
+    /// A fault is about to be planned on a target, or its targets are about to be looked for.
+    BeforePlan = "before_plan",
     /// The undo log does not exist yet.
     BeforeCreate = "before_create",
     /// The undo log exists and says who and what.

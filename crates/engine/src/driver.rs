@@ -34,7 +34,7 @@ use jiff::Timestamp;
 use scribe::Scribe;
 use squall_model::event::{AbortCause, Entry, Event};
 use squall_model::experiment::Experiment;
-use squall_model::plan::Plan;
+use squall_model::probe::Pending;
 use squall_model::redaction::Redactor;
 use squall_model::verdict::Verdict;
 use std::sync::Arc;
@@ -233,7 +233,10 @@ impl Driver {
             Output::Journal(event) => self.journal(now, event),
             Output::Connect => self.agents.connect(),
             Output::Call(number, call) => self.agents.call(number, call),
-            Output::Approve(plan) => self.approve(plan),
+            Output::Approve(plan) => self.approve(|approver| approver.decide(plan), Input::Approved),
+            Output::ApproveJoining(plan) => {
+                self.approve(|approver| approver.decide_joining(plan), Input::JoiningApproved);
+            }
             Output::Disconnect => self.agents.let_go(),
             Output::Ask(question) => self.toolbox.ask(question, &mut self.tasks, &self.inbox),
             Output::StartMeasuring => self.start_measuring(),
@@ -249,17 +252,20 @@ impl Driver {
         self.scribe.write(Entry { at: Timestamp::now(), elapsed, event });
     }
 
-    fn approve(&mut self, plan: Plan) {
-        let Some(approver) = &self.approver else {
-            return self.inbox.send(Input::Approved(Approval::Implied));
+    fn approve(
+        &mut self,
+        ask: impl FnOnce(&dyn Approver) -> Pending<'static, Approval>,
+        told: fn(Approval) -> Input,
+    ) {
+        let Some(approver) = self.approver.as_deref() else {
+            return self.inbox.send(told(Approval::Implied));
         };
-        let (decision, inbox) = (tokio::spawn(approver.decide(plan)), self.inbox.clone());
+        let (decision, inbox) = (tokio::spawn(ask(approver)), self.inbox.clone());
         let broke_down = |error: JoinError| Approval::Refused {
             by: "the one who is asked".to_owned(),
             why: format!("no answer: {error}"),
         };
-        self.tasks
-            .spawn(async move { inbox.send(Input::Approved(decision.await.unwrap_or_else(broke_down))) });
+        self.tasks.spawn(async move { inbox.send(told(decision.await.unwrap_or_else(broke_down))) });
     }
 
     fn start_measuring(&mut self) {

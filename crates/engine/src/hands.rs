@@ -26,6 +26,7 @@
 //! - a step that could not be put back stays owed: it is reported as residue each time, and may be tried again.
 
 mod elsewhere;
+mod joining;
 mod plan;
 mod recover;
 
@@ -40,6 +41,7 @@ use squall_model::undo::{Evidence, Reverted, Undo};
 use squall_model::undo_log::{self, Contents, Disk, LogError, Opened, UndoLog};
 use squall_model::units::Duration;
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 
 /// How often a revert that fails is tried at once. Each later call tries anew.
 const REVERT_TRIES: u32 = 3;
@@ -60,6 +62,8 @@ pub struct Hands<M, D> {
     /// Injections planned so far, for names that do not repeat.
     counter: u64,
     planned: BTreeMap<String, PlannedInjection>,
+    /// Addresses of the names that faults were planned with: whoever joins is struck like the others.
+    addresses: BTreeMap<String, Vec<IpAddr>>,
     /// What was injected and is not put back, in the order of injection.
     promises: Vec<Promise>,
     /// Logs of dead owners that were taken over and are still owed.
@@ -117,6 +121,7 @@ impl<M: Machine, D: Disk> Hands<M, D> {
             lease: Duration::default(),
             counter: 0,
             planned: BTreeMap::new(),
+            addresses: BTreeMap::new(),
             promises: Vec::new(),
             taken: BTreeSet::new(),
             remembered: BTreeSet::new(),

@@ -9,6 +9,7 @@ mod checks;
 pub mod crash;
 pub mod driver;
 pub mod epilogue;
+mod following;
 mod guard;
 pub mod hands;
 mod hypothesis;

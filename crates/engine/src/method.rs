@@ -11,12 +11,20 @@
 
 use squall_model::experiment::{Action, Experiment, Strike};
 use squall_model::node::Place;
-use squall_model::plan::{PlanEntry, PlanRequest, PlannedInjection};
+use squall_model::plan::{Joining, PlanEntry, PlanRequest, PlannedInjection};
 use squall_model::server::ServerUrl;
 use squall_model::target::Target;
+use squall_model::units::Duration;
+use std::collections::VecDeque;
 
 /// How often live injections are asked for evidence, in seconds.
 const OBSERVES_EVERY: f64 = 2.0;
+
+/// How often is looked for more that a fault should strike, counted from the end of the look before, in seconds.
+const FOLLOWS_EVERY: f64 = 5.0;
+
+/// How long before its end nothing joins a fault any more, in seconds: it would hardly be struck.
+const FOLLOWS_UNTIL: f64 = 2.0;
 
 /// What the agent is asked to plan for an experiment. The entries are its strikes, in order.
 pub fn plan_request(experiment: &Experiment, seed: u64) -> PlanRequest {
@@ -35,6 +43,7 @@ pub(crate) fn plan_request_for(
         with: strike.with.to_json(),
         selection: strike.selection.clone(),
         lasts: strike.lasts,
+        joining: None,
     };
     let mut next = 0;
     let groups = experiment.method.iter().filter_map(|action| match action {
@@ -53,6 +62,22 @@ pub(crate) fn plan_request_for(
         spared: experiment.blast_radius.spared.clone(),
         allow_data_loss: experiment.blast_radius.allow_data_loss,
     }
+}
+
+/// What the agent is asked to plan for a strike that is active for so many more seconds.
+pub(crate) fn join_request(
+    experiment: &Experiment,
+    seed: u64,
+    strike: usize,
+    seconds: f64,
+    joining: &Joining,
+) -> PlanRequest {
+    let mut request = plan_request_for(experiment, seed, |number| number == strike);
+    for entry in &mut request.entries {
+        entry.joining = Some(joining.clone());
+        entry.lasts = entry.lasts.min(Duration::milliseconds((seconds * 1000.0).ceil() as u64));
+    }
+    request
 }
 
 /// All strikes, in order.
@@ -94,6 +119,10 @@ pub(crate) enum Due {
     Inject(Vec<PlannedInjection>),
     /// Ask for evidence.
     Observe,
+    /// Look for more that this strike should strike, for the seconds that are left of it.
+    Follow(usize, f64),
+    /// Make this injection beside those of its strike.
+    Join(Box<PlannedInjection>),
     /// Put these back; more of the method follows.
     Undo(Vec<String>),
     /// Nothing before this second.
@@ -121,6 +150,12 @@ struct Timed {
     after: f64,
     lasts: f64,
     state: State,
+    /// Whether what begins to match while it is active joins.
+    follows: bool,
+    /// When the last look for more ended; none while one is under way.
+    looked: Option<f64>,
+    /// What joins, in order.
+    arrivals: VecDeque<PlannedInjection>,
 }
 
 #[derive(Debug, Clone)]
@@ -158,6 +193,9 @@ impl Method {
                 after: strike.after.as_seconds(),
                 lasts: strike.lasts.as_seconds(),
                 state: State::Over,
+                follows: strike.selection.follow,
+                looked: None,
+                arrivals: VecDeque::new(),
             }
         };
         let entry = |action: &Action| match action {
@@ -194,7 +232,8 @@ impl Method {
                 return Due::Plan(self.current_strikes());
             }
             let begun = *self.begun.get_or_insert_with(|| {
-                for strike in entry.strikes.iter_mut().filter(|strike| !strike.injections.is_empty()) {
+                let has_any = |strike: &&mut Timed| strike.follows || !strike.injections.is_empty();
+                for strike in entry.strikes.iter_mut().filter(has_any) {
                     strike.state = State::Waits(now + strike.after);
                 }
                 now
@@ -242,13 +281,52 @@ impl Method {
             });
             return Due::Inject(injections.collect());
         }
-        let active = strikes.iter().any(|strike| matches!(strike.state, State::Active(_)));
+        if let Some(arrival) = strikes.iter_mut().find_map(Timed::arrival) {
+            return Due::Join(Box::new(arrival));
+        }
+        // One look at a time.
+        let may_follow = strikes.iter().all(|strike| strike.looked.is_some() || !strike.is_active());
+        let mut following =
+            strikes.iter_mut().filter(|strike| may_follow && strike.follows_at().is_some_and(|at| at <= now));
+        if let Some(strike) = following.next() {
+            strike.looked = None;
+            let left = strike.turn() - now;
+            return Due::Follow(strike.number, left);
+        }
+        let active = strikes.iter().any(|strike| strike.is_active() && !strike.injections.is_empty());
         let look = if active { observed + OBSERVES_EVERY } else { f64::INFINITY };
         if look <= now {
             self.observed = now;
             return Due::Observe;
         }
-        Due::Wait(strikes.iter().map(Timed::turn).fold(look, f64::min))
+        let follows = strikes.iter().filter(|_| may_follow).filter_map(Timed::follows_at);
+        Due::Wait(strikes.iter().map(Timed::turn).chain(follows).fold(look, f64::min))
+    }
+
+    /// The effect of an injection is over: where its target is followed, it is soon known whether that is gone.
+    pub(crate) fn look_soon(&mut self, injection: &str) {
+        let strikes = self.entries.get_mut(self.current).map(|entry| entry.strikes.as_mut_slice());
+        let has_it =
+            |strike: &Timed| strike.follows && strike.injections.iter().any(|known| known.id == injection);
+        for strike in strikes.unwrap_or_default().iter_mut().filter(|strike| has_it(strike)) {
+            strike.looked = strike.looked.map(|_| f64::NEG_INFINITY);
+        }
+    }
+
+    /// Whether this strike is active now.
+    pub(crate) fn is_active(&self, number: usize) -> bool {
+        let strikes = self.entries.get(self.current).map(|entry| entry.strikes.as_slice());
+        strikes.unwrap_or_default().iter().any(|strike| strike.number == number && strike.is_active())
+    }
+
+    /// A look for more has come to its end; what joins.
+    pub(crate) fn followed(&mut self, now: f64, number: usize, arrivals: Vec<PlannedInjection>) {
+        let strikes = self.entries.get_mut(self.current).map(|entry| entry.strikes.as_mut_slice());
+        let is_it = |strike: &&mut Timed| strike.number == number && strike.is_active();
+        for strike in strikes.unwrap_or_default().iter_mut().filter(is_it) {
+            strike.looked = Some(now);
+            strike.arrivals.extend(arrivals.iter().cloned());
+        }
     }
 
     /// The numbers of the current entry's strikes.
@@ -272,6 +350,7 @@ impl Method {
         self.observed = now;
         for strike in self.strikes_in(State::Begins) {
             strike.state = State::Active(now + strike.lasts);
+            strike.looked = Some(now);
         }
     }
 
@@ -324,6 +403,24 @@ impl Method {
 }
 
 impl Timed {
+    fn is_active(&self) -> bool {
+        matches!(self.state, State::Active(_))
+    }
+
+    /// When more is to be looked for; none where it is not.
+    fn follows_at(&self) -> Option<f64> {
+        let State::Active(until) = self.state else { return None };
+        let at = self.looked? + FOLLOWS_EVERY;
+        (self.follows && at <= until - FOLLOWS_UNTIL).then_some(at)
+    }
+
+    /// The next that joins, which is one of it from now on.
+    fn arrival(&mut self) -> Option<PlannedInjection> {
+        let arrival = self.arrivals.pop_front().filter(|_| self.is_active())?;
+        self.injections.push(arrival.clone());
+        Some(arrival)
+    }
+
     /// When something is to happen to it.
     fn turn(&self) -> f64 {
         match self.state {
@@ -377,6 +474,12 @@ mod tests {
                     method.undone();
                 }
                 Due::Observe => {}
+                Due::Follow(number, left) => {
+                    lines.push(format!("{now} ?i{number} for {left}"));
+                    let arrival = injection(&format!("j{now}"), number);
+                    method.followed(now, number, vec![arrival]);
+                }
+                Due::Join(injection) => lines.push(format!("{now} &{}", injection.id)),
                 Due::Wait(until) => {
                     assert!(until > now && until.is_finite(), "waits for ever at {now}: {method:?}");
                     now = until;
@@ -412,6 +515,17 @@ mod tests {
         assert_eq!(method.due(2.5), Due::Observe);
         assert_eq!((method.due(4.5), method.due(4.6)), (Due::Observe, Due::Wait(5.5)));
         assert_eq!((method.due(5.5), method.due(5.6)), (Due::Observe, Due::Over));
+    }
+
+    #[test]
+    fn more_is_looked_for_every_few_seconds_and_not_at_the_very_end() {
+        let mut follows = strike(13);
+        follows.selection.follow = true;
+        let mut method = method(vec![Action::Strike(vec![follows, strike(12)])]);
+        assert_eq!(
+            transcript(&mut method),
+            ["0 +i0,i1", "5 ?i0 for 8", "5 &j5", "10 ?i0 for 3", "10 &j10", "12 -i1", "13 over"]
+        );
     }
 
     #[test]

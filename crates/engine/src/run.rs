@@ -8,13 +8,15 @@
 //!
 //! * **Plan.** Nothing is touched. What cannot be planned makes the run `invalid`.
 //! * **Approval.** Whoever is asked sees the plan and says yes or no; a no makes the run `invalid`. The yes binds: the
-//!   very injections of the plan are made, and an entry that is planned anew later never strikes more targets.
+//!   very injections of the plan are made, and an entry that is planned anew later never begins with more targets.
 //! * **Steady state.** Every probe is asked and must hold at once. Conditions on metrics may take as long to settle as
 //!   the longest window of a load and five seconds more, and must hold in two samples in a row; the guard's metrics
 //!   must be readable. Else `not_steady`, and nothing was touched.
 //! * **Baseline.** Metrics are recorded. From here on the guard looks every second.
 //! * **Method.** See `method.rs` for the order. Probes of the hypothesis are asked every second while a fault is
 //!   active. Whatever ends the run early leads to the undo at once, even while an injection is being made.
+//! * **Following.** A fault that follows its targets is planned anew every few seconds while it is active, and what joins it is
+//!   struck for the rest of its time. Whoever was asked about the plan is asked about that too.
 //! * **Undo.** See `restore.rs`.
 //! * **Recovery.** Every check of the steady state must hold again, and go on holding for two seconds. The time is
 //!   counted from the end of the undo to the first moment from which on all held. Conditions on traffic are judged
@@ -24,10 +26,12 @@
 mod after;
 mod before;
 mod ending;
+mod follow;
 mod strikes;
 
 use crate::approval::Approval;
 use crate::checks::Checks;
+use crate::following::Following;
 use crate::guard::Guard;
 use crate::hypothesis;
 use crate::link::LinkError;
@@ -99,6 +103,8 @@ pub enum Input {
     Answered(u64, Result<Answer, LinkError>, f64),
     /// What was said about the plan.
     Approved(Approval),
+    /// What was said about those that would join a fault.
+    JoiningApproved(Approval),
     /// The agent was told at the second `sent` that we are here, and which injections it holds.
     Renewed {
         /// When it was told.
@@ -128,6 +134,8 @@ pub enum Output {
     Call(u64, Call),
     /// Ask whether this plan is to be carried out.
     Approve(Plan),
+    /// Ask whether these are to be struck too, in the middle of the run.
+    ApproveJoining(Plan),
     /// Let go of the agent; it has been told.
     Disconnect,
     /// Ask a probe.
@@ -168,6 +176,7 @@ enum Purpose {
     Plan,
     PlanAnew,
     Inject,
+    Join,
     Observe,
     Restore,
 }
@@ -179,6 +188,12 @@ struct Shown {
     effect: bool,
     /// Whether it was seen the last time that somebody looked.
     lasts: bool,
+    /// When it was first looked at in vain since it was seen last.
+    over_since: Option<f64>,
+    /// When it joined others; none for those that were there from the first.
+    joined: Option<f64>,
+    /// Whether it had the time to show an effect when somebody looked.
+    had_time: bool,
     summary: String,
 }
 
@@ -214,6 +229,13 @@ pub struct Run {
     /// How many injections of each entry somebody has said yes to; none where nobody was asked.
     agreed: Option<BTreeMap<usize, usize>>,
     method: Method,
+    following: Following,
+    /// The call that looks for more, and for which strike.
+    looking: Option<(u64, usize)>,
+    /// Those that would join a strike, while somebody is asked about them.
+    joining: Option<(usize, Vec<PlannedInjection>)>,
+    /// The one that is being made beside the others.
+    arriving: Option<PlannedInjection>,
     /// Injections that the agent said it made, and that were not asked back yet; and since when they are all there.
     active: BTreeSet<String>,
     /// Injections that are to be made as soon as those before them are.
@@ -260,6 +282,10 @@ impl Run {
             planned: Vec::new(),
             agreed: None,
             method: Method::new(&experiment, &[]),
+            following: Following::default(),
+            looking: None,
+            joining: None,
+            arriving: None,
             active: BTreeSet::new(),
             to_inject: VecDeque::new(),
             active_since: 0.0,
@@ -307,6 +333,7 @@ impl Run {
             Input::Connected(recovered) => self.greeted(recovered),
             Input::Answered(number, answer, seconds) => self.answered(number, answer, seconds),
             Input::Approved(approval) => self.approved(approval),
+            Input::JoiningApproved(approval) => self.joining_approved(approval),
             Input::Renewed { sent, live } => self.renewed(sent, live),
             Input::Lost(why) => self.lost(&why),
             Input::Replied(question, reply) => self.replied(question, reply),
@@ -463,6 +490,9 @@ impl Run {
     }
 
     fn answered(&mut self, number: u64, answer: Result<Answer, LinkError>, seconds: f64) {
+        if let Some((_, strike)) = self.looking.take_if(|(looking, _)| *looking == number) {
+            return self.followed(strike, answer);
+        }
         let purpose = self.pending.filter(|(pending, _)| *pending == number).map(|(_, purpose)| purpose);
         if purpose.is_some() {
             self.pending = None;
@@ -471,6 +501,7 @@ impl Run {
             Some(Purpose::Plan) => self.planned(answer),
             Some(Purpose::PlanAnew) => self.planned_anew(answer),
             Some(Purpose::Inject) => self.injected(answer, seconds),
+            Some(Purpose::Join) => self.joined(answer, seconds),
             Some(Purpose::Observe) => self.observed(answer),
             Some(Purpose::Restore) => match answer {
                 Err(LinkError::Lost(why)) => self.lost(&why),

@@ -8,7 +8,7 @@
 //! [`brain`] lets the real run drive the real agent through lost messages and killed processes, and checks that its
 //! verdict is true.
 //!
-//! `planning.rs` and `holding.rs` test what the hands plan and refuse, and what the agent answers, on the same
+//! `planning.rs`, `joining.rs` and `holding.rs` test what the hands plan and refuse, and what the agent answers, on the same
 //! model, `late.rs` wardens that come when all is over.
 //!
 //! A failing seed is printed with everything that happened in it. `SQUALL_SIM_SEED=N cargo test -p squall-engine sim`
@@ -21,6 +21,7 @@ mod disk;
 mod faults;
 mod folders;
 mod holding;
+mod joining;
 mod late;
 mod laws;
 mod machine;

@@ -23,6 +23,7 @@ pub(crate) fn injection(id: &str, entry: usize) -> PlannedInjection {
         claims: Vec::new(),
         lasts: Duration::seconds(10),
         within: Vec::new(),
+        strikes: Vec::new(),
     }
 }
 
@@ -86,6 +87,7 @@ pub(crate) fn strike(seconds: u64) -> Strike {
             value: None,
             round: Round::Down,
             optional: false,
+            follow: false,
         },
         with: nothing(),
         lasts: Duration::seconds(seconds),

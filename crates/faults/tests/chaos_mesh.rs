@@ -182,3 +182,22 @@ fn every_manifest_is_read_or_waits_for_its_fault() {
     let joined: Vec<_> = MISSING.iter().filter(|fault| !waiting.contains(fault)).collect();
     assert!(joined.is_empty(), "no manifest waits for these any more: {joined:?}");
 }
+
+#[test]
+fn pods_are_chosen_once_unless_the_manifest_says_that_they_are_followed() {
+    let follows = |annotation: &str| {
+        let text = format!(
+            "apiVersion: chaos-mesh.org/v1alpha1\nkind: PodChaos\nmetadata: {{name: a, annotations: {{{annotation}}}}}\nspec: \
+             {{action: pod-failure, duration: 30s, mode: all, selector: {{labelSelectors: {{app: web}}}}}}\n"
+        );
+        let experiment = read(&Source { name: "a.yaml".into(), text })?;
+        let told = experiment.notes.iter().any(|note| note.contains("Chaos Mesh chooses once"));
+        let Action::Strike(strikes) = &experiment.method[0] else { panic!("{:?}", experiment.method) };
+        assert_eq!(strikes[0].selection.follow, told);
+        Ok::<_, String>(told)
+    };
+    assert_eq!(follows("a: b"), Ok(false));
+    assert_eq!(follows("squall.dev/follow: \"true\""), Ok(true));
+    assert_eq!(follows("squall.dev/follow: \"false\""), Ok(false));
+    assert!(follows("squall.dev/follow: \"yes\"").unwrap_err().contains("squall.dev/follow"));
+}

@@ -35,7 +35,12 @@ fn does(strike: &Strike) -> Json {
     json!([
         strike.fault,
         with,
-        format!("{:?} {:?}", selection.mode, selection.value),
+        format!(
+            "{:?} {:?}{}",
+            selection.mode,
+            selection.value,
+            if selection.follow { " follow" } else { "" }
+        ),
         strike.lasts.to_string(),
         strike.after.to_string()
     ])
@@ -59,6 +64,7 @@ mod tests {
                 value: None,
                 round: Round::Down,
                 optional: false,
+                follow: false,
             },
             with: parse(&source).unwrap(),
             lasts: Duration::seconds(60),
@@ -91,6 +97,7 @@ mod tests {
             experiment("{delay: 1s, jitter: 2ms}", |strike| strike.fault = "network.loss".into()),
             experiment("{delay: 1s, jitter: 2ms}", |strike| strike.lasts = Duration::seconds(61)),
             experiment("{delay: 1s, jitter: 2ms}", |strike| strike.selection.mode = Mode::One),
+            experiment("{delay: 1s, jitter: 2ms}", |strike| strike.selection.follow = true),
         ];
         assert!(others.iter().all(|other| *other != one));
     }

@@ -239,6 +239,13 @@ pub struct PlacedPod {
     pub containers: Vec<PlacedContainer>,
 }
 
+impl PlacedPod {
+    /// What a container of it is called where it is struck.
+    pub fn name_of(&self, container: &PlacedContainer) -> String {
+        format!("container {} of pod {}/{}", container.name, self.namespace, self.name)
+    }
+}
+
 /// A container on its node.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PlacedContainer {
@@ -386,7 +393,7 @@ pub struct PeerPods {
 impl From<PeerPods> for Selection {
     fn from(peers: PeerPods) -> Self {
         let PeerPods { pod, mode, value, round } = peers;
-        Self { target: Target::Pod(Box::new(pod)), mode, value, round, optional: false }
+        Self { target: Target::Pod(Box::new(pod)), mode, value, round, optional: false, follow: false }
     }
 }
 

@@ -276,6 +276,12 @@ pub enum Event {
         #[serde(default)]
         notes: Vec<String>,
     },
+    /// While a fault that follows its targets is active, more matches it now, and is struck too.
+    Joined {
+        /// What will be done, and how it will be undone.
+        #[serde(default)]
+        injections: Vec<Planned>,
+    },
     /// A check was asked.
     Probe {
         /// The part of the run.

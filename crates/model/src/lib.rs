@@ -27,6 +27,7 @@ pub mod server;
 pub mod settings;
 pub mod step;
 pub mod target;
+pub mod target_ref;
 pub mod undo;
 pub mod undo_log;
 pub mod units;

@@ -119,6 +119,10 @@ pub trait Machine {
     /// Is told of servers, for the passwords in their addresses, which the undo may need. None is spoken to.
     fn hear_of(&mut self, _servers: &[ServerUrl]) {}
 
+    /// From now on something is active, or no longer: a longer silence than a few seconds would be taken for death then, so
+    /// that looks for targets give up sooner.
+    fn hurry(&mut self, _is_hurried: bool) {}
+
     /// Looks at the host.
     fn host(&mut self) -> Result<HostFacts, MachineError>;
 

@@ -3,6 +3,7 @@
 use crate::cluster::ClusterRef;
 use crate::step::{Claim, Step};
 use crate::target::{Limit, Selection, Target};
+use crate::target_ref::TargetRef;
 use crate::units::Duration;
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
@@ -21,6 +22,20 @@ pub struct PlanEntry {
     pub selection: Selection,
     /// How long it lasts.
     pub lasts: Duration,
+    /// Where the fault is active already: only what has come to match since is planned.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub joining: Option<Joining>,
+}
+
+/// What is known of the targets of a fault that is active, by whoever looks for more.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Joining {
+    /// All that it has struck so far, also what is gone by now: the limits hold for all of it.
+    #[serde(default)]
+    pub struck: BTreeSet<TargetRef>,
+    /// What could not be struck, and is not tried again.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub left_out: BTreeSet<TargetRef>,
 }
 
 /// What the planning of several entries is bound by.
@@ -76,6 +91,9 @@ pub struct PlannedInjection {
     /// say whose they are.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub within: Vec<Inside>,
+    /// What tells its target from any other.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub strikes: Vec<TargetRef>,
 }
 
 impl PlannedInjection {
@@ -132,4 +150,7 @@ pub struct Plan {
     pub elsewhere: Vec<Assignment>,
     /// What the user should know before saying yes, such as a protected connection that is spared.
     pub notes: Vec<String>,
+    /// Where more was looked for: what of all that was struck matches no more.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub gone: Vec<TargetRef>,
 }

@@ -128,6 +128,9 @@ impl Redactor {
                 injections.iter_mut().for_each(|planned| self.planned(planned));
                 self.all(notes);
             }
+            Event::Joined { injections } => {
+                injections.iter_mut().for_each(|planned| self.planned(planned));
+            }
             Event::Probe { check, expect, reading, error, phase: _, truth: _, seconds: _ } => {
                 self.all([check, expect].into_iter().chain(error));
                 *reading = self.reading(reading);

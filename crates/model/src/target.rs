@@ -142,6 +142,12 @@ impl fmt::Display for Target {
 }
 
 impl Target {
+    /// Whether more can come to match it while a fault is active, and be looked for in a moment.
+    pub fn may_be_followed(&self) -> bool {
+        let is_of_host = matches!(self, Self::Process(_) | Self::Container(_) | Self::Service(_));
+        is_of_host || self.is_in_cluster()
+    }
+
     /// Whether it is in a Kubernetes cluster.
     pub fn is_in_cluster(&self) -> bool {
         matches!(self, Self::Pod(_) | Self::Node(_) | Self::Workload(_) | Self::VirtualService(_))
@@ -274,27 +280,41 @@ pub struct Selection {
     /// Whether an empty match is no error.
     #[serde(default)]
     pub optional: bool,
+    /// Whether what begins to match while the fault is active is struck too.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub follow: bool,
 }
 
 impl Selection {
     /// Chooses among `found` by the mode, with `dice` (uniform in `[0, 1)`) for what is left to chance. The order of
     /// what is chosen is the order of `found`.
     pub fn choose<T>(&self, found: Vec<T>, dice: &mut dyn FnMut() -> f64) -> Vec<T> {
-        if self.mode == Mode::All {
-            return found;
-        }
-        let total = found.len();
-        let mut missing = self.mode.count(self.value, self.round, total, dice);
-        // Selection sampling (Knuth, The Art of Computer Programming, volume 2, algorithm S): one pass, order kept.
-        let mut chosen = Vec::with_capacity(missing);
-        for (index, item) in found.into_iter().enumerate() {
-            if dice() * ((total - index) as f64) < missing as f64 {
-                chosen.push(item);
-                missing -= 1;
-            }
-        }
-        chosen
+        let wanted = self.wanted(found.len(), dice);
+        pick(found, wanted, dice)
     }
+
+    /// How many of `total` that match are struck.
+    pub fn wanted(&self, total: usize, dice: &mut dyn FnMut() -> f64) -> usize {
+        self.mode.count(self.value, self.round, total, dice)
+    }
+}
+
+/// So many of `found`, by chance, in their order.
+pub fn pick<T>(found: Vec<T>, wanted: usize, dice: &mut dyn FnMut() -> f64) -> Vec<T> {
+    let total = found.len();
+    if wanted >= total {
+        return found;
+    }
+    // Selection sampling (Knuth, The Art of Computer Programming, volume 2, algorithm S): one pass, order kept.
+    let mut missing = wanted;
+    let mut chosen = Vec::with_capacity(missing);
+    for (index, item) in found.into_iter().enumerate() {
+        if dice() * ((total - index) as f64) < missing as f64 {
+            chosen.push(item);
+            missing -= 1;
+        }
+    }
+    chosen
 }
 
 #[cfg(test)]
@@ -343,7 +363,7 @@ mod tests {
             (state >> 11) as f64 / (1_u64 << 53) as f64
         };
         let mut rounded = |mode, value, round, of: usize| {
-            Selection { target: Target::Host(true), mode, value, round, optional: false }
+            Selection { target: Target::Host(true), mode, value, round, optional: false, follow: false }
                 .choose((0..of).collect::<Vec<_>>(), &mut dice)
                 .len()
         };

@@ -178,6 +178,11 @@ fn targets_choose_among_what_matches() {
             matches!(&selection.target, Target::Process(process) if process.name.as_deref() == Some("x"))
         );
         assert_eq!(selection.optional, target.contains("optional"));
+        assert!(!selection.follow);
+    }
+    for follow in ["{process: {name: x}, follow: true}", "{process: {name: x}}\n    follow: true"] {
+        let experiment = good(&method(&format!("  - fault: process.pause\n    target: {follow}\n")));
+        assert!(strikes(&experiment)[0].selection.follow);
     }
 }
 
@@ -281,6 +286,10 @@ fn every_kind_of_mistake_is_told_at_its_place() {
         (
             method("  - {fault: process.pause, target: {process: {pid: 1}}, for: 0s}\n"),
             "0s: a fault must last for some time",
+        ),
+        (
+            method("  - {fault: memory.spike, target: {host: true}, with: {size: 1MB}, follow: true}\n"),
+            "true: this host cannot be followed: nothing joins it",
         ),
         (method("  - {fault: process.pause, target: {process: {}}}\n"), "{}: this would match every process"),
         (

@@ -104,6 +104,11 @@ impl RemoteMachine {
             || Clusters::undoes(undo)
     }
 
+    /// From now on something is active, or no longer: whoever finds targets takes no longer than a few seconds then.
+    pub fn hurry(&mut self, is_hurried: bool) {
+        self.clusters.hurry(is_hurried);
+    }
+
     /// What a target is.
     ///
     /// # Errors

@@ -525,8 +525,7 @@ fn injections(page: &mut String, story: &Story) {
 }
 
 fn injection(page: &mut String, story: &Story, known: &Injection) {
-    let stage =
-        known.stage.as_ref().map_or(String::new(), |stage| format!(" <small>{}</small>", escape(stage)));
+    let stage = known.aside().map_or(String::new(), |stage| format!(" <small>{}</small>", escape(&stage)));
     let _ = write!(page, "<article>\n<h3>{}{stage}</h3>\n<dl class=\"facts\">\n", escape(&known.name()));
     if let Some((start, end)) = story.window(known) {
         let open = if known.ended.is_none() { ", as far as the journal goes" } else { "" };

@@ -76,6 +76,9 @@ struct InjectionSummary<'s> {
     fault: &'s str,
     target: &'s str,
     stage: Option<&'s str>,
+    /// Whether it joined others of its fault in the middle.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    joined: bool,
     start: Option<f64>,
     end: Option<f64>,
     effect_seen: bool,
@@ -195,6 +198,7 @@ fn of_injection<'s>(story: &Story, injection: &'s Injection) -> InjectionSummary
         fault: &injection.fault,
         target: &injection.target,
         stage: injection.stage.as_deref(),
+        joined: injection.joined,
         start: window.map(|(start, _)| start),
         end: window.map(|(_, end)| end),
         effect_seen: injection.effect_seen(),

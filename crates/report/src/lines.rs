@@ -44,6 +44,7 @@ impl Lines {
             Event::Replanned { injections, notes, .. } => {
                 ("plan", format!("planned anew, and it differs: {}", planned(injections, notes)))
             }
+            Event::Joined { injections } => ("joined", planned(injections, &[])),
             Event::Approved { by } => ("plan", format!("{by} said yes")),
             Event::Refused { by, why } => ("plan", format!("{by} said no: {why}")),
             Event::Probe { phase, .. } => ("check", self.checks(*phase)?),

@@ -225,7 +225,7 @@ fn faults(live: &Live, room: usize) -> Vec<Line> {
 }
 
 fn fault(injection: &Injection) -> Line {
-    let stage = injection.stage.as_ref().map_or(String::new(), |stage| format!(" ({stage})"));
+    let stage = injection.aside().map_or(String::new(), |stage| format!(" ({stage})"));
     let line = Line::new().with(Style::Fault, injection.name() + &stage).plain("  ");
     let evidence = injection.evidence_line();
     match (evidence.is_empty(), injection.effect_seen()) {

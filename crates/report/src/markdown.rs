@@ -102,7 +102,8 @@ fn faults(page: &mut String, story: &Story) {
             let when = story.window(injection).map_or(String::new(), |(start, end)| {
                 format!(", from {} for {}", span(start), span(end - start))
             });
-            format!("{} {}{when}: {}", sign(tone), escaped(&injection.name()), escaped(&evidence))
+            let joined = if injection.joined { ", joined later" } else { "" };
+            format!("{} {}{joined}{when}: {}", sign(tone), escaped(&injection.name()), escaped(&evidence))
         }),
     );
 }

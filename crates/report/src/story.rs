@@ -119,6 +119,8 @@ pub struct Injection {
     pub target: String,
     /// What stage of a ramp or repetition it is.
     pub stage: Option<String>,
+    /// Whether it began to match while others of its fault were active, and joined them.
+    pub joined: bool,
     /// Each step in words.
     pub does: Vec<String>,
     /// Each step's undo in words.
@@ -296,6 +298,7 @@ impl Story {
                 }
                 self.notes.extend(notes.iter().cloned());
             }
+            Event::Joined { injections } => injections.iter().for_each(|planned| self.join(planned)),
             // That somebody said no is the reason of the verdict.
             Event::Approved { .. } | Event::Refused { .. } => {}
             Event::Probe { .. } => self.probe(elapsed, &entry.event),
@@ -509,6 +512,11 @@ impl Story {
         known.undone_by.clone_from(&planned.undone_by);
     }
 
+    fn join(&mut self, planned: &Planned) {
+        self.plan(planned);
+        self.injection(&planned.id).joined = true;
+    }
+
     fn put_back(&mut self, elapsed: f64, restored: &Restored, residue: &[String], seconds: f64) {
         let residue = if residue.is_empty() { restored.residue() } else { residue.to_vec() };
         let known = self.injection(&restored.injection);
@@ -663,6 +671,13 @@ impl Injection {
     /// The fault and what it strikes: `network.latency on payment (pid 812)`.
     pub fn name(&self) -> String {
         named(&self.fault, &self.target)
+    }
+
+    /// The stage that it is, and whether it came later; none where there is nothing to say.
+    pub fn aside(&self) -> Option<String> {
+        let joined = self.joined.then(|| "joined later".to_owned());
+        let parts: Vec<String> = self.stage.iter().cloned().chain(joined).collect();
+        (!parts.is_empty()).then(|| parts.join(", "))
     }
 
     /// Whether it ended something that no undo brings back.

@@ -209,7 +209,7 @@ fn checks(page: &mut Page, story: &Story) {
 fn faults(page: &mut Page, story: &Story) {
     for injection in &story.injections {
         let (tone, evidence) = words::evidence(injection);
-        let stage = injection.stage.as_ref().map_or(String::new(), |stage| format!(", {stage}"));
+        let stage = injection.aside().map_or(String::new(), |stage| format!(", {stage}"));
         let when = story.window(injection).map_or(String::new(), |(start, end)| {
             format!(", from {} for {}", span(start), span(end - start))
         });

@@ -311,6 +311,7 @@ pub fn reverted(step: &Reverted) -> (Tone, String) {
 pub fn evidence(injection: &Injection) -> (Tone, String) {
     let line = injection.evidence_line();
     match (&injection.failure, injection.active) {
+        (Some(failure), _) if injection.joined => (Tone::Warning, format!("could not join: {failure}")),
         (Some(failure), _) => (Tone::Bad, format!("could not be made: {failure}")),
         (None, None) => (Tone::Neutral, "never made".to_owned()),
         (None, Some(_)) if line.is_empty() => (Tone::Warning, "no evidence was given".to_owned()),

@@ -77,6 +77,10 @@ impl Machine for Machines {
         self.servers.hear_of(servers);
     }
 
+    fn hurry(&mut self, is_hurried: bool) {
+        self.servers.hurry(is_hurried);
+    }
+
     fn host(&mut self) -> Result<HostFacts, MachineError> {
         self.kernel.host()
     }

@@ -305,6 +305,86 @@ fn a_namespace_that_is_deleted_in_the_middle_is_no_residue() {
     });
 }
 
+impl Stage {
+    /// An experiment with this entry, which follows the pods of `web`.
+    fn following(&self, entry: &str) {
+        let target = "target: {pod: {namespace: ROOM, labels: {app: web}}}";
+        self.write(
+            "follow.yaml",
+            &format!(
+                "apiVersion: squall.dev/v1\nkind: Experiment\nname: follow\nmethod:\n  - {target}\n    follow: true\n{entry}"
+            ),
+        );
+    }
+
+    fn start(&self) -> Ended {
+        let log = fs::File::create(self.folder.path().join("log")).unwrap();
+        let mut command = self.squall(&["run", "follow.yaml", "--yes"]);
+        Ended(command.stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap())
+    }
+
+    fn scale(&self, replicas: u32) {
+        let named = Kind::DEPLOYMENT.named(Some(&self.room), "web");
+        let operation = Operation::Replace { path: "/spec/replicas".into(), value: replicas.into() };
+        wait(self.lab.cluster.patch(&named, &[operation])).unwrap();
+    }
+
+    /// How many pods of `web` are cut off: each by a policy and a label of its own.
+    fn cut_off(&self) -> usize {
+        let policies = wait(self.lab.cluster.list(&Kind::NETWORK_POLICY, Some(&self.room), "")).unwrap();
+        let pods = self.pods("web");
+        let labelled = pods.iter().filter(|pod| pod.labels.contains_key("squall.dev/isolated")).count();
+        labelled.min(policies.len())
+    }
+}
+
+#[test]
+fn a_pod_that_comes_while_others_are_cut_off_is_cut_off_too_and_all_is_put_back() {
+    Stage::with("follow", &[("web", 1)], |stage| {
+        stage.following("    fault: k8s.network_policy\n    for: 40s\n");
+        let plan = words(&stage.run(&["plan", "follow.yaml"]));
+        assert!(plan.contains("also what begins to match"), "{plan}");
+        let mut brain = stage.start();
+        wait_until(|| stage.cut_off() == 1);
+        stage.scale(2);
+        wait_until(|| stage.cut_off() == 2);
+        // The one that is gone needs no undo, and the one in its place is struck.
+        wait(
+            stage.lab.cluster.delete(
+                &Kind::POD.named(Some(&stage.room), &stage.pods("web")[0].name),
+                &Deletion::default(),
+            ),
+        )
+        .unwrap();
+        wait_until(|| {
+            stage.pods("web").iter().filter(|pod| !pod.deleted).count() == 2 && stage.cut_off() >= 2
+        });
+        assert_eq!(brain.0.wait().unwrap().code(), Some(0), "{}", stage.log());
+        assert!(stage.log().contains("joined later"), "{}", stage.log());
+        assert_eq!(stage.cut_off(), 0);
+        assert!(stage.pods("web").iter().all(|pod| !pod.labels.contains_key("squall.dev/isolated")));
+        let policies = wait(stage.lab.cluster.list(&Kind::NETWORK_POLICY, Some(&stage.room), "")).unwrap();
+        assert!(policies.is_empty(), "{policies:?}");
+    });
+}
+
+#[test]
+fn a_kill_that_follows_kills_whoever_comes_one_at_a_time() {
+    Stage::with("again", &[("web", 2)], |stage| {
+        stage.following("    fault: k8s.pod_kill\n    mode: one\n    with: {grace: 0s}\n    for: 20s\n");
+        let first = stage.uids("web");
+        let mut seen = first.clone();
+        let mut brain = stage.start();
+        while brain.0.try_wait().unwrap().is_none() {
+            seen.extend(stage.uids("web"));
+            std::thread::sleep(std::time::Duration::from_millis(300));
+        }
+        assert_eq!(brain.0.wait().unwrap().code(), Some(0), "{}", stage.log());
+        let killed = seen.len() - first.len();
+        assert!((2..=4).contains(&killed), "{killed} were killed: {}", stage.log());
+    });
+}
+
 #[test]
 fn an_api_server_that_is_away_when_the_fault_ends_is_waited_for() {
     Stage::with("away", &[("web", 1)], |stage| {

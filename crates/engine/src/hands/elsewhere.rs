@@ -1,14 +1,15 @@
 //! Faults on pods that only an agent on their node can make: here the pods are chosen, among all of the cluster; there the
 //! steps are planned.
 
-use super::plan::Dice;
+use super::plan::{Dice, not_joined, note};
 use super::{Hands, invalid};
+use crate::crash::Point;
 use serde_json::Value as Json;
 use squall_model::cluster::{ClusterRef, PeerPods, PodFacts, PodSelector};
 use squall_model::facts::{Scope, Subject};
 use squall_model::fault::AnyFault;
 use squall_model::machine::Machine;
-use squall_model::plan::{Assignment, Plan, PlanEntry, PlanRequest};
+use squall_model::plan::{Assignment, Joining, Plan, PlanEntry, PlanRequest};
 use squall_model::protocol::CallError;
 use squall_model::target::{Mode, Selection, Target};
 use squall_model::undo_log::Disk;
@@ -32,14 +33,21 @@ impl<M: Machine, D: Disk> Hands<M, D> {
         dice: &mut Dice,
         plan: &mut Plan,
     ) -> Result<(), CallError> {
-        let subjects = self.choose(fault, &entry.selection, request, dice, &mut plan.notes)?;
+        let subjects = self.choose(fault, entry, request, dice, plan)?;
         let pods = subjects.into_iter().filter_map(|subject| match subject {
             Subject::Pod(facts) => Some(*facts),
             _ => None,
         });
         let mut nodes: BTreeMap<(ClusterRef, String), Vec<PodFacts>> = BTreeMap::new();
         for pod in pods {
-            check(fault, &entry.selection.target, &pod)?;
+            match check(fault, &entry.selection.target, &pod) {
+                Ok(()) => {}
+                Err(error) if entry.joining.is_some() => {
+                    note(&mut plan.notes, not_joined(fault, &error));
+                    continue;
+                }
+                Err(error) => return Err(error),
+            }
             nodes.entry((pod.object.cluster.clone(), pod.node.clone())).or_default().push(pod);
         }
         plan.elsewhere.extend(nodes.into_iter().map(|((cluster, node), pods)| {
@@ -78,6 +86,7 @@ impl<M: Machine, D: Disk> Hands<M, D> {
         let peers: PeerPods =
             serde_json::from_value(peers).map_err(|error| invalid(format!("`{name}`: {error}")))?;
         let selection = Selection::from(peers);
+        (self.hook)(Point::BeforePlan);
         let found = self.machine.resolve(Scope::Pod, &selection.target)?;
         let chosen = selection.choose(found, &mut || dice.roll());
         let addresses = chosen.iter().flat_map(|subject| match subject {
@@ -127,6 +136,9 @@ fn placed(entry: &PlanEntry, pods: &[PodFacts]) -> PlanEntry {
     };
     let placed = pods.iter().map(PodFacts::placed).collect();
     let target = Target::Pod(Box::new(PodSelector { placed, ..selector }));
-    let selection = Selection { target, mode: Mode::All, value: None, ..entry.selection.clone() };
-    PlanEntry { selection, ..entry.clone() }
+    let selection =
+        Selection { target, mode: Mode::All, value: None, follow: false, ..entry.selection.clone() };
+    // What joins is counted here already.
+    let joining = entry.joining.as_ref().map(|_| Joining::default());
+    PlanEntry { selection, joining, ..entry.clone() }
 }

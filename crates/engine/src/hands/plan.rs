@@ -1,16 +1,19 @@
 //! Planning: from what an experiment names to injections that name each step and its undo. Touches nothing.
 
-use super::{Hands, elsewhere, invalid};
+use super::{Hands, elsewhere, invalid, joining};
+use crate::crash::Point;
 use squall_model::facts::{Facts, HostFacts, LinkFacts, Privilege, Scope, Subject};
-use squall_model::fault::{AnyFault, PlanError};
+use squall_model::fault::{AnyFault, PlanError, is_for_good};
 use squall_model::machine::{Machine, MachineError, subject_name};
 use squall_model::plan::{Plan, PlanEntry, PlanRequest, PlannedInjection};
 use squall_model::protocol::{CallError, CallErrorKind};
 use squall_model::step::{Claim, Step};
-use squall_model::target::{Limit, Mode, Selection, Target};
+use squall_model::target::{Limit, Mode, Target};
+use squall_model::target_ref::TargetRef;
 use squall_model::undo_log::Disk;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::net::IpAddr;
 
 impl<M: Machine, D: Disk> Hands<M, D> {
     /// Resolves targets and plans every entry. The plan is kept, to be injected by name; an entry may be planned again.
@@ -19,20 +22,31 @@ impl<M: Machine, D: Disk> Hands<M, D> {
     /// they were named by their number. The limit of the blast radius counts the targets that match an entry and
     /// may be struck.
     ///
+    /// Of an entry that is active already, only what joins it is planned; what cannot be struck of that is a note.
+    ///
     /// # Errors
     /// `Invalid`, with the entry that it is about: an unknown fault, wrong parameters, a privilege that is missing, no
     /// target or more than the blast radius allows, a conflict with another entry or with an injection that is alive
     /// on this host. `Unsupported`, likewise: the kernel lacks a feature. `Failed`: the host could not be looked at.
     pub fn plan(&mut self, request: &PlanRequest, faults: &[&dyn AnyFault]) -> Result<Plan, CallError> {
+        self.machine.hurry(request.entries.iter().any(|entry| entry.joining.is_some()));
+        let planned = self.plan_entries(request, faults);
+        self.machine.hurry(false);
+        let plan = planned?;
+        check_conflicts(&plan.injections, &request.together)?;
+        self.planned.extend(plan.injections.iter().map(|planned| (planned.id.clone(), planned.clone())));
+        Ok(plan)
+    }
+
+    fn plan_entries(&mut self, request: &PlanRequest, faults: &[&dyn AnyFault]) -> Result<Plan, CallError> {
         let host = self.machine.host()?;
         let mut plan = Plan::default();
         for entry in &request.entries {
+            (self.hook)(Point::BeforePlan);
             let number = Some(entry.entry);
             self.plan_entry(entry, request, faults, &host, &mut plan)
                 .map_err(|error| CallError { entry: error.entry.or(number), ..error })?;
         }
-        check_conflicts(&plan.injections, &request.together)?;
-        self.planned.extend(plan.injections.iter().map(|planned| (planned.id.clone(), planned.clone())));
         Ok(plan)
     }
 
@@ -54,10 +68,11 @@ impl<M: Machine, D: Disk> Hands<M, D> {
         }
         check_privileges(fault, host)?;
         check_features(fault, host)?;
-        let subjects = self.choose(fault, &entry.selection, request, &mut dice, &mut plan.notes)?;
+        let subjects = self.choose(fault, entry, request, &mut dice, plan)?;
         let names = fault.host_names(&entry.with).map_err(refused)?;
-        let addresses = if names.is_empty() { BTreeMap::new() } else { self.machine.addresses(&names)? };
+        let addresses = self.addresses_of_names(&names, entry.joining.is_some())?;
         for subject in subjects {
+            (self.hook)(Point::BeforePlan);
             let facts = Facts {
                 injection: self.next_name(&mut dice),
                 host: host.clone(),
@@ -66,31 +81,73 @@ impl<M: Machine, D: Disk> Hands<M, D> {
                 subject,
                 addresses: addresses.clone(),
             };
-            note_spared_connections(&facts, &mut plan.notes);
-            let steps = fault.plan(&entry.with, &facts).map_err(refused)?;
-            if let Some(what) = fault.loses(&entry.with, &facts) {
-                check_data_loss(fault, &what, request.allow_data_loss, &mut plan.notes)?;
+            match self.plan_subject(fault, entry, request, &facts, &mut plan.notes) {
+                Ok(planned) => plan.injections.push(planned),
+                Err(error) if entry.joining.is_some() => note(&mut plan.notes, not_joined(fault, &error)),
+                Err(error) => return Err(error),
             }
-            for text in fault.notes(&entry.with, &facts) {
-                note(&mut plan.notes, text);
-            }
-            plan.injections.push(self.describe(entry, &facts, steps)?);
         }
         Ok(())
+    }
+
+    fn plan_subject(
+        &mut self,
+        fault: &dyn AnyFault,
+        entry: &PlanEntry,
+        request: &PlanRequest,
+        facts: &Facts,
+        notes: &mut Vec<String>,
+    ) -> Result<PlannedInjection, CallError> {
+        note_spared_connections(facts, notes);
+        let steps = fault.plan(&entry.with, facts).map_err(refused)?;
+        if let Some(what) = fault.loses(&entry.with, facts) {
+            check_data_loss(fault, &what, request.allow_data_loss, notes)?;
+        }
+        for text in fault.notes(&entry.with, facts) {
+            note(notes, text);
+        }
+        self.describe(entry, facts, steps)
+    }
+
+    /// The addresses of names. While a fault is active nothing waits for a name server that it may have cut off.
+    fn addresses_of_names(
+        &mut self,
+        names: &[String],
+        are_known: bool,
+    ) -> Result<BTreeMap<String, Vec<IpAddr>>, CallError> {
+        if names.is_empty() {
+            return Ok(BTreeMap::new());
+        }
+        let known = |name: &String| Some((name.clone(), self.addresses.get(name)?.clone()));
+        let known: BTreeMap<_, _> = names.iter().filter_map(known).collect();
+        if are_known && names.iter().all(|name| known.contains_key(name)) {
+            return Ok(known);
+        }
+        let found = self.machine.addresses(names)?;
+        self.addresses.extend(found.clone());
+        Ok(found)
     }
 
     /// What of the things that match is struck.
     pub(super) fn choose(
         &mut self,
         fault: &dyn AnyFault,
-        selection: &Selection,
+        entry: &PlanEntry,
         request: &PlanRequest,
         dice: &mut Dice,
-        notes: &mut Vec<String>,
+        plan: &mut Plan,
     ) -> Result<Vec<Subject>, CallError> {
+        let (selection, notes) = (&entry.selection, &mut plan.notes);
         let is_elsewhere = elsewhere::is_meant(fault, &selection.target);
         let scope = if is_elsewhere { Scope::Pod } else { fault.scope() };
+        (self.hook)(Point::BeforePlan);
         let found = self.machine.resolve(scope, &selection.target)?;
+        (self.hook)(Point::BeforePlan);
+        if let (true, Some(joining)) = (found.is_empty(), &entry.joining) {
+            plan.gone.extend(joining.struck.iter().cloned());
+            return Ok(found);
+        }
+        note_follow(fault, entry, notes);
         if found.is_empty() {
             let nothing = match &selection.target {
                 Target::Instances(_) | Target::Template(_) => {
@@ -103,7 +160,9 @@ impl<M: Machine, D: Disk> Hands<M, D> {
                 target => format!("nothing on this host matches {target}"),
             };
             if selection.optional {
-                note(notes, format!("{nothing}; {} is optional and left out", fault.name()));
+                let fate =
+                    if selection.follow { "optional and waits for it" } else { "optional and left out" };
+                note(notes, format!("{nothing}; {} is {fate}", fault.name()));
                 return Ok(found);
             }
             return Err(invalid(format!(
@@ -113,6 +172,13 @@ impl<M: Machine, D: Disk> Hands<M, D> {
         }
         self.refuse_spared(scope, &found, &selection.target, &request.spared)?;
         let found = spare_protected(found, &selection.target, notes)?;
+        if let Some(joining) = &entry.joining {
+            let limit = request.targets_limit;
+            let choice = joining::Choice { fault, selection, joining, limit };
+            let joined = choice.among(found, &mut || dice.roll(), notes);
+            plan.gone.extend(joined.gone);
+            return Ok(joined.subjects);
+        }
         let matching = found.len();
         if let (Mode::Fixed, Some(wanted)) = (selection.mode, selection.value)
             && wanted > matching as f64
@@ -202,6 +268,7 @@ impl<M: Machine, D: Disk> Hands<M, D> {
 
     /// What is not there cannot be struck.
     fn resolve_if_there(&mut self, scope: Scope, target: &Target) -> Result<Vec<Subject>, CallError> {
+        (self.hook)(Point::BeforePlan);
         match self.machine.resolve(scope, target) {
             Err(MachineError::NotFound { .. }) => Ok(Vec::new()),
             other => Ok(other?),
@@ -246,6 +313,7 @@ impl<M: Machine, D: Disk> Hands<M, D> {
             steps,
             lasts: entry.lasts,
             within: Vec::new(),
+            strikes: vec![TargetRef::of(&facts.subject, &facts.target)],
         })
     }
 
@@ -304,10 +372,32 @@ fn unsupported(message: String) -> CallError {
     CallError { kind: CallErrorKind::Unsupported, ..invalid(message) }
 }
 
-fn note(notes: &mut Vec<String>, text: String) {
+pub(super) fn note(notes: &mut Vec<String>, text: String) {
     if !notes.contains(&text) {
         notes.push(text);
     }
+}
+
+/// Why something that came to match is not struck.
+pub(super) fn not_joined(fault: &dyn AnyFault, error: &CallError) -> String {
+    format!("{} does not strike what came to match: {}", fault.name(), error.message)
+}
+
+/// That targets are followed: whoever says yes to the plan says yes to that.
+fn note_follow(fault: &dyn AnyFault, entry: &PlanEntry, notes: &mut Vec<String>) {
+    let (name, selection) = (fault.name(), &entry.selection);
+    if !selection.follow || entry.joining.is_some() {
+        return;
+    }
+    let again =
+        if is_for_good(name) { ", again and again, for nothing brings back what it ended" } else { "" };
+    note(
+        notes,
+        format!(
+            "{name} follows its target: for {} also what begins to match {} is struck{again}",
+            entry.lasts, selection.target
+        ),
+    );
 }
 
 /// Refuses what could lose data unless that was allowed, and says what it would be in any case.

@@ -27,6 +27,7 @@ impl Run {
         self.undoing_some = false;
         self.active.clear();
         self.to_inject.clear();
+        (self.looking, self.joining, self.arriving) = (None, None, None);
         if self.touched {
             self.enter(Stage::Undo, Phase::Undo);
             let injections = self.restoring.owed();
@@ -267,8 +268,11 @@ impl Run {
         }
         // A hypothesis that failed while the fault lasted has failed, even if the fault ended early.
         let failed = !self.findings.failed.is_empty();
-        for PlannedInjection { id, fault, target, .. } in &self.planned {
-            let Some(shown) = self.shown.get(id) else { continue };
+        for planned in &self.planned {
+            let PlannedInjection { id, fault, target, .. } = planned;
+            let Some(shown) = self.shown.get(id).filter(|shown| !self.is_excused(planned, shown)) else {
+                continue;
+            };
             let summary = if shown.summary.is_empty() { "no evidence" } else { &shown.summary };
             let found = match shown {
                 Shown { effect: false, .. } => {
@@ -281,6 +285,16 @@ impl Run {
             };
             self.findings.no_effect.push(found);
         }
+    }
+
+    /// Whether nothing follows from what it does not show: it joined too late for that, or its target is gone, as targets that
+    /// are followed may be; and it or others of its fault have shown what that does.
+    fn is_excused(&self, planned: &PlannedInjection, shown: &Shown) -> bool {
+        let has_shown = |other: &&PlannedInjection| {
+            other.entry == planned.entry && self.shown.get(&other.id).is_some_and(|shown| shown.effect)
+        };
+        let is_over = !shown.lasts && self.following.may_be_gone(planned, shown.over_since);
+        (!shown.had_time || is_over) && (shown.effect || self.planned.iter().any(|other| has_shown(&other)))
     }
 
     fn finish(&mut self) {

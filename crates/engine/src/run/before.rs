@@ -41,6 +41,7 @@ impl Run {
                 }
                 self.method = Method::new(&self.experiment, &plan.injections);
                 self.planned.clone_from(&plan.injections);
+                self.following.knows(&plan.notes);
                 let injections = plan.injections.iter().map(Planned::from).collect();
                 self.journal(Event::Planned { injections, notes: plan.notes.clone() });
                 (self.stage, self.stage_since) = (Stage::Approval, self.now);

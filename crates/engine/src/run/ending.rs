@@ -38,6 +38,7 @@ impl Run {
             return;
         }
         (self.link, self.pending) = (Link::Down, None);
+        (self.looking, self.joining, self.arriving) = (None, None, None);
         match self.stage {
             Stage::Plan => self.refuse(format!("the agent was lost while it planned: {why}")),
             Stage::Approval => {

@@ -3,7 +3,7 @@
 use super::{Purpose, Run};
 use crate::hypothesis;
 use crate::link::LinkError;
-use crate::method::{Due, plan_request_for};
+use crate::method::{self, Due, plan_request_for};
 use crate::restore::Next;
 use squall_model::event::{AbortCause, Event, Planned};
 use squall_model::plan::{Plan, PlannedInjection};
@@ -13,6 +13,9 @@ use std::collections::BTreeMap;
 
 /// So many injections are asked for in one call.
 const AT_ONCE: usize = 100;
+
+/// How long what has joined others may take to show an effect, in seconds.
+const SHOWS_WITHIN: f64 = 3.0;
 
 impl Run {
     pub(super) fn carry_out_method(&mut self) -> bool {
@@ -36,13 +39,32 @@ impl Run {
                 self.call(Purpose::PlanAnew, Call::Plan(request));
                 false
             }
+            // It waits for what may join it.
+            Due::Inject(injections) if injections.is_empty() => {
+                self.method.injected(self.now);
+                true
+            }
             Due::Inject(injections) => {
                 self.inject(injections);
+                false
+            }
+            Due::Follow(strike, seconds) => {
+                self.follow(strike, seconds);
+                true
+            }
+            Due::Join(injection) => {
+                self.join(&injection);
                 false
             }
             Due::Observe => {
                 self.call(Purpose::Observe, Call::Observe);
                 false
+            }
+            // It never struck anything.
+            Due::Undo(injections) if injections.is_empty() => {
+                self.end_of_entry();
+                self.method.undone();
+                true
             }
             Due::Undo(injections) => {
                 self.end_of_entry();
@@ -63,7 +85,7 @@ impl Run {
 
     /// A later entry was planned again. Where that differs from the plan that was told, the difference is told.
     pub(super) fn planned_anew(&mut self, answer: Result<Answer, LinkError>) {
-        let Plan { injections, notes, .. } = match answer {
+        let Plan { mut injections, notes, .. } = match answer {
             Ok(Answer::Plan(plan)) => match plan.unplanned() {
                 Some(why) => return self.could_not_inject(why),
                 None => plan,
@@ -76,6 +98,8 @@ impl Run {
                 return self.could_not_inject("the agent answered something else than a plan".to_owned());
             }
         };
+        self.following.knows(&notes);
+        self.leave_for_later(&mut injections);
         if let Some(excess) = self.more_than_agreed(&injections) {
             return self.could_not_inject(excess);
         }
@@ -98,6 +122,22 @@ impl Run {
         self.planned.extend(stands);
     }
 
+    /// Whether a strike of the method follows its targets.
+    fn follows(&self, strike: usize) -> bool {
+        method::strikes(&self.experiment).nth(strike).is_some_and(|strike| strike.selection.follow)
+    }
+
+    /// What follows its targets begins with as many as were agreed to; about those that join it is asked again.
+    fn leave_for_later(&self, injections: &mut Vec<PlannedInjection>) {
+        let Some(agreed) = &self.agreed else { return };
+        let mut counts: BTreeMap<usize, usize> = BTreeMap::new();
+        injections.retain(|planned| {
+            let count = counts.entry(planned.entry).or_default();
+            *count += 1;
+            !self.follows(planned.entry) || *count <= agreed.get(&planned.entry).copied().unwrap_or(0)
+        });
+    }
+
     /// Who said yes to a plan said yes to so many targets, not to those that came since.
     fn more_than_agreed(&self, injections: &[PlannedInjection]) -> Option<String> {
         let agreed = self.agreed.as_ref()?;
@@ -112,20 +152,25 @@ impl Run {
     }
 
     fn inject(&mut self, injections: Vec<PlannedInjection>) {
-        self.touched = true;
-        let stage = self.method.stage();
-        for injection in &injections {
-            self.restoring.owe(injection);
-            self.journal(Event::InjectStarted {
-                injection: injection.id.clone(),
-                fault: injection.fault.clone(),
-                target: injection.target.clone(),
-                stage: stage.clone(),
-            });
-        }
+        injections.iter().for_each(|injection| self.begin_to_strike(injection));
         self.count_exposure();
         self.to_inject = injections.into_iter().map(|injection| injection.id).collect();
         self.inject_some();
+    }
+
+    /// From now on it may be there.
+    pub(super) fn begin_to_strike(&mut self, injection: &PlannedInjection) {
+        self.touched = true;
+        self.restoring.owe(injection);
+        if self.follows(injection.entry) {
+            self.following.strikes(self.now, injection);
+        }
+        self.journal(Event::InjectStarted {
+            injection: injection.id.clone(),
+            fault: injection.fault.clone(),
+            target: injection.target.clone(),
+            stage: self.method.stage(),
+        });
     }
 
     /// Asks for the next of those that are to be made. They come in parts, so that the guard and whoever halts the run need
@@ -140,21 +185,13 @@ impl Run {
         match answer {
             Ok(Answer::Injected { evidence }) => {
                 for (injection, evidence) in evidence {
-                    self.active.insert(injection.clone());
-                    self.show(&injection, &evidence);
-                    self.journal(Event::Injected { injection, evidence, seconds });
+                    self.is_made(injection, evidence, seconds);
                 }
                 if !self.to_inject.is_empty() {
                     return self.inject_some();
                 }
-                self.active_since = self.now;
                 self.method.injected(self.now);
-                if !self.record.under_fault() {
-                    self.record.open(self.now, self.method.label(), true);
-                    self.failures_before = self.hypothesis.failures();
-                }
-                let questions = self.hypothesis.ask();
-                self.ask(questions);
+                self.are_active();
             }
             Err(LinkError::Refused(error)) if error.kind != CallErrorKind::Halted => {
                 self.could_not_inject(error.message);
@@ -162,6 +199,23 @@ impl Run {
             Ok(_) => self.could_not_inject("the agent answered something else".to_owned()),
             Err(error) => self.agent_failed(error),
         }
+    }
+
+    pub(super) fn is_made(&mut self, injection: String, evidence: Vec<Evidence>, seconds: f64) {
+        self.active.insert(injection.clone());
+        self.show(&injection, &evidence);
+        self.journal(Event::Injected { injection, evidence, seconds });
+    }
+
+    /// All that was asked for is there.
+    pub(super) fn are_active(&mut self) {
+        self.active_since = self.now;
+        if !self.record.under_fault() {
+            self.record.open(self.now, self.method.label(), true);
+            self.failures_before = self.hypothesis.failures();
+        }
+        let questions = self.hypothesis.ask();
+        self.ask(questions);
     }
 
     pub(super) fn could_not_inject(&mut self, message: String) {
@@ -189,10 +243,17 @@ impl Run {
     }
 
     pub(super) fn show(&mut self, injection: &str, evidence: &[Evidence]) {
+        let now = self.now;
         let shown = self.shown.entry(injection.to_owned()).or_default();
+        let before = shown.lasts;
         shown.lasts = evidence.iter().any(|evidence| evidence.effect == Effect::Seen);
+        shown.over_since = if shown.lasts { None } else { shown.over_since.or(Some(now)) };
+        shown.had_time |= shown.joined.is_none_or(|joined| now - joined >= SHOWS_WITHIN);
         shown.effect |= shown.lasts;
         shown.summary = Evidence::line(evidence);
+        if before && !shown.lasts {
+            self.method.look_soon(injection);
+        }
     }
 
     /// Before the last strike of a group is taken back: a ramp grows only while the hypothesis holds.

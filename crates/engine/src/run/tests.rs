@@ -1,12 +1,15 @@
 //! Whole runs against a small world: an agent, probes and metrics that do as they are told, and a clock of numbers.
 
+mod follow;
+
 use super::*;
 use crate::testing::{check, drifted, experiment, injection, leftover, metric_check, restored, strike};
 use fastrand::Rng;
 use squall_model::condition::Condition;
 use squall_model::experiment::{Action, Check};
-use squall_model::plan::Plan;
+use squall_model::plan::{Plan, PlanRequest};
 use squall_model::protocol::CallErrorKind;
+use squall_model::target_ref::TargetRef;
 use squall_model::undo::Evidence;
 
 /// What an agent does with a call.
@@ -34,6 +37,14 @@ struct Behaviour {
     plans_anew: Does,
     /// Whether what an entry strikes is another process by the time that it begins.
     restarts: bool,
+    /// So many more begin to match, one at a look.
+    newcomers: u32,
+    /// Looks for more, what is said about those that would join, and how they are made.
+    follows: Does,
+    joining: Approval,
+    joins: Does,
+    /// Injections that never show an effect.
+    blind: Vec<String>,
     injects: Does,
     observes: Does,
     undoes: Does,
@@ -75,6 +86,11 @@ fn well() -> Behaviour {
         grows: false,
         plans_anew: Does::Works,
         restarts: false,
+        newcomers: 0,
+        follows: Does::Works,
+        joining: Approval::Implied,
+        joins: Does::Works,
+        blind: Vec::new(),
         injects: Does::Works,
         observes: Does::Works,
         undoes: Does::Works,
@@ -94,6 +110,15 @@ fn well() -> Behaviour {
         recovers_after: 0.0,
         outside: None,
     }
+}
+
+fn thing(name: &str) -> TargetRef {
+    TargetRef { thing: name.to_owned(), part: String::new() }
+}
+
+/// Whether more is looked for.
+fn is_joining(request: &PlanRequest) -> bool {
+    request.entries.iter().any(|entry| entry.joining.is_some())
 }
 
 /// Seconds that an answer takes.
@@ -120,7 +145,11 @@ struct World {
 impl World {
     fn new(experiment: Experiment, behaviour: Behaviour) -> Self {
         let strikes = method::strikes(&experiment).count();
-        let planned = (0..strikes).map(|entry| injection(&format!("i{entry}"), entry)).collect();
+        let first = |entry| PlannedInjection {
+            strikes: vec![thing(&format!("i{entry}"))],
+            ..injection(&format!("i{entry}"), entry)
+        };
+        let planned = (0..strikes).map(first).collect();
         let identity = Identity {
             run: "run-1".into(),
             file: "test.yaml".into(),
@@ -211,6 +240,10 @@ impl World {
                     let (after, approval) = self.behaviour.approval.clone();
                     self.come(after, Input::Approved(approval));
                 }
+                Output::ApproveJoining(_) => {
+                    let approval = self.behaviour.joining.clone();
+                    self.come(SOON, Input::JoiningApproved(approval));
+                }
                 Output::Disconnect => self.agent = false,
                 Output::Ask(question) => self.ask(question),
                 Output::StartMeasuring => self.measuring = true,
@@ -247,8 +280,12 @@ impl World {
         self.calls.push((self.now, call.clone()));
         let behaviour = &self.behaviour;
         let does = match &call {
+            Call::Plan(request) if is_joining(request) => behaviour.follows,
             Call::Plan(_) if self.was_planned => behaviour.plans_anew,
             Call::Plan(_) => behaviour.plans,
+            Call::Inject { injections } if injections.iter().any(|id| id.starts_with("new-")) => {
+                behaviour.joins
+            }
             Call::Inject { .. } => behaviour.injects,
             Call::Observe => behaviour.observes,
             Call::Undo { .. } => behaviour.undoes,
@@ -276,6 +313,19 @@ impl World {
         let evidence =
             if self.behaviour.effect { Evidence::seen("9 packets") } else { Evidence::not_seen("0 packets") };
         match call {
+            Call::Plan(request) if is_joining(request) => {
+                let joining = request.entries[0].joining.clone().unwrap_or_default();
+                let number = joining.struck.len() + joining.left_out.len();
+                let comes = self.behaviour.newcomers as usize >= number;
+                let entry = request.entries[0].entry;
+                let id = if entry == 0 { format!("new-{number}") } else { format!("new-{number}-{entry}") };
+                let strikes = vec![thing(&id)];
+                let new = PlannedInjection { strikes, ..injection(&id, entry) };
+                Answer::Plan(Plan {
+                    injections: comes.then_some(new).into_iter().collect(),
+                    ..Plan::default()
+                })
+            }
             Call::Plan(request) => {
                 let asked = |planned: &&PlannedInjection| {
                     request.entries.iter().any(|one| one.entry == planned.entry)
@@ -303,7 +353,11 @@ impl World {
                 Answer::Injected { evidence: injections.iter().map(first).collect() }
             }
             Call::Observe => {
-                let one = |id: &String| (id.clone(), vec![evidence.clone()]);
+                let blind = &self.behaviour.blind;
+                let of = |id: &String| {
+                    if blind.contains(id) { Evidence::not_seen("0 packets") } else { evidence.clone() }
+                };
+                let one = |id: &String| (id.clone(), vec![of(id)]);
                 Answer::Observed { evidence: self.live.iter().map(one).collect() }
             }
             Call::Undo { injections } => {
@@ -466,6 +520,18 @@ fn with_load() -> Experiment {
     experiment.hypothesis_holds.push(metric_check("error_rate < 1%"));
     experiment.steady_state.push(metric_check("error_rate < 1%"));
     experiment
+}
+
+/// Every fault follows its targets, and lasts long enough for that.
+fn follow_all(experiment: &mut Experiment) {
+    for action in &mut experiment.method {
+        if let Action::Strike(strikes) = action {
+            for strike in strikes {
+                strike.selection.follow = true;
+                strike.lasts = Duration::seconds(20);
+            }
+        }
+    }
 }
 
 fn carry_out(experiment: Experiment, change: impl FnOnce(&mut Behaviour)) -> World {
@@ -1023,6 +1089,14 @@ fn whatever_happens_the_laws_hold() {
             grows: seed % 3 == 0,
             plans_anew: does(&mut dice),
             restarts: dice.bool(),
+            newcomers: dice.u32(0..4),
+            follows: does(&mut dice),
+            joining: match dice.u8(0..6) {
+                0 => Approval::Refused { by: "alice".into(), why: "no".into() },
+                _ => Approval::Implied,
+            },
+            joins: does(&mut dice),
+            blind: Vec::new(),
             injects: does(&mut dice),
             observes: does(&mut dice),
             undoes: does(&mut dice),
@@ -1052,6 +1126,9 @@ fn whatever_happens_the_laws_hold() {
             let pause = Action::Wait(Duration::seconds(2));
             experiment.method =
                 vec![Action::Strike(vec![strike(4), late]), pause, Action::Strike(vec![strike(3)])];
+        }
+        if dice.bool() {
+            follow_all(&mut experiment);
         }
         let world = World::new(experiment, behaviour).carry_out();
         *verdicts.entry(world.verdict()).or_insert(0) += 1;

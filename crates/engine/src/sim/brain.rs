@@ -120,6 +120,8 @@ struct Theatre {
     /// Whether anything was done to the run that a calm day does not bring.
     disturbed: bool,
     has_dud: bool,
+    /// Whether more and more processes run.
+    grows: bool,
     /// What is said about the plan, and after how long.
     approval: (Duration, Approval),
     /// Whether the journal is part of what is told of the day.
@@ -131,7 +133,12 @@ impl Theatre {
         let mut dice = fastrand::Rng::with_seed(seed ^ 0xb4a1);
         let world = Shared::new(seed);
         let has_dud = dice.u32(0..8) == 0;
-        let experiment = Arc::new(experiment(&mut dice, has_dud));
+        let mut experiment = experiment(&mut dice, has_dud);
+        let follows = dice.u32(0..3) == 0 && follow(&mut experiment, &mut dice);
+        let experiment = Arc::new(experiment);
+        let approval = approval(seed);
+        // Who said yes to so many has not said yes to more.
+        let grows = follows && approval.1 == Approval::Implied;
         let identity = Identity {
             run: format!("run-{seed}"),
             file: "simulated.yaml".into(),
@@ -166,7 +173,8 @@ impl Theatre {
             fragile: dice.u32(0..4) == 0,
             disturbed: false,
             has_dud,
-            approval: approval(seed),
+            grows,
+            approval,
             is_watched,
             dice,
         };
@@ -381,6 +389,9 @@ impl Theatre {
                 if self.is_watched && !matches!(event, Event::Metrics { .. } | Event::Probe { .. }) {
                     self.note(format!("journal: {}", serde_json::to_string(&event).unwrap_or_default()));
                 }
+                if matches!(event, Event::Joined { .. }) {
+                    self.note("a fault is joined");
+                }
                 self.journal.push(event);
             }
             Output::Connect => {
@@ -408,10 +419,22 @@ impl Theatre {
                 let (after, approval) = self.approval.clone();
                 self.after(after, Happening::ToBrain(Input::Approved(approval)));
             }
+            Output::ApproveJoining(_) => {
+                let approval = self.approval_of_joining();
+                self.soon(Happening::ToBrain(Input::JoiningApproved(approval)));
+            }
             Output::Disconnect => self.let_go(),
             Output::Ask(question) => self.ask(question),
             Output::StartMeasuring | Output::StopMeasuring => {}
             Output::Finish(verdict, reasons) => self.finish(verdict, &reasons),
+        }
+    }
+
+    /// Now and then somebody says no.
+    fn approval_of_joining(&mut self) -> Approval {
+        match self.dice.u32(0..8) {
+            0 => Approval::Refused { by: "alice".to_owned(), why: "no".to_owned() },
+            _ => Approval::Implied,
         }
     }
 
@@ -440,6 +463,10 @@ impl Theatre {
             return;
         }
         self.world.lock().supervise("ledger");
+        if self.grows && self.dice.u32(0..6) == 0 {
+            let name = ["payment", "postgres"][self.dice.usize(0..2)];
+            self.world.lock().start_another(name);
+        }
         let errors = if self.suffers() { 50.0 } else { 0.0 };
         let metrics = BTreeMap::from([("errors".to_owned(), errors)]);
         self.take(Input::Second(Sample { metrics, ..Sample::default() }));
@@ -768,6 +795,22 @@ fn experiment(dice: &mut fastrand::Rng, has_dud: bool) -> Experiment {
     experiment
 }
 
+/// Lets faults on processes follow them, for long enough; whether there are any.
+fn follow(experiment: &mut Experiment, dice: &mut fastrand::Rng) -> bool {
+    let mut any = false;
+    for action in &mut experiment.method {
+        let Action::Strike(strikes) = action else { continue };
+        for strike in
+            strikes.iter_mut().filter(|strike| matches!(strike.selection.target, Target::Process(_)))
+        {
+            strike.selection.follow = true;
+            strike.lasts = units::Duration::milliseconds(dice.u64(7_000..16_000));
+            any = true;
+        }
+    }
+    any
+}
+
 /// One to three faults at once, of which no two take the same thing.
 fn strikes(dice: &mut fastrand::Rng) -> Action {
     let all = samples();
@@ -874,6 +917,7 @@ fn the_corners_are_reached() {
         "injections by itself",
         "the halt file is made",
         "is started again",
+        "a fault is joined",
     ] {
         let count = days.iter().filter(|(trace, _)| trace.contains(corner)).count();
         assert!(count > 0, "{corner:?} is never reached");

@@ -86,7 +86,7 @@ fn database() -> Target {
 
 /// A target of which every match is struck.
 pub(super) fn all_of(target: Target) -> Selection {
-    Selection { target, mode: Mode::All, value: None, round: Round::Down, optional: false }
+    Selection { target, mode: Mode::All, value: None, round: Round::Down, optional: false, follow: false }
 }
 
 /// Parameters by name.

@@ -18,6 +18,7 @@ pub(super) fn request(entries: Vec<(&str, Target, Json)>, seed: u64) -> PlanRequ
         with,
         selection: all_of(target),
         lasts: Duration::seconds(10),
+        joining: None,
     });
     PlanRequest {
         entries: entries.collect(),
@@ -53,11 +54,16 @@ fn next_pid(world: &Shared) -> u32 {
     probe + 1
 }
 
+/// That the agent which is started next dies after so many instants.
+pub(super) fn doom(world: &Shared, after: u64, power_cut: bool) -> Doom {
+    Doom { pid: next_pid(world), after, power_cut }
+}
+
 /// Runs a life that is cut off after `first` instants, and a recovery that is cut off after `second`, and checks.
 /// Tells which of the two ended by themselves.
 fn cut_off(sample: (&'static str, Target, Json), first: u64, second: u64, power_cut: bool) -> (bool, bool) {
     let world = Shared::new(first.wrapping_mul(1_000_003) + second);
-    let doom = |after| Some(Doom { pid: next_pid(&world), after, power_cut });
+    let doom = |after| Some(doom(&world, after, power_cut));
     let (name, target) = (sample.0, sample.1.clone());
     let dying = doom(first);
     world.lock().doom = dying;

@@ -416,11 +416,17 @@ impl World {
         if runs(&self.host) || runs(&self.twin) {
             return;
         }
+        let started = self.start_another(name);
+        self.note(format!("{name} is started again as {started}"));
+    }
+
+    /// Starts a service beside those of its name; its number.
+    pub(super) fn start_another(&mut self, name: &str) -> u32 {
         let started = self.spawn(name, Role::Service);
         if let Some(process) = self.host.processes.get(&started.pid) {
             self.twin.processes.insert(started.pid, process.clone());
         }
-        self.note(format!("{name} is started again as {}", started.pid));
+        started.pid
     }
 
     /// Ends a process of Squall's. The kernel takes back what it owned.

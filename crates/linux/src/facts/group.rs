@@ -89,7 +89,7 @@ fn pods(placed: &[PlacedPod]) -> Result<Vec<GroupFacts>, MachineError> {
         let is_in = |paths: &[String]| paths.iter().any(|path| path.contains(&container.id));
         let members: Vec<&Stat> =
             paths.iter().filter(|(_, paths)| is_in(paths)).map(|(stat, _)| *stat).collect();
-        let name = format!("container {} of pod {}/{}", container.name, pod.namespace, pod.name);
+        let name = pod.name_of(container);
         let Some(main) = main_of(&members) else { continue };
         let is_its_folder = |name: &str| name.contains(&container.id);
         found.extend(group(&snapshot, name, main, &members, &pillar_but_own, &is_its_folder));

@@ -32,7 +32,7 @@ pub(super) const TARGETS: [&str; 14] = [
 /// Kinds of target that experiments may name elsewhere, and this version cannot strike.
 const OTHER_TARGETS: [&str; 1] = ["proxy"];
 /// How to choose among several targets, beside the target or within it.
-const CHOICES: [&str; 5] = ["mode", "value", "round", "optional", "on"];
+const CHOICES: [&str; 6] = ["mode", "value", "round", "optional", "follow", "on"];
 /// Kinds of workload that have replicas.
 const WORKLOADS: [&str; 3] = ["Deployment", "StatefulSet", "ReplicaSet"];
 /// How many strikes a method may come to, with ramps and repetitions unrolled.
@@ -409,7 +409,7 @@ impl Reader<'_> {
         }
     }
 
-    fn selection(&mut self, node: &Node, beside: [Option<&Node>; 5]) -> Option<Selection> {
+    fn selection(&mut self, node: &Node, beside: [Option<&Node>; 6]) -> Option<Selection> {
         let Content::Map(entries) = &node.content else {
             let message = format!("expected a target, found {}", node.kind());
             let help = "such as `{process: {name: postgres}}`, `{container: {name: web}}`, `{interface: eth0}`, \
@@ -420,7 +420,7 @@ impl Reader<'_> {
         let chosen = |index: usize| {
             node.get(CHOICES[index]).or(beside[index]).filter(|node| node.content != Content::Null)
         };
-        let (mode, value, round, optional, on) = (chosen(0), chosen(1), chosen(2), chosen(3), chosen(4));
+        let [mode, value, round, optional, follow, on] = [0, 1, 2, 3, 4, 5].map(chosen);
         let mut is_right = true;
         if let Some(on) = on {
             self.error(
@@ -480,10 +480,27 @@ impl Reader<'_> {
             return None;
         }
         let optional = optional.and_then(|node| self.value(node)).unwrap_or(false);
+        let follow = self.follow(follow, target.as_ref());
         let mode_and_value = self.mode(mode, value);
         let round = self.round(round, mode_and_value.map(|(mode, _)| mode))?;
         let (target, (mode, value)) = target.zip(mode_and_value)?;
-        is_right.then_some(Selection { target, mode, value, round, optional })
+        let follow = follow?;
+        is_right.then_some(Selection { target, mode, value, round, optional, follow })
+    }
+
+    /// Whether what comes to match is struck too.
+    fn follow(&mut self, node: Option<&Node>, target: Option<&Target>) -> Option<bool> {
+        let Some(node) = node else { return Some(false) };
+        let follows: bool = self.value(node)?;
+        let one = target.filter(|target| follows && !target.may_be_followed());
+        if let Some(target) = one {
+            let error = ReadError::at(node.place, format!("{target} cannot be followed: nothing joins it"));
+            self.error(error.label("not for this target").help(
+                "`follow` is for processes, containers, services, pods, nodes, workloads and virtual services; leave it away",
+            ));
+            return None;
+        }
+        Some(follows)
     }
 
     fn round(&mut self, round: Option<&Node>, mode: Option<Mode>) -> Option<Round> {

@@ -285,7 +285,8 @@ fn strike(catalog: &dyn Catalog, definitions: &mut Definitions, duration: &Json)
             "repeat": {"description": "How many times, one after another.", "type": "integer", "minimum": 1},
             "mode": mode(definitions),
             "value": value(),
-            "optional": {"description": "Whether an empty match is no error.", "type": "boolean"}
+            "optional": {"description": "Whether an empty match is no error.", "type": "boolean"},
+            "follow": {"description": "Whether what begins to match while the fault is active is struck too.", "type": "boolean"}
         },
         "allOf": cases
     })
@@ -375,7 +376,8 @@ fn target(definitions: &mut Definitions) -> Json {
             "mode": mode(definitions),
             "value": value(),
             "round": described(&round, "How the share of `fixed-percent` becomes a number."),
-            "optional": {"description": "Whether an empty match is no error.", "type": "boolean"}
+            "optional": {"description": "Whether an empty match is no error.", "type": "boolean"},
+            "follow": {"description": "Whether what begins to match while the fault is active is struck too.", "type": "boolean"}
         }
     })
 }

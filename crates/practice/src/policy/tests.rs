@@ -56,6 +56,7 @@ fn experiment(with: &str) -> Experiment {
             value: None,
             round: Round::Down,
             optional: false,
+            follow: false,
         },
         with: parse(&source).unwrap(),
         lasts: Duration::seconds(60),

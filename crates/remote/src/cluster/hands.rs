@@ -33,6 +33,8 @@ const CALLS: Duration = Duration::from_secs(4);
 const FIRST: Duration = Duration::from_secs(15);
 /// The same for a look.
 const LOOKS: Duration = Duration::from_millis(1500);
+/// How long it may take to find what a target is while something is active, however many questions that needs.
+const FINDS: Duration = Duration::from_secs(3);
 /// What was read so lately need not be read again to plan; whoever makes the change tests it in any case.
 const FRESH: Duration = Duration::from_secs(5);
 /// How often a change is tried that somebody else's change came before.
@@ -44,6 +46,8 @@ const ONE_BY_ONE: usize = 8;
 #[derive(Default)]
 pub(crate) struct Clusters {
     opened: BTreeMap<ClusterPlace, Client>,
+    /// Whether something is active, so that nobody waits for long.
+    is_hurried: bool,
     /// When the last target was looked up.
     resolved: Option<Instant>,
     /// Pods that are to be evicted as soon as their budgets allow it.
@@ -106,6 +110,11 @@ impl Clusters {
         found.map(|(client, one)| leftovers::remove(client, one)).transpose()
     }
 
+    /// From now on something is active, or no longer.
+    pub(crate) fn hurry(&mut self, is_hurried: bool) {
+        self.is_hurried = is_hurried;
+    }
+
     /// What a target is.
     pub(crate) fn resolve(&mut self, scope: Scope, target: &Target) -> Result<Vec<Subject>, MachineError> {
         let place = match target {
@@ -115,17 +124,20 @@ impl Clusters {
             _ => return Err(misfit(target)),
         };
         let client = self.client(&place)?;
+        let patience = self.is_hurried.then_some(FINDS);
         let found = match (scope, target) {
-            (Scope::Pod, Target::Pod(selector)) => wait(find::pods(&client, selector)),
-            (Scope::Node, Target::Node(selector)) => wait(find::nodes(&client, selector)),
-            (Scope::Workload, Target::Workload(selector)) => wait(find::workloads(&client, selector)),
+            (Scope::Pod, Target::Pod(selector)) => within(patience, target, find::pods(&client, selector)),
+            (Scope::Node, Target::Node(selector)) => within(patience, target, find::nodes(&client, selector)),
+            (Scope::Workload, Target::Workload(selector)) => {
+                within(patience, target, find::workloads(&client, selector))
+            }
             (Scope::VirtualService, Target::VirtualService(selector)) => {
-                wait(find::virtual_services(&client, selector))
+                within(patience, target, find::virtual_services(&client, selector))
             }
             _ => return Err(misfit(target)),
         };
         self.resolved = Some(Instant::now());
-        found.map_err(worded)
+        found
     }
 
     /// What must be known to undo a step.
@@ -342,6 +354,20 @@ impl Clusters {
         );
         Err(MachineError::Refused { message })
     }
+}
+
+/// Waits for what a target is, and no longer than that where somebody is in a hurry.
+fn within(
+    patience: Option<Duration>,
+    target: &Target,
+    finding: impl Future<Output = Result<Vec<Subject>, ClusterError>>,
+) -> Result<Vec<Subject>, MachineError> {
+    let Some(patience) = patience else { return wait(finding).map_err(worded) };
+    let found = wait(async { Ok(tokio::time::timeout(patience, finding).await) }).map_err(worded)?;
+    let late = |_| MachineError::Failed {
+        message: format!("could not find what matches {target}: the cluster did not say within {patience:?}"),
+    };
+    found.map_err(late)?.map_err(worded)
 }
 
 /// How it is with an object that is to end.

@@ -34,6 +34,7 @@ impl Clusters {
     pub(crate) fn remove(&mut self, _: &Leftover) -> Result<Option<Reverted>, MachineError> {
         Ok(None)
     }
+    pub(crate) fn hurry(&mut self, _: bool) {}
     pub(crate) fn resolve(&mut self, _: Scope, _: &Target) -> Result<Vec<Subject>, MachineError> {
         lacking()
     }

@@ -406,6 +406,35 @@ pub(crate) fn killed(alone: bool) -> Vec<Entry> {
     journal.verdict(Verdict::Passed, &["every check held while the fault was active"])
 }
 
+/// A run that passed, in which one joined and was gone soon, and another could not be struck.
+pub(crate) fn joined() -> Vec<Entry> {
+    const FAULT: &str = "process.pause";
+    let mut journal = Journal::new("followed", "", 20.0);
+    journal.plan(&[("p-1", FAULT, "web (pid 7)", "stop", "continue")], 20, &[]);
+    journal.phase(Phase::Fault);
+    journal.inject("p-1", FAULT, "web (pid 7)", Evidence::seen("web (pid 7) is stopped"));
+    journal.wait(5.0);
+    let planned = |id: &str, target: &str| Planned {
+        id: id.to_owned(),
+        entry: 0,
+        fault: FAULT.to_owned(),
+        target: target.to_owned(),
+        does: Vec::new(),
+        undone_by: Vec::new(),
+        lasts: Duration::seconds(15),
+    };
+    let injections = vec![planned("p-2", "late (pid 9)"), planned("p-3", "held (pid 10)")];
+    journal.say(Event::Joined { injections });
+    journal.inject("p-2", FAULT, "late (pid 9)", Evidence::seen("late (pid 9) is stopped"));
+    journal.evidence("p-2", Evidence::not_seen("late (pid 9) is gone"));
+    journal.say(Event::InjectFailed { injection: "p-3".to_owned(), message: "it is held".to_owned() });
+    journal.undo("over");
+    for (id, target) in [("p-1", "web (pid 7)"), ("p-2", "late (pid 9)")] {
+        journal.restored(id, FAULT, target, Reverted::Undone { looked_at: "it runs".to_owned() });
+    }
+    journal.verdict(Verdict::Passed, &[])
+}
+
 /// Somebody else changed the qdisc meanwhile.
 pub(crate) fn residue() -> Vec<Entry> {
     let mut journal = Journal::new("payment-survives-a-slow-ledger", SLOW, 60.0);

@@ -68,6 +68,21 @@ fn what_was_ended_is_not_called_put_back() {
 }
 
 #[test]
+fn who_joined_is_told_and_a_run_that_passed_is_no_mistake_in_any_report() {
+    let entries = support::joined();
+    let mut lines = Lines::default();
+    let told: Vec<String> = entries.iter().filter_map(|entry| lines.on(entry)).collect();
+    assert!(told.iter().any(|line| line.contains("joined") && line.contains("late (pid 9)")), "{told:?}");
+    let summary = text::summary(&Story::of(&entries), Colour::Off);
+    assert!(summary.contains("joined later") && summary.contains("could not join"), "{summary}");
+    let render = |format: &str| squall_report::Format::named(format).unwrap().render(&entries);
+    assert!(render("html").contains("joined later") && render("markdown").contains("joined later"));
+    assert!(render("json").contains("\"joined\": true"), "{}", render("json"));
+    let xml = render("junit");
+    assert!(xml.contains("failures=\"0\" errors=\"0\"") && xml.contains("<skipped"), "{xml}");
+}
+
+#[test]
 fn colour_changes_nothing_but_colour() {
     let story = Story::of(&support::failed());
     let coloured = text::summary(&story, Colour::On);

@@ -183,4 +183,8 @@ impl Approver for Gate {
             }
         })
     }
+
+    fn decide_joining(&self, plan: Plan) -> Pending<'static, Approval> {
+        self.decide(plan)
+    }
 }

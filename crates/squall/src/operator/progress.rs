@@ -48,7 +48,9 @@ impl Progress {
     /// One more event.
     pub(crate) fn on(&mut self, entry: &Entry) {
         match &entry.event {
-            Event::Planned { injections, .. } => self.plan(injections, &[], entry.at),
+            Event::Planned { injections, .. } | Event::Joined { injections } => {
+                self.plan(injections, &[], entry.at);
+            }
             Event::Replanned { replaced, injections, .. } => self.plan(injections, replaced, entry.at),
             Event::Injected { injection, evidence, .. } => {
                 self.becomes(injection, InjectionState::Active);

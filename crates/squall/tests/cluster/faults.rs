@@ -74,6 +74,46 @@ fn the_process_of_a_container_is_killed_and_the_cluster_starts_it_again() {
 }
 
 #[test]
+fn a_container_that_is_started_again_is_killed_again_where_its_pod_is_followed() {
+    let Some(scene) = Scene::open() else { return };
+    let restarts = || {
+        let pod = wait(scene.cluster.pod(&scene.web.namespace, &scene.web.name)).unwrap().unwrap();
+        pod.containers[0].restarts
+    };
+    let experiment =
+        scene.experiment("process.kill", "{}", "50s").replace("    for: ", "    follow: true\n    for: ");
+    let run = scene.begin(scene.command("run", &experiment), || restarts() >= 2);
+    let (_, said) = run.end();
+    assert!(said.contains("joined later"), "{said}");
+    // A kubelet waits longer each time that it starts the same one again.
+    until("the server", || scene.serves(&scene.client, &scene.web));
+    scene.is_as_before(&said);
+}
+
+#[test]
+fn a_pod_that_comes_in_the_middle_loses_its_packets_too() {
+    let Some(scene) = Scene::open() else { return };
+    let experiment = scene
+        .experiment("network.loss", "{loss: 100%}", "40s")
+        .replace("    for: ", "    follow: true\n    for: ");
+    let run = scene.begin(scene.command("run", &experiment), || !scene.marks().is_empty());
+    scene.scale("web", 2);
+    let mut other = None;
+    until("another server", || {
+        other = scene.pods("web").into_iter().find(|pod| pod.uid != scene.web.uid && pod.ready);
+        other.is_some()
+    });
+    let other = other.unwrap();
+    until("its marks", || !scene.marks_of(&other).is_empty());
+    assert!(scene.answered(&scene.client, &other) < 1.0);
+    let (code, said) = run.end();
+    // Nobody could ask the server.
+    assert!(code == Some(1) && said.contains("2 of 2 injections put back"), "{said}");
+    assert!(scene.marks_of(&other).is_empty() && (scene.answered(&scene.client, &other) - 100.0).abs() < 0.1);
+    scene.is_as_before(&said);
+}
+
+#[test]
 fn memory_and_processor_are_taken_within_the_pods_own_control_groups() {
     let Some(scene) = Scene::open() else { return };
     let number = |file: &str| {

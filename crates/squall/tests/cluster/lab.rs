@@ -2,7 +2,7 @@
 
 use serde_json::Value as Json;
 use squall_kubernetes::testing::{Lab, Room};
-use squall_kubernetes::{Cluster, Kind, Pod, wait};
+use squall_kubernetes::{Cluster, Kind, Operation, Pod, PodFilter, wait};
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -220,7 +220,12 @@ impl Scene {
 
     /// The names of Squall's tables in the network of the web server's pod, by `nft`, and what limits it, by `tc`.
     pub(crate) fn marks(&self) -> Vec<String> {
-        let Some(pid) = self.process_of(&self.web) else { return Vec::new() };
+        self.marks_of(&self.web)
+    }
+
+    /// The same of another pod.
+    pub(crate) fn marks_of(&self, pod: &Pod) -> Vec<String> {
+        let Some(pid) = self.process_of(pod) else { return Vec::new() };
         let inside = |words: &[&str]| {
             run(Command::new("nsenter").args(["-t", &pid.to_string(), "-n"]).args(words)).unwrap_or_default()
         };
@@ -229,6 +234,19 @@ impl Scene {
         let of_ours = tables.lines().filter(|line| line.contains("squall"));
         let limits = disciplines.lines().filter(|line| line.contains("tbf") || line.contains("5c07"));
         of_ours.chain(limits).map(str::to_owned).collect()
+    }
+
+    /// The pods of a deployment.
+    pub(crate) fn pods(&self, app: &str) -> Vec<Pod> {
+        let labels = format!("app={app}");
+        let filter = PodFilter { namespaces: vec![self.room.name.clone()], labels, ..PodFilter::default() };
+        wait(self.cluster.pods(&filter)).unwrap()
+    }
+
+    /// Lets a deployment have so many pods.
+    pub(crate) fn scale(&self, app: &str, replicas: u32) {
+        let operation = Operation::Replace { path: "/spec/replicas".into(), value: replicas.into() };
+        wait(self.cluster.patch(&Kind::DEPLOYMENT.named(Some(&self.room.name), app), &[operation])).unwrap();
     }
 
     /// A process of a pod, seen from the node.

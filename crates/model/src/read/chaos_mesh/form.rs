@@ -17,6 +17,8 @@ pub(super) struct Translator<'r> {
     pub(super) endless: bool,
     /// The namespace that the manifest is in.
     pub(super) namespace: Option<Node>,
+    /// That targets are followed, and where that is said.
+    pub(super) follow: Option<Place>,
     /// The faults that are named, and what asked for them.
     pub(super) wanted: Vec<Wanted>,
 }

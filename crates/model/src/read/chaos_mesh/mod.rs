@@ -35,6 +35,8 @@ use make::{Entries, entry};
 const GROUP: &str = "chaos-mesh.org";
 /// The version of it that is read.
 const VERSION: &str = "chaos-mesh.org/v1alpha1";
+/// What says that pods are chosen more than once.
+const FOLLOW: &str = "squall.dev/follow";
 
 /// See the module.
 pub(super) const DIALECT: Dialect = Dialect { name: "chaos-mesh", is_spoken, translate };
@@ -117,7 +119,7 @@ fn is_spoken(root: &Node) -> bool {
 fn translate(root: &Node, text: &str, catalog: &dyn Catalog) -> Translated {
     let reader = Reader { text, catalog, secrets: &[], errors: Vec::new() };
     let mut translator =
-        Translator { reader, notes: Vec::new(), endless: false, namespace: None, wanted: Vec::new() };
+        Translator { reader, notes: Vec::new(), endless: false, namespace: None, follow: None, wanted: Vec::new() };
     let experiment = translator.manifest(root);
     let Translator { reader, notes, endless, wanted, .. } = translator;
     match experiment {
@@ -219,8 +221,26 @@ impl Translator<'_> {
         let Some(node) = fields.get("annotations") else { return };
         let says =
             |key: &str| node.get(key).is_some_and(|node| node.content == Content::Text("true".to_owned()));
+        if let Some(follow) = node.get(FOLLOW) {
+            self.followed(follow);
+        }
         if says("experiment.chaos-mesh.org/pause") {
             self.note("the annotation `experiment.chaos-mesh.org/pause` holds this back in Chaos Mesh; `squall run` carries it out");
+        }
+    }
+
+    /// Whether pods that begin to match are struck too, as Chaos Mesh never does.
+    fn followed(&mut self, node: &Node) {
+        match &node.content {
+            Content::Text(text) if text == "true" => {
+                self.follow = Some(node.place);
+                self.note("pods that begin to match while a fault lasts are struck too, as the annotation says; Chaos Mesh chooses once");
+            }
+            Content::Text(text) if text == "false" => {}
+            _ => {
+                let message = format!("the annotation `{FOLLOW}` is `\"true\"` or `\"false\"`");
+                self.error(ReadError::at(node.place, message).help("without it, pods are chosen once"));
+            }
         }
     }
 
@@ -256,11 +276,19 @@ impl Translator<'_> {
         let why = "Squall strikes in the cluster of its kubeconfig";
         let remedy = "leave it away, and name that cluster by its kubeconfig: `KUBECONFIG=… squall run …`";
         self.refuse(fields, "remoteCluster", why, remedy);
-        let chaos = chaos.filter(|_| self.reader.errors.len() == before)?;
+        let mut chaos = chaos.filter(|_| self.reader.errors.len() == before)?;
+        chaos.strikes.iter_mut().for_each(|strike| self.follow_pods(&mut strike.target));
         let shorter = [lasts, chaos.lasts].into_iter().flatten().min_by_key(|span| span.nanoseconds);
         let who = |strike: &Strike| Wanted { fault: strike.fault, place: strike.place, who: kind.name };
         self.wanted.extend(chaos.strikes.iter().map(who));
         Some(Chaos { lasts: shorter, ..chaos })
+    }
+
+    fn follow_pods(&self, target: &mut Node) {
+        let Some(place) = self.follow.filter(|_| target.get("pod").is_some()) else { return };
+        if let Content::Map(entries) = &mut target.content {
+            entries.push(entry("follow", Node { content: Content::Bool(true), place }));
+        }
     }
 
     /// What is to be known of how long a fault lasts.

@@ -196,6 +196,7 @@ impl Crew {
             assigned.flat_map(Assignment::within).collect()
         };
         locked(&self.roll).need(&needs);
+        let is_joining = request.entries.iter().any(|entry| entry.joining.is_some());
         let room = Arc::new(Semaphore::new(AT_ONCE));
         let mut planning = JoinSet::new();
         for (post, assignments) in &posts {
@@ -214,7 +215,11 @@ impl Crew {
         let mut planned = BTreeMap::new();
         while let Some(done) = planning.join_next().await {
             let (post, part) = done.map_err(|error| LinkError::Lost(error.to_string()))?;
-            planned.insert(post, part?);
+            match part {
+                // What joins on other nodes need not wait for this one.
+                Err(LinkError::Refused(error)) if is_joining => plan.notes.push(error.message),
+                part => drop(planned.insert(post, part?)),
+            }
         }
         for (post, part) in planned {
             let mut part = locked(&self.roll).enter(&post, part);

@@ -45,6 +45,7 @@ fn injection(fault: &str, within: &[Inside], steps: Vec<Step>) -> PlannedInjecti
         claims: Vec::new(),
         lasts: Duration::seconds(1),
         within: within.to_vec(),
+        strikes: Vec::new(),
     }
 }
 
@@ -111,9 +112,23 @@ fn assignment(namespaces: &[&str]) -> Assignment {
         containers: vec![PlacedContainer { name: "main".to_owned(), id: "c".to_owned() }],
     });
     let target = Target::Pod(Box::new(PodSelector { placed: placed.collect(), ..PodSelector::default() }));
-    let selection = Selection { target, mode: Mode::All, value: None, round: Round::Down, optional: false };
+    let selection = Selection {
+        target,
+        mode: Mode::All,
+        value: None,
+        round: Round::Down,
+        optional: false,
+        follow: false,
+    };
     let lasts = Duration::seconds(1);
-    let entry = PlanEntry { entry: 0, fault: "cpu.load".to_owned(), with: json!({}), selection, lasts };
+    let entry = PlanEntry {
+        entry: 0,
+        fault: "cpu.load".to_owned(),
+        with: json!({}),
+        selection,
+        lasts,
+        joining: None,
+    };
     Assignment { cluster: cluster("u"), node: "n".to_owned(), entry, pods: vec!["pod shop/web".to_owned()] }
 }
 

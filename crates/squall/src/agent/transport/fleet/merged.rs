@@ -168,6 +168,7 @@ pub(super) fn describe(plan: &mut Plan) {
                 claims: Vec::new(),
                 lasts: entry.lasts,
                 within: within.clone(),
+                strikes: Vec::new(),
             });
         }
         let note = "the steps on nodes are planned by agents there, which a plan does not start; a run refuses before it \

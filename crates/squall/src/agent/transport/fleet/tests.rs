@@ -2,7 +2,7 @@
 
 use super::*;
 use squall_model::cluster::{ClusterPlace, ClusterRef, PlacedPod, PodSelector};
-use squall_model::plan::{PlanEntry, PlannedInjection};
+use squall_model::plan::{Joining, PlanEntry, PlannedInjection};
 use squall_model::protocol::VERSION;
 use squall_model::target::{Mode, Round, Selection, Target};
 use squall_model::undo::Evidence;
@@ -28,6 +28,7 @@ fn injection(entry: usize) -> PlannedInjection {
         claims: Vec::new(),
         lasts: units::Duration::seconds(1),
         within: Vec::new(),
+        strikes: Vec::new(),
     }
 }
 
@@ -56,6 +57,7 @@ impl AgentLink for Noting {
                     injections,
                     elsewhere: self.elsewhere.clone(),
                     notes: vec!["n".to_owned()],
+                    gone: Vec::new(),
                 })
             }
             Call::Inject { injections } => Answer::Injected { evidence: evidence(&injections) },
@@ -73,11 +75,16 @@ impl Links for Noting {
     }
 }
 
-/// Nodes with agents that share a notebook.
+/// Nodes with agents that share a notebook; a third one has none.
 struct Nodes(Noting);
 
 impl Outposts for Nodes {
     fn connect(&self, post: &Post, _: &Needs) -> Pending<'static, Result<Arc<dyn AgentLink>, CallError>> {
+        if post.node == "three" {
+            let message = "its image cannot be had".to_owned();
+            let error = CallError { kind: CallErrorKind::Failed, message, entry: None };
+            return Box::pin(std::future::ready(Err(error)));
+        }
         let name = if post.node == "one" { "one" } else { "two" };
         locked(&self.0.heard).push((name, Call::Recover));
         let link: Arc<dyn AgentLink> = Arc::new(Noting { name, ..self.0.clone() });
@@ -92,6 +99,7 @@ fn entry(number: usize) -> PlanEntry {
         value: None,
         round: Round::default(),
         optional: false,
+        follow: false,
     };
     PlanEntry {
         entry: number,
@@ -99,6 +107,7 @@ fn entry(number: usize) -> PlanEntry {
         with: serde_json::json!({}),
         selection,
         lasts: units::Duration::seconds(1),
+        joining: None,
     }
 }
 
@@ -195,6 +204,23 @@ async fn where_one_is_lost_all_are_and_the_next_stream_reaches_all_of_them_again
     for name in ["one", "two"] {
         assert_eq!(heard_by(&nodes, name), [Call::Recover, hello(false)], "{name}");
     }
+}
+
+#[tokio::test]
+async fn what_joins_on_one_node_does_not_wait_for_another() {
+    let here =
+        Noting { name: "here", elsewhere: vec![assigned("one"), assigned("three")], ..Noting::default() };
+    let nodes = Noting { heard: Arc::clone(&here.heard), ..Noting::default() };
+    let fleet = Fleet::new(here, Arc::new(Nodes(nodes)));
+    let link = fleet.connect().await.unwrap();
+    link.call(hello(false)).await.unwrap();
+    let refused = link.call(Call::Plan(request())).await;
+    assert!(matches!(&refused, Err(LinkError::Refused(error)) if error.message.contains("on node three")));
+    let mut joining = request();
+    joining.entries[1].joining = Some(Joining::default());
+    let Ok(Answer::Plan(plan)) = link.call(Call::Plan(joining)).await else { panic!("no plan") };
+    assert!(plan.injections.iter().any(|planned| planned.entry == 1), "{plan:?}");
+    assert!(plan.notes.iter().any(|note| note.contains("its image cannot be had")), "{:?}", plan.notes);
 }
 
 #[tokio::test]
