@@ -306,6 +306,19 @@ fn a_namespace_that_is_deleted_in_the_middle_is_no_residue() {
 }
 
 impl Stage {
+    /// The same, by way of something that can be away for a while.
+    fn by_way_of_between(&self) -> Option<(Self, Between)> {
+        if !self.lab.is_here {
+            println!("skipped: the settings of another cluster than lab/kube's may be written in any way");
+            return None;
+        }
+        let server = self.lab.cluster.server().to_owned();
+        let kubeconfig = self.folder.path().join("kubeconfig");
+        let between = Between::before(&server, &self.kubeconfig, &kubeconfig);
+        let (lab, room, folder) = (self.lab.clone(), self.room.clone(), tempfile::tempdir().unwrap());
+        Some((Self { lab, room, folder, kubeconfig }, between))
+    }
+
     /// An experiment with this entry, which follows the pods of `web`.
     fn following(&self, entry: &str) {
         let target = "target: {pod: {namespace: ROOM, labels: {app: web}}}";
@@ -369,6 +382,24 @@ fn a_pod_that_comes_while_others_are_cut_off_is_cut_off_too_and_all_is_put_back(
 }
 
 #[test]
+fn an_api_server_that_is_away_while_more_is_looked_for_ends_nothing() {
+    Stage::with("looks", &[("web", 1)], |stage| {
+        let Some((stage, between)) = stage.by_way_of_between() else { return };
+        stage.following("    fault: k8s.network_policy\n    for: 50s\n");
+        let mut brain = stage.start();
+        wait_until(|| stage.cut_off() == 1);
+        between.is_away.store(true, Ordering::Relaxed);
+        wait_until(|| stage.log().contains("could not look for what else matches"));
+        stage.scale(2);
+        between.is_away.store(false, Ordering::Relaxed);
+        wait_until(|| stage.cut_off() == 2);
+        assert!(stage.log().contains("can look for what else matches again"), "{}", stage.log());
+        assert_eq!(brain.0.wait().unwrap().code(), Some(0), "{}", stage.log());
+        assert_eq!(stage.cut_off(), 0);
+    });
+}
+
+#[test]
 fn a_kill_that_follows_kills_whoever_comes_one_at_a_time() {
     Stage::with("again", &[("web", 2)], |stage| {
         stage.following("    fault: k8s.pod_kill\n    mode: one\n    with: {grace: 0s}\n    for: 20s\n");
@@ -388,19 +419,7 @@ fn a_kill_that_follows_kills_whoever_comes_one_at_a_time() {
 #[test]
 fn an_api_server_that_is_away_when_the_fault_ends_is_waited_for() {
     Stage::with("away", &[("web", 1)], |stage| {
-        if !stage.lab.is_here {
-            println!("skipped: the settings of another cluster than lab/kube's may be written in any way");
-            return;
-        }
-        let server = stage.lab.cluster.server().to_owned();
-        let kubeconfig = stage.folder.path().join("kubeconfig");
-        let between = Between::before(&server, &stage.kubeconfig, &kubeconfig);
-        let stage = Stage {
-            lab: stage.lab.clone(),
-            room: stage.room.clone(),
-            folder: tempfile::tempdir().unwrap(),
-            kubeconfig,
-        };
+        let Some((stage, between)) = stage.by_way_of_between() else { return };
         let mut brain = stage.failing("12s");
         between.is_away.store(true, Ordering::Relaxed);
         // The undo was tried, and nothing could be known.

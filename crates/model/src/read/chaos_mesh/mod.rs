@@ -118,8 +118,14 @@ fn is_spoken(root: &Node) -> bool {
 
 fn translate(root: &Node, text: &str, catalog: &dyn Catalog) -> Translated {
     let reader = Reader { text, catalog, secrets: &[], errors: Vec::new() };
-    let mut translator =
-        Translator { reader, notes: Vec::new(), endless: false, namespace: None, follow: None, wanted: Vec::new() };
+    let mut translator = Translator {
+        reader,
+        notes: Vec::new(),
+        endless: false,
+        namespace: None,
+        follow: None,
+        wanted: Vec::new(),
+    };
     let experiment = translator.manifest(root);
     let Translator { reader, notes, endless, wanted, .. } = translator;
     match experiment {
