@@ -80,6 +80,7 @@ pub static ALL: &[&dyn AnyFault] = &[
     &of::<k8s::network_policy::NetworkPolicy>(),
     &of::<istio::delay::Delay>(),
     &of::<istio::abort::Abort>(),
+    &of::<istio::faults::Faults>(),
 ];
 
 #[cfg(test)]

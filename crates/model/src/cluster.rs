@@ -355,6 +355,23 @@ pub struct ObjectSelector {
     /// The kubeconfig, by its path; without it the usual one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kubeconfig: Option<String>,
+    /// For a virtual service that is named: what it is made of for the time of the fault, where there is none of that name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub make: Option<Made>,
+}
+
+/// What an object is made of that is there only while a fault is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Made {
+    /// Its labels.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, String>,
+    /// Its annotations.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub annotations: BTreeMap<String, String>,
+    /// Its specification, as the API takes it.
+    pub spec: BTreeMap<String, Json>,
 }
 
 impl ObjectSelector {

@@ -477,6 +477,144 @@ fn only_the_fault_block_of_a_virtual_service_changes_and_it_is_restored_exactly(
     });
 }
 
+/// That of the mission, as it is.
+const PAYMENT: &str = "\
+# istio-fault-injection.yaml
+apiVersion: networking.istio.io/v1beta1
+kind: VirtualService
+metadata:
+  name: payment-service-chaos
+spec:
+  hosts:
+  - payment-service
+  http:
+  - fault:
+      delay:
+        percentage:
+          value: 10.0
+        fixedDelay: 5s
+      abort:
+        percentage:
+          value: 5.0
+        httpStatus: 503
+    route:
+    - destination:
+        host: payment-service
+";
+
+impl Stage {
+    /// Runs a test in a namespace where there may be virtual services, and which the settings name.
+    fn with_istio(word: &str, test: fn(&Self)) {
+        in_a_room(word, async |lab, room| {
+            room.with_virtual_services().await?;
+            let (lab, room, folder) = (lab.clone(), room.name.clone(), tempfile::tempdir().unwrap());
+            let kubeconfig = folder.path().join("kubeconfig");
+            let settings = fs::read_to_string(lab.place.kubeconfig.as_ref().unwrap()).unwrap();
+            let here = settings.replace("user: admin}}", &format!("user: admin, namespace: {room}}}}}"));
+            if here == settings {
+                println!(
+                    "skipped: the settings of another cluster than lab/kube's may be written in any way"
+                );
+                return Ok(());
+            }
+            fs::write(&kubeconfig, here).unwrap();
+            let stage = Self { lab, room, folder, kubeconfig };
+            std::thread::spawn(move || test(&stage)).join().unwrap();
+            Ok(())
+        });
+    }
+
+    /// The virtual service of the mission, if it is there.
+    fn payment(&self) -> Option<Json> {
+        let named = Kind::VIRTUAL_SERVICE.named(Some(&self.room), "payment-service-chaos");
+        wait(self.lab.cluster.get(&named)).unwrap()
+    }
+
+    /// Starts a run of a file.
+    fn start_file(&self, file: &str) -> Ended {
+        let log = fs::File::create(self.folder.path().join("log")).unwrap();
+        let mut command = self.squall(&["run", file, "--yes"]);
+        Ended(command.stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap())
+    }
+}
+
+#[test]
+fn a_manifest_of_istio_is_made_for_the_run_where_it_is_not_there() {
+    Stage::with_istio("manifest", |stage| {
+        stage.write("payment.yaml", PAYMENT);
+        let plan = words(&stage.run(&["plan", "payment.yaml"]));
+        let made = format!("make VirtualService {}/payment-service-chaos", stage.room);
+        assert!(plan.contains(&made) && plan.contains("is not in the cluster"), "{plan}");
+        assert_eq!(stage.payment(), None);
+
+        // To its end, for a shorter time.
+        let converted = words(&stage.run(&["convert", "payment.yaml"]));
+        stage.write("short.yaml", &converted.replace("    with:", "    for: 3s\n    with:"));
+        let mut brain = stage.start_file("short.yaml");
+        wait_until(|| stage.payment().is_some());
+        let http = json!([{
+            "fault": {
+                "delay": {"percentage": {"value": 10}, "fixedDelay": "5s"},
+                "abort": {"percentage": {"value": 5}, "httpStatus": 503},
+            },
+            "route": [{"destination": {"host": "payment-service"}}],
+        }]);
+        assert_eq!(stage.payment().unwrap()["spec"], json!({"hosts": ["payment-service"], "http": http}));
+        assert_eq!(brain.0.wait().unwrap().code(), Some(0), "{}", stage.log());
+        assert_eq!(stage.payment(), None);
+
+        // As it is; whoever is killed, it goes.
+        for victims in [&[0_usize][..], &[0, 1]] {
+            let mut brain = stage.start_file("payment.yaml");
+            wait_until(|| stage.payment().is_some());
+            let family = [vec![brain.0.id()], descendants(brain.0.id())].concat();
+            victims.iter().for_each(|victim| send("KILL", family[*victim]));
+            wait_until(|| stage.payment().is_none());
+            brain.0.wait().unwrap();
+        }
+
+        // With the log lost, by the mark; and what only looks like it stays.
+        let brain = stage.start_file("payment.yaml");
+        wait_until(|| stage.payment().is_some());
+        stage.lost(&brain);
+        stage.pass_the_time(&Kind::VIRTUAL_SERVICE);
+        let mut copy = stage.payment().unwrap();
+        copy["metadata"] = json!({"name": "copy", "labels": copy["metadata"]["labels"], "annotations": copy["metadata"]["annotations"]});
+        wait(stage.lab.cluster.create(&Kind::VIRTUAL_SERVICE, Some(&stage.room), &copy)).unwrap();
+        let told = stage.told(&["recover", "--cluster"]);
+        assert!(told.contains("put back"), "{told}");
+        assert_eq!(stage.payment(), None);
+        let named = Kind::VIRTUAL_SERVICE.named(Some(&stage.room), "copy");
+        assert!(wait(stage.lab.cluster.get(&named)).unwrap().is_some());
+    });
+}
+
+#[test]
+fn a_manifest_of_istio_changes_only_the_fault_block_of_what_is_there() {
+    Stage::with_istio("there", |stage| {
+        stage.write("payment.yaml", PAYMENT);
+        let spec = json!({"hosts": ["payment-service"], "gateways": ["mesh"], "http": [
+            {"timeout": "7s", "fault": {"delay": {"percent": 1, "fixedDelay": "1s"}}, "route": [{"destination": {"host": "a"}}]},
+            {"route": [{"destination": {"host": "b"}}]},
+        ]});
+        let service =
+            json!({"metadata": {"name": "payment-service-chaos", "labels": {"team": "pay"}}, "spec": spec});
+        wait(stage.lab.cluster.create(&Kind::VIRTUAL_SERVICE, Some(&stage.room), &service)).unwrap();
+        let mut brain = stage.start_file("payment.yaml");
+        wait_until(|| stage.payment().unwrap()["spec"] != spec);
+        let struck = stage.payment().unwrap();
+        let route = &struck["spec"]["http"][0];
+        assert_eq!(route["fault"]["delay"], json!({"percentage": {"value": 10}, "fixedDelay": "5s"}));
+        assert_eq!(route["fault"]["abort"], json!({"percentage": {"value": 5}, "httpStatus": 503}));
+        assert_eq!((&route["timeout"], &struck["spec"]["http"][1]), (&json!("7s"), &spec["http"][1]));
+        send("INT", brain.0.id());
+        assert_eq!(brain.0.wait().unwrap().code(), Some(4), "{}", stage.log());
+        let after = stage.payment().unwrap();
+        assert_eq!((&after["spec"], &after["metadata"]["labels"]), (&spec, &json!({"team": "pay"})));
+        assert_eq!(after["metadata"]["annotations"], Json::Null);
+    });
+}
+
 impl Stage {
     /// Labels a deployment, and not its pods.
     fn label(&self, name: &str, labels: &[(&str, &str)]) {

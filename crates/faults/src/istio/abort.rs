@@ -1,9 +1,9 @@
 //! `istio.abort`: requests through Istio are answered with an error.
 
-use super::{block, notes, percentage};
+use super::{Part, Route, block, notes, percentage};
 use schemars::JsonSchema;
 use serde::Deserialize;
-use serde_json::json;
+use serde_json::{Value as Json, json};
 use squall_model::facts::{Facts, Feature, Privilege, Scope};
 use squall_model::fault::{Fault, PlanError};
 use squall_model::step::Step;
@@ -21,9 +21,24 @@ pub(crate) struct Parameters {
     /// Share of requests that are answered so; all where not given.
     #[serde(default = "super::whole")]
     probability: Share,
-    /// Only the route of this name; every HTTP route where not given.
+    /// Only the route of this name, or at this place among the HTTP routes, counted from 0; every HTTP route where not given.
     #[serde(default)]
-    route: Option<String>,
+    route: Option<Route>,
+}
+
+/// Whether requests can be answered so.
+pub(super) fn check(status: u16) -> Result<(), PlanError> {
+    if (200..600).contains(&status) {
+        return Ok(());
+    }
+    Err(PlanError::Parameters(format!(
+        "status: {status} is none that a request is answered with: 200 to 599"
+    )))
+}
+
+/// The part of a fault block.
+pub(super) fn value(status: u16, probability: Share) -> Json {
+    json!({"percentage": percentage(probability), "httpStatus": status})
 }
 
 impl Fault for Abort {
@@ -41,23 +56,16 @@ impl Fault for Abort {
     type Parameters = Parameters;
 
     fn check(parameters: &Parameters) -> Result<(), PlanError> {
-        if !(200..600).contains(&parameters.status) {
-            return Err(PlanError::Parameters(format!(
-                "status: {} is none that a request is answered with: 200 to 599",
-                parameters.status
-            )));
-        }
-        Ok(())
+        check(parameters.status)
     }
 
     fn plan(parameters: &Parameters, facts: &Facts) -> Result<Vec<Step>, PlanError> {
-        let value =
-            json!({"percentage": percentage(parameters.probability), "httpStatus": parameters.status});
-        block(facts, parameters.route.as_deref(), "abort", &value)
+        let value = value(parameters.status, parameters.probability);
+        block(facts, &[Part { route: parameters.route.as_ref(), name: "abort", value }])
     }
 
-    fn notes(_: &Parameters, _: &Facts) -> Vec<String> {
-        notes()
+    fn notes(_: &Parameters, facts: &Facts) -> Vec<String> {
+        notes(facts)
     }
 }
 

@@ -1,9 +1,9 @@
 //! `istio.delay`: requests through Istio come later.
 
-use super::{block, notes, percentage};
+use super::{Part, Route, block, notes, percentage};
 use schemars::JsonSchema;
 use serde::Deserialize;
-use serde_json::json;
+use serde_json::{Value as Json, json};
 use squall_model::facts::{Facts, Feature, Privilege, Scope};
 use squall_model::fault::{Fault, PlanError};
 use squall_model::step::Step;
@@ -21,9 +21,22 @@ pub(crate) struct Parameters {
     /// Share of requests that are delayed; all where not given.
     #[serde(default = "super::whole")]
     probability: Share,
-    /// Only the route of this name; every HTTP route where not given.
+    /// Only the route of this name, or at this place among the HTTP routes, counted from 0; every HTTP route where not given.
     #[serde(default)]
-    route: Option<String>,
+    route: Option<Route>,
+}
+
+/// Whether requests can come so much later.
+pub(super) fn check(delay: Duration) -> Result<(), PlanError> {
+    if delay >= Duration::milliseconds(1) {
+        return Ok(());
+    }
+    Err(PlanError::Parameters("`delay` is at least 1ms, which is what Istio can tell apart".to_owned()))
+}
+
+/// The part of a fault block.
+pub(super) fn value(delay: Duration, probability: Share) -> Json {
+    json!({"percentage": percentage(probability), "fixedDelay": format!("{}s", delay.as_seconds())})
 }
 
 impl Fault for Delay {
@@ -41,22 +54,16 @@ impl Fault for Delay {
     type Parameters = Parameters;
 
     fn check(parameters: &Parameters) -> Result<(), PlanError> {
-        if parameters.delay < Duration::milliseconds(1) {
-            return Err(PlanError::Parameters(
-                "`delay` is at least 1ms, which is what Istio can tell apart".to_owned(),
-            ));
-        }
-        Ok(())
+        check(parameters.delay)
     }
 
     fn plan(parameters: &Parameters, facts: &Facts) -> Result<Vec<Step>, PlanError> {
-        let seconds = format!("{}s", parameters.delay.as_seconds());
-        let value = json!({"percentage": percentage(parameters.probability), "fixedDelay": seconds});
-        block(facts, parameters.route.as_deref(), "delay", &value)
+        let value = value(parameters.delay, parameters.probability);
+        block(facts, &[Part { route: parameters.route.as_ref(), name: "delay", value }])
     }
 
-    fn notes(_: &Parameters, _: &Facts) -> Vec<String> {
-        notes()
+    fn notes(_: &Parameters, facts: &Facts) -> Vec<String> {
+        notes(facts)
     }
 }
 

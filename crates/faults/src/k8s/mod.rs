@@ -75,7 +75,7 @@ pub(crate) fn object<'f>(facts: &'f Facts, wanted: &str) -> Result<&'f ObjectFac
 }
 
 /// A step on an object.
-fn step(facts: &Facts, object: &ObjectRef, change: ObjectChange, shows: Shows) -> Step {
+pub(crate) fn step(facts: &Facts, object: &ObjectRef, change: ObjectChange, shows: Shows) -> Step {
     Step::Object(Box::new(ObjectStep {
         object: object.clone(),
         change,

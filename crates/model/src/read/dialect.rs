@@ -3,12 +3,27 @@
 
 use super::experiment::in_order;
 use super::variables::{passwords, redacted};
-use super::{ReadError, Source, chaos_mesh, nearest, parse};
+use super::{ReadError, Source, chaos_mesh, istio, nearest, parse};
 use crate::catalog::Catalog;
 use crate::node::{Node, Place};
 
 /// The dialects.
-const DIALECTS: [Dialect; 1] = [chaos_mesh::DIALECT];
+const DIALECTS: [Dialect; 2] = [chaos_mesh::DIALECT, istio::DIALECT];
+
+/// What a cluster writes into the metadata of an object.
+pub(super) const ADDED_BY_CLUSTERS: [&str; 11] = [
+    "uid",
+    "resourceVersion",
+    "generation",
+    "creationTimestamp",
+    "deletionTimestamp",
+    "deletionGracePeriodSeconds",
+    "ownerReferences",
+    "finalizers",
+    "managedFields",
+    "selfLink",
+    "clusterName",
+];
 
 /// How files of another tool are known and translated.
 pub(super) struct Dialect {

@@ -500,6 +500,13 @@ impl Reader<'_> {
             ));
             return None;
         }
+        let is_made =
+            matches!(target, Some(Target::VirtualService(selector)) if follows && selector.make.is_some());
+        if is_made {
+            let error = ReadError::at(node.place, "what is made where it is not there cannot be followed");
+            self.error(error.label("not beside `make`").help("leave one of `follow` and `make` away"));
+            return None;
+        }
         Some(follows)
     }
 
@@ -603,7 +610,10 @@ impl Reader<'_> {
             ),
             Target::Workload(selector) => {
                 let known = selector.kind.as_ref().is_none_or(|kind| WORKLOADS.contains(&kind.as_str()));
-                if known {
+                if selector.make.is_some() {
+                    let error = ReadError::at(inner("workload"), "`make` is for virtual services alone");
+                    Some(error.help("make the workload before the run"))
+                } else if known {
                     objects_make_sense(selector, inner("workload"), "workload")
                 } else {
                     let error = ReadError::at(inner("workload"), "`kind` is none that has replicas");
@@ -611,7 +621,9 @@ impl Reader<'_> {
                 }
             }
             Target::VirtualService(selector) => {
-                objects_make_sense(selector, inner("virtual_service"), "virtual service")
+                let place = inner("virtual_service");
+                objects_make_sense(selector, place, "virtual service")
+                    .or_else(|| made_by_name(selector, place))
             }
             Target::Host(false) => Some(
                 ReadError::at(inner("host"), "`host: false` names nothing")
@@ -779,6 +791,15 @@ fn objects_make_sense(selector: &ObjectSelector, place: Place, what: &str) -> Op
     all.then(|| {
         ReadError::at(place, format!("this would match every {what} of the namespace"))
             .help("give at least one of `name` and `labels`")
+    })
+}
+
+/// What is made must be named, and nothing else can be asked of what is not there yet.
+fn made_by_name(selector: &ObjectSelector, place: Place) -> Option<ReadError> {
+    let is_named = selector.name.0.len() == 1 && selector.labels.is_empty();
+    (selector.make.is_some() && !is_named).then(|| {
+        ReadError::at(place, "what is made where it is not there needs one `name`, and no `labels`")
+            .help("name it, and leave `labels` away, or leave `make` away")
     })
 }
 

@@ -1,9 +1,11 @@
 //! Whether an experiment may be carried out in an environment now, as far as can be known before anything is looked at; and
 //! the limits that hold while it is.
 
+use super::magnitude::Magnitude;
 use super::{Environment, Policy};
 use crate::calendar::Freeze;
 use jiff::Timestamp;
+use serde_json::Value as Json;
 use squall_model::experiment::{Action, Experiment, Strike};
 use squall_model::node::Place;
 use squall_model::quantity::span;
@@ -156,16 +158,10 @@ fn magnitudes(rules: &Environment, experiment: &Experiment) -> Vec<Denial> {
     for rule in &rules.magnitude {
         for strike in strikes(experiment) {
             let with = strike.with.to_json();
-            let Some(value) = rule.value.of(&strike.fault, &with) else { continue };
-            let shown = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-            let parameter = &rule.value.parameter;
-            let why = match rule.value.allows(value) {
-                Some(true) => continue,
-                Some(false) => format!("{} has {parameter} {shown}", strike.fault),
-                None => format!(
-                    "{} has {parameter} {shown}, which cannot be compared with the rule",
-                    strike.fault
-                ),
+            let values = rule.value.of(&strike.fault, &with);
+            let Some(why) = values.into_iter().find_map(|value| breach(&rule.value, &strike.fault, value))
+            else {
+                continue;
             };
             // A ramp breaks it at several stages; the first will do.
             if denials.iter().any(|known| known.place == rule.place) {
@@ -180,6 +176,17 @@ fn magnitudes(rules: &Environment, experiment: &Experiment) -> Vec<Denial> {
         }
     }
     denials
+}
+
+/// Why a value does not keep to a limit; nothing where it does.
+fn breach(limit: &Magnitude, fault: &str, value: &Json) -> Option<String> {
+    let shown = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    let parameter = &limit.parameter;
+    match limit.allows(value) {
+        Some(true) => None,
+        Some(false) => Some(format!("{fault} has {parameter} {shown}")),
+        None => Some(format!("{fault} has {parameter} {shown}, which cannot be compared with the rule")),
+    }
 }
 
 /// How long faults are active at most, in seconds: what the method adds up to, or the experiment's own limit.

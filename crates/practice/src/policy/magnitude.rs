@@ -81,13 +81,15 @@ impl Magnitude {
         Ok(Self { parameter: parameter.to_owned(), bound, limit, text: value.trim().to_owned() })
     }
 
-    /// What of a fault's parameters it is about; nothing where the fault has none such.
-    pub(super) fn of<'w>(&self, fault: &str, with: &'w Json) -> Option<&'w Json> {
+    /// What of a fault's parameters it is about, also within lists and maps of them; nothing where the fault has none such.
+    pub(super) fn of<'w>(&self, fault: &str, with: &'w Json) -> Vec<&'w Json> {
         let parameter = match self.parameter.strip_prefix(fault).and_then(|rest| rest.strip_prefix('.')) {
             Some(own) => own,
             None => &self.parameter,
         };
-        with.get(parameter).filter(|value| !value.is_null())
+        let mut found = Vec::new();
+        within(with, parameter, &mut found);
+        found
     }
 
     /// Whether a value keeps to it; nothing where they cannot be compared.
@@ -102,6 +104,25 @@ impl Magnitude {
             Bound::AtMost => value <= limit,
             Bound::AtLeast => value >= limit,
         })
+    }
+}
+
+/// All values of this name.
+fn within<'w>(value: &'w Json, name: &str, found: &mut Vec<&'w Json>) {
+    match value {
+        Json::Object(map) => {
+            for (key, value) in map {
+                let is_it = key == name && !value.is_null();
+                // What is called as its own part is: `delay: {delay: 5s}`.
+                if is_it && value.get(name).is_none() {
+                    found.push(value);
+                } else {
+                    within(value, name, found);
+                }
+            }
+        }
+        Json::Array(list) => list.iter().for_each(|value| within(value, name, found)),
+        _ => {}
     }
 }
 
@@ -150,10 +171,13 @@ mod tests {
     fn a_limit_may_be_for_one_fault() {
         let with = json!({"rate": "1mbit", "other": null});
         let limit = Magnitude::parse("network.bandwidth.rate", ">= 10mbit").unwrap();
-        assert!(limit.of("network.bandwidth", &with).is_some());
-        assert!(limit.of("memory.leak", &with).is_none());
-        assert!(Magnitude::parse("rate", "1mbit").unwrap().of("memory.leak", &with).is_some());
-        assert!(Magnitude::parse("other", "1").unwrap().of("memory.leak", &with).is_none());
+        assert!(limit.of("network.bandwidth", &with).len() == 1);
+        assert!(limit.of("memory.leak", &with).is_empty());
+        assert!(Magnitude::parse("rate", "1mbit").unwrap().of("memory.leak", &with).len() == 1);
+        assert!(Magnitude::parse("other", "1").unwrap().of("memory.leak", &with).is_empty());
         assert_eq!(limit.to_string(), "network.bandwidth.rate at least 10mbit");
+        let deep = json!({"routes": [{"delay": {"delay": "5s"}}, {"delay": {"delay": "1s"}}]});
+        let found = Magnitude::parse("delay", "200ms").unwrap().of("istio.faults", &deep).len();
+        assert_eq!(found, 2);
     }
 }

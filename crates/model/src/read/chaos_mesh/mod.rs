@@ -6,11 +6,9 @@
 mod aws;
 mod dns;
 mod form;
-mod go;
 mod http;
 mod io;
 mod layout;
-mod make;
 mod network;
 mod pod;
 mod refused;
@@ -21,15 +19,15 @@ mod stress;
 mod time;
 mod workflow;
 
-use super::dialect::{Dialect, Translated, Translation, Wanted};
+use super::dialect::{ADDED_BY_CLUSTERS, Dialect, Translated, Translation, Wanted};
 use super::experiment::{API_VERSION, KIND};
 use super::fields::{Fields, Reader};
-use super::{ReadError, nearest};
+use super::make::{Entries, entry};
+use super::{ReadError, go, make, nearest};
 use crate::catalog::Catalog;
 use crate::experiment::DEFAULT_LASTS;
 use crate::node::{Content, Node, Place};
 use form::{Span, Translator};
-use make::{Entries, entry};
 
 /// The API whose objects these are.
 const GROUP: &str = "chaos-mesh.org";
@@ -199,19 +197,7 @@ impl Translator<'_> {
         fields.get("labels");
         self.annotations(&mut fields);
         // What a cluster adds.
-        for key in [
-            "uid",
-            "resourceVersion",
-            "generation",
-            "creationTimestamp",
-            "deletionTimestamp",
-            "deletionGracePeriodSeconds",
-            "ownerReferences",
-            "finalizers",
-            "managedFields",
-            "selfLink",
-            "clusterName",
-        ] {
+        for key in ADDED_BY_CLUSTERS {
             fields.get(key);
         }
         let place = fields.key_place("name");

@@ -1,11 +1,11 @@
 //! What targets are in a cluster: pods, nodes, workloads, virtual services.
 
 use super::Client;
-use serde_json::Value as Json;
+use serde_json::{Value as Json, json};
 use squall_kubernetes::{ClusterError, Kind, Node, Phase, Pod, PodFilter};
 use squall_model::cluster::{
-    EVERY_NAMESPACE, MARK_LABEL, NodeFacts, NodeSelector, ObjectFacts, ObjectKind, ObjectRef, ObjectSelector,
-    PROTECTED_NAMESPACES, PodContainer, PodFacts, PodSelector, label_selector,
+    EVERY_NAMESPACE, MARK_LABEL, Made, NodeFacts, NodeSelector, ObjectFacts, ObjectKind, ObjectRef,
+    ObjectSelector, PROTECTED_NAMESPACES, PodContainer, PodFacts, PodSelector, label_selector,
 };
 use squall_model::facts::Subject;
 use std::collections::BTreeSet;
@@ -211,6 +211,11 @@ async fn objects(
         named && selector.labels.iter().all(|(name, value)| label(content, name).as_ref() == Some(value))
     });
     found.sort_by_key(|content| text(content, "name"));
+    if let (true, Some(made), [name]) = (found.is_empty(), &selector.make, selector.name.0.as_slice()) {
+        let Made { labels, annotations, spec } = made;
+        let metadata = json!({"name": name, "labels": labels, "annotations": annotations});
+        found.push(json!({"metadata": metadata, "spec": spec}));
+    }
     let is_pillar = PROTECTED_NAMESPACES.contains(&namespace) && selector.name.is_empty();
     let facts = |mut content: Json| {
         if let Some(metadata) = content["metadata"].as_object_mut() {

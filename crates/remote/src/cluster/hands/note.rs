@@ -16,8 +16,8 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 use squall_model::cluster::{
-    Field, FieldChange, ISOLATION_LABEL, MARK_LABEL, NO_IMAGE, ObjectKind, ObjectRef, ObjectStep,
-    STRUCK_LABEL, UNDO_PREFIX,
+    Field, FieldChange, ISOLATION_LABEL, MARK_LABEL, NO_IMAGE, ObjectChange, ObjectKind, ObjectRef,
+    ObjectStep, STRUCK_LABEL, UNDO_PREFIX,
 };
 use squall_model::machine::{Hold, MachineError};
 use squall_model::undo::Undo;
@@ -49,6 +49,9 @@ pub(super) struct Note {
     /// What was changed, as the undo log keeps it; none on an object that was made.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     fields: Option<Vec<Field>>,
+    /// What an object is called that was made under a name which is not ours.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    made: Option<String>,
 }
 
 /// A note that was found.
@@ -65,8 +68,11 @@ pub(super) struct Found {
 impl Note {
     /// The note of a step; `fields` is what it changes, none where it makes the object.
     pub(super) fn of(step: &ObjectStep, fields: Option<&[Field]>) -> Self {
+        let is_made_for_another =
+            matches!(step.change, ObjectChange::Create { .. }) && step.object.name != own_name(&step.mark);
         Self {
             version: VERSION,
+            made: is_made_for_another.then(|| step.object.to_string()),
             injection: step.mark.clone(),
             held: step.held.clone(),
             uid: fields.map(|_| step.object.uid.clone()),
@@ -114,8 +120,10 @@ impl Note {
             return Err(format!("it is of version {version}, and this squall knows version {VERSION}"));
         }
         let Some(fields) = &self.fields else {
-            let is_ours = content["metadata"]["labels"][MARK_LABEL] == self.injection
-                && object.name == format!("squall-{}", self.injection);
+            // A copy of it, perhaps under another name or in another namespace, is somebody else's.
+            let is_named_so = object.name == own_name(&self.injection)
+                || (object.kind.kind == "VirtualService" && self.made == Some(object.to_string()));
+            let is_ours = content["metadata"]["labels"][MARK_LABEL] == self.injection && is_named_so;
             return if is_ours { Ok(()) } else { Err("Squall did not make this object".to_owned()) };
         };
         if self.uid.as_ref() != Some(&object.uid) {
@@ -134,6 +142,11 @@ impl Note {
             None => Undo::Created { object, mark },
         }
     }
+}
+
+/// What objects are called that are made for an injection, unless somebody has named them.
+fn own_name(injection: &str) -> String {
+    format!("squall-{injection}")
 }
 
 /// All notes on an object that has the label for it.
@@ -285,7 +298,7 @@ mod tests {
     use super::super::fields::{Outcome, back, captured, forth};
     use super::*;
     use serde_json::json;
-    use squall_model::cluster::{ObjectChange, Shows};
+    use squall_model::cluster::Shows;
 
     fn of_kind(group: &str, kind: &str) -> ObjectRef {
         ObjectRef { kind: ObjectKind::new(group, "v1", kind, "things"), ..object() }

@@ -57,7 +57,7 @@ fn strikes() -> Vec<Json> {
         rule("", &["pods/eviction"], &["create"]),
         rule("apps", &["deployments", "statefulsets", "replicasets"], &["patch"]),
         rule("networking.k8s.io", &["networkpolicies"], &["create", "patch", "delete"]),
-        rule("networking.istio.io", &["virtualservices"], &["patch"]),
+        rule("networking.istio.io", &["virtualservices"], &["create", "patch", "delete"]),
     ]
 }
 

@@ -1,4 +1,4 @@
-//! Quantities as Go and Chaos Mesh spell them, said as Squall spells them.
+//! Quantities as Go, Chaos Mesh and Istio spell them, said as Squall spells them.
 
 use std::fmt::Write as _;
 
