@@ -26,7 +26,7 @@ use squall_model::fault::AnyFault;
 use squall_model::machine::Machine;
 use squall_model::protocol::{self, Answer, Call, CallError, CallErrorKind, Request, Response, Restored};
 use squall_model::undo_log::Disk;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 /// How much longer than its own time and the lease an injection may live before the agent ends it.
@@ -270,13 +270,14 @@ impl<M: Machine, D: Disk> AgentCore<M, D> {
     /// the same injection, as when a second try succeeds, the later word counts.
     fn undo(&mut self, injections: &[String]) -> Vec<Restored> {
         let now = self.hands.undo(injections);
-        let live = self.hands.live();
+        let live: BTreeSet<String> = self.hands.live().into_iter().collect();
         self.deadlines.retain(|injection, _| live.contains(injection));
         let is_asked =
             |restored: &Restored| injections.is_empty() || injections.contains(&restored.injection);
         let (told, untold) = std::mem::take(&mut self.untold).into_iter().partition(is_asked);
         self.untold = untold;
-        let is_newer = |restored: &Restored| now.iter().any(|later| later.injection == restored.injection);
+        let newer: BTreeSet<&String> = now.iter().map(|restored| &restored.injection).collect();
+        let is_newer = |restored: &Restored| newer.contains(&restored.injection);
         Vec::into_iter(told).filter(|restored| !is_newer(restored)).chain(now.clone()).collect()
     }
 }

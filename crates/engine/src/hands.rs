@@ -29,6 +29,7 @@ mod elsewhere;
 mod joining;
 mod plan;
 mod recover;
+mod together;
 
 use crate::agent::GRACE;
 use crate::crash::{self, Hook, Point};
@@ -85,6 +86,20 @@ struct Promise {
     owed: Vec<(usize, Undo)>,
     /// Steps that were applied, to look for their effect; empty once the undo began.
     active: Vec<(Step, Undo)>,
+}
+
+impl Promise {
+    /// What is told of it, before anything of it is put back.
+    fn restored(&mut self) -> Restored {
+        self.active.clear();
+        Restored {
+            injection: self.injection.clone(),
+            fault: self.fault.clone(),
+            target: self.target.clone(),
+            steps: Vec::new(),
+            errors: Vec::new(),
+        }
+    }
 }
 
 /// A log that may end in a torn line: one that could not be written, or that its writer died in. The line is ended
@@ -172,27 +187,44 @@ impl<M: Machine, D: Disk> Hands<M, D> {
         self.planned.get(injection).map(|planned| planned.lasts)
     }
 
-    /// Makes planned injections, in order, and takes a first look at their effect. The first that fails is put back
-    /// and ends the call; those before it stay, and those after it are not begun.
+    /// Makes planned injections, in order, those far away side by side, and takes a first look at their effect. What fails is put
+    /// back and ends the call; those before it stay, and those after it are not begun, unless they were made at the same time.
     ///
     /// # Errors
     /// `Invalid` for a name that was not planned or is live, and for one in conflict with another injection on this
     /// host; `Failed` where the log could not be written or a step could not be applied. The message says whether
     /// everything of that injection was put back.
     pub fn inject(&mut self, injections: &[String]) -> Result<BTreeMap<String, Vec<Evidence>>, CallError> {
+        let planned = self.planned_and_held(injections)?;
+        let mut rest = planned.as_slice();
+        while !rest.is_empty() {
+            let (wave, others) = rest.split_at(self.wave(rest));
+            match wave {
+                [one] => self
+                    .inject_one(one)
+                    .map_err(|error| CallError { entry: error.entry.or(Some(one.entry)), ..error })?,
+                many => self.inject_wave(many)?,
+            }
+            rest = others;
+        }
+        let chosen: BTreeSet<&String> = injections.iter().collect();
+        let Self { machine, promises, .. } = self;
+        Ok(look(machine, promises.iter().filter(|promise| chosen.contains(&promise.injection))))
+    }
+
+    /// What was planned under these names, with for whom and until when it is held.
+    fn planned_and_held(&self, injections: &[String]) -> Result<Vec<PlannedInjection>, CallError> {
         let holds = self.holds(injections);
-        for injection in injections {
+        let held = |injection: &String| {
             let mut planned = self.planned.get(injection).cloned().ok_or_else(|| {
                 invalid(format!("no injection {injection} was planned by this agent; plan again"))
             })?;
             if let Some(hold) = holds.get(&planned.entry) {
                 planned.steps.iter_mut().for_each(|step| step.hold(hold));
             }
-            self.inject_one(&planned)
-                .map_err(|error| CallError { entry: error.entry.or(Some(planned.entry)), ..error })?;
-        }
-        let Self { machine, promises, .. } = self;
-        Ok(look(machine, promises.iter().filter(|promise| injections.contains(&promise.injection))))
+            Ok(planned)
+        };
+        injections.iter().map(held).collect()
     }
 
     /// For whom and until when these are held, by the entry that they come from: rather too long than too short, since whoever
@@ -216,16 +248,10 @@ impl<M: Machine, D: Disk> Hands<M, D> {
     }
 
     fn inject_one(&mut self, planned: &PlannedInjection) -> Result<(), CallError> {
-        if self.promises.iter().any(|promise| promise.injection == planned.id) {
-            return Err(invalid(format!(
-                "injection {} was made already and is not put back yet",
-                planned.id
-            )));
-        }
-        let mut promise = self.open(planned)?;
+        let mut promise = self.open_new(planned)?;
         // The own claims are on disk before others' are read: of two agents at least one sees the other.
-        let made = match self.held_by_another(&planned.id, &planned.claims) {
-            Some(conflict) => Err(invalid(conflict)),
+        let made = match self.held_by_others(std::slice::from_ref(planned)) {
+            Some((_, conflict)) => Err(invalid(conflict)),
             None => self.apply_all(&mut promise, &planned.steps),
         };
         if let Err(error) = made {
@@ -235,7 +261,14 @@ impl<M: Machine, D: Disk> Hands<M, D> {
         Ok(())
     }
 
-    fn open(&mut self, planned: &PlannedInjection) -> Result<Promise, CallError> {
+    /// Starts the log of an injection that is not made yet.
+    fn open_new(&mut self, planned: &PlannedInjection) -> Result<Promise, CallError> {
+        if self.promises.iter().any(|promise| promise.injection == planned.id) {
+            return Err(invalid(format!(
+                "injection {} was made already and is not put back yet",
+                planned.id
+            )));
+        }
         let opened = Opened {
             version: undo_log::VERSION,
             injection: planned.id.clone(),
@@ -311,7 +344,8 @@ impl<M: Machine, D: Disk> Hands<M, D> {
     /// be repeated: for what is still owed it is another try.
     pub fn undo(&mut self, injections: &[String]) -> Vec<Restored> {
         self.close_again();
-        let chosen = |promise: &Promise| injections.is_empty() || injections.contains(&promise.injection);
+        let named: BTreeSet<&String> = injections.iter().collect();
+        let chosen = |promise: &Promise| named.is_empty() || named.contains(&promise.injection);
         let (undone, kept): (Vec<_>, Vec<_>) =
             std::mem::take(&mut self.promises).into_iter().partition(chosen);
         self.promises = kept;
@@ -327,15 +361,11 @@ impl<M: Machine, D: Disk> Hands<M, D> {
         let has_slow = |promise: &Promise| promise.owed.iter().any(|(_, undo)| is_slow(undo));
         let (slow, quick): (Vec<_>, Vec<_>) =
             undone.into_iter().enumerate().rev().partition(|(_, promise)| has_slow(promise));
-        let mut restored = Vec::new();
-        let mut owed: Vec<(usize, Promise)> = Vec::new();
-        for (position, mut promise) in quick.into_iter().chain(slow) {
-            let outcome = self.put_back(&mut promise);
-            if !outcome.residue().is_empty() {
-                owed.push((position, promise));
-            }
-            restored.push(outcome);
-        }
+        let (positions, mut promises): (Vec<_>, Vec<_>) = quick.into_iter().chain(slow).unzip();
+        let restored = self.put_all_back(&mut promises);
+        let is_owed = |(_, restored): &(_, &Restored)| !restored.residue().is_empty();
+        let outcomes = positions.into_iter().zip(promises).zip(&restored);
+        let mut owed: Vec<(usize, Promise)> = outcomes.filter(is_owed).map(|(one, _)| one).collect();
         owed.sort_by_key(|(position, _)| *position);
         self.promises.extend(owed.into_iter().map(|(_, promise)| promise));
         restored
@@ -343,14 +373,7 @@ impl<M: Machine, D: Disk> Hands<M, D> {
 
     /// Puts back what a promise owes, in reverse order, whatever fails on the way, and closes its log if all is well.
     fn put_back(&mut self, promise: &mut Promise) -> Restored {
-        let mut restored = Restored {
-            injection: promise.injection.clone(),
-            fault: promise.fault.clone(),
-            target: promise.target.clone(),
-            steps: Vec::new(),
-            errors: Vec::new(),
-        };
-        promise.active.clear();
+        let mut restored = promise.restored();
         let mut still_owed = Vec::new();
         for (index, undo) in std::mem::take(&mut promise.owed).into_iter().rev() {
             if !self.put_back_step(&mut promise.log, index, &undo, &mut restored) {
@@ -358,10 +381,14 @@ impl<M: Machine, D: Disk> Hands<M, D> {
             }
         }
         promise.owed = still_owed;
-        if restored.residue().is_empty() {
-            self.close(&promise.injection);
-        }
+        self.close_if_whole(&restored);
         restored
+    }
+
+    fn close_if_whole(&mut self, restored: &Restored) {
+        if restored.residue().is_empty() {
+            self.close(&restored.injection);
+        }
     }
 
     /// Puts one step back; whether it is as it was.
@@ -369,6 +396,18 @@ impl<M: Machine, D: Disk> Hands<M, D> {
         (self.hook)(Point::BeforeRevert);
         let outcome = self.revert_with_patience(undo);
         (self.hook)(Point::AfterRevert);
+        self.note_put_back(log, index, undo, outcome, restored)
+    }
+
+    /// Writes down what came of putting a step back; whether it is as it was.
+    fn note_put_back(
+        &mut self,
+        log: &mut Notes,
+        index: usize,
+        undo: &Undo,
+        outcome: Result<Reverted, MachineError>,
+        restored: &mut Restored,
+    ) -> bool {
         let (injection, kind) = (restored.injection.as_str(), undo.kind());
         let fate = outcome.as_ref().map_or("failed", Reverted::name);
         tracing::info!(injection, step = index, kind, outcome = fate, "undo");
@@ -460,36 +499,53 @@ impl<M: Machine, D: Disk> Hands<M, D> {
     /// What the logs of other owners, dead or alive, say, by name.
     fn others(&mut self) -> Result<Vec<(String, Contents)>, CallError> {
         let names = self.disk.list().map_err(|error| failed(error.to_string()))?;
-        let is_ours = |name: &String| {
-            self.promises.iter().any(|promise| promise.injection == *name) || self.unclosed.contains(name)
-        };
+        let held: BTreeSet<&String> = self.promises.iter().map(|promise| &promise.injection).collect();
+        let is_ours = |name: &String| held.contains(name) || self.unclosed.contains(name);
         let others: Vec<String> = names.into_iter().filter(|name| !is_ours(name)).collect();
         // A log may be closed between the listing and the reading.
         let read = |name: String| Some((undo_log::read(&self.disk.read(&name).ok()?), name));
         Ok(others.into_iter().filter_map(read).map(|(contents, name)| (name, contents)).collect())
     }
 
-    /// Why these claims cannot be had now: another injection on this host holds one of them.
-    fn held_by_another(&mut self, injection: &str, claims: &[Claim]) -> Option<String> {
-        if claims.is_empty() {
-            return None;
-        }
-        let own = self.promises.iter().find_map(|promise| {
-            let claim = claims.iter().find(|claim| promise.claims.contains(claim))?;
-            Some(format!(
-                "injection {} ({} on {}) holds {claim} already",
-                promise.injection, promise.fault, promise.target
-            ))
+    /// Which of these cannot be had now, and why: another injection on this host holds one of its claims.
+    fn held_by_others<'p>(&mut self, wave: &'p [PlannedInjection]) -> Option<(&'p PlannedInjection, String)> {
+        let mut earlier: BTreeMap<&Claim, &PlannedInjection> = BTreeMap::new();
+        let own = wave.iter().find_map(|planned| {
+            let twice = planned.claims.iter().find_map(|claim| {
+                let other = earlier.insert(claim, planned)?;
+                Some(held_already(&other.id, &other.fault, &other.target, claim))
+            });
+            Some((planned, twice.or_else(|| self.held_by_own(&planned.claims))?))
         });
-        own.or_else(|| self.held_by_another_owner(injection, claims))
+        if own.is_some() || wave.iter().all(|planned| planned.claims.is_empty()) {
+            return own;
+        }
+        let mut others = match self.others() {
+            Ok(others) => others,
+            Err(error) => return Some((wave.first()?, unlearned(&error))),
+        };
+        others.retain(|(name, _)| wave.iter().all(|planned| planned.id != *name));
+        let claims = wave.iter().filter(|planned| !planned.claims.is_empty());
+        claims.into_iter().find_map(|planned| Some((planned, self.held_by(&others, &planned.claims)?)))
+    }
+
+    fn held_by_own(&self, claims: &[Claim]) -> Option<String> {
+        self.promises.iter().find_map(|promise| {
+            let claim = claims.iter().find(|claim| promise.claims.contains(claim))?;
+            Some(held_already(&promise.injection, &promise.fault, &promise.target, claim))
+        })
     }
 
     fn held_by_another_owner(&mut self, injection: &str, claims: &[Claim]) -> Option<String> {
-        let others = match self.others() {
+        let mut others = match self.others() {
             Ok(others) => others,
-            Err(error) => return Some(format!("could not learn what other injections hold: {error}")),
+            Err(error) => return Some(unlearned(&error)),
         };
-        let others: Vec<_> = others.into_iter().filter(|(name, _)| name != injection).collect();
+        others.retain(|(name, _)| name != injection);
+        self.held_by(&others, claims)
+    }
+
+    fn held_by(&mut self, others: &[(String, Contents)], claims: &[Claim]) -> Option<String> {
         // What a log holds that has lost its head is not known, and unknown is unsafe.
         let headless =
             |(_, contents): &&(String, Contents)| contents.opened.is_none() && !contents.owed.is_empty();
@@ -503,8 +559,8 @@ impl<M: Machine, D: Disk> Hands<M, D> {
             ));
         }
         let (claim, holder) =
-            others.into_iter().filter_map(|(_, contents)| contents.opened).find_map(|opened| {
-                let claim = claims.iter().find(|claim| opened.claims.contains(claim))?.clone();
+            others.iter().filter_map(|(_, contents)| contents.opened.as_ref()).find_map(|opened| {
+                let claim = claims.iter().find(|claim| opened.claims.contains(claim))?;
                 Some((claim, opened))
             })?;
         let remedy = if self.machine.is_alive(&holder.owner) {
@@ -517,6 +573,14 @@ impl<M: Machine, D: Disk> Hands<M, D> {
             holder.injection, holder.fault, holder.target, holder.owner
         ))
     }
+}
+
+fn held_already(injection: &str, fault: &str, target: &str, claim: &Claim) -> String {
+    format!("injection {injection} ({fault} on {target}) holds {claim} already")
+}
+
+fn unlearned(error: &CallError) -> String {
+    format!("could not learn what other injections hold: {error}")
 }
 
 /// A log as something that is left: its owner lives, and is an earlier agent of the same run that does not answer.

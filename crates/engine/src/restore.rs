@@ -11,7 +11,7 @@ use squall_model::plan::PlannedInjection;
 use squall_model::protocol::{Answer, Call, Restored};
 use squall_model::step::Claim;
 use squall_model::undo::Reverted;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// How often an undo that leaves residue is tried.
 const MOST_TRIES: u32 = 3;
@@ -24,6 +24,9 @@ const PAUSE: f64 = 1.0;
 
 /// How much longer than the lease a lost agent's injections may take to be put back, in seconds.
 const GRACE: f64 = 10.0;
+
+/// So many injections are put back by one call, so that it is answered in time however many there are.
+const AT_ONCE: usize = 64;
 
 /// What an injection that is owed is, and why it still is.
 #[derive(Debug, Clone, Default)]
@@ -88,8 +91,12 @@ pub(crate) struct Restoring {
     /// All injections of this run that were ever owed, without residue.
     ours: BTreeMap<String, Debt>,
     owed: BTreeMap<String, Debt>,
+    /// What is owed or was, in the order in which it came to be.
+    order: Vec<String>,
     /// What this undo is about; empty for all, which is followed by the look and the leave.
     only: Vec<String>,
+    /// What is asked for in parts before all of it is: the last part first.
+    parts: Vec<Vec<String>>,
     step: Step,
     not_before: f64,
     tries: u32,
@@ -110,7 +117,9 @@ impl Restoring {
             lease,
             ours: BTreeMap::new(),
             owed: BTreeMap::new(),
+            order: Vec::new(),
             only: Vec::new(),
+            parts: Vec::new(),
             step: Step::Done,
             not_before: 0.0,
             tries: 0,
@@ -131,6 +140,7 @@ impl Restoring {
             takes: injection.steps.iter().map(|step| step.undo_takes().as_seconds()).fold(0.0, f64::max),
             ..Debt::default()
         };
+        self.order.push(injection.id.clone());
         self.ours.insert(injection.id.clone(), debt.clone());
         self.owed.insert(injection.id.clone(), debt);
     }
@@ -144,16 +154,28 @@ impl Restoring {
     pub(crate) fn begin_some(&mut self, injections: Vec<String>) {
         (self.only, self.step, self.tries, self.not_before) = (injections, Step::Undo, 0, 0.0);
         self.waiting_since = None;
+        self.divide();
     }
 
     /// Begins to put everything back and to take leave. `touched` says whether there can be anything.
     pub(crate) fn begin_all(&mut self, touched: bool) {
         self.only.clear();
+        self.divide();
         (self.tries, self.not_before, self.waiting_since) = (0, 0.0, None);
         // A lost agent is being replaced already.
         if self.lost_at.is_none() {
             self.step = if touched { Step::Undo } else { Step::Leave };
         }
+    }
+
+    /// Divides what this undo is about into parts, the latest last so that it comes first, where one call would be too long. A
+    /// call about all of it follows, for what was left.
+    fn divide(&mut self) {
+        let only: BTreeSet<&String> = self.only.iter().collect();
+        let is_meant = |id: &&String| self.owed.contains_key(*id) && (only.is_empty() || only.contains(id));
+        let meant: Vec<String> = self.order.iter().filter(is_meant).cloned().collect();
+        let parts = meant.chunks(AT_ONCE).map(<[String]>::to_vec);
+        self.parts = if meant.len() > AT_ONCE { parts.collect() } else { Vec::new() };
     }
 
     /// The agent is gone. Where nothing is owed, nothing is left to do.
@@ -173,7 +195,7 @@ impl Restoring {
             Step::Done => return Next::Done,
             _ if now < self.not_before => return Next::Wait(self.not_before),
             Step::Connect => return Next::Connect,
-            Step::Undo => Call::Undo { injections: self.only.clone() },
+            Step::Undo => Call::Undo { injections: self.parts.last().unwrap_or(&self.only).clone() },
             Step::Look => Call::Leftovers,
             Step::Recover => Call::Recover,
             Step::Leave => Call::Bye,
@@ -210,10 +232,13 @@ impl Restoring {
             }
             (Step::Undo, Ok(Answer::Restored { restored })) => {
                 let events = self.settle(restored, seconds);
-                self.after_undo(now);
+                if self.parts.pop().is_none() {
+                    self.after_undo(now);
+                }
                 events
             }
             (Step::Undo, answer) => {
+                self.parts.clear();
                 let why = complaint(answer, "undo");
                 for debt in self.owed.values_mut() {
                     debt.residue = vec![format!("{why}; try `squall recover`")];
@@ -471,6 +496,30 @@ mod tests {
         ids.iter().for_each(|id| restoring.owe(&injection(id, 0)));
         restoring.begin_all(true);
         restoring
+    }
+
+    #[test]
+    fn many_are_put_back_in_parts_the_latest_first_and_then_what_is_left() {
+        let names: Vec<String> = (0..250).map(|number| format!("i{number}")).collect();
+        let mut restoring = owing(&names.iter().map(String::as_str).collect::<Vec<_>>());
+        let mut asked = Vec::new();
+        while let Next::Call(Call::Undo { injections }) = restoring.next(0.0) {
+            // Two of them are forgotten at first.
+            let is_done = |name: &&String| !["i7", "i240"].contains(&name.as_str());
+            let done: Vec<&str> = injections.iter().filter(is_done).map(String::as_str).collect();
+            restoring.answered(
+                0.0,
+                Ok(undone(if injections.is_empty() { &["i7", "i240"] } else { &done })),
+                0.1,
+            );
+            asked.push(injections);
+        }
+        let ends: Vec<_> = asked.iter().map(|part| (part.first(), part.len())).collect();
+        assert_eq!(
+            ends,
+            [(names.get(192), 58), (names.get(128), 64), (names.get(64), 64), (names.first(), 64), (None, 0)]
+        );
+        assert_eq!((restoring.next(0.0), restoring.residue().len()), (Next::Call(Call::Leftovers), 0));
     }
 
     fn undone(ids: &[&str]) -> Answer {

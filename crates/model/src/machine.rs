@@ -142,6 +142,32 @@ pub trait Machine {
     /// Makes the change of a step whose undo is on disk.
     fn apply(&mut self, logged: Logged<'_>) -> Result<(), MachineError>;
 
+    /// Whether such a step may be made at the same time as others like it: each waits for somebody far away, so that one after
+    /// another would take as long as all of them.
+    fn makes_at_once(&self, _step: &Step) -> bool {
+        false
+    }
+
+    /// Whether such an undo may be carried out at the same time as others like it.
+    fn reverts_at_once(&self, _undo: &Undo) -> bool {
+        false
+    }
+
+    /// [`Machine::capture`] for many steps, each with its injection: an answer for each, in order.
+    fn capture_all(&mut self, steps: &[(&Step, &str)]) -> Vec<Result<Undo, MachineError>> {
+        steps.iter().map(|(step, injection)| self.capture(step, injection)).collect()
+    }
+
+    /// [`Machine::apply`] for many steps: an answer for each, in order.
+    fn apply_all(&mut self, logged: Vec<Logged<'_>>) -> Vec<Result<(), MachineError>> {
+        logged.into_iter().map(|logged| self.apply(logged)).collect()
+    }
+
+    /// [`Machine::revert`] for many undos: an answer for each, in order.
+    fn revert_all(&mut self, undos: &[&Undo]) -> Vec<Result<Reverted, MachineError>> {
+        undos.iter().map(|undo| self.revert(undo)).collect()
+    }
+
     /// Looks for the effects of applied steps: an answer for each, in order. However many they are, the look takes
     /// little more than a second, since whoever waits for it takes a longer silence for death.
     fn observe(&mut self, applied: &[(&Step, &Undo)]) -> Vec<Result<Evidence, MachineError>>;

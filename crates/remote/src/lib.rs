@@ -143,7 +143,7 @@ impl RemoteMachine {
         match step {
             Step::Sessions(step) => sessions::capture(self, step),
             Step::Setting(step) => setting::capture(self, step),
-            Step::Object(_) => self.clusters.capture(step),
+            Step::Object(_) => only(self.clusters.capture_all(&[step])),
             other => self.clouds.capture(other),
         }
     }
@@ -156,9 +156,34 @@ impl RemoteMachine {
         match (logged.step(), logged.undo()) {
             (Step::Sessions(step), _) => sessions::apply(self, step),
             (Step::Setting(step), undo) => setting::apply(self, step, undo),
-            (Step::Object(_), _) => self.clusters.apply(&logged),
+            (Step::Object(_), _) => only(self.clusters.apply_all(&[logged])),
             _ => self.clouds.apply(&logged),
         }
+    }
+
+    /// Whether such a step may be made at the same time as others: each is an object of a cluster.
+    pub fn makes_at_once(step: &Step) -> bool {
+        Clusters::makes_at_once(step)
+    }
+
+    /// Whether such an undo may be carried out at the same time as others.
+    pub fn reverts_at_once(undo: &Undo) -> bool {
+        Clusters::undoes(undo)
+    }
+
+    /// [`RemoteMachine::capture`] for steps that may be made at the same time.
+    pub fn capture_all(&mut self, steps: &[&Step]) -> Vec<Result<Undo, MachineError>> {
+        self.clusters.capture_all(steps)
+    }
+
+    /// [`RemoteMachine::apply`] for steps that may be made at the same time.
+    pub fn apply_all(&mut self, logged: &[Logged<'_>]) -> Vec<Result<(), MachineError>> {
+        self.clusters.apply_all(logged)
+    }
+
+    /// [`RemoteMachine::revert`] for undos that may be carried out at the same time.
+    pub fn revert_all(&mut self, undos: &[&Undo]) -> Vec<Result<Reverted, MachineError>> {
+        self.clusters.revert_all(undos)
     }
 
     /// Looks for the effects of applied steps, all at the same time.
@@ -208,7 +233,7 @@ impl RemoteMachine {
                 sessions::revert(self, server, mark, finally).map_err(still_owed)
             }
             Undo::Setting { .. } => setting::revert(self, undo).map_err(still_owed),
-            other if Clusters::undoes(other) => self.clusters.revert(other),
+            other if Clusters::undoes(other) => only(self.clusters.revert_all(&[other])),
             other => self.clouds.revert(other),
         }
     }
@@ -295,6 +320,12 @@ impl RemoteMachine {
         };
         Ok(self.runtime.insert(runtime))
     }
+}
+
+/// The answer to the only question.
+fn only<T>(answers: Vec<Result<T, MachineError>>) -> Result<T, MachineError> {
+    let none = || Err(MachineError::Failed { message: "there was no answer".to_owned() });
+    answers.into_iter().next().unwrap_or_else(none)
 }
 
 /// A look for an effect that is under way.

@@ -117,6 +117,28 @@ impl Machine for Machines {
         }
     }
 
+    fn makes_at_once(&self, step: &Step) -> bool {
+        RemoteMachine::makes_at_once(step)
+    }
+
+    fn reverts_at_once(&self, undo: &Undo) -> bool {
+        RemoteMachine::reverts_at_once(undo)
+    }
+
+    // Of what is asked at once, all is for servers far away.
+
+    fn capture_all(&mut self, steps: &[(&Step, &str)]) -> Vec<Result<Undo, MachineError>> {
+        self.servers.capture_all(&steps.iter().map(|(step, _)| *step).collect::<Vec<_>>())
+    }
+
+    fn apply_all(&mut self, logged: Vec<Logged<'_>>) -> Vec<Result<(), MachineError>> {
+        self.servers.apply_all(&logged)
+    }
+
+    fn revert_all(&mut self, undos: &[&Undo]) -> Vec<Result<Reverted, MachineError>> {
+        self.servers.revert_all(undos)
+    }
+
     fn observe(&mut self, applied: &[(&Step, &Undo)]) -> Vec<Result<Evidence, MachineError>> {
         let (ours, theirs): (Vec<_>, Vec<_>) =
             applied.iter().copied().partition(|(step, _)| RemoteMachine::makes(step));

@@ -227,9 +227,18 @@ impl Run {
     pub(super) fn observed(&mut self, answer: Result<Answer, LinkError>) {
         match answer {
             Ok(Answer::Observed { evidence }) => {
+                // Of very many only what is new is told.
+                let are_many = evidence.len() > AT_ONCE;
                 for (injection, evidence) in evidence {
+                    let is_told = are_many
+                        && self
+                            .shown
+                            .get(&injection)
+                            .is_some_and(|shown| shown.summary == Evidence::line(&evidence));
                     self.show(&injection, &evidence);
-                    self.journal(Event::Evidence { injection, evidence });
+                    if !is_told {
+                        self.journal(Event::Evidence { injection, evidence });
+                    }
                 }
             }
             Err(LinkError::Refused(error)) if error.kind != CallErrorKind::Halted => {

@@ -132,6 +132,7 @@ impl Theatre {
     fn new(seed: u64, is_watched: bool) -> Self {
         let mut dice = fastrand::Rng::with_seed(seed ^ 0xb4a1);
         let world = Shared::new(seed);
+        world.lock().weather.together = seed.is_multiple_of(2);
         let has_dud = dice.u32(0..8) == 0;
         let mut experiment = experiment(&mut dice, has_dud);
         let follows = dice.u32(0..3) == 0 && follow(&mut experiment, &mut dice);

@@ -174,6 +174,14 @@ impl Machine for ModelMachine {
         if fails { Err(failed(format!("could not {}: interrupted", logged.step()))) } else { Ok(()) }
     }
 
+    fn makes_at_once(&self, _: &Step) -> bool {
+        self.0.enter().is_some_and(|world| world.weather.together)
+    }
+
+    fn reverts_at_once(&self, _: &Undo) -> bool {
+        self.0.enter().is_some_and(|world| world.weather.together)
+    }
+
     fn observe(&mut self, applied: &[(&Step, &Undo)]) -> Vec<Outcome<Evidence>> {
         applied.iter().map(|(step, _)| Ok(observe(&*self.enter()?, step))).collect()
     }

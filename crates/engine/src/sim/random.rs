@@ -85,6 +85,7 @@ impl Simulation {
     fn new(seed: u64, mutant: Option<Mutant>) -> Self {
         let world = Shared::new(seed);
         world.lock().weather.mutant = mutant;
+        world.lock().weather.together = seed.is_multiple_of(2);
         let mut dice = fastrand::Rng::with_seed(seed ^ 0x5eed);
         let interrupted = if dice.u32(0..3) == 0 { dice.u32(1..60) } else { 0 };
         let state = State {

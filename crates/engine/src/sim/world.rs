@@ -273,6 +273,8 @@ pub(super) struct Weather {
     pub failing: u32,
     /// What the simulator's own checks break on purpose.
     pub mutant: Option<Mutant>,
+    /// Whether what has one step is made and put back side by side.
+    pub together: bool,
 }
 
 /// A way in which Squall could be wrong, to see that the simulator finds it.

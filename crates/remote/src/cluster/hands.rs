@@ -9,10 +9,12 @@ mod leftovers;
 pub mod marks;
 mod note;
 mod owed;
+mod side_by_side;
 
 use leftovers::Remainder;
 use note::Note;
 use serde_json::{Value as Json, json};
+use side_by_side::side_by_side;
 use squall_kubernetes::{Cluster, ClusterError, Deletion, Kind, Place, PodFilter, Problem, Reference, wait};
 use squall_model::cluster::{
     ClusterPlace, ClusterRef, Field, FieldChange, MARK_LABEL, ObjectChange, ObjectRef, ObjectStep, Shows,
@@ -21,7 +23,7 @@ use squall_model::facts::{Scope, Subject};
 use squall_model::machine::{Leftover, MachineError};
 use squall_model::step::Step;
 use squall_model::target::Target;
-use squall_model::undo::{Evidence, Reverted, Undo};
+use squall_model::undo::{Effect, Evidence, Reverted, Undo};
 use squall_model::undo_log::Logged;
 use squall_model::units;
 use std::collections::{BTreeMap, BTreeSet};
@@ -41,6 +43,10 @@ const FRESH: Duration = Duration::from_secs(5);
 const TRIES: u32 = 5;
 /// So many objects of one namespace are looked at one by one; more are listed.
 const ONE_BY_ONE: usize = 8;
+/// So many changed objects are looked at in one look; of more, those first that have shown nothing yet.
+const AT_A_LOOK: usize = 256;
+/// So long nothing is asked again of a cluster that did not answer an undo.
+const SILENT: Duration = Duration::from_secs(1);
 
 /// All clusters that experiments name.
 #[derive(Default)]
@@ -58,6 +64,12 @@ pub(crate) struct Clusters {
     left: Vec<(Client, Remainder)>,
     /// Objects that were seen to be gone, by number: they do not come back.
     gone: BTreeSet<String>,
+    /// What changed objects have shown, by mark and number, and at which look; of very many not all are looked at each time.
+    shown: BTreeMap<(String, String), (u64, Evidence)>,
+    /// How many looks there were.
+    looks: u64,
+    /// When a cluster did not answer an undo: whoever waits for many undos waits once.
+    silent: BTreeMap<ClusterRef, Instant>,
 }
 
 /// A cluster that was reached.
@@ -140,57 +152,44 @@ impl Clusters {
         found
     }
 
-    /// What must be known to undo a step.
-    pub(crate) fn capture(&mut self, step: &Step) -> Result<Undo, MachineError> {
-        let Step::Object(step) = step else { return Err(elsewhere(step.kind())) };
-        let object = &step.object;
-        match &step.change {
-            ObjectChange::Delete { .. } => Ok(Undo::Nothing {
-                why: format!("nothing brings {object} back; its controller makes another"),
-            }),
-            ObjectChange::Evict { .. } => Ok(Undo::Nothing {
-                why: format!("nothing brings {object} back; its controller makes another elsewhere"),
-            }),
-            ObjectChange::Create { .. } => {
-                Ok(Undo::Created { object: Box::new(object.clone()), mark: step.mark.clone() })
-            }
-            ObjectChange::Fields { fields } => {
-                let is_fresh = self.resolved.is_some_and(|at| at.elapsed() < FRESH);
-                let is_known = |field: &Field| {
-                    matches!(
-                        &field.change,
-                        FieldChange::Put { before: Some(_), .. } | FieldChange::Append { .. }
-                    )
-                };
-                let fields = if is_fresh && fields.iter().all(is_known) {
-                    fields.clone()
-                } else {
-                    let cluster = self.client_of(&object.cluster)?.cluster.hurried(CALLS);
-                    let content = current(&cluster, object)?.ok_or_else(|| gone_meanwhile(object))?;
-                    fields::captured(object, fields, &content)?
-                };
-                Ok(Undo::Object { object: Box::new(object.clone()), fields, mark: step.mark.clone() })
-            }
-        }
+    /// Whether such a step may be made at the same time as others: an eviction needs to see what the one before it took of a
+    /// budget.
+    pub(crate) fn makes_at_once(step: &Step) -> bool {
+        matches!(step, Step::Object(step) if !matches!(step.change, ObjectChange::Evict { .. }))
     }
 
-    /// Makes the change of a step whose undo is on disk.
-    pub(crate) fn apply(&mut self, logged: &Logged<'_>) -> Result<(), MachineError> {
-        let Step::Object(step) = logged.step() else { return Err(elsewhere(logged.step().kind())) };
-        let object = &step.object;
-        let client = self.client_of(&object.cluster)?;
-        let cluster = client.cluster.hurried(CALLS);
-        match (&step.change, logged.undo()) {
-            (ObjectChange::Delete { grace }, _) => {
-                let how =
-                    Deletion { uid: Some(object.uid.clone()), grace: seconds(*grace), dependents: None };
-                wait(cluster.delete(&reference(object), &how)).or_else(gone_is_well).map_err(worded)
-            }
-            (ObjectChange::Evict { grace }, _) => self.evict(&cluster, object, *grace),
-            (ObjectChange::Create { body }, _) => create(&cluster, step, body),
-            (ObjectChange::Fields { .. }, Undo::Object { fields, .. }) => put(&cluster, step, fields),
-            _ => Err(MachineError::Failed { message: "the undo is of another step".to_owned() }),
+    /// What must be known to undo steps.
+    pub(crate) fn capture_all(&mut self, steps: &[&Step]) -> Vec<Result<Undo, MachineError>> {
+        let is_fresh = self.resolved.is_some_and(|at| at.elapsed() < FRESH);
+        let asked: Vec<_> = steps.iter().map(|step| self.with_client(step)).collect();
+        side_by_side(&asked, |asked| {
+            let (step, client) = asked.as_ref().map_err(MachineError::clone)?;
+            captured(client, step, is_fresh)
+        })
+    }
+
+    /// Makes the changes of steps whose undos are on disk.
+    pub(crate) fn apply_all(&mut self, logged: &[Logged<'_>]) -> Vec<Result<(), MachineError>> {
+        if let [one] = logged
+            && let Step::Object(step) = one.step()
+            && let ObjectChange::Evict { grace } = &step.change
+        {
+            let client = self.client_of(&step.object.cluster);
+            let evicted =
+                client.and_then(|client| self.evict(&client.cluster.hurried(CALLS), &step.object, *grace));
+            return vec![evicted];
         }
+        let asked: Vec<_> =
+            logged.iter().map(|logged| Ok((self.with_client(logged.step())?, logged.undo()))).collect();
+        side_by_side(&asked, |asked: &Result<_, MachineError>| {
+            let ((step, client), undo) = asked.as_ref().map_err(MachineError::clone)?;
+            make(client, step, undo)
+        })
+    }
+
+    fn with_client<'s>(&mut self, step: &'s Step) -> Result<(&'s ObjectStep, Client), MachineError> {
+        let Step::Object(step) = step else { return Err(elsewhere(step.kind())) };
+        Ok((step, self.client_of(&step.object.cluster)?))
     }
 
     /// Asks for an eviction. What a budget does not allow now is asked for again at each look.
@@ -235,11 +234,40 @@ impl Clusters {
                 lives.extend(steps.iter().map(|step| (step.object.uid.clone(), life(step))));
             }
         }
+        self.look_at_changed(applied);
         let look = |step: &&Step| match step {
-            Step::Object(step) => self.look(step, lives.get(&step.object.uid).copied()),
+            Step::Object(step) if ends(step) => self.look_for_end(step, lives.get(&step.object.uid).copied()),
+            Step::Object(step) => match self.shown.get(&key(step)) {
+                Some((_, evidence)) => Ok(evidence.clone()),
+                None => Ok(Evidence::not_seen(format!("{} is not looked at yet", step.object))),
+            },
             other => Err(elsewhere(other.kind())),
         };
         applied.iter().map(look).collect()
+    }
+
+    /// Looks at objects that were changed or made: those first that have shown nothing yet, then those whose look is longest ago.
+    fn look_at_changed(&mut self, applied: &[&Step]) {
+        self.looks += 1;
+        let changed = applied.iter().filter(|step| matches!(step, Step::Object(step) if !ends(step)));
+        let mut due: Vec<_> = changed.map(|step| (self.last_look(step), *step)).collect();
+        due.sort_by_key(|(last, _)| *last);
+        let asked: Vec<_> = due.iter().take(AT_A_LOOK).map(|(_, step)| self.with_client(step)).collect();
+        let seen = side_by_side(&asked, |asked: &Result<(&ObjectStep, Client), MachineError>| {
+            let Ok((step, client)) = asked else { return None };
+            let evidence = shown(client, step)
+                .unwrap_or_else(|error| Evidence::not_seen(format!("could not look for an effect: {error}")));
+            Some((key(step), evidence))
+        });
+        let looks = self.looks;
+        self.shown.extend(seen.into_iter().flatten().map(|(key, evidence)| (key, (looks, evidence))));
+    }
+
+    /// Whether an object has shown an effect, and at which look it was looked at last.
+    fn last_look(&self, step: &Step) -> (bool, u64) {
+        let Step::Object(step) = step else { return (false, 0) };
+        let last = self.shown.get(&key(step));
+        last.map_or((false, 0), |(look, evidence)| (evidence.effect == Effect::Seen, *look))
     }
 
     /// How it is with the pods of a namespace, by their numbers.
@@ -255,34 +283,22 @@ impl Clusters {
         Ok(pods.into_iter().map(|pod| (pod.uid, life(pod.deleted))).collect())
     }
 
-    /// One look. `life` is what a list has told of it already.
-    fn look(&mut self, step: &ObjectStep, life: Option<Life>) -> Result<Evidence, MachineError> {
+    /// One look at a pod that is to end. `life` is what a list has told of it already.
+    fn look_for_end(&mut self, step: &ObjectStep, life: Option<Life>) -> Result<Evidence, MachineError> {
         let object = &step.object;
-        if ends(step) && self.gone.contains(&object.uid) {
+        if self.gone.contains(&object.uid) {
             return Ok(ended(object, true));
         }
         if let Some(life) = life {
             return self.end_of(step, life);
         }
         let content = current(&self.client_of(&object.cluster)?.cluster.hurried(LOOKS), object)?;
-        match &step.change {
-            ObjectChange::Delete { .. } | ObjectChange::Evict { .. } => {
-                let life = match content {
-                    None => Life::Gone,
-                    Some(content) if content["metadata"]["deletionTimestamp"].is_null() => Life::Stays,
-                    Some(_) => Life::Ends,
-                };
-                self.end_of(step, life)
-            }
-            ObjectChange::Create { .. } => Ok(match content {
-                Some(_) => Evidence::seen(format!("{object} is there")),
-                None => Evidence::not_seen(format!("{object} is not there")),
-            }),
-            ObjectChange::Fields { fields } => Ok(match content {
-                Some(content) => changed(step, fields, &content),
-                None => Evidence::not_seen(format!("{object} is gone")),
-            }),
-        }
+        let life = match content {
+            None => Life::Gone,
+            Some(content) if content["metadata"]["deletionTimestamp"].is_null() => Life::Stays,
+            Some(_) => Life::Ends,
+        };
+        self.end_of(step, life)
     }
 
     /// What there is to say of a pod that is to end.
@@ -306,15 +322,35 @@ impl Clusters {
         Ok(Evidence::not_seen(format!("{object} is still there")))
     }
 
-    /// Puts back what the record describes, over our own values only, and looks again.
-    pub(crate) fn revert(&mut self, undo: &Undo) -> Result<Reverted, MachineError> {
-        let object = owed::object_of(undo)?;
-        let outcome =
-            self.client_of(&object.cluster).and_then(|client| owed::put_back(&client.cluster, undo));
-        match outcome {
-            Err(MachineError::Failed { message }) => Ok(owed::under_way(object, undo, &message)),
-            other => other,
+    /// Puts back what the records describe, over our own values only, and looks again.
+    pub(crate) fn revert_all(&mut self, undos: &[&Undo]) -> Vec<Result<Reverted, MachineError>> {
+        self.silent.retain(|_, since| since.elapsed() < SILENT);
+        let asked: Vec<_> = undos.iter().map(|undo| (*undo, self.client_that_answers(undo))).collect();
+        let outcomes = side_by_side(&asked, |(undo, client)| {
+            owed::put_back(&client.as_ref().map_err(MachineError::clone)?.cluster, undo)
+        });
+        let told = |(undo, outcome): (&&Undo, _)| match (owed::object_of(undo)?, outcome) {
+            (object, Err(MachineError::Failed { message })) => {
+                self.silent.entry(object.cluster.clone()).or_insert_with(Instant::now);
+                Ok(owed::under_way(object, undo, &message))
+            }
+            (object, outcome) => {
+                // What comes later looks at it anew.
+                self.shown.remove(&(mark_of(undo), object.uid.clone()));
+                outcome
+            }
+        };
+        undos.iter().zip(outcomes).map(told).collect()
+    }
+
+    /// The client for an undo, unless its cluster just did not answer.
+    fn client_that_answers(&mut self, undo: &Undo) -> Result<Client, MachineError> {
+        let cluster = &owed::object_of(undo)?.cluster;
+        if self.silent.contains_key(cluster) {
+            let message = format!("{} does not answer", cluster.server);
+            return Err(MachineError::Failed { message });
         }
+        self.client_of(cluster)
     }
 
     /// The client of the place that a target names.
@@ -423,6 +459,75 @@ fn changed(step: &ObjectStep, fields: &[Field], content: &Json) -> Evidence {
             if down.1 { Evidence::seen(words("do not run")) } else { Evidence::not_seen(words("still run")) }
         }
     }
+}
+
+/// What must be known to undo a step.
+fn captured(client: &Client, step: &ObjectStep, is_fresh: bool) -> Result<Undo, MachineError> {
+    let object = &step.object;
+    match &step.change {
+        ObjectChange::Delete { .. } => {
+            Ok(Undo::Nothing { why: format!("nothing brings {object} back; its controller makes another") })
+        }
+        ObjectChange::Evict { .. } => Ok(Undo::Nothing {
+            why: format!("nothing brings {object} back; its controller makes another elsewhere"),
+        }),
+        ObjectChange::Create { .. } => {
+            Ok(Undo::Created { object: Box::new(object.clone()), mark: step.mark.clone() })
+        }
+        ObjectChange::Fields { fields } => {
+            let is_known = |field: &Field| {
+                matches!(&field.change, FieldChange::Put { before: Some(_), .. } | FieldChange::Append { .. })
+            };
+            let fields = if is_fresh && fields.iter().all(is_known) {
+                fields.clone()
+            } else {
+                let content =
+                    current(&client.cluster.hurried(CALLS), object)?.ok_or_else(|| gone_meanwhile(object))?;
+                fields::captured(object, fields, &content)?
+            };
+            Ok(Undo::Object { object: Box::new(object.clone()), fields, mark: step.mark.clone() })
+        }
+    }
+}
+
+/// Makes the change of a step whose undo is on disk; evictions are asked for elsewhere.
+fn make(client: &Client, step: &ObjectStep, undo: &Undo) -> Result<(), MachineError> {
+    let cluster = client.cluster.hurried(CALLS);
+    match (&step.change, undo) {
+        (ObjectChange::Delete { grace }, _) => {
+            let how =
+                Deletion { uid: Some(step.object.uid.clone()), grace: seconds(*grace), dependents: None };
+            wait(cluster.delete(&reference(&step.object), &how)).or_else(gone_is_well).map_err(worded)
+        }
+        (ObjectChange::Create { body }, _) => create(&cluster, step, body),
+        (ObjectChange::Fields { .. }, Undo::Object { fields, .. }) => put(&cluster, step, fields),
+        _ => Err(MachineError::Failed { message: "the undo is of another step".to_owned() }),
+    }
+}
+
+/// What a look at a step's object is known by.
+fn key(step: &ObjectStep) -> (String, String) {
+    (step.mark.clone(), step.object.uid.clone())
+}
+
+/// The mark of what is undone.
+fn mark_of(undo: &Undo) -> String {
+    match undo {
+        Undo::Object { mark, .. } | Undo::Created { mark, .. } => mark.clone(),
+        _ => String::new(),
+    }
+}
+
+/// One look at an object that was changed or made.
+fn shown(client: &Client, step: &ObjectStep) -> Result<Evidence, MachineError> {
+    let object = &step.object;
+    let content = current(&client.cluster.hurried(LOOKS), object)?;
+    Ok(match (&step.change, content) {
+        (ObjectChange::Fields { fields }, Some(content)) => changed(step, fields, &content),
+        (ObjectChange::Fields { .. }, None) => Evidence::not_seen(format!("{object} is gone")),
+        (_, Some(_)) => Evidence::seen(format!("{object} is there")),
+        (_, None) => Evidence::not_seen(format!("{object} is not there")),
+    })
 }
 
 fn create(cluster: &Cluster, step: &ObjectStep, body: &Json) -> Result<(), MachineError> {

@@ -38,16 +38,19 @@ impl Clusters {
     pub(crate) fn resolve(&mut self, _: Scope, _: &Target) -> Result<Vec<Subject>, MachineError> {
         lacking()
     }
-    pub(crate) fn capture(&mut self, _: &Step) -> Result<Undo, MachineError> {
-        lacking()
+    pub(crate) fn makes_at_once(_: &Step) -> bool {
+        false
     }
-    pub(crate) fn apply(&mut self, _: &Logged<'_>) -> Result<(), MachineError> {
-        lacking()
+    pub(crate) fn capture_all(&mut self, steps: &[&Step]) -> Vec<Result<Undo, MachineError>> {
+        steps.iter().map(|_| lacking()).collect()
+    }
+    pub(crate) fn apply_all(&mut self, logged: &[Logged<'_>]) -> Vec<Result<(), MachineError>> {
+        logged.iter().map(|_| lacking()).collect()
     }
     pub(crate) fn observe(&mut self, applied: &[&Step]) -> Vec<Result<Evidence, MachineError>> {
         applied.iter().map(|_| lacking()).collect()
     }
-    pub(crate) fn revert(&mut self, _: &Undo) -> Result<Reverted, MachineError> {
-        lacking()
+    pub(crate) fn revert_all(&mut self, undos: &[&Undo]) -> Vec<Result<Reverted, MachineError>> {
+        undos.iter().map(|_| lacking()).collect()
     }
 }
