@@ -16,6 +16,7 @@ mod network;
 mod page;
 mod peers;
 mod processes;
+mod scale;
 mod server;
 mod sessions;
 mod size;
@@ -51,10 +52,11 @@ const BENCHMARKS: &[&Benchmark] = &[
     &memory::BENCHMARK,
     &history::BENCHMARK,
     &size::BENCHMARK,
+    &scale::BENCHMARK,
     &builds::BENCHMARK,
 ];
 
-/// `cargo xtask bench [NAME…] [--write] [--with-builds]`
+/// `cargo xtask bench [NAME…] [--write] [--all]`
 pub(crate) fn run(arguments: &[String]) -> Outcome {
     if let [first, rest @ ..] = arguments
         && first == network::INSIDE
@@ -64,18 +66,17 @@ pub(crate) fn run(arguments: &[String]) -> Outcome {
     let (options, names): (Vec<&String>, Vec<&String>) =
         arguments.iter().partition(|argument| argument.starts_with("--"));
     let known = |name: &&&String| BENCHMARKS.iter().any(|benchmark| benchmark.name == name.as_str());
-    let unknown_option =
-        options.iter().find(|option| !["--write", "--with-builds"].contains(&option.as_str()));
+    let unknown_option = options.iter().find(|option| !["--write", "--all"].contains(&option.as_str()));
     if let Some(unknown) = unknown_option.or_else(|| names.iter().find(|name| !known(name))) {
         let known: Vec<&str> = BENCHMARKS.iter().map(|benchmark| benchmark.name).collect();
         return Err(format!(
-            "no {unknown} here; usage: cargo xtask bench [NAME…] [--write] [--with-builds], NAME one of {}",
+            "no {unknown} here; usage: cargo xtask bench [NAME…] [--write] [--all], NAME one of {}",
             known.join(", ")
         ));
     }
     let asked = |option: &str| options.iter().any(|given| *given == option);
     let chosen = BENCHMARKS.iter().filter(|benchmark| {
-        let slow = benchmark.slow && asked("--with-builds");
+        let slow = benchmark.slow && asked("--all");
         names.contains(&&benchmark.name.to_owned()) || (names.is_empty() && !benchmark.slow) || slow
     });
 

@@ -10,7 +10,6 @@
 //! cluster.nodes(labels)                                                 node.rs
 //! cluster.get / list / metadata / create / apply / patch / delete / evict   object.rs
 //! cluster.may(&wish) / cluster.may_user(&user, &wish)                   access.rs
-//! cluster.get / list / metadata / create / patch / delete / evict       object.rs
 //! cluster.watch(kind, namespace) -> Watch                                watch.rs
 //! cluster.expired_leases(namespace, labels) / remove_lease(…)           lease.rs
 //! cluster.exec(…) -> Exec / cluster.run(…) -> Ran                       exec.rs
