@@ -797,16 +797,23 @@ fn every_mistake_is_told_at_its_place() {
 }
 
 #[test]
-fn files_of_several_documents_are_refused_with_the_remedy() {
+fn files_of_several_documents_are_told_apart() {
     let one = manifest("PodChaos", "{action: pod-kill, mode: one, selector: {}}");
     let message = mistakes(&format!("---\n{one}---\n{one}"));
     assert!(
         message.starts_with(
-            "---: a second document begins here; a file holds one experiment: put each into a file of its own"
+            "---: a second document begins here; only one can be read here: name it by its number, such as `FILE#2`"
         ),
         "{message}"
     );
     translated(&format!("---\n{one}---\n# nothing more\n"));
+    let wrong = one.replace("pod-kill", "pod-fill");
+    let both = source(&format!("{one}---\n{wrong}"));
+    assert_eq!(read::count_documents(&both), 2);
+    assert!(read::convert(&read::document(&both, 1).unwrap(), &Small, None).is_ok());
+    let second = read::document(&both, 2).unwrap();
+    let told = read::render(&second, &read::convert(&second, &Small, None).unwrap_err(), false);
+    assert!(told.contains("manifest.yaml#2:9:"), "{told}");
 }
 
 #[test]

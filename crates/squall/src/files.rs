@@ -167,8 +167,37 @@ fn unquoted(value: &str) -> &str {
     within('"').or_else(|| within('\'')).unwrap_or(value)
 }
 
-/// A file as text.
-pub(crate) fn source(file: &Path) -> Result<Source, Failure> {
+/// The file of a name such as `experiments.yaml#2`, and the number of the document in it where the name has one. A file that has
+/// such a name itself is that file.
+pub(crate) fn file_and_document(name: &Path) -> (&Path, Option<usize>) {
+    let parts = name.to_str().filter(|_| !name.exists()).map(read::file_and_document);
+    parts.map_or((name, None), |(file, number)| (Path::new(file), number))
+}
+
+/// A file as text, or one document of it.
+pub(crate) fn source(name: &Path) -> Result<Source, Failure> {
+    let (file, number) = file_and_document(name);
+    let whole = whole(file)?;
+    let Some(number) = number else { return Ok(whole) };
+    read::document(&whole, number).ok_or_else(|| {
+        let (file, count) = (file.display(), read::count_documents(&whole));
+        Failure::invalid(format!("{file} has no document {number}: those that say something are {count}"))
+    })
+}
+
+/// The documents of a file by their names; a file of one is itself, and so is one that cannot be read.
+pub(crate) fn documents(file: &Path) -> Vec<PathBuf> {
+    let count = source(file).map_or(1, |source| read::count_documents(&source));
+    match (count, file_and_document(file)) {
+        (2.., (_, None)) => {
+            let name = file.display().to_string();
+            (1..=count).map(|number| read::document_name(&name, number).into()).collect()
+        }
+        _ => vec![file.to_owned()],
+    }
+}
+
+fn whole(file: &Path) -> Result<Source, Failure> {
     let wrong = |why: String| Failure::invalid(format!("could not read {}: {why}", file.display()));
     let mut bytes = Vec::new();
     File::open(file)
@@ -182,8 +211,8 @@ pub(crate) fn source(file: &Path) -> Result<Source, Failure> {
     Ok(Source { name: file.display().to_string(), text })
 }
 
-/// The experiment files that paths name: a file is itself, a folder its files in the order of their names, without those of
-/// another kind.
+/// The experiment files that paths name: a file is itself or its documents, a folder its files in the order of their names, without
+/// what is of another kind.
 pub(crate) fn find(paths: &[PathBuf]) -> Result<Vec<PathBuf>, Failure> {
     let is_experiment = |path: &Path| {
         let is_other = kind(path).is_some_and(|kind| OTHER_KINDS.contains(&kind.as_str()));
@@ -208,22 +237,25 @@ fn find_if(paths: &[PathBuf], is_meant: impl Fn(&Path) -> bool) -> Result<Vec<Pa
     let mut files = Vec::new();
     for path in paths {
         if !path.is_dir() {
-            files.push(path.clone());
+            files.extend(documents(path));
             continue;
         }
         let wrong = |error: std::io::Error| {
             Failure::invalid(format!("could not look into {}: {error}", path.display()))
         };
-        let is_meant = |path: &PathBuf| {
+        let may_be_meant = |path: &PathBuf| {
             let ending = path.extension().and_then(|ending| ending.to_str());
-            path.is_file() && ending.is_some_and(|ending| ENDINGS.contains(&ending)) && is_meant(path)
+            path.is_file() && ending.is_some_and(|ending| ENDINGS.contains(&ending))
         };
         let mut inside: Vec<PathBuf> = std::fs::read_dir(path)
             .map_err(wrong)?
             .flatten()
             .map(|entry| entry.path())
-            .filter(is_meant)
+            .filter(may_be_meant)
             .collect();
+        inside.sort();
+        let inside: Vec<PathBuf> =
+            inside.iter().flat_map(|file| documents(file)).filter(|name| is_meant(name)).collect();
         if inside.is_empty() {
             let endings = ENDINGS.join(", ");
             return Err(Failure::invalid(format!(
@@ -231,7 +263,6 @@ fn find_if(paths: &[PathBuf], is_meant: impl Fn(&Path) -> bool) -> Result<Vec<Pa
                 path.display()
             )));
         }
-        inside.sort();
         files.extend(inside);
     }
     Ok(files)
@@ -276,7 +307,7 @@ fn check(source: &Source, overrides: &Overrides, colour: bool) -> Result<Experim
         let rendered = read::render(source, &errors, colour);
         let first = errors.first().map_or(0, |error| error.place.start);
         Failure::invalid(format!("{} is not valid\n{}", source.name, rendered.trim_end()))
-            .at(source.name.clone(), read::line_of(&source.text, first))
+            .at(read::file_and_document(&source.name).0.to_owned(), read::line_of(&source.text, first))
     })
 }
 
@@ -299,10 +330,13 @@ pub(crate) fn writable(target: &Path) -> Result<(), Failure> {
     rustix::fs::access(place, rustix::fs::Access::WRITE_OK).map_err(|error| refused(error.into()))
 }
 
-/// Whether two names mean one file that is there: by symbolic links, by hard links, from any folder.
+/// Whether two names mean one file that is there, or documents of one: by symbolic links, by hard links, from any folder.
 pub(crate) fn are_one(one: &Path, other: &Path) -> bool {
     use std::os::unix::fs::MetadataExt;
-    let identity = |path: &Path| std::fs::metadata(path).map(|file| (file.dev(), file.ino())).ok();
+    let identity = |name: &Path| {
+        let (file, _) = file_and_document(name);
+        std::fs::metadata(file).map(|file| (file.dev(), file.ino())).ok()
+    };
     identity(one).is_some_and(|file| identity(other) == Some(file))
 }
 
@@ -352,6 +386,29 @@ mod tests {
         let names = ["out/r-one.html", "out/r-one-2.html", "out/r-one-2-2.html", "out/r-two.html"];
         assert_eq!(apart(Path::new("out/r.html"), &experiments), names.map(PathBuf::from));
         assert_eq!(apart(Path::new("r"), &experiments[..1]), [PathBuf::from("r")]);
+    }
+
+    #[test]
+    fn documents_of_a_file_are_as_files_of_a_folder() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        let settings = "apiVersion: squall.dev/v1\nkind: Settings\n";
+        std::fs::write(path("a.yaml"), format!("a: 1\n---\n{settings}---\nb: 1\n")).unwrap();
+        std::fs::write(path("b.yaml"), "c: 1\n").unwrap();
+        let names = |found: Vec<PathBuf>| -> Vec<String> {
+            let name = |path: &PathBuf| path.file_name().unwrap().to_string_lossy().into_owned();
+            found.iter().map(name).collect()
+        };
+        assert_eq!(names(find(&[path("")]).unwrap()), ["a.yaml#1", "a.yaml#3", "b.yaml"]);
+        assert_eq!(names(find(&[path("a.yaml")]).unwrap()), ["a.yaml#1", "a.yaml#2", "a.yaml#3"]);
+        assert_eq!(names(find(&[path("a.yaml#3")]).unwrap()), ["a.yaml#3"]);
+        assert_eq!(source(&path("a.yaml#3")).unwrap().text, "\n\n\n\n---\nb: 1\n");
+        assert!(source(&path("a.yaml#4")).unwrap_err().to_string().contains("has no document 4"));
+        assert!(are_one(&path("a.yaml#1"), &path("a.yaml")), "no report is written over it");
+        std::fs::write(path("d.yaml#2"), "d: 1\n").unwrap();
+        assert_eq!(source(&path("d.yaml#2")).unwrap().text, "d: 1\n");
+        let both = [path("a.yaml#1"), path("a.yaml#2")];
+        assert_eq!(names(apart(Path::new("r.html"), &both)), ["r-a.html", "r-a-2.html"]);
     }
 
     #[test]

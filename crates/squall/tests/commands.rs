@@ -351,6 +351,46 @@ fn at_a_terminal(desk: &Desk, file: &str, meanwhile: impl FnOnce(), answer: &str
 }
 
 #[test]
+fn documents_of_one_file_are_as_files_of_a_folder() {
+    let desk = Desk::new();
+    let one =
+        |name: &str, body: &str| format!("apiVersion: squall.dev/v1\nkind: Experiment\nname: {name}\n{body}");
+    let write = |name: &str, text: &str| fs::write(desk.path(name), text).unwrap();
+    write("two.yaml", &format!("---\n{}---\n# nothing\n---\n{}", one("first", PASSES), one("second", FAILS)));
+    desk.squall(&["validate", "two.yaml"]).is(0, &["two.yaml#1: ok (first)", "two.yaml#2: ok (second)"]);
+    let told = desk.squall(&["run", "two.yaml", "--report", "report.html"]);
+    told.is(3, &["two.yaml#1  passed", "two.yaml#2  not_steady"]);
+    assert!(desk.path("report-two.html").exists() && desk.path("report-two-2.html").exists());
+    desk.squall(&["run", "two.yaml#1"]).is(0, &["passed"]);
+    desk.squall(&["run", "two.yaml#3"])
+        .is(2, &["two.yaml has no document 3: those that say something are 2"]);
+    let deployment = "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: web}\n";
+    let wrong = PASSES.replace("method", "methods");
+    write("mixed.yaml", &format!("{}---\n{deployment}---\n{}", one("first", PASSES), one("third", &wrong)));
+    let told = desk.squall(&["validate", "mixed.yaml"]);
+    told.is(
+        2,
+        &[
+            "mixed.yaml#1: ok",
+            "mixed.yaml#2:10:",
+            "Deployment",
+            "mixed.yaml#3:21:",
+            "`methods`",
+            "2 of 3 files",
+        ],
+    );
+
+    let kill = "apiVersion: chaos-mesh.org/v1alpha1\nkind: PodChaos\nmetadata: {name: kill}\n\
+                spec: {action: pod-kill, mode: one, selector: {labelSelectors: {app: web}}}\n";
+    write("chaos.yaml", &format!("{kill}---\n{}", kill.replace("name: kill", "name: again")));
+    let told = desk.squall(&["convert", "chaos.yaml"]);
+    told.is(0, &["name: kill", "\n---\n", "name: again"]);
+    write("converted.yaml", &told.out);
+    desk.squall(&["validate", "converted.yaml"])
+        .is(0, &["converted.yaml#1: ok (kill)", "converted.yaml#2: ok (again)"]);
+}
+
+#[test]
 fn files_of_every_kind_are_validated_and_experiments_alone_carried_out() {
     let desk = Desk::new();
     desk.experiment("all/passes.yaml", PASSES);

@@ -6,6 +6,7 @@
 mod chaos_mesh;
 mod decode;
 mod dialect;
+mod documents;
 mod experiment;
 mod fields;
 mod gameday;
@@ -30,6 +31,7 @@ use crate::node::{Content, Node, Place};
 
 pub use decode::decode;
 pub use dialect::{Conversion, convert, dialects};
+pub use documents::{count_documents, document, document_name, file_and_document};
 pub use experiment::experiment;
 pub use gameday::{blanked, gameday};
 pub(crate) use nearest::advice as nearest_advice;
@@ -71,8 +73,8 @@ pub enum Format {
 impl Format {
     /// The format by the extension of the name; where that says nothing, by the first characters.
     pub fn of(source: &Source) -> Self {
-        let extension =
-            source.name.rsplit('/').next().and_then(|file| file.rsplit_once('.')).map(|(_, end)| end);
+        let (name, _) = file_and_document(&source.name);
+        let extension = name.rsplit('/').next().and_then(|file| file.rsplit_once('.')).map(|(_, end)| end);
         match extension.map(str::to_ascii_lowercase).as_deref() {
             Some("yaml" | "yml") => Self::Yaml,
             Some("json") => Self::Json,

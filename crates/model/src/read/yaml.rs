@@ -128,7 +128,7 @@ impl<'t> Builder<'t> {
             return Ok(());
         }
         Err(ReadError::at(self.document.unwrap_or_default(), "a second document begins here")
-            .help("a file holds one experiment: put each into a file of its own, and `squall run FOLDER` runs them all"))
+            .help("only one can be read here: name it by its number, such as `FILE#2`"))
     }
 
     /// Whether a key of a map is what comes next.

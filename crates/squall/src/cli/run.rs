@@ -377,7 +377,8 @@ impl Options {
         }
         for one in done {
             if let Some(title) = github::title(one.carried.verdict, &one.experiment) {
-                let (file, message) = (one.file.display().to_string(), one.carried.reason.as_str());
+                let (file, _) = files::file_and_document(&one.file);
+                let (file, message) = (file.display().to_string(), one.carried.reason.as_str());
                 self.github.annotate(&Annotated { file: &file, line: one.line, title: &title, message });
             }
         }

@@ -73,7 +73,7 @@ pub(super) fn load(
                 (Path::new(&source.name).parent(), *source, *place)
             });
         let path = folder.unwrap_or(Path::new("")).join(&linked.file);
-        if !path.is_file() {
+        if !files::file_and_document(&path).0.is_file() {
             let error = ReadError::at(place, format!("there is no file {}", path.display()));
             return Err(wrong(source, &[error.label("not found")]));
         }
