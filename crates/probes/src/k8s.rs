@@ -4,6 +4,7 @@
 mod ask;
 #[cfg(not(feature = "kubernetes"))]
 mod lacking;
+mod usage;
 
 use crate::timeout::Timeout;
 #[cfg(feature = "kubernetes")]
@@ -39,6 +40,9 @@ pub struct Parameters {
     /// A condition of their status, such as `Available`: `met` counts those where it is true.
     #[serde(default)]
     condition: Option<String>,
+    /// Whether the cluster's metrics API (`metrics.k8s.io`, such as metrics-server) is asked too what pods or nodes use.
+    #[serde(default)]
+    usage: bool,
     /// The context of the kubeconfig; without it its current one.
     #[serde(default)]
     context: Option<String>,
@@ -72,6 +76,12 @@ impl Probe for K8s {
         ("replicas", "how many replicas they should have together, for kinds that have replicas"),
         ("ready_replicas", "how many of those are ready"),
         ("met", "how many have the condition that was asked for; absent where none was"),
+        (
+            "cpu",
+            "how many cores they use together, of pods or nodes with `usage: true`; absent where there are none",
+        ),
+        ("memory", "how many bytes of memory they use together, likewise"),
+        ("measured", "how many of them the metrics API tells of: a new pod comes a minute later"),
         ("latency", "seconds until the answer was there"),
     ];
     const KINDS: &'static [(&'static str, ValueKind)] = &[
@@ -82,6 +92,9 @@ impl Probe for K8s {
         ("replicas", ValueKind::Number),
         ("ready_replicas", ValueKind::Number),
         ("met", ValueKind::Number),
+        ("cpu", ValueKind::Number),
+        ("memory", ValueKind::Number),
+        ("measured", ValueKind::Number),
     ];
     const DEFAULT_EXPECTATION: Option<&'static str> = Some("all_ready == true");
     type Parameters = Parameters;
@@ -90,6 +103,12 @@ impl Probe for K8s {
         let empty = |text: &Option<String>| text.as_ref().is_some_and(|text| text.trim().is_empty());
         if parameters.kind.trim().is_empty() || empty(&parameters.name) || empty(&parameters.namespace) {
             return Err(ProbeError("an empty text names nothing".to_owned()));
+        }
+        if parameters.usage && !matches!(parameters.kind.as_str(), "Pod" | "Node") {
+            let kind = &parameters.kind;
+            return Err(ProbeError(format!(
+                "`usage` is of pods and nodes, and the metrics API tells nothing of kind {kind}; ask for its pods by their labels"
+            )));
         }
         Ok(Self { asker: Asker::new(&parameters), parameters })
     }
@@ -101,6 +120,10 @@ impl Observe for K8s {
             let begun = Instant::now();
             let found = self.asker.objects(&self.parameters).await?;
             let mut reading = read(&found, self.parameters.condition.as_deref());
+            if self.parameters.usage && !found.is_empty() {
+                let measurements = self.asker.measurements(&self.parameters).await?;
+                reading.extend(usage::of(&found, &measurements)?);
+            }
             reading.insert("latency".to_owned(), Value::Number(begun.elapsed().as_secs_f64()));
             Ok(reading)
         })

@@ -81,6 +81,9 @@ pub static METRIC_SOURCES: &[&dyn AnyProbe] = &[
     &metric_of::<process::Process>("workers: {process: {name: postgres, value: count}}\n"),
     &metric_of::<service::Service>("restarts: {service: {name: payment, value: restarts}}\n"),
     &metric_of::<container::Container>("restarts: {container: {name: shop, value: restarts}}\n"),
+    &metric_of::<k8s::K8s>(
+        "payment_cpu: {k8s: {kind: Pod, namespace: shop, labels: {app: payment}, usage: true, value: cpu}}\n",
+    ),
     &metric_of::<alerts::Alerts>(
         "firing: {alerts: {prometheus: \"http://127.0.0.1:9090\", value: firing}}\n",
     ),

@@ -31,6 +31,7 @@ pub(super) fn of_the_operator(fill: &Fill) -> Vec<Json> {
         rule("batch", &["jobs"], &READS),
         rule("networking.k8s.io", &["networkpolicies"], &READS),
         rule("networking.istio.io", &["virtualservices"], &READS),
+        rule("metrics.k8s.io", &["pods", "nodes"], &READS),
         rule("authorization.k8s.io", &["subjectaccessreviews"], &["create"]),
     ];
     let here = vec![
