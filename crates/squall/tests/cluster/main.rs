@@ -10,3 +10,4 @@ mod installed;
 mod lab;
 mod refused;
 mod resident;
+mod shop;

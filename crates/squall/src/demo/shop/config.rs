@@ -11,21 +11,30 @@ use serde::{Deserialize, Serialize};
 
 use super::{Service, ShopError};
 
-/// Where each service listens. The others reach it at the same address.
+/// Where each service listens. The others reach it at the same address, or at what stands for it: each is told its own layout then.
+/// What is not said is port 8080 of all addresses, as of a service in a pod of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Layout {
     /// Where customers come in.
+    #[serde(default = "Layout::everywhere")]
     pub(crate) gateway: SocketAddr,
     /// Where gateway finds payment.
+    #[serde(default = "Layout::everywhere")]
     pub(crate) payment: SocketAddr,
     /// Where payment finds the ledger.
+    #[serde(default = "Layout::everywhere")]
     pub(crate) ledger: SocketAddr,
     /// Where gateway finds the cache.
+    #[serde(default = "Layout::everywhere")]
     pub(crate) cache: SocketAddr,
 }
 
 impl Layout {
+    fn everywhere() -> SocketAddr {
+        (Ipv4Addr::UNSPECIFIED, 8080).into()
+    }
+
     /// Four free ports of the loopback address. They are free when asked for; start the services soon after.
     pub(crate) fn loopback() -> Result<Self, ShopError> {
         let held = Service::ALL.map(|service| (service, TcpListener::bind((Ipv4Addr::LOCALHOST, 0))));
@@ -84,17 +93,20 @@ impl Layout {
     }
 }
 
-/// The whole shop.
+/// The whole shop; what is not said is as in the one with its weakness fixed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Config {
     /// Where everyone listens.
     pub(crate) layout: Layout,
     /// How the gateway calls the others.
+    #[serde(default = "GatewaySettings::fixed")]
     pub(crate) gateway: GatewaySettings,
     /// How payment calls the ledger, and what it does without it.
+    #[serde(default = "PaymentSettings::fixed")]
     pub(crate) payment: PaymentSettings,
     /// How much work an entry is.
+    #[serde(default = "LedgerSettings::usual")]
     pub(crate) ledger: LedgerSettings,
 }
 
@@ -357,6 +369,14 @@ fn within(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_pod_need_only_be_told_whom_it_calls() {
+        let config = Config::from_json(r#"{"layout": {"ledger": "10.0.0.7:8080"}}"#).unwrap();
+        let everywhere: SocketAddr = "0.0.0.0:8080".parse().unwrap();
+        assert_eq!(config.layout.payment, everywhere);
+        assert_eq!(config, Layout { ledger: "10.0.0.7:8080".parse().unwrap(), ..config.layout }.config(true));
+    }
 
     #[test]
     fn a_configuration_survives_the_command_line() {
