@@ -11,8 +11,8 @@ use tokio::sync::mpsc::{self, Receiver, Sender};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-/// So many lines may wait for the disk; with more, the journal counts as failed.
-const MOST_WAITING: usize = 4096;
+/// So many lines may wait for the disk; with more, the journal counts as failed. A strike on ten thousand says that many at once.
+const MOST_WAITING: usize = 65_536;
 
 /// How long a disk that hangs is waited for in the end.
 const CLOSES_WITHIN: Duration = Duration::from_secs(10);
