@@ -29,6 +29,8 @@ pub enum List {
     SteadyState,
     /// `hypothesis_holds`
     Hypothesis,
+    /// What the `method` asks.
+    Method,
 }
 
 /// A question to a probe.
@@ -370,7 +372,8 @@ pub(crate) fn claim(check: &Check) -> String {
     }
 }
 
-fn short(value: Value) -> Value {
+/// A value as the journal keeps it.
+pub(crate) fn short(value: Value) -> Value {
     match value {
         Value::Text(text) => Value::Text(words::shortened(&text, LONGEST_TEXT)),
         other => other,

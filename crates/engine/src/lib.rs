@@ -4,6 +4,7 @@
 
 pub mod agent;
 pub mod analysis;
+mod answers;
 pub mod approval;
 mod checks;
 pub mod crash;

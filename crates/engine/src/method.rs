@@ -8,13 +8,19 @@
 //! another process, and a limit of the blast radius counts what is left. Every one, and not only those whose target is
 //! gone: so there is one rule, the limits and protections hold for what is there at that moment, and nothing has to
 //! tell a target that is gone from one that is merely different.
+//!
+//! A question is an entry too, and no fault is active while it is asked. Whether a part with a condition over answers is
+//! carried out is decided when its entry begins; one that is left out is neither planned anew nor made.
 
-use squall_model::experiment::{Action, Experiment, Strike};
+use crate::answers::{Answers, Decision};
+use squall_model::condition::Condition;
+use squall_model::experiment::{Action, Ask, Experiment, Strike};
 use squall_model::node::Place;
 use squall_model::plan::{Joining, PlanEntry, PlanRequest, PlannedInjection};
 use squall_model::server::ServerUrl;
 use squall_model::target::Target;
 use squall_model::units::Duration;
+use squall_model::value::Reading;
 use std::collections::VecDeque;
 
 /// How often live injections are asked for evidence, in seconds.
@@ -52,7 +58,7 @@ pub(crate) fn plan_request_for(
             next += strikes.len();
             Some((first..next).filter(|number| wanted(*number)).collect())
         }
-        Action::Wait(_) => None,
+        Action::Wait(_) | Action::Ask(_) => None,
     });
     PlanRequest {
         together: groups.filter(|group: &Vec<usize>| !group.is_empty()).collect(),
@@ -82,9 +88,14 @@ pub(crate) fn join_request(
 
 /// All strikes, in order.
 pub(crate) fn strikes(experiment: &Experiment) -> impl Iterator<Item = &Strike> {
-    experiment.method.iter().flat_map(|action| match action {
-        Action::Strike(strikes) => strikes.as_slice(),
-        Action::Wait(_) => &[],
+    experiment.method.iter().flat_map(Action::strikes)
+}
+
+/// All questions, in order.
+pub(crate) fn asks(experiment: &Experiment) -> impl Iterator<Item = &Ask> {
+    experiment.method.iter().filter_map(|action| match action {
+        Action::Ask(ask) => Some(ask),
+        Action::Strike(_) | Action::Wait(_) => None,
     })
 }
 
@@ -101,7 +112,8 @@ pub(crate) fn servers(experiment: &Experiment) -> Vec<ServerUrl> {
 /// How long the method lasts if nothing ends it, in seconds.
 pub(crate) fn seconds(experiment: &Experiment) -> f64 {
     let action = |action: &Action| match action {
-        Action::Wait(duration) => duration.as_seconds(),
+        Action::Wait(wait) => wait.lasts.as_seconds(),
+        Action::Ask(ask) => ask.within.as_seconds(),
         Action::Strike(strikes) => {
             let ends = strikes.iter().map(|strike| strike.after.as_seconds() + strike.lasts.as_seconds());
             ends.fold(0.0, f64::max)
@@ -127,8 +139,27 @@ pub(crate) enum Due {
     Undo(Vec<String>),
     /// Nothing before this second.
     Wait(f64),
+    /// Ask this question of the method, by its number.
+    Ask(usize),
+    /// These are left out, as the answers are.
+    LeaveOut(Vec<LeftOut>),
+    /// What follows cannot be known, for this reason.
+    Undecided(String),
     /// The method is over; what is still active is to be put back.
     Over,
+}
+
+/// A part of the method that is left out.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct LeftOut {
+    /// What it is, for people.
+    pub(crate) what: String,
+    /// Whether it is a fault.
+    pub(crate) is_fault: bool,
+    /// Its condition.
+    pub(crate) when: String,
+    /// What the answers are.
+    pub(crate) found: String,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -156,16 +187,36 @@ struct Timed {
     looked: Option<f64>,
     /// What joins, in order.
     arrivals: VecDeque<PlannedInjection>,
+    /// The fault, or the stage of one that it is.
+    label: String,
+    target: String,
+    when: Option<Condition>,
 }
 
+/// A question that is to be answered.
 #[derive(Debug, Clone)]
+struct Asking {
+    /// Its number among all questions.
+    number: usize,
+    name: String,
+    within: Duration,
+    /// When it was asked; none before.
+    asked: Option<f64>,
+}
+
+#[derive(Debug, Clone, Default)]
 struct Entry {
-    /// None for a wait, which lasts `wait` seconds.
+    /// None for a wait, which lasts `wait` seconds, and for a question.
     strikes: Vec<Timed>,
     wait: f64,
-    label: String,
+    /// None once it is answered.
+    ask: Option<Asking>,
+    /// Of a wait and a question.
+    when: Option<Condition>,
     stage: Option<String>,
     place: Option<Place>,
+    /// Whether it is known what of it is carried out.
+    is_decided: bool,
     /// Whether its plan may be carried out as it is.
     is_planned: bool,
 }
@@ -178,12 +229,13 @@ pub(crate) struct Method {
     /// When the current entry began; none before.
     begun: Option<f64>,
     observed: f64,
+    answers: Answers,
 }
 
 impl Method {
     /// The method with the injections that were planned for its strikes.
     pub(crate) fn new(experiment: &Experiment, planned: &[PlannedInjection]) -> Self {
-        let mut number = 0;
+        let (mut number, mut asks) = (0, 0);
         let mut timed = |strike: &Strike| {
             let injections = planned.iter().filter(|injection| injection.entry == number).cloned().collect();
             number += 1;
@@ -196,31 +248,38 @@ impl Method {
                 follows: strike.selection.follow,
                 looked: None,
                 arrivals: VecDeque::new(),
+                label: label(strike),
+                target: strike.selection.target.to_string(),
+                when: strike.when.clone(),
             }
         };
         let entry = |action: &Action| match action {
-            Action::Wait(duration) => Entry {
-                strikes: Vec::new(),
-                wait: duration.as_seconds(),
-                label: String::new(),
-                stage: None,
-                place: None,
+            Action::Wait(wait) => Entry {
+                wait: wait.lasts.as_seconds(),
+                when: wait.when.clone(),
                 is_planned: true,
+                ..Entry::default()
             },
+            Action::Ask(ask) => {
+                asks += 1;
+                let (name, within) = (ask.name.clone(), ask.within);
+                let asking = Asking { number: asks - 1, name, within, asked: None };
+                Entry { ask: Some(asking), when: ask.when.clone(), is_planned: true, ..Entry::default() }
+            }
             Action::Strike(strikes) => Entry {
                 strikes: strikes.iter().map(&mut timed).collect(),
-                wait: 0.0,
-                label: label(strikes),
                 stage: strikes.iter().find_map(|strike| strike.stage.clone()),
                 place: strikes.first().map(|strike| strike.place),
-                is_planned: false,
+                ..Entry::default()
             },
         };
         let mut entries: Vec<Entry> = experiment.method.iter().map(entry).collect();
-        if let Some(first) = entries.iter_mut().find(|entry| !entry.is_planned) {
+        // An answer may take its time, and much may have changed by then.
+        let mut before_questions = entries.iter_mut().take_while(|entry| entry.ask.is_none());
+        if let Some(first) = before_questions.find(|entry| !entry.is_planned) {
             first.is_planned = true;
         }
-        Self { entries, current: 0, begun: None, observed: f64::NEG_INFINITY }
+        Self { entries, current: 0, begun: None, observed: f64::NEG_INFINITY, answers: Answers::default() }
     }
 
     /// What is due now. To be asked again when that is done, or the second waited for has come.
@@ -228,6 +287,13 @@ impl Method {
         loop {
             let last = self.current + 1 >= self.entries.len();
             let Some(entry) = self.entries.get_mut(self.current) else { return Due::Over };
+            if !entry.is_decided {
+                match entry.decide(&self.answers) {
+                    Ok(left_out) if left_out.is_empty() => {}
+                    Ok(left_out) => return Due::LeaveOut(left_out),
+                    Err(why) => return Due::Undecided(why),
+                }
+            }
             if !entry.is_planned {
                 return Due::Plan(self.current_strikes());
             }
@@ -240,6 +306,9 @@ impl Method {
             });
             if now < begun + entry.wait {
                 return Due::Wait(begun + entry.wait);
+            }
+            if let Some(asking) = &mut entry.ask {
+                return asking.due(now);
             }
             if entry.strikes.iter().all(|strike| strike.state == State::Over) {
                 self.current += 1;
@@ -301,6 +370,20 @@ impl Method {
         }
         let follows = strikes.iter().filter(|_| may_follow).filter_map(Timed::follows_at);
         Due::Wait(strikes.iter().map(Timed::turn).chain(follows).fold(look, f64::min))
+    }
+
+    /// Whether this question is being asked, and not answered yet.
+    pub(crate) fn awaits(&self, number: usize) -> bool {
+        let asking = self.entries.get(self.current).and_then(|entry| entry.ask.as_ref());
+        asking.is_some_and(|asking| asking.number == number && asking.asked.is_some())
+    }
+
+    /// The question that is being asked is answered; `told` is what may be told of it.
+    pub(crate) fn answered(&mut self, reading: &Reading, told: &Reading) {
+        let asking = self.entries.get_mut(self.current).and_then(|entry| entry.ask.take());
+        if let Some(asking) = asking {
+            self.answers.keep(&asking.name, reading, told);
+        }
     }
 
     /// The effect of an injection is over: where its target is followed, it is soon known whether that is gone.
@@ -371,7 +454,9 @@ impl Method {
 
     /// What the current entry is, for people.
     pub(crate) fn label(&self) -> String {
-        self.entries.get(self.current).map_or_else(String::new, |entry| entry.label.clone())
+        let strikes = self.entries.get(self.current).map(|entry| entry.strikes.as_slice());
+        let labels = strikes.unwrap_or_default().iter().map(|strike| strike.label.as_str());
+        labels.collect::<Vec<_>>().join(" and ")
     }
 
     /// The stage of a ramp or repetition that the current entry is.
@@ -399,6 +484,63 @@ impl Method {
     fn strikes_in(&mut self, state: State) -> impl Iterator<Item = &mut Timed> {
         let strikes = self.entries.get_mut(self.current).map(|entry| entry.strikes.as_mut_slice());
         strikes.unwrap_or_default().iter_mut().filter(move |strike| strike.state == state)
+    }
+}
+
+impl Entry {
+    /// Leaves out what the answers do not choose, and says what that is; or why it cannot be known.
+    fn decide(&mut self, answers: &Answers) -> Result<Vec<LeftOut>, String> {
+        let mut left_out = Vec::new();
+        let mut goes =
+            |when: &Option<Condition>, what: String, is_fault: bool| match answers.decide(when.as_ref()) {
+                Decision::Goes => Ok(true),
+                Decision::LeftOut(found) => {
+                    let when = when.as_ref().map(|when| when.text.clone()).unwrap_or_default();
+                    left_out.push(LeftOut { what, is_fault, when, found });
+                    Ok(false)
+                }
+                Decision::Unknown(why) => {
+                    Err(format!("whether {what} is to be carried out cannot be known: {why}"))
+                }
+            };
+        if !goes(&self.when, self.what(), false)? {
+            (self.wait, self.ask) = (0.0, None);
+        }
+        let mut chosen = Vec::new();
+        for strike in &self.strikes {
+            if goes(&strike.when, format!("{} on {}", strike.label, strike.target), true)? {
+                chosen.push(strike.clone());
+            }
+        }
+        self.strikes = chosen;
+        self.is_planned |= self.strikes.is_empty();
+        self.is_decided = true;
+        Ok(left_out)
+    }
+
+    /// What a wait or a question is, for people.
+    fn what(&self) -> String {
+        match &self.ask {
+            Some(asking) => format!("the question `{}`", asking.name),
+            None => format!("a wait of {} s", self.wait),
+        }
+    }
+}
+
+impl Asking {
+    fn due(&mut self, now: f64) -> Due {
+        let Some(asked) = self.asked else {
+            self.asked = Some(now);
+            return Due::Ask(self.number);
+        };
+        let until = asked + self.within.as_seconds();
+        if now < until {
+            return Due::Wait(until);
+        }
+        let Self { name, within, .. } = self;
+        Due::Undecided(format!(
+            "`{name}` was not answered within {within}, so that it is not known what follows"
+        ))
     }
 }
 
@@ -430,20 +572,21 @@ impl Timed {
     }
 }
 
-/// The faults of a group, or the stage that it is.
-fn label(strikes: &[Strike]) -> String {
-    let name = |strike: &Strike| match &strike.stage {
+/// A fault, or the stage of one that it is.
+fn label(strike: &Strike) -> String {
+    match &strike.stage {
         Some(stage) => format!("{} {stage}", strike.fault),
         None => strike.fault.clone(),
-    };
-    strikes.iter().map(name).collect::<Vec<_>>().join(" and ")
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::{experiment, injection, strike};
+    use crate::testing::{ask, experiment, injection, only, strike};
+    use squall_model::experiment::Wait;
     use squall_model::units::Duration;
+    use squall_model::value::Value;
 
     fn method(actions: Vec<Action>) -> Method {
         let mut experiment = experiment();
@@ -474,6 +617,21 @@ mod tests {
                     method.undone();
                 }
                 Due::Observe => {}
+                Due::Ask(number) => {
+                    lines.push(format!("{now} asks {number}"));
+                    now += 1.0;
+                    assert!(method.awaits(number) && matches!(method.due(now), Due::Wait(_)));
+                    let answer = Reading::from([("exit_code".to_owned(), Value::Number(0.0))]);
+                    method.answered(&answer, &answer);
+                }
+                Due::LeaveOut(parts) => {
+                    let parts: Vec<_> = parts.iter().map(|part| part.what.as_str()).collect();
+                    lines.push(format!("{now} without {}", parts.join(", ")));
+                }
+                Due::Undecided(why) => {
+                    lines.push(format!("{now} undecided: {why}"));
+                    return lines;
+                }
                 Due::Follow(number, left) => {
                     lines.push(format!("{now} ?i{number} for {left}"));
                     let arrival = injection(&format!("j{now}"), number);
@@ -499,7 +657,7 @@ mod tests {
         after.after = Duration::seconds(3);
         let mut method = method(vec![
             Action::Strike(vec![strike(10), after]),
-            Action::Wait(Duration::seconds(5)),
+            Action::wait(Duration::seconds(5)),
             Action::Strike(vec![strike(2)]),
         ]);
         assert_eq!(transcript(&mut method), ["0 +i0", "3 +i1", "7 -i1", "10 -i0", "15 +i2", "17 over"]);
@@ -538,6 +696,50 @@ mod tests {
         assert_eq!(method.due(0.0), Due::Plan(vec![1]), "it may be there by now");
         method.planned_anew(&[]);
         assert_eq!(method.due(0.0), Due::Over);
+    }
+
+    #[test]
+    fn answers_choose_what_is_carried_out() {
+        let when = |text: &str| Some(Condition::parse(text).unwrap());
+        let wait = |seconds: u64, text: &str| {
+            Action::Wait(Wait { lasts: Duration::seconds(seconds), when: when(text) })
+        };
+        let mut method = method(vec![
+            ask("a", 5),
+            Action::Strike(vec![only("a.exit_code == 1", strike(3)), only("a.exit_code == 0", strike(4))]),
+            wait(7, "a.exit_code == 1"),
+            Action::Strike(vec![only("a.exit_code > 1", strike(3))]),
+            wait(2, "a.exit_code < 1"),
+            Action::Strike(vec![strike(1)]),
+        ]);
+        let fault = "network.latency on the host";
+        assert_eq!(
+            transcript(&mut method),
+            [
+                "0 asks 0".to_owned(),
+                format!("1 without {fault}"),
+                "1 +i1".to_owned(),
+                "5 -i1".to_owned(),
+                "5 without a wait of 7 s".to_owned(),
+                format!("5 without {fault}"),
+                "7 +i3".to_owned(),
+                "8 over".to_owned(),
+            ]
+        );
+    }
+
+    #[test]
+    fn what_is_not_answered_decides_nothing() {
+        let mut unanswered = method(vec![ask("a", 5), Action::Strike(vec![strike(3)])]);
+        assert_eq!(unanswered.due(0.0), Due::Ask(0));
+        assert_eq!(unanswered.due(4.0), Due::Wait(5.0));
+        assert!(
+            matches!(unanswered.due(5.0), Due::Undecided(why) if why.contains("`a` was not answered within 5s"))
+        );
+        let mut lacking =
+            method(vec![ask("a", 5), Action::Strike(vec![only("a.stdout == \"x\"", strike(3))])]);
+        let lines = transcript(&mut lacking);
+        assert!(lines[1].contains("a.stdout could not be read"), "{lines:?}");
     }
 
     #[test]

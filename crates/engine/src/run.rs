@@ -15,6 +15,8 @@
 //! * **Baseline.** Metrics are recorded. From here on the guard looks every second.
 //! * **Method.** See `method.rs` for the order. Probes of the hypothesis are asked every second while a fault is
 //!   active. Whatever ends the run early leads to the undo at once, even while an injection is being made.
+//! * **Questions.** The method may ask probes, and leave out what their answers do not choose. What is not answered ends
+//!   the run: whether the rest was wanted is not known.
 //! * **Following.** A fault that follows its targets is planned anew every few seconds while it is active, and what joins it is
 //!   struck for the rest of its time. Whoever was asked about the plan is asked about that too.
 //! * **Undo.** See `restore.rs`.
@@ -218,6 +220,7 @@ pub struct Run {
     asked_again: bool,
     hypothesis: Checks,
     guard: Guard,
+    redactor: Redactor,
     record: Record,
     /// The last sample, and how many there were.
     latest: Sample,
@@ -229,6 +232,8 @@ pub struct Run {
     /// How many injections of each entry somebody has said yes to; none where nobody was asked.
     agreed: Option<BTreeMap<usize, usize>>,
     method: Method,
+    /// Faults that were left out, and why, in words.
+    left_out: Vec<String>,
     following: Following,
     /// The call that looks for more, and for which strike.
     looking: Option<(u64, usize)>,
@@ -272,7 +277,8 @@ impl Run {
             pending: None,
             steady: Checks::new(List::SteadyState, &experiment.steady_state, redactor.clone()),
             asked_again: false,
-            hypothesis: Checks::new(List::Hypothesis, &experiment.hypothesis_holds, redactor),
+            hypothesis: Checks::new(List::Hypothesis, &experiment.hypothesis_holds, redactor.clone()),
+            redactor,
             guard: Guard::new(&experiment.guard),
             record: Record::new(loads),
             latest: Sample::default(),
@@ -282,6 +288,7 @@ impl Run {
             planned: Vec::new(),
             agreed: None,
             method: Method::new(&experiment, &[]),
+            left_out: Vec::new(),
             following: Following::default(),
             looking: None,
             joining: None,
@@ -428,11 +435,14 @@ impl Run {
     }
 
     fn replied(&mut self, question: Question, reply: Reply) {
+        if question.list == List::Method {
+            return self.method_answered(question.index, reply);
+        }
         let reply = self.seen_under_fault(question, reply);
         let fault = self.fault_at(self.now - reply.seconds);
         let checks = match question.list {
             List::SteadyState => &mut self.steady,
-            List::Hypothesis => &mut self.hypothesis,
+            List::Hypothesis | List::Method => &mut self.hypothesis,
         };
         if let Some(event) = checks.replied(self.now, self.phase, question.index, reply, fault) {
             self.journal(event);

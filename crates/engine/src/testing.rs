@@ -2,7 +2,9 @@
 
 use crate::link::LinkError;
 use squall_model::condition::Condition;
-use squall_model::experiment::{Check, DEFAULT_FRESH, Experiment, Load, Metric, ProbeCall, Strike};
+use squall_model::experiment::{
+    Action, Ask, Check, DEFAULT_FRESH, Experiment, Load, Metric, ProbeCall, Strike,
+};
 use squall_model::machine::Leftover;
 use squall_model::node::{Content, Node, Place};
 use squall_model::plan::PlannedInjection;
@@ -94,7 +96,19 @@ pub(crate) fn strike(seconds: u64) -> Strike {
         after: Duration::seconds(0),
         place: Place::default(),
         stage: None,
+        when: None,
     }
+}
+
+/// A question of the method that waits for so many seconds.
+pub(crate) fn ask(name: &str, seconds: u64) -> Action {
+    let probe = ProbeCall { kind: "exec".into(), parameters: nothing() };
+    Action::Ask(Ask { name: name.into(), probe, within: Duration::seconds(seconds), when: None })
+}
+
+/// The same fault, only where this holds.
+pub(crate) fn only(when: &str, strike: Strike) -> Strike {
+    Strike { when: Some(Condition::parse(when).unwrap()), ..strike }
 }
 
 pub(crate) fn nothing() -> Node {

@@ -147,11 +147,15 @@ fn read(source: &Source) -> Result<Experiment, String> {
 /// An experiment without what only the file has that it was read from: places and notes.
 fn essence(experiment: &Experiment) -> String {
     let strike = |strike: &Strike| {
-        let Strike { fault, selection, with, lasts, after, stage, .. } = strike;
-        format!("{fault} on {selection:?} with {} for {lasts:?} after {after:?} {stage:?}", with.to_json())
+        let Strike { fault, selection, with, lasts, after, stage, when, .. } = strike;
+        format!(
+            "{fault} on {selection:?} with {} for {lasts:?} after {after:?} {stage:?} {when:?}",
+            with.to_json()
+        )
     };
     let action = |action: &Action| match action {
         Action::Wait(wait) => format!("wait {wait:?}"),
+        Action::Ask(ask) => format!("ask {} {} {:?} {:?}", ask.name, ask.probe.kind, ask.within, ask.when),
         Action::Strike(strikes) => strikes.iter().map(strike).collect::<Vec<_>>().join(" and "),
     };
     let method: Vec<String> = experiment.method.iter().map(action).collect();

@@ -3,6 +3,7 @@
 use crate::hexadecimal;
 use ring::digest::{SHA256, digest};
 use serde_json::{Value as Json, json};
+use squall_model::condition::Condition;
 use squall_model::experiment::{Action, Experiment, Strike};
 
 /// Parameters that say where a fault strikes, as targets do: they are others in another environment.
@@ -13,7 +14,8 @@ const PLACES: [&str; 3] = ["destination", "source", "port"];
 /// beginning of a SHA-256, so that no parameter can be read from it.
 pub fn fingerprint(experiment: &Experiment) -> String {
     let actions = experiment.method.iter().map(|action| match action {
-        Action::Wait(time) => json!({"wait": time.to_string()}),
+        Action::Wait(wait) => chosen(json!({"wait": wait.lasts.to_string()}), wait.when.as_ref()),
+        Action::Ask(ask) => chosen(json!({"ask": [ask.name, ask.probe.kind]}), ask.when.as_ref()),
         Action::Strike(strikes) => strikes.iter().map(does).collect(),
     });
     mark(&Json::Array(actions.collect()).to_string())
@@ -24,6 +26,14 @@ pub fn mark(text: &str) -> String {
     hexadecimal(&digest(&SHA256, text.as_bytes()).as_ref()[..8])
 }
 
+/// What is only done where a condition holds is something else.
+fn chosen(does: Json, when: Option<&Condition>) -> Json {
+    match when {
+        Some(when) => json!({"does": does, "when": when.text}),
+        None => does,
+    }
+}
+
 fn does(strike: &Strike) -> Json {
     let mut with = strike.with.to_json();
     if let Json::Object(parameters) = &mut with {
@@ -32,7 +42,7 @@ fn does(strike: &Strike) -> Json {
         parameters.sort_keys();
     }
     let selection = &strike.selection;
-    json!([
+    let does = json!([
         strike.fault,
         with,
         format!(
@@ -43,7 +53,8 @@ fn does(strike: &Strike) -> Json {
         ),
         strike.lasts.to_string(),
         strike.after.to_string()
-    ])
+    ]);
+    chosen(does, strike.when.as_ref())
 }
 
 #[cfg(test)]
@@ -71,10 +82,11 @@ mod tests {
             after: Duration::default(),
             place: Place::default(),
             stage: None,
+            when: None,
         };
         change(&mut strike);
         fingerprint(&Experiment {
-            method: vec![Action::Strike(vec![strike]), Action::Wait(Duration::seconds(3))],
+            method: vec![Action::Strike(vec![strike]), Action::wait(Duration::seconds(3))],
             ..Experiment::default()
         })
     }

@@ -6,7 +6,8 @@
 //!
 //! ```text
 //! Cluster::open(&Place { kubeconfig, context }, patience) -> Cluster    reads settings; asks nobody yet
-//! cluster.pods(&filter) / cluster.pod(namespace, name)                  pod.rs
+//! cluster.pods(&filter) / cluster.pod(namespace, name) / cluster.log(…) pod.rs
+//! Progress::of(status)                                                 progress.rs
 //! cluster.nodes(labels)                                                 node.rs
 //! cluster.get / list / metadata / create / apply / patch / delete / evict   object.rs
 //! cluster.may(&wish) / cluster.may_user(&user, &wish)                   access.rs
@@ -30,6 +31,7 @@ mod node;
 mod object;
 mod place;
 mod pod;
+mod progress;
 mod protobuf;
 mod runtime;
 #[cfg(any(test, feature = "testing"))]
@@ -48,6 +50,7 @@ pub use node::{Address, Node, Taint};
 pub use object::{Application, Deletion, Dependents, Named, Operation, pointer};
 pub use place::Place;
 pub use pod::{Container, Owner, Phase, Pod, PodFilter};
+pub use progress::Progress;
 pub use runtime::wait;
 pub use watch::{Change, Watch};
 

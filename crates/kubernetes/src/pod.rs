@@ -178,6 +178,16 @@ impl Cluster {
         Ok(found)
     }
 
+    /// What the only container of a pod printed, on either output; the first so many bytes.
+    ///
+    /// # Errors
+    /// See [`ClusterError`].
+    pub async fn log(&self, pod: &Reference, limit: u32) -> Result<String, ClusterError> {
+        let path = format!("{}/log?limitBytes={limit}", pod.path());
+        let answer = self.ask(Ask::get(format!("read what {pod} printed"), path)).await?;
+        Ok(String::from_utf8_lossy(&answer).into_owned())
+    }
+
     /// One pod, if there is one of this name.
     ///
     /// # Errors

@@ -179,6 +179,15 @@ impl Condition {
         Ok(Self { text: text.trim().to_owned(), expression: parse::expression(text)? })
     }
 
+    /// One that holds where both do. For those without `for`, which would not be told apart.
+    #[must_use]
+    pub fn and(&self, other: &Self) -> Self {
+        Self {
+            text: format!("({}) and ({})", self.text, other.text),
+            expression: Expression::All(vec![self.expression.clone(), other.expression.clone()]),
+        }
+    }
+
     /// The names that it speaks of, each once, in the order of the text.
     pub fn names(&self) -> Vec<String> {
         let mut names = Vec::new();

@@ -5,7 +5,7 @@
 //! given another meaning, and one without an empty value (a phase, a verdict) is there from the first. What no reader of
 //! this version could understand gets another [`VERSION`].
 
-use crate::condition::{Bound, Truth};
+use crate::condition::{Bound, Condition, Truth};
 use crate::plan::PlannedInjection;
 use crate::protocol::Restored;
 use crate::undo::Evidence;
@@ -152,12 +152,23 @@ pub struct Planned {
     /// How long it lasts.
     #[serde(default)]
     pub lasts: Duration,
+    /// The condition over answers without which it is left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub when: Option<String>,
+}
+
+impl Planned {
+    /// The same, of a fault that is only made where this holds.
+    #[must_use]
+    pub fn only(self, when: Option<&Condition>) -> Self {
+        Self { when: when.map(|when| when.text.clone()), ..self }
+    }
 }
 
 impl From<&PlannedInjection> for Planned {
     fn from(planned: &PlannedInjection) -> Self {
         let PlannedInjection { id, entry, fault, target, does, undone_by, lasts, .. } = planned.clone();
-        Self { id, entry, fault, target, does, undone_by, lasts }
+        Self { id, entry, fault, target, does, undone_by, lasts, when: None }
     }
 }
 
@@ -303,6 +314,39 @@ pub enum Event {
         /// How long the question took, in seconds.
         #[serde(default)]
         seconds: f64,
+    },
+    /// The method asked a question, and this is the answer that decides what follows.
+    Answered {
+        /// What the answer is called.
+        #[serde(default)]
+        name: String,
+        /// The probe that was asked.
+        #[serde(default)]
+        probe: String,
+        /// What was read, shortened.
+        #[serde(default)]
+        reading: Reading,
+        /// Why nothing was read, if so.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        error: Option<String>,
+        /// How long the question took, in seconds.
+        #[serde(default)]
+        seconds: f64,
+    },
+    /// A part of the method is left out: its condition over answers does not hold.
+    Skipped {
+        /// The fault and its target, or what else it is.
+        #[serde(default)]
+        what: String,
+        /// Whether it is a fault.
+        #[serde(default)]
+        is_fault: bool,
+        /// The condition.
+        #[serde(default)]
+        when: String,
+        /// What the answers were.
+        #[serde(default)]
+        found: String,
     },
     /// All metrics of a second. A metric that could not be read is absent.
     Metrics {

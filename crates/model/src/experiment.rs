@@ -15,6 +15,8 @@ pub const DEFAULT_BASELINE: Duration = Duration::seconds(30);
 pub const DEFAULT_RECOVERY: Duration = Duration::seconds(30);
 /// How old the value of a metric may be: a look of the guard, and the one before.
 pub const DEFAULT_FRESH: Duration = Duration::seconds(2);
+/// How long the method waits for an answer that it asks for.
+pub const DEFAULT_ANSWER: Duration = Duration::seconds(60);
 /// The sliding window over which load is measured.
 pub const DEFAULT_WINDOW: Duration = Duration::seconds(10);
 
@@ -152,7 +154,46 @@ pub enum Action {
     /// One or several faults that are active at the same time.
     Strike(Vec<Strike>),
     /// Nothing for a while, under guard.
-    Wait(Duration),
+    Wait(Wait),
+    /// A question, whose answer decides what is done later.
+    Ask(Ask),
+}
+
+impl Action {
+    /// Nothing for so long, in any case.
+    pub const fn wait(lasts: Duration) -> Self {
+        Self::Wait(Wait { lasts, when: None })
+    }
+
+    /// Its faults.
+    pub fn strikes(&self) -> &[Strike] {
+        match self {
+            Self::Strike(strikes) => strikes,
+            Self::Wait(_) | Self::Ask(_) => &[],
+        }
+    }
+}
+
+/// A while in which nothing is done.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Wait {
+    /// How long.
+    pub lasts: Duration,
+    /// Over answers; where it does not hold, nothing is waited for.
+    pub when: Option<Condition>,
+}
+
+/// A question of the method. No fault is active while it is asked.
+#[derive(Debug, Clone)]
+pub struct Ask {
+    /// What the answer is called: conditions say `NAME.exit_code`.
+    pub name: String,
+    /// The probe that is asked, once.
+    pub probe: ProbeCall,
+    /// How long it may take; without an answer by then, what follows cannot be decided, and the run ends.
+    pub within: Duration,
+    /// Over earlier answers; where it does not hold, it is not asked.
+    pub when: Option<Condition>,
 }
 
 /// One fault as it stands in the file. Ramps and repetitions are unrolled: each stage is a strike of its own.
@@ -172,4 +213,6 @@ pub struct Strike {
     pub place: crate::node::Place,
     /// What stage of a ramp or repetition it is, for people: `delay 73ms (2 of 5)`.
     pub stage: Option<String>,
+    /// Over answers that the method asked for before; where it does not hold, the fault is left out.
+    pub when: Option<Condition>,
 }

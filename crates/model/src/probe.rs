@@ -3,15 +3,19 @@
 //! A probe answers a question once, with named values that a condition can speak of. A metric source gives one
 //! number each time it is asked. Both are one file in `crates/probes` and one table entry.
 
+use crate::cluster::ClusterPlace;
 use crate::node::Node;
 use crate::read::{self, ReadError};
 use crate::units::Duration;
 use crate::value::Reading;
 use schemars::{JsonSchema, Schema};
 use serde::de::DeserializeOwned;
+use serde_json::Value as Json;
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::marker::PhantomData;
 use std::pin::Pin;
+use std::sync::Arc;
 
 /// Why something could not be measured: what was tried and what came back. Never a judgement.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -26,10 +30,30 @@ pub trait Observe: Send + Sync {
     /// Asks once. A question that fails as such (a refused connection) is an error, not a reading.
     fn observe(&self) -> Pending<'_, Result<Reading, ProbeError>>;
 
+    /// Is told who keeps what a question makes; most make nothing.
+    fn kept_by(&mut self, _: Arc<dyn Keep>) {}
+
     /// How long one question may take before it counts as unanswered.
     fn patience(&self) -> Duration {
         Duration::seconds(5)
     }
+}
+
+/// What is made for a question shall be this, so that it does not outlive whoever asks.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Kept {
+    /// Its name.
+    pub name: String,
+    /// Labels by which it is found.
+    pub labels: BTreeMap<String, String>,
+    /// What it belongs to, and goes with: an owner reference.
+    pub owner: Json,
+}
+
+/// Sees to it that what a question makes in a cluster goes with the run that asks, however that ends.
+pub trait Keep: Send + Sync {
+    /// Is asked before anything is made in a namespace; or why nothing can be.
+    fn keep(&self, place: &ClusterPlace, namespace: &str) -> Pending<'_, Result<Kept, String>>;
 }
 
 /// What may be compared with a value of an answer, where not everything makes sense.

@@ -135,6 +135,11 @@ impl Redactor {
                 self.all([check, expect].into_iter().chain(error));
                 *reading = self.reading(reading);
             }
+            Event::Answered { error, reading, name: _, probe: _, seconds: _ } => {
+                self.all(error);
+                *reading = self.reading(reading);
+            }
+            Event::Skipped { what, when, found, is_fault: _ } => self.all([what, when, found]),
             Event::Metrics { errors, phase: _, values: _ } => self.all(errors.values_mut()),
             Event::InjectStarted { target, stage, injection: _, fault: _ } => {
                 self.all(std::iter::once(target).chain(stage));
@@ -169,8 +174,8 @@ impl Redactor {
 
     /// The words of a planned injection without secrets.
     pub fn planned(&self, planned: &mut Planned) {
-        let Planned { target, does, undone_by, id: _, entry: _, fault: _, lasts: _ } = planned;
-        self.all(std::iter::once(target).chain(does).chain(undone_by));
+        let Planned { target, does, undone_by, id: _, entry: _, fault: _, lasts: _, when } = planned;
+        self.all(std::iter::once(target).chain(does).chain(undone_by).chain(when));
     }
 
     fn evidence(&self, evidence: &mut Evidence) {

@@ -45,14 +45,7 @@ fn mistakes(text: &str) -> String {
 }
 
 fn strikes(experiment: &Experiment) -> Vec<&Strike> {
-    experiment
-        .method
-        .iter()
-        .flat_map(|action| match action {
-            Action::Strike(strikes) => strikes.iter().collect(),
-            Action::Wait(_) => Vec::new(),
-        })
-        .collect()
+    experiment.method.iter().flat_map(Action::strikes).collect()
 }
 
 #[test]
@@ -155,7 +148,7 @@ fn ramps_repetitions_and_groups_are_unrolled() {
     assert_eq!((all[5].lasts, all[6].lasts), (Duration::seconds(7), Duration::seconds(4)));
     assert_eq!(all[6].after, Duration::seconds(2));
     assert_eq!(experiment.method.len(), 5 + 1 + 2 + 4);
-    assert!(matches!(experiment.method[5], Action::Wait(wait) if wait == Duration::seconds(3)));
+    assert!(matches!(&experiment.method[5], Action::Wait(wait) if wait.lasts == Duration::seconds(3)));
 }
 
 #[test]
@@ -184,6 +177,27 @@ fn targets_choose_among_what_matches() {
         let experiment = good(&method(&format!("  - fault: process.pause\n    target: {follow}\n")));
         assert!(strikes(&experiment)[0].selection.follow);
     }
+}
+
+#[test]
+fn what_is_done_may_depend_on_an_answer() {
+    let text = method(
+        "  - {ask: {http: {url: \"http://a\"}}, as: mode, within: 5s}\n  - {wait: 3s, when: mode.status == 204}\n  - together:\n    \
+         - {fault: process.pause, target: {process: {pid: 1}}, when: mode.body =~ slow}\n    - {fault: process.pause, target: \
+         {process: {pid: 2}}}\n    when: not mode.status >= 500\n",
+    );
+    let experiment = read(&text).unwrap();
+    let Action::Ask(ask) = &experiment.method[0] else { panic!("{:?}", experiment.method) };
+    assert_eq!(
+        (ask.name.as_str(), ask.probe.kind.as_str(), ask.within),
+        ("mode", "http", Duration::seconds(5))
+    );
+    assert!(
+        matches!(&experiment.method[1], Action::Wait(wait) if wait.when.as_ref().unwrap().text == "mode.status == 204")
+    );
+    let when: Vec<_> =
+        strikes(&experiment).iter().map(|strike| strike.when.as_ref().unwrap().text.clone()).collect();
+    assert_eq!(when, ["(not mode.status >= 500) and (mode.body =~ slow)", "not mode.status >= 500"]);
 }
 
 #[test]
@@ -264,11 +278,11 @@ fn every_kind_of_mistake_is_told_at_its_place() {
         ),
         (
             method("  - target: {host: true}\n"),
-            "target: {host: true}: an entry of `method` says `fault`, `together` or `wait`",
+            "target: {host: true}: an entry of `method` says `fault`, `together`, `wait` or `ask`",
         ),
         (
             method("  - falut: x\n"),
-            "falut: an entry of `method` says `fault`, `together` or `wait` (none of these); did you mean `fault`?",
+            "falut: an entry of `method` says `fault`, `together`, `wait` or `ask` (none of these); did you mean `fault`?",
         ),
         (method("  - fault: process.pause\n    wait: 3s\n"), "wait: `wait` cannot stand beside `fault`"),
         (
@@ -386,6 +400,42 @@ fn every_kind_of_mistake_is_told_at_its_place() {
                 "  - {fault: network.latency, target: {host: true}, with: {port: ${p}}}\nvariables: {p: 1}\n",
             ),
             "within braces or brackets a variable goes in quotes",
+        ),
+        // Questions, and what depends on them.
+        (method("  - ask: {http: {url: \"http://a\"}}\n"), "ask: `as` is missing: what the answer is called"),
+        (
+            method("  - {ask: {htp: {url: \"http://a\"}}, as: a}\n"),
+            "htp: unknown probe or key `htp` (not known here); did you mean `http`?",
+        ),
+        (method("  - {ask: {}, as: a}\n"), "{}: `ask` says which probe is asked"),
+        (method("  - {ask: {http: {url: a}}, as: a}\n"), "{url: a}: \"a\" is not a URL"),
+        (
+            method("  - {ask: {http: {url: \"http://a\"}}, as: a.b}\n"),
+            "a.b: conditions could not speak of `a.b`",
+        ),
+        (
+            method(
+                "  - {ask: {http: {url: \"http://a\"}}, as: a}\n  - {ask: {http: {url: \"http://a\"}}, as: a}\n",
+            ),
+            "a: a second answer is called `a` (taken)",
+        ),
+        (
+            method("  - {wait: 3s, when: a.status == 200}\n  - {ask: {http: {url: \"http://a\"}}, as: a}\n"),
+            "a.status: no answer called `a` was asked for before this (not known here)",
+        ),
+        (
+            method("  - {ask: {http: {url: \"http://a\"}}, as: a}\n  - {wait: 3s, when: a.sttus == 200}\n"),
+            "a.sttus: the probe `http` does not answer with `sttus` (not in its answer); did you mean `status`?",
+        ),
+        (
+            method("  - {ask: {http: {url: \"http://a\"}}, as: a}\n  - {wait: 3s, when: a.status == ok}\n"),
+            "a.status: `a.status` is a number without a unit, and is compared with something else",
+        ),
+        (
+            method(
+                "  - {ask: {http: {url: \"http://a\"}}, as: a}\n  - {wait: 3s, when: \"a.status == 200 for 3s\"}\n",
+            ),
+            "an answer is looked at once",
         ),
         // Together, waits, ramps, repetitions.
         (method("  - together: []\n"), "together: `together` is empty"),
@@ -849,7 +899,7 @@ fn the_schema_knows_the_catalog_and_refers_only_to_what_is_there() {
     }
     assert!(references > 10);
     assert_eq!(definitions["fault.network.latency"]["required"], serde_json::json!(["delay"]));
-    assert_eq!(schema["properties"]["method"]["items"]["oneOf"].as_array().unwrap().len(), 3);
+    assert_eq!(schema["properties"]["method"]["items"]["oneOf"].as_array().unwrap().len(), 4);
     // What needs a unit is no bare number, and a share no number above one.
     assert_eq!(definitions["Duration"]["type"], "string");
     let rate = &schema["properties"]["load"]["additionalProperties"]["properties"]["rate"];

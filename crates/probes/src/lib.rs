@@ -15,6 +15,7 @@ pub mod k8s;
 pub mod load;
 pub mod log;
 mod metric;
+pub mod pod;
 pub mod process;
 pub mod prometheus;
 mod question;
@@ -48,6 +49,7 @@ pub static PROBES: &[&dyn AnyProbe] = &[
     &of::<service::Service>(),
     &of::<container::Container>(),
     &of::<k8s::K8s>(),
+    &of::<pod::Pod>(),
     &of::<log::Log>(),
     &of::<sql::Sql>(),
     &of::<redis::Redis>(),

@@ -16,6 +16,11 @@ const LONGEST: std::time::Duration = std::time::Duration::from_hours(1);
 pub struct Timeout(Duration);
 
 impl Timeout {
+    /// So many seconds, which are neither none nor more than an hour.
+    pub(crate) const fn of_seconds(seconds: u64) -> Self {
+        Self(Duration::seconds(seconds))
+    }
+
     /// Two seconds.
     pub(crate) const fn two_seconds() -> Self {
         Self(Duration::seconds(2))

@@ -45,6 +45,7 @@ impl Lines {
                 ("plan", format!("planned anew, and it differs: {}", planned(injections, notes)))
             }
             Event::Joined { injections } => ("joined", planned(injections, &[])),
+            Event::Answered { .. } | Event::Skipped { .. } => ("method", crate::words::choice(&entry.event)?),
             Event::Approved { by } => ("plan", format!("{by} said yes")),
             Event::Refused { by, why } => ("plan", format!("{by} said no: {why}")),
             Event::Probe { phase, .. } => ("check", self.checks(*phase)?),
@@ -203,7 +204,8 @@ fn planned(injections: &[Planned], notes: &[String]) -> String {
     let each: Vec<String> = injections
         .iter()
         .map(|planned| {
-            format!("{} for {}", crate::story::named(&planned.fault, &planned.target), planned.lasts)
+            let when = planned.when.as_ref().map(|when| format!(" when {when}")).unwrap_or_default();
+            format!("{} for {}{when}", crate::story::named(&planned.fault, &planned.target), planned.lasts)
         })
         .collect();
     let notes = if notes.is_empty() { String::new() } else { format!(" (note: {})", notes.join("; ")) };

@@ -299,6 +299,9 @@ impl Story {
                 self.notes.extend(notes.iter().cloned());
             }
             Event::Joined { injections } => injections.iter().for_each(|planned| self.join(planned)),
+            Event::Answered { .. } | Event::Skipped { .. } => {
+                self.notes.extend(crate::words::choice(&entry.event));
+            }
             // That somebody said no is the reason of the verdict.
             Event::Approved { .. } | Event::Refused { .. } => {}
             Event::Probe { .. } => self.probe(elapsed, &entry.event),

@@ -2,10 +2,11 @@
 
 use crate::story::{Injection, PutBack, Story, Tally};
 use squall_model::condition::{Bound, Comparison, Truth};
-use squall_model::event::{AbortCause, CheckResult, Phase};
+use squall_model::event::{AbortCause, CheckResult, Event, Phase};
 use squall_model::past;
 use squall_model::quantity::{count, span};
 use squall_model::undo::Reverted;
+use squall_model::value::Value;
 use squall_model::verdict::Verdict;
 
 /// How something fared, for its colour and sign.
@@ -44,6 +45,27 @@ impl Tone {
             Truth::Fails => Self::Bad,
             Truth::Unknown { .. } => Self::Warning,
         }
+    }
+}
+
+/// What the method asked, or left out as the answers are, in a sentence.
+pub fn choice(event: &Event) -> Option<String> {
+    match event {
+        Event::Answered { name, probe, error: Some(error), .. } => {
+            Some(format!("`{name}` ({probe}) was not answered: {error}"))
+        }
+        Event::Answered { name, probe, reading, .. } => {
+            let shown = reading.iter().map(|(value, read)| match read {
+                Value::Number(number) => format!("{value} = {number}"),
+                Value::Text(text) => format!("{value} = {text:?}"),
+                Value::Bool(read) => format!("{value} = {read}"),
+            });
+            Some(format!("`{name}` ({probe}) was answered: {}", shown.collect::<Vec<_>>().join(", ")))
+        }
+        Event::Skipped { what, when, found, .. } => {
+            Some(format!("{what} was left out: {found}, and it is for when {when}"))
+        }
+        _ => None,
     }
 }
 

@@ -30,6 +30,8 @@ pub(crate) const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// An agent that was made for a run.
 pub(crate) const MADE: &str = "squall-agent";
+/// A pod that was made for a question of a run.
+pub(crate) const ASKED: &str = "squall-question";
 /// One that stays.
 pub(crate) const STAYS: &str = "agent";
 

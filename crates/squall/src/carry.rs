@@ -14,7 +14,7 @@ use crate::agent::transport::Agents;
 use crate::epilogue;
 use crate::exit::Failure;
 use crate::files::{self, VariableOptions};
-use crate::instruments::Toolbox;
+use crate::instruments::Kept;
 use crate::out;
 use crate::state::{Audience, LiveRun, State};
 
@@ -206,7 +206,7 @@ pub(crate) fn out(state: &State, mut order: Order) -> Result<Carried, Failure> {
     let (switch, aborts) = driver::abort_switch();
     let environment = Environment {
         identity,
-        instruments: Box::new(Toolbox),
+        instruments: Box::new(Kept(agents.keep())),
         links: agents.links(),
         journal: Box::new(journal),
         watch: Box::new(move |entry: &Entry| {

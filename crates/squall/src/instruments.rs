@@ -6,10 +6,30 @@ use squall_engine::driver::Instruments;
 use squall_engine::load::LoadSource;
 use squall_model::catalog::Catalog;
 use squall_model::experiment::{Load, Metric, ProbeCall};
-use squall_model::probe::Observe;
+use squall_model::probe::{Keep, Observe};
+use std::sync::Arc;
 
 /// Makes what experiments name.
 pub(crate) struct Toolbox;
+
+/// The same for a run, which keeps what its probes make.
+pub(crate) struct Kept(pub(crate) Arc<dyn Keep>);
+
+impl Instruments for Kept {
+    fn probe(&self, call: &ProbeCall) -> Result<Box<dyn Observe>, String> {
+        let mut probe = Toolbox.probe(call)?;
+        probe.kept_by(Arc::clone(&self.0));
+        Ok(probe)
+    }
+
+    fn metric(&self, metric: &Metric) -> Result<Box<dyn Observe>, String> {
+        Toolbox.metric(metric)
+    }
+
+    fn load(&self, load: &Load) -> Result<Box<dyn LoadSource>, String> {
+        Toolbox.load(load)
+    }
+}
 
 impl Instruments for Toolbox {
     fn probe(&self, call: &ProbeCall) -> Result<Box<dyn Observe>, String> {

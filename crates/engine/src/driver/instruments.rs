@@ -3,6 +3,7 @@
 use super::Inbox;
 use crate::checks::{List, Question, Reply};
 use crate::load::{LoadSource, RunningLoad};
+use crate::method::asks;
 use crate::run::Input;
 use squall_model::experiment::{Check, Experiment, Load, Metric, ProbeCall};
 use squall_model::probe::Observe;
@@ -34,6 +35,8 @@ pub trait Instruments {
 #[derive(Default)]
 pub(super) struct Toolbox {
     probes: HashMap<Question, Arc<dyn Observe>>,
+    /// How long the method waits for an answer at most.
+    patience: HashMap<Question, units::Duration>,
     metrics: Vec<(Metric, Arc<dyn Observe>)>,
     loads: Vec<(String, Box<dyn LoadSource>)>,
 }
@@ -43,6 +46,12 @@ impl Toolbox {
         let mut toolbox = Self::default();
         toolbox.add_probes(List::SteadyState, &experiment.steady_state, instruments)?;
         toolbox.add_probes(List::Hypothesis, &experiment.hypothesis_holds, instruments)?;
+        for (index, ask) in asks(experiment).enumerate() {
+            let probe = instruments.probe(&ask.probe).map_err(|why| format!("{}: {why}", ask.name))?;
+            let question = Question { list: List::Method, index };
+            toolbox.patience.insert(question, ask.within);
+            toolbox.probes.insert(question, Arc::from(probe));
+        }
         for metric in &experiment.metrics {
             let source =
                 instruments.metric(metric).map_err(|why| format!("metric {}: {why}", metric.name))?;
@@ -73,10 +82,12 @@ impl Toolbox {
     /// Asks a probe; the reply comes to the inbox, whatever becomes of the probe.
     pub(super) fn ask(&self, question: Question, tasks: &mut JoinSet<()>, inbox: &Inbox) {
         let replying = Replying { question, asked: Instant::now(), inbox: inbox.clone(), reading: None };
+        let most = self.patience.get(&question).copied();
         if let Some(probe) = self.probes.get(&question).cloned() {
             tasks.spawn(async move {
                 let mut replying = replying;
-                replying.reading = Some(ask(&*probe).await);
+                let own = probe.patience();
+                replying.reading = Some(ask(&*probe, most.map_or(own, |most| most.min(own))).await);
             });
         }
     }
@@ -100,9 +111,8 @@ impl Toolbox {
     }
 }
 
-/// Asks an instrument once, for as long as its patience lasts.
-async fn ask(instrument: &dyn Observe) -> Result<Reading, String> {
-    let patience = instrument.patience();
+/// Asks an instrument once, for so long.
+async fn ask(instrument: &dyn Observe, patience: units::Duration) -> Result<Reading, String> {
     match timeout(patience.0, instrument.observe()).await {
         Ok(Ok(reading)) => Ok(reading),
         Ok(Err(error)) => Err(error.to_string()),
@@ -202,7 +212,7 @@ impl Source {
 async fn keep_asking(source: Arc<dyn Observe>, latest: Latest, started: Instant) {
     loop {
         let asked = Instant::now();
-        let answer = ask(&*source).await.and_then(|reading| number_of(&reading));
+        let answer = ask(&*source, source.patience()).await.and_then(|reading| number_of(&reading));
         *latest.lock().unwrap_or_else(PoisonError::into_inner) = Some((asked, answer));
         tokio::time::sleep_until(next_ask(started, asked)).await;
     }

@@ -264,7 +264,13 @@ impl Run {
             return;
         }
         if self.shown.is_empty() && self.findings.no_effect.is_empty() {
-            self.findings.no_effect.push("no fault was made".to_owned());
+            let left_out = &self.left_out;
+            let why = if left_out.is_empty() {
+                String::new()
+            } else {
+                format!("; left out: {}", left_out.join("; "))
+            };
+            self.findings.no_effect.push(format!("no fault was made{why}"));
         }
         // A hypothesis that failed while the fault lasted has failed, even if the fault ended early.
         let failed = !self.findings.failed.is_empty();

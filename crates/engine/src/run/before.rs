@@ -7,7 +7,7 @@ use crate::load;
 use crate::method::{self, Method};
 use crate::words;
 use squall_model::condition::{Bound, Condition};
-use squall_model::event::{self, Event, Phase, Planned};
+use squall_model::event::{self, Event, Phase};
 use squall_model::experiment::Check;
 use squall_model::protocol::{Answer, CallError, CallErrorKind};
 use std::collections::BTreeMap;
@@ -42,7 +42,7 @@ impl Run {
                 self.method = Method::new(&self.experiment, &plan.injections);
                 self.planned.clone_from(&plan.injections);
                 self.following.knows(&plan.notes);
-                let injections = plan.injections.iter().map(Planned::from).collect();
+                let injections = self.in_words(&plan.injections);
                 self.journal(Event::Planned { injections, notes: plan.notes.clone() });
                 (self.stage, self.stage_since) = (Stage::Approval, self.now);
                 self.out.push(Output::Approve(plan));

@@ -1,11 +1,14 @@
 //! While faults are made, active and taken back: the method, its evidence, how long it may last.
 
-use super::{Purpose, Run};
+use super::{Purpose, Run, Stage};
+use crate::checks::{LONGEST_ERROR, List, Question, Reply, short};
 use crate::hypothesis;
 use crate::link::LinkError;
-use crate::method::{self, Due, plan_request_for};
+use crate::method::{self, Due, LeftOut, plan_request_for};
 use crate::restore::Next;
+use crate::words;
 use squall_model::event::{AbortCause, Event, Planned};
+use squall_model::experiment::Ask;
 use squall_model::plan::{Plan, PlannedInjection};
 use squall_model::protocol::{Answer, Call, CallErrorKind};
 use squall_model::undo::{Effect, Evidence};
@@ -32,6 +35,18 @@ impl Run {
             Due::Wait(until) => {
                 self.wake_by(until);
                 false
+            }
+            Due::Ask(index) => {
+                self.ask(vec![Question { list: List::Method, index }]);
+                true
+            }
+            Due::LeaveOut(parts) => {
+                parts.into_iter().for_each(|part| self.leave_out(part));
+                true
+            }
+            Due::Undecided(why) => {
+                self.abort(AbortCause::Unreadable, why);
+                true
             }
             Due::Plan(entries) => {
                 let seed = self.identity.seed;
@@ -83,6 +98,56 @@ impl Run {
         }
     }
 
+    /// The answer to a question of the method. One that comes after the end of its time, or of the method, decides nothing.
+    pub(super) fn method_answered(&mut self, index: usize, reply: Reply) {
+        if self.stage != Stage::Method || !self.method.awaits(index) {
+            return;
+        }
+        let Some(Ask { name, probe, .. }) = method::asks(&self.experiment).nth(index).cloned() else {
+            return;
+        };
+        // Before anything is cut: half a secret is not known for one.
+        let error = reply.reading.as_ref().err().map(|error| self.redactor.text(error));
+        let reading = reply.reading.unwrap_or_default();
+        let told = self.redactor.values(&reading);
+        let shown = told.iter().map(|(name, value)| (name.clone(), short(value.clone()))).collect();
+        let error = error.map(|error| words::shortened(&error, LONGEST_ERROR));
+        self.journal(Event::Answered {
+            name: name.clone(),
+            probe: probe.kind.clone(),
+            reading: shown,
+            error: error.clone(),
+            seconds: reply.seconds,
+        });
+        match error {
+            None => self.method.answered(&reading, &told),
+            Some(error) => {
+                let kind = probe.kind;
+                let why = format!(
+                    "`{name}` ({kind}) was not answered, so that it is not known what follows: {error}"
+                );
+                self.abort(AbortCause::Unreadable, why);
+            }
+        }
+    }
+
+    fn leave_out(&mut self, part: LeftOut) {
+        let LeftOut { what, is_fault, when, found } = part;
+        if is_fault {
+            self.left_out.push(format!("{what}, since {found}"));
+        }
+        self.journal(Event::Skipped { what, is_fault, when, found });
+    }
+
+    /// Injections in words, with the condition under which each is made.
+    pub(super) fn in_words(&self, injections: &[PlannedInjection]) -> Vec<Planned> {
+        let words = |planned: &PlannedInjection| {
+            let strike = method::strikes(&self.experiment).nth(planned.entry);
+            Planned::from(planned).only(strike.and_then(|strike| strike.when.as_ref()))
+        };
+        injections.iter().map(words).collect()
+    }
+
     /// A later entry was planned again. Where that differs from the plan that was told, the difference is told.
     pub(super) fn planned_anew(&mut self, answer: Result<Answer, LinkError>) {
         let Plan { mut injections, notes, .. } = match answer {
@@ -114,7 +179,7 @@ impl Run {
             earlier
         } else {
             let replaced = earlier.into_iter().map(|planned| planned.id).collect();
-            let told = injections.iter().map(Planned::from).collect();
+            let told = self.in_words(&injections);
             self.journal(Event::Replanned { replaced, injections: told, notes });
             injections
         };

@@ -3,7 +3,9 @@
 mod follow;
 
 use super::*;
-use crate::testing::{check, drifted, experiment, injection, leftover, metric_check, restored, strike};
+use crate::testing::{
+    ask, check, drifted, experiment, injection, leftover, metric_check, only, restored, strike,
+};
 use fastrand::Rng;
 use squall_model::condition::Condition;
 use squall_model::experiment::{Action, Check};
@@ -886,7 +888,7 @@ fn each_check_of_the_steady_state_may_have_its_own_time_to_come_back() {
 fn faults_are_never_active_for_longer_than_the_blast_radius_allows() {
     let mut experiment = ordinary();
     experiment.blast_radius.duration = Some(Duration::seconds(12));
-    let pause = Action::Wait(Duration::seconds(20));
+    let pause = Action::wait(Duration::seconds(20));
     experiment.method = vec![Action::Strike(vec![strike(8)]), pause, Action::Strike(vec![strike(8)])];
     let world = carry_out(experiment, |_| ());
     assert_eq!(world.verdict(), Verdict::Aborted);
@@ -918,7 +920,7 @@ fn a_ramp_names_the_stage_that_broke() {
 fn repeated() -> Experiment {
     let mut experiment = ordinary();
     let again = || Action::Strike(vec![strike(4)]);
-    experiment.method = vec![again(), Action::Wait(Duration::seconds(2)), again()];
+    experiment.method = vec![again(), Action::wait(Duration::seconds(2)), again()];
     experiment
 }
 
@@ -1047,6 +1049,31 @@ fn without_a_fault_no_agent_is_started_and_nothing_waits() {
     assert!(world.now < 0.2, "{}", world.now);
 }
 
+/// A question, and a fault that depends on it.
+fn asking(when: &str) -> Experiment {
+    let mut experiment = ordinary();
+    experiment.method = vec![ask("mode", 5), Action::Strike(vec![only(when, strike(10))])];
+    experiment
+}
+
+#[test]
+fn an_answer_decides_and_what_it_leaves_out_is_told() {
+    let world = carry_out(asking("mode.status == 200"), |_| {});
+    assert_eq!(world.verdict(), Verdict::Passed, "{}", world.reasons());
+    assert_eq!(world.events(|event| matches!(event, Event::Answered { error: None, .. })).len(), 1);
+
+    let world = carry_out(asking("mode.status == 503"), |_| {});
+    assert_eq!(world.verdict(), Verdict::NoEffect, "{}", world.reasons());
+    assert!(world.reasons().contains("left out: network.latency on "), "{}", world.reasons());
+    assert!(world.reasons().contains("since mode.status = 200"), "{}", world.reasons());
+    assert_eq!(world.events(|event| matches!(event, Event::Skipped { is_fault: true, .. })).len(), 1);
+    assert!(world.events(|event| matches!(event, Event::InjectStarted { .. })).is_empty());
+
+    let world = carry_out(asking("mode.body =~ x"), |_| {});
+    assert_eq!(world.verdict(), Verdict::Aborted, "{}", world.reasons());
+    assert!(world.reasons().contains("mode.body could not be read"), "{}", world.reasons());
+}
+
 #[test]
 fn a_fault_that_matched_nothing_proves_nothing() {
     let world = carry_out(ordinary(), |behaviour| behaviour.matches = false);
@@ -1123,7 +1150,7 @@ fn whatever_happens_the_laws_hold() {
         if dice.bool() {
             let mut late = strike(5);
             late.after = Duration::seconds(3);
-            let pause = Action::Wait(Duration::seconds(2));
+            let pause = Action::wait(Duration::seconds(2));
             experiment.method =
                 vec![Action::Strike(vec![strike(4), late]), pause, Action::Strike(vec![strike(3)])];
         }

@@ -10,7 +10,7 @@ use super::laws::all_is_back;
 use super::world::{Doom, Meddling, Shared};
 use crate::approval::Approval;
 use crate::link::LinkError;
-use crate::run::{Identity, Input, Output, Question, Reply, Run, Sample};
+use crate::run::{Identity, Input, List, Output, Question, Reply, Run, Sample};
 use crate::testing;
 use serde_json::Value as Json;
 use squall_model::condition::Condition;
@@ -36,6 +36,8 @@ const WARDEN_PAUSES: [Duration; 3] =
     [Duration::from_millis(50), Duration::from_millis(200), Duration::from_secs(1)];
 /// A run that takes longer than this hangs.
 const LONGEST: Duration = Duration::from_mins(15);
+/// How long a question of the method may take, in seconds.
+const ANSWERS_WITHIN: u64 = 6;
 /// How soon after the loss of an owner all must be back: at once, but for the time that is modelled.
 const AT_ONCE: Duration = Duration::from_secs(1);
 
@@ -122,10 +124,44 @@ struct Theatre {
     has_dud: bool,
     /// Whether more and more processes run.
     grows: bool,
+    /// Whether the method asks, and what it does depends on that.
+    asks: bool,
+    /// Whether a question of the method is under way.
+    is_asking: bool,
     /// What is said about the plan, and after how long.
     approval: (Duration, Approval),
+    /// What becomes of the questions of the method.
+    answering: Answering,
     /// Whether the journal is part of what is told of the day.
     is_watched: bool,
+}
+
+/// What becomes of the questions of a method.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Answering {
+    /// They are answered with an exit code.
+    With(u8),
+    /// The probe fails.
+    Failing,
+    /// The answer comes too late.
+    Late,
+    /// It never comes.
+    Lost,
+    /// It lacks what was asked for.
+    Lacking,
+}
+
+impl Answering {
+    fn of(seed: u64) -> Self {
+        let mut dice = fastrand::Rng::with_seed(seed ^ 0xa5c);
+        match dice.u32(0..10) {
+            0 => Self::Failing,
+            1 => Self::Late,
+            2 => Self::Lost,
+            3 => Self::Lacking,
+            _ => Self::With(dice.u8(0..3)),
+        }
+    }
 }
 
 impl Theatre {
@@ -135,6 +171,8 @@ impl Theatre {
         world.lock().weather.together = seed.is_multiple_of(2);
         let has_dud = dice.u32(0..8) == 0;
         let mut experiment = experiment(&mut dice, has_dud);
+        let answering = Answering::of(seed);
+        let asks = depend(&mut experiment, seed);
         let follows = dice.u32(0..3) == 0 && follow(&mut experiment, &mut dice);
         let experiment = Arc::new(experiment);
         let approval = approval(seed);
@@ -175,7 +213,10 @@ impl Theatre {
             disturbed: false,
             has_dud,
             grows,
+            asks,
+            is_asking: false,
             approval,
+            answering,
             is_watched,
             dice,
         };
@@ -390,8 +431,14 @@ impl Theatre {
                 if self.is_watched && !matches!(event, Event::Metrics { .. } | Event::Probe { .. }) {
                     self.note(format!("journal: {}", serde_json::to_string(&event).unwrap_or_default()));
                 }
-                if matches!(event, Event::Joined { .. }) {
-                    self.note("a fault is joined");
+                self.is_asking &= !matches!(event, Event::Answered { .. } | Event::Aborted { .. });
+                match &event {
+                    Event::Joined { .. } => self.note("a fault is joined"),
+                    Event::Skipped { what, .. } => self.note(format!("{what} is left out")),
+                    Event::Aborted { reason, .. } if reason.contains("not answered") => {
+                        self.note("a question is not answered");
+                    }
+                    _ => {}
                 }
                 self.journal.push(event);
             }
@@ -452,7 +499,25 @@ impl Theatre {
         self.fragile && !self.world.lock().differences().is_empty()
     }
 
+    /// The answer to a question of the method, at some time.
+    fn ask_for_the_method(&mut self, question: Question) {
+        let read = |name: &str, code: u8| Ok(BTreeMap::from([(name.to_owned(), Value::Number(code.into()))]));
+        let (reading, delay) = match self.answering {
+            Answering::With(code) => (read("exit_code", code), self.dice.u64(0..ANSWERS_WITHIN * 1000)),
+            Answering::Failing => (Err("it broke down".to_owned()), 20),
+            Answering::Late => (read("exit_code", 0), self.dice.u64(1000..20_000) + ANSWERS_WITHIN * 1000),
+            Answering::Lacking => (read("other", 0), 20),
+            Answering::Lost => return,
+        };
+        let reply = Reply { reading, seconds: 0.01 };
+        self.after(Duration::from_millis(delay), Happening::ToBrain(Input::Replied(question, reply)));
+    }
+
     fn ask(&mut self, question: Question) {
+        if question.list == List::Method {
+            self.is_asking = true;
+            return self.ask_for_the_method(question);
+        }
         let status = if self.suffers() { 500.0 } else { 200.0 };
         let reading = BTreeMap::from([("status".to_owned(), Value::Number(status))]);
         let reply = Reply { reading: Ok(reading), seconds: 0.01 };
@@ -489,6 +554,9 @@ impl Theatre {
             return;
         }
         self.note(format!("the brain is killed{}", self.moment()));
+        if self.is_asking {
+            self.note("the brain is killed while a question is asked");
+        }
         self.attempt += 1;
         if let Some(link) = self.link.take() {
             self.after(Duration::from_millis(1), Happening::StreamEnds { link });
@@ -674,7 +742,11 @@ impl Theatre {
         }
         self.check_restored(verdict);
         self.check_effects(verdict);
+        self.check_choice(verdict);
         let expected = match (self.has_dud, self.fragile) {
+            _ if self.asks && !matches!(self.answering, Answering::With(_)) => &[Verdict::Aborted][..],
+            // Whatever is chosen, it may be nothing, or not the one that has no effect.
+            _ if self.asks => &[Verdict::Passed, Verdict::NoEffect, Verdict::Failed, Verdict::Aborted],
             (true, _) => &[Verdict::NoEffect, Verdict::Aborted][..],
             (false, true) => &[Verdict::Failed, Verdict::Aborted, Verdict::Passed],
             (false, false) => &[Verdict::Passed],
@@ -701,6 +773,38 @@ impl Theatre {
             world.logs.iter().filter(|(_, log)| owes(&log.bytes)).map(|(name, _)| name.clone()).collect();
         if !owing.is_empty() {
             world.violation(format!("logs {owing:?} still owe, and the verdict does not tell"));
+        }
+    }
+
+    /// What the answers do not choose is not made, and a run that made nothing has not passed.
+    fn check_choice(&self, verdict: Verdict) {
+        let conditions = |event: &Event| match event {
+            Event::Planned { injections, .. } | Event::Replanned { injections, .. } => injections
+                .iter()
+                .filter_map(|planned| Some((planned.id.clone(), planned.when.clone()?)))
+                .collect::<Vec<_>>(),
+            _ => Vec::new(),
+        };
+        let when: BTreeMap<String, String> = self.journal.iter().flat_map(conditions).collect();
+        let begun: Vec<&String> = self
+            .journal
+            .iter()
+            .filter_map(|event| match event {
+                Event::InjectStarted { injection, .. } => Some(injection),
+                _ => None,
+            })
+            .collect();
+        for (injection, when) in begun.iter().filter_map(|id| Some((id, when.get(*id)?))) {
+            let chosen = matches!(self.answering, Answering::With(code) if *when == format!("decision.exit_code == {code}"));
+            if !chosen {
+                self.violation(format!(
+                    "{injection} was made, and `{when}` does not hold: {:?}",
+                    self.answering
+                ));
+            }
+        }
+        if begun.is_empty() && verdict == Verdict::Passed {
+            self.violation("nothing was made, and the run passed");
         }
     }
 
@@ -734,7 +838,14 @@ impl Theatre {
             return;
         }
         let mut planned = BTreeSet::new();
+        let mut conditions: BTreeMap<&str, &str> = BTreeMap::new();
         for event in &self.journal {
+            if let Event::Planned { injections, .. } | Event::Replanned { injections, .. } = event {
+                let when = injections
+                    .iter()
+                    .filter_map(|planned| Some((planned.id.as_str(), planned.when.as_deref()?)));
+                conditions.extend(when);
+            }
             match event {
                 Event::Planned { injections, .. } => {
                     planned.extend(injections.iter().map(|injection| injection.id.as_str()));
@@ -747,6 +858,9 @@ impl Theatre {
                     if evidence.iter().any(|evidence| evidence.effect == Effect::Seen) =>
                 {
                     planned.remove(injection.as_str());
+                }
+                Event::Skipped { is_fault: true, when, .. } => {
+                    planned.retain(|id| conditions.get(id) != Some(&when.as_str()));
                 }
                 Event::Aborted { .. } => self.violation("an aborted run passed"),
                 _ => {}
@@ -787,13 +901,35 @@ fn experiment(dice: &mut fastrand::Rng, has_dud: bool) -> Experiment {
         experiment.method.extend(experiment.method.first().cloned());
     }
     if dice.u32(0..4) == 0 {
-        experiment.method.insert(0, Action::Wait(units::Duration::seconds(dice.u64(0..3))));
+        experiment.method.insert(0, Action::wait(units::Duration::seconds(dice.u64(0..3))));
     }
     if has_dud {
         let dud = strike("sim.dud", Target::Host(true), &Json::Null, dice);
         experiment.method.push(Action::Strike(vec![dud]));
     }
     experiment
+}
+
+/// Lets some of the faults depend on a question that is asked before them; whether any does.
+fn depend(experiment: &mut Experiment, seed: u64) -> bool {
+    let mut dice = fastrand::Rng::with_seed(seed ^ 0xde9);
+    if dice.u32(0..4) != 0 {
+        return false;
+    }
+    let at = dice.usize(0..experiment.method.len());
+    let mut any = false;
+    for action in &mut experiment.method[at..] {
+        let Action::Strike(strikes) = action else { continue };
+        for strike in strikes {
+            if dice.u32(0..3) == 0 {
+                continue;
+            }
+            strike.when = Some(condition(&format!("decision.exit_code == {}", dice.u8(0..2))));
+            any = true;
+        }
+    }
+    experiment.method.insert(at, testing::ask("decision", ANSWERS_WITHIN));
+    any || matches!(Answering::of(seed), Answering::Failing | Answering::Late | Answering::Lost)
 }
 
 /// Lets faults on processes follow them, for long enough; whether there are any.
@@ -919,6 +1055,9 @@ fn the_corners_are_reached() {
         "the halt file is made",
         "is started again",
         "a fault is joined",
+        "is left out",
+        "a question is not answered",
+        "the brain is killed while a question is asked",
     ] {
         let count = days.iter().filter(|(trace, _)| trace.contains(corner)).count();
         assert!(count > 0, "{corner:?} is never reached");

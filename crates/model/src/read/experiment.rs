@@ -473,11 +473,10 @@ impl Reader<'_> {
 
     /// What must hold within some time of a fault needs faults that last for longer.
     fn times_fit(&mut self, node: &Node, method: &[Action]) {
-        let lasts = |action: &Action| match action {
-            Action::Strike(strikes) => {
-                strikes.iter().map(|strike| Duration(strike.after.0.saturating_add(strike.lasts.0))).max()
-            }
-            Action::Wait(_) => None,
+        let lasts = |action: &Action| {
+            let ends =
+                action.strikes().iter().map(|strike| Duration(strike.after.0.saturating_add(strike.lasts.0)));
+            ends.max()
         };
         let shortest = method.iter().filter_map(lasts).min();
         let Content::List(items) = &node.content else { return };

@@ -3,9 +3,11 @@
 //! Ramps and repetitions are unrolled here. Each stage of a ramp lasts as long as `for` says.
 
 use super::fields::{Fields, Reader};
+use super::names::Asked;
 use super::{ReadError, nearest};
 use crate::cluster::{ObjectSelector, Operator, PodSelector};
-use crate::experiment::{Action, DEFAULT_LASTS, Strike};
+use crate::condition::Condition;
+use crate::experiment::{Action, Ask, DEFAULT_ANSWER, DEFAULT_LASTS, ProbeCall, Strike, Wait};
 use crate::facts::Scope;
 use crate::magnitude::Magnitude;
 use crate::node::{Content, Key, Node, Place};
@@ -60,13 +62,15 @@ impl Reader<'_> {
         let mut actions = Vec::new();
         let mut strikes = 0_usize;
         let mut active = std::time::Duration::ZERO;
+        let mut asked = Asked::default();
         for entry in self.list(node, "`method`") {
-            for group in self.entry(entry) {
-                let Group::Strikes(timed) = group else {
-                    if let Group::Wait(duration) = group {
-                        actions.push(Action::Wait(duration));
+            for group in self.entry(entry, &mut asked) {
+                let timed = match group {
+                    Group::Strikes(timed) => timed,
+                    Group::Other(action) => {
+                        actions.push(action);
+                        continue;
                     }
-                    continue;
                 };
                 strikes += timed.len();
                 if strikes > MAX_STRIKES {
@@ -110,10 +114,10 @@ impl Reader<'_> {
         );
     }
 
-    /// One entry: a wait, or one or more groups of strikes.
-    fn entry(&mut self, node: &Node) -> Vec<Group> {
+    /// One entry: a wait, a question, or one or more groups of strikes.
+    fn entry(&mut self, node: &Node, asked: &mut Asked) -> Vec<Group> {
         let Some(mut fields) = self.fields(node, "an entry of `method`") else { return Vec::new() };
-        let kinds = ["fault", "together", "wait"];
+        let kinds = ["fault", "together", "wait", "ask"];
         let Content::Map(entries) = &node.content else { return Vec::new() };
         let found: Vec<&Key> =
             entries.iter().map(|(key, _)| key).filter(|key| kinds.contains(&key.name.as_str())).collect();
@@ -129,7 +133,7 @@ impl Reader<'_> {
                         "such as `- fault: network.latency` with `target:` and `for:`".to_owned(),
                     ),
                 };
-                let message = "an entry of `method` says `fault`, `together` or `wait`";
+                let message = "an entry of `method` says `fault`, `together`, `wait` or `ask`";
                 self.error(ReadError::at(place, message).label("none of these").help(help));
                 Vec::new()
             }
@@ -138,19 +142,72 @@ impl Reader<'_> {
                 self.error(ReadError::at(second.place, message).help("make it an entry of its own: `- …`"));
                 Vec::new()
             }
-            [kind] => match kind.name.as_str() {
-                "wait" => {
-                    let wait = fields.get("wait").and_then(|node| self.duration(node));
-                    fields.finish(self);
-                    wait.map(Group::Wait).into_iter().collect()
-                }
-                "together" => self.together(fields),
-                _ => self.single(node, fields),
-            },
+            [kind] => {
+                let when = fields.get("when").and_then(|node| self.when(node, asked));
+                let groups = match kind.name.as_str() {
+                    "wait" => {
+                        let lasts = fields.get("wait").and_then(|node| self.duration(node));
+                        fields.finish(self);
+                        let wait = lasts.map(|lasts| Action::Wait(Wait { lasts, when: when.clone() }));
+                        wait.map(Group::Other).into_iter().collect()
+                    }
+                    "ask" => {
+                        let ask = self.ask(fields, when.clone(), asked);
+                        ask.map(|ask| Group::Other(Action::Ask(ask))).into_iter().collect()
+                    }
+                    "together" => self.together(fields, asked),
+                    _ => self.single(node, fields),
+                };
+                groups.into_iter().map(|group| group.only(when.as_ref())).collect()
+            }
         }
     }
 
-    fn together(&mut self, mut fields: Fields<'_>) -> Vec<Group> {
+    /// A question, and what its answer is called.
+    fn ask(&mut self, mut fields: Fields<'_>, when: Option<Condition>, asked: &mut Asked) -> Option<Ask> {
+        let question = fields.get("ask");
+        let within = self.positive(fields.get("within"), DEFAULT_ANSWER);
+        let place = fields.key_place("ask");
+        let called = fields.get("as");
+        fields.finish(self);
+        let name = if let Some(node) = called {
+            self.value(node).map(|name| Key { name, place: node.place })
+        } else {
+            let error = ReadError::at(place, "`as` is missing: what the answer is called");
+            self.error(
+                error.help("such as `as: decision`; `when: decision.exit_code == 0` speaks of it then"),
+            );
+            None
+        };
+        let probe = question.and_then(|node| self.question(node));
+        let name = name.filter(|name| self.metric_name(name, false))?;
+        let (kind, probe) = probe?;
+        if !asked.add(&name.name, kind) {
+            let error = ReadError::at(name.place, format!("a second answer is called `{}`", name.name));
+            self.error(error.label("taken").help("choose another name"));
+            return None;
+        }
+        Some(Ask { name: name.name, probe, within: within?, when })
+    }
+
+    /// The probe that is asked, by its name in the catalog.
+    fn question(&mut self, node: &Node) -> Option<(&'static str, ProbeCall)> {
+        let kinds: Vec<&'static str> = self.catalog.probes().iter().map(|probe| probe.name()).collect();
+        let fields = self.fields(node, "`ask`")?;
+        let before = self.errors.len();
+        let Some((kind, parameters)) = fields.kind(&kinds, "probe", self) else {
+            if self.errors.len() == before {
+                let error = ReadError::at(node.place, "`ask` says which probe is asked");
+                self.error(error.help(format!("one of: {}", nearest::list(&kinds))));
+            }
+            return None;
+        };
+        let probe = self.catalog.probe(&kind.name)?;
+        probe.build(parameters).map_err(|error| self.error(error)).ok()?;
+        Some((probe.name(), ProbeCall { kind: kind.name.clone(), parameters: parameters.clone() }))
+    }
+
+    fn together(&mut self, mut fields: Fields<'_>, asked: &Asked) -> Vec<Group> {
         let members = fields.get("together");
         let lasts = fields.get("for").and_then(|node| self.lasts(node));
         let times = self.repeat(&mut fields);
@@ -163,7 +220,7 @@ impl Reader<'_> {
         let mut group = Vec::new();
         for member in members {
             let Some(mut fields) = self.fields(member, "an entry of `together`") else { continue };
-            for other in ["wait", "together", "ramp", "repeat"] {
+            for other in ["wait", "together", "ask", "ramp", "repeat"] {
                 if member.get(other).is_some() {
                     let help = match other {
                         "wait" => "`after: 10s` beside a fault lets it begin later than the others",
@@ -175,16 +232,17 @@ impl Reader<'_> {
                     fields.get(other);
                 }
             }
-            if ["wait", "together"].iter().any(|other| member.get(other).is_some()) {
+            if ["wait", "together", "ask"].iter().any(|other| member.get(other).is_some()) {
                 continue;
             }
             let after = fields.get("after").and_then(|node| self.duration(node)).unwrap_or_default();
+            let when = fields.get("when").and_then(|node| self.when(node, asked));
             let Some(timed) = self.strike(member, &mut fields, lasts) else {
                 fields.finish(self);
                 continue;
             };
             fields.finish(self);
-            group.push(Timed { strike: Strike { after, ..timed.strike }, ..timed });
+            group.push(Timed { strike: Strike { after, when, ..timed.strike }, ..timed });
         }
         if group.is_empty() {
             return Vec::new();
@@ -324,6 +382,7 @@ impl Reader<'_> {
             after: Duration::default(),
             place: node.place,
             stage: None,
+            when: None,
         };
         Some(Timed { strike, lasts_place })
     }
@@ -823,8 +882,21 @@ fn span(timed: &[Timed]) -> std::time::Duration {
 
 /// What an entry of the method comes to.
 enum Group {
-    Wait(Duration),
+    /// No fault.
+    Other(Action),
     Strikes(Vec<Timed>),
+}
+
+impl Group {
+    /// The same, each of its faults only where this holds too.
+    fn only(mut self, when: Option<&Condition>) -> Self {
+        if let (Self::Strikes(timed), Some(when)) = (&mut self, when) {
+            for Timed { strike, .. } in timed {
+                strike.when = Some(strike.when.as_ref().map_or_else(|| when.clone(), |own| when.and(own)));
+            }
+        }
+        self
+    }
 }
 
 /// The first and the last value of a ramp.

@@ -26,6 +26,32 @@ impl Measured {
     }
 }
 
+/// Answers that the method has asked for so far, by which its conditions can speak: their names, and the probes.
+#[derive(Debug, Default)]
+pub(super) struct Asked(Vec<(String, &'static str)>);
+
+impl Asked {
+    /// Adds one; whether the name was free.
+    pub(super) fn add(&mut self, name: &str, probe: &'static str) -> bool {
+        let is_free = self.0.iter().all(|(known, _)| known != name);
+        if is_free {
+            self.0.push((name.to_owned(), probe));
+        }
+        is_free
+    }
+}
+
+/// Whether a probe answers with something by this name.
+fn answers_with(probe: &dyn AnyProbe, name: &str) -> bool {
+    probe.values().iter().any(|(value, _)| match value.strip_suffix(".*") {
+        // `json.*` covers `json.a` and `json[0]`, and `json` where the whole is one value.
+        Some(prefix) => {
+            name.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
+        }
+        None => name == *value,
+    })
+}
+
 impl Reader<'_> {
     /// Whether what stands in a text came from a secret variable; what the file itself says is known to its readers.
     pub(super) fn holds_a_secret(&self, node: &Node) -> bool {
@@ -102,37 +128,80 @@ impl Reader<'_> {
     /// Notes what a value of a probe's answer cannot be compared with. Returns the probe's name.
     fn kinds_fit(&mut self, node: &Node, probe: &dyn AnyProbe, condition: &Condition) -> &'static str {
         for (name, against) in condition.comparisons() {
-            let kind = probe.kinds().iter().find(|(known, _)| *known == name).map(|(_, kind)| *kind);
-            let wanted = match (kind, against) {
-                (Some(ValueKind::Number), Against::Quantity | Against::Text | Against::YesOrNo) => {
-                    "a number without a unit"
-                }
-                (Some(ValueKind::YesOrNo), Against::Number | Against::Quantity | Against::Text) => {
-                    "`true` or `false`"
-                }
-                _ => continue,
-            };
-            let place = within(self.text, node.place, &name);
-            let message = format!("`{name}` is {wanted}, and is compared with something else");
-            self.error(ReadError::at(place, message).label(format!("is {wanted}")));
+            self.kind_fits(node, probe, &name, &name, against);
         }
         probe.name()
+    }
+
+    /// The same for one value, by its name in the answer and in the condition.
+    fn kind_fits(&mut self, node: &Node, probe: &dyn AnyProbe, value: &str, name: &str, against: Against) {
+        let kind = probe.kinds().iter().find(|(known, _)| *known == value).map(|(_, kind)| *kind);
+        let wanted = match (kind, against) {
+            (Some(ValueKind::Number), Against::Quantity | Against::Text | Against::YesOrNo) => {
+                "a number without a unit"
+            }
+            (Some(ValueKind::YesOrNo), Against::Number | Against::Quantity | Against::Text) => {
+                "`true` or `false`"
+            }
+            _ => return,
+        };
+        let place = within(self.text, node.place, name);
+        let message = format!("`{name}` is {wanted}, and is compared with something else");
+        self.error(ReadError::at(place, message).label(format!("is {wanted}")));
+    }
+
+    /// A condition over answers that the method asked for before.
+    pub(super) fn when(&mut self, node: &Node, asked: &Asked) -> Option<Condition> {
+        let condition = self.condition(node)?;
+        if condition.takes() > 0.0 {
+            let error = ReadError::at(
+                node.place,
+                "an answer is looked at once, so that nothing can hold `for` a time",
+            );
+            self.error(error.label("no `for` here"));
+            return None;
+        }
+        for (name, against) in condition.comparisons() {
+            self.is_asked(node, asked, &name, against);
+        }
+        Some(condition)
+    }
+
+    /// Notes where a name is no part of an answer that was asked for before, or cannot be compared so.
+    fn is_asked(&mut self, node: &Node, asked: &Asked, name: &str, against: Against) {
+        let place = within(self.text, node.place, name);
+        let (answer, value) = name.split_once('.').unwrap_or((name, ""));
+        let known = asked.0.iter().find(|(known, _)| known == answer);
+        let Some(probe) = known.and_then(|(_, probe)| self.catalog.probe(probe)) else {
+            let known: Vec<&str> = asked.0.iter().map(|(known, _)| known.as_str()).collect();
+            let help = if known.is_empty() {
+                format!(
+                    "an entry before this one asks: `- ask: {{exec: {{command: […]}}}}` with `as: {answer}`"
+                )
+            } else {
+                nearest::advice(answer, &known)
+            };
+            let error =
+                ReadError::at(place, format!("no answer called `{answer}` was asked for before this"));
+            self.error(error.label("not known here").help(help));
+            return;
+        };
+        if answers_with(probe, value) {
+            self.kind_fits(node, probe, value, name, against);
+            return;
+        }
+        let known: Vec<&str> = probe.values().iter().map(|(value, _)| *value).collect();
+        let message = format!("the probe `{}` does not answer with `{value}`", probe.name());
+        let error = ReadError::at(place, message).label("not in its answer");
+        self.error(error.help(nearest::advice(value, &known)));
     }
 
     /// A condition over the answer of a probe.
     pub(super) fn answer_condition(&mut self, node: &Node, probe: &dyn AnyProbe) -> Option<Condition> {
         let condition = self.condition(node)?;
-        let (values, probe) = (probe.values(), self.kinds_fit(node, probe, &condition));
-        let is_known = |name: &str| {
-            values.iter().any(|(value, _)| match value.strip_suffix(".*") {
-                // `json.*` covers `json.a` and `json[0]`, and `json` where the whole is one value.
-                Some(prefix) => name
-                    .strip_prefix(prefix)
-                    .is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '['])),
-                None => name == *value,
-            })
-        };
-        for name in condition.names().iter().filter(|name| !is_known(name)) {
+        let (values, called) = (probe.values(), self.kinds_fit(node, probe, &condition));
+        let known = |name: &String| answers_with(probe, name);
+        for name in condition.names().iter().filter(|name| !known(name)) {
             let known: Vec<&str> = values.iter().map(|(value, _)| *value).collect();
             let place = within(self.text, node.place, name);
             let help = if load_metrics().any(|known| known == name) {
@@ -140,7 +209,7 @@ impl Reader<'_> {
             } else {
                 nearest::advice(name, &known)
             };
-            let message = format!("the probe `{probe}` does not answer with `{name}`");
+            let message = format!("the probe `{called}` does not answer with `{name}`");
             self.error(ReadError::at(place, message).label("not in its answer").help(help));
         }
         Some(condition)

@@ -6,7 +6,8 @@ use crate::catalog::Catalog;
 use crate::cloud::{InstanceSelector, TemplateSelector};
 use crate::cluster::{NodeSelector, ObjectSelector, PodSelector};
 use crate::experiment::{
-    Concurrency, DEFAULT_BASELINE, DEFAULT_FRESH, DEFAULT_LASTS, DEFAULT_RECOVERY, DEFAULT_WINDOW,
+    Concurrency, DEFAULT_ANSWER, DEFAULT_BASELINE, DEFAULT_FRESH, DEFAULT_LASTS, DEFAULT_RECOVERY,
+    DEFAULT_WINDOW,
 };
 use crate::quantity::load_metrics;
 use crate::target::{ContainerSelector, Mode, ProcessSelector, Round};
@@ -44,6 +45,8 @@ pub fn schema(catalog: &dyn Catalog) -> Json {
         }),
     );
     definitions.set("check", check);
+    let ask = ask(catalog, &mut definitions, &duration);
+    definitions.set("ask", ask);
     definitions.set("strike", strike.clone());
     definitions.set("member", member(strike));
     let checks =
@@ -236,7 +239,12 @@ fn or_variable(schema: &mut Json) {
 
 /// An entry of the method. Which it is shows by its key, so that editors point at the mistake within it.
 fn entry(duration: &Json) -> Json {
-    let kinds = [("fault", reference("strike")), ("together", together(duration)), ("wait", wait(duration))];
+    let kinds = [
+        ("fault", reference("strike")),
+        ("together", together(duration)),
+        ("wait", wait(duration)),
+        ("ask", reference("ask")),
+    ];
     let cases = kinds.iter().map(|(key, schema)| json!({"if": {"required": [key]}, "then": schema}));
     let one = kinds.iter().map(|(key, _)| json!({"required": [key]}));
     json!({"type": "object", "allOf": cases.collect::<Vec<_>>(), "oneOf": one.collect::<Vec<_>>()})
@@ -286,7 +294,8 @@ fn strike(catalog: &dyn Catalog, definitions: &mut Definitions, duration: &Json)
             "mode": mode(definitions),
             "value": value(),
             "optional": {"description": "Whether an empty match is no error.", "type": "boolean"},
-            "follow": {"description": "Whether what begins to match while the fault is active is struck too.", "type": "boolean"}
+            "follow": {"description": "Whether what begins to match while the fault is active is struck too.", "type": "boolean"},
+            "when": when()
         },
         "allOf": cases
     })
@@ -316,6 +325,7 @@ fn together(duration: &Json) -> Json {
         "properties": {
             "together": {"type": "array", "minItems": 1, "items": reference("member")},
             "for": described(duration, "How long those last that do not say it themselves."),
+            "when": when(),
             "repeat": {"description": "How many times, one after another.", "type": "integer", "minimum": 1}
         }
     })
@@ -327,7 +337,37 @@ fn wait(duration: &Json) -> Json {
         "description": "Nothing for a while, under guard.",
         "required": ["wait"],
         "additionalProperties": false,
-        "properties": {"wait": {"anyOf": [duration, {"const": 0}]}}
+        "properties": {"wait": {"anyOf": [duration, {"const": 0}]}, "when": when()}
+    })
+}
+
+/// A question to any probe, whose answer is kept.
+fn ask(catalog: &dyn Catalog, definitions: &mut Definitions, duration: &Json) -> Json {
+    let mut probes = Map::new();
+    for probe in catalog.probes() {
+        let schema = definitions.add(probe.name(), &probe.schema());
+        probes.insert(probe.name().to_owned(), described(&schema, probe.summary()));
+    }
+    let within = format!("How long the answer may take; {DEFAULT_ANSWER} where not given.");
+    json!({
+        "type": "object",
+        "description": "A question, whose answer decides which of the later entries are carried out.",
+        "required": ["ask", "as"],
+        "additionalProperties": false,
+        "properties": {
+            "ask": {"description": "The probe that is asked.", "type": "object", "minProperties": 1, "maxProperties": 1,
+                "additionalProperties": false, "properties": probes},
+            "as": {"description": "What the answer is called in `when`.", "type": "string", "minLength": 1},
+            "within": described(duration, &within),
+            "when": when()
+        }
+    })
+}
+
+fn when() -> Json {
+    json!({
+        "description": "Over answers that were asked for before (`decision.exit_code == 0`); where it does not hold, this is left out.",
+        "anyOf": [reference("condition")]
     })
 }
 

@@ -185,6 +185,44 @@ impl Probe for Http {
     }
 }
 
+/// Runs a pod.
+pub(crate) struct Pod;
+
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[expect(dead_code, reason = "only read")]
+pub(crate) struct PodParameters {
+    #[serde(default)]
+    namespace: Option<String>,
+    container: serde_json::Value,
+    #[serde(default)]
+    volumes: Vec<serde_json::Value>,
+    #[serde(default)]
+    labels: std::collections::BTreeMap<String, String>,
+    timeout: Option<Duration>,
+}
+
+impl Observe for Pod {
+    fn observe(&self) -> Pending<'_, Result<Reading, ProbeError>> {
+        Box::pin(async { Ok(Reading::new()) })
+    }
+}
+
+impl Probe for Pod {
+    const NAME: &'static str = "pod";
+    const SUMMARY: &'static str = "Runs a pod";
+    const EXAMPLE: &'static str = "";
+    const VALUES: &'static [(&'static str, &'static str)] =
+        &[("exit_code", "a number"), ("stdout", "a text")];
+    const KINDS: &'static [(&'static str, ValueKind)] = &[("exit_code", ValueKind::Number)];
+    const DEFAULT_EXPECTATION: Option<&'static str> = Some("exit_code == 0");
+    type Parameters = PodParameters;
+
+    fn new(_: PodParameters) -> Result<Self, ProbeError> {
+        Ok(Self)
+    }
+}
+
 /// Runs a query.
 pub(crate) struct Prometheus;
 
@@ -243,7 +281,7 @@ impl AnyLoad for HttpLoad {
 pub(crate) struct Small;
 
 static FAULTS: [&dyn AnyFault; 3] = [&fault::of::<Latency>(), &fault::of::<Pause>(), &fault::of::<Spike>()];
-static PROBES: [&dyn AnyProbe; 2] = [&probe::of::<Http>(), &probe::of::<Prometheus>()];
+static PROBES: [&dyn AnyProbe; 3] = [&probe::of::<Http>(), &probe::of::<Prometheus>(), &probe::of::<Pod>()];
 static SOURCES: [&dyn AnyProbe; 1] = [&probe::of::<Prometheus>()];
 static LOADS: [&dyn AnyLoad; 1] = [&HttpLoad];
 

@@ -118,10 +118,7 @@ pub fn judge_targets(policy: &Policy, environment: &str, told: &str) -> Option<D
 }
 
 fn strikes(experiment: &Experiment) -> impl Iterator<Item = &Strike> {
-    experiment.method.iter().flat_map(|action| match action {
-        Action::Strike(strikes) => strikes.as_slice(),
-        Action::Wait(_) => &[],
-    })
+    experiment.method.iter().flat_map(Action::strikes)
 }
 
 /// What is named just as the settings protect it; in another way, only a look tells.
@@ -191,12 +188,10 @@ fn breach(limit: &Magnitude, fault: &str, value: &Json) -> Option<String> {
 
 /// How long faults are active at most, in seconds: what the method adds up to, or the experiment's own limit.
 fn active(experiment: &Experiment) -> f64 {
-    let of_action = |action: &Action| match action {
-        Action::Wait(_) => 0.0,
-        Action::Strike(strikes) => strikes
-            .iter()
-            .map(|strike| strike.after.as_seconds() + strike.lasts.as_seconds())
-            .fold(0.0, f64::max),
+    let of_action = |action: &Action| {
+        let ends =
+            action.strikes().iter().map(|strike| strike.after.as_seconds() + strike.lasts.as_seconds());
+        ends.fold(0.0, f64::max)
     };
     let method: f64 = experiment.method.iter().map(of_action).sum();
     experiment.blast_radius.duration.map_or(method, |own| method.min(own.as_seconds()))
@@ -219,7 +214,8 @@ fn length(experiment: &Experiment) -> Duration {
         .method
         .iter()
         .map(|action| match action {
-            Action::Wait(duration) => duration.as_seconds(),
+            Action::Wait(wait) => wait.lasts.as_seconds(),
+            Action::Ask(ask) => ask.within.as_seconds(),
             Action::Strike(_) => 0.0,
         })
         .sum();

@@ -63,10 +63,11 @@ fn experiment(with: &str) -> Experiment {
         after: Duration::default(),
         place: Place::default(),
         stage: None,
+        when: None,
     };
     Experiment {
         name: "slow".into(),
-        method: vec![Action::Strike(vec![strike]), Action::Wait(Duration::seconds(30))],
+        method: vec![Action::Strike(vec![strike]), Action::wait(Duration::seconds(30))],
         baseline: Duration::seconds(30),
         recovery_within: Duration::seconds(30),
         ..Experiment::default()

@@ -149,6 +149,7 @@ impl Journal {
             does: vec![known.3.into()],
             undone_by: vec![known.4.into()],
             lasts: Duration::seconds(lasts),
+            when: None,
         };
         self.say(Event::Planned {
             injections: injections.iter().enumerate().map(planned).collect(),
@@ -422,6 +423,7 @@ pub(crate) fn joined() -> Vec<Entry> {
         does: Vec::new(),
         undone_by: Vec::new(),
         lasts: Duration::seconds(15),
+        when: None,
     };
     let injections = vec![planned("p-2", "late (pid 9)"), planned("p-3", "held (pid 10)")];
     journal.say(Event::Joined { injections });

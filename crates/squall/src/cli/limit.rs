@@ -377,10 +377,7 @@ fn with_value(experiment: &Experiment, search: &str, value: &Magnitude) -> Resul
 }
 
 fn strikes(experiment: &Experiment) -> impl Iterator<Item = &Strike> {
-    experiment.method.iter().flat_map(|action| match action {
-        Action::Strike(strikes) => strikes.as_slice(),
-        Action::Wait(_) => &[],
-    })
+    experiment.method.iter().flat_map(Action::strikes)
 }
 
 /// The name of the parameter, where the strike's fault has it and is meant.

@@ -6,9 +6,10 @@ use crate::files::{self, VariableOptions};
 use crate::out;
 use clap::Args;
 use serde_json::{Value as Json, json};
+use squall_model::condition::Condition;
 use squall_model::event::Planned;
-use squall_model::experiment::{Action, Experiment};
-use squall_model::plan::Plan;
+use squall_model::experiment::{Action, Experiment, Strike};
+use squall_model::plan::{Plan, PlannedInjection};
 use squall_model::redaction::Redactor;
 use squall_model::target::Mode;
 use std::path::{Path, PathBuf};
@@ -64,8 +65,8 @@ pub(crate) fn show(
 
 /// The plan as it stands in the journal.
 fn in_words(experiment: &Experiment, plan: &Plan, redactor: &Redactor) -> Json {
-    let words = |injection| {
-        let mut words = Planned::from(injection);
+    let words = |injection: &PlannedInjection| {
+        let mut words = Planned::from(injection).only(when(experiment, injection.entry));
         redactor.planned(&mut words);
         words
     };
@@ -92,7 +93,9 @@ pub(crate) fn describe(file: &Path, experiment: &Experiment, seed: u64, plan: &P
             lines.push(format!("  does   {does}"));
             lines.push(format!("  undo   {undone_by}"));
         }
+        lines.extend(when(experiment, injection.entry).map(|when| format!("  only   when {when}")));
     }
+    lines.extend(questions(experiment));
     if experiment.method.iter().filter(|action| matches!(action, Action::Strike(_))).count() > 1 {
         lines.push("\nentries after the first are planned again right before they begin".to_owned());
     }
@@ -111,10 +114,27 @@ pub(crate) fn describe(file: &Path, experiment: &Experiment, seed: u64, plan: &P
     lines.join("\n")
 }
 
+/// What is asked on the way.
+fn questions(experiment: &Experiment) -> impl Iterator<Item = String> {
+    experiment.method.iter().filter_map(|action| match action {
+        Action::Ask(ask) => {
+            let when = ask.when.as_ref().map(|when| format!(", when {when}")).unwrap_or_default();
+            Some(format!("\nasks `{}` ({}){when}, for at most {}", ask.name, ask.probe.kind, ask.within))
+        }
+        Action::Strike(_) | Action::Wait(_) => None,
+    })
+}
+
 /// Whether the seed decides what is struck.
 fn chooses(experiment: &Experiment) -> bool {
-    experiment.method.iter().any(|action| match action {
-        Action::Strike(strikes) => strikes.iter().any(|strike| strike.selection.mode != Mode::All),
-        Action::Wait(_) => false,
-    })
+    strikes(experiment).any(|strike| strike.selection.mode != Mode::All)
+}
+
+fn strikes(experiment: &Experiment) -> impl Iterator<Item = &Strike> {
+    experiment.method.iter().flat_map(Action::strikes)
+}
+
+/// The condition over answers under which an injection of this entry is made.
+fn when(experiment: &Experiment, entry: usize) -> Option<&Condition> {
+    strikes(experiment).nth(entry)?.when.as_ref()
 }

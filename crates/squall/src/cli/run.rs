@@ -18,7 +18,7 @@ use jiff::Timestamp;
 use github::{Annotated, GithubOptions};
 use matrix::MatrixOptions;
 use squall_engine::approval::Approver;
-use squall_model::experiment::{Action, Experiment};
+use squall_model::experiment::Experiment;
 use squall_model::read;
 use squall_model::verdict::Verdict;
 use squall_outbox::Outbox;
@@ -390,10 +390,7 @@ impl Options {
 
 /// The line of an experiment's first fault, or its first line.
 fn first_line(file: &Path, experiment: &Experiment) -> usize {
-    let strike = experiment.method.iter().find_map(|action| match action {
-        Action::Strike(strikes) => strikes.first(),
-        Action::Wait(_) => None,
-    });
+    let strike = experiment.method.iter().find_map(|action| action.strikes().first());
     let at = strike.map_or(0, |strike| strike.place.start);
     files::source(file).map_or(1, |source| read::line_of(&source.text, at))
 }

@@ -90,6 +90,11 @@ impl Need {
         Self { namespace, kind: ObjectKind::pod(), verbs: Self::CREATE, parts: &["exec"] }
     }
 
+    fn make_pods(namespace: &str) -> Self {
+        let namespace = Some(namespace.to_owned());
+        Self { namespace, kind: ObjectKind::pod(), verbs: Self::CREATE, parts: Self::WHOLE }
+    }
+
     /// What a step takes.
     fn of(step: &ObjectStep) -> Self {
         let (verbs, parts): (&[&str], &[&str]) = match &step.change {
@@ -146,6 +151,25 @@ fn only_replicas(fields: &[Field]) -> bool {
     fields.iter().all(|field| field.name() == "spec.replicas" || is_ours(field))
 }
 
+/// Whether the author may make pods in a namespace, as questions of an experiment do.
+///
+/// # Errors
+/// That they may not, and what to grant; or why the cluster could not be asked.
+pub(crate) async fn may_make_pods(cluster: &Cluster, author: &Author, namespace: &str) -> Result<(), String> {
+    let need = Need::make_pods(namespace);
+    if need.is_granted(cluster, &author.user()).await? {
+        return Ok(());
+    }
+    Err(refused(author, &format!("{need} (a question that a pod answers)")))
+}
+
+fn refused(author: &Author, missing: &str) -> String {
+    format!(
+        "{author}, who wrote this, may not do what it does: {missing}; grant it by a Role or a ClusterRole bound to {author} \
+         (`kubectl auth can-i --as {author} …` checks), or have somebody apply it who may"
+    )
+}
+
 /// Whether the author may do to the objects of this cluster what the plan does. `beyond`: whoever runs the operator lets
 /// everybody strike databases and clouds, of which no role speaks.
 ///
@@ -170,11 +194,7 @@ pub(crate) async fn check(
     let more = missing.len().saturating_sub(TOLD);
     let more = if more == 0 { String::new() } else { format!("; and {more} more") };
     missing.truncate(TOLD);
-    Err(format!(
-        "{author}, who wrote this, may not do what it does: {}{more}; grant it by a Role or a ClusterRole bound to {author} \
-         (`kubectl auth can-i --as {author} …` checks), or have somebody apply it who may",
-        missing.join("; ")
-    ))
+    Err(refused(author, &format!("{}{more}", missing.join("; "))))
 }
 
 /// What it takes to do what a plan does in the cluster of this number, and one example of what it is for.

@@ -1,6 +1,6 @@
 //! What decisions come to, done in the cluster.
 
-use super::author::Author;
+use super::author::{self, Author};
 use super::live::Start;
 use super::object::{self, Name};
 use super::progress::Progress;
@@ -249,7 +249,17 @@ async fn prepare(office: &Office, run: &Json, source: &Json) -> Result<Result<Re
         authors.dedup();
         Ok((experiment, authors, reach.namespaces.clone()))
     };
-    Ok(ready())
+    let ready = ready();
+    if let Ok((experiment, authors, _)) = &ready
+        && read::makes_pods(experiment)
+    {
+        for author in authors {
+            if let Err(why) = author::may_make_pods(&office.cluster, author, &Name::of(run).namespace).await {
+                return Ok(Err(why));
+            }
+        }
+    }
+    Ok(ready)
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use super::{conditions, reconcile};
 use crate::out;
 use jiff::Timestamp;
 use serde_json::Value as Json;
-use squall_kubernetes::Cluster;
+use squall_kubernetes::{Cluster, Problem};
 use squall_model::cluster::LEASE_PREFIX;
 use squall_model::undo::Reverted;
 use squall_model::verdict::Verdict;
@@ -31,6 +31,12 @@ pub(super) async fn put_back(office: &Office, run: &Json) -> Result<RunStatus, S
         // The pods of its agents belong to that, and go with it.
         let lease = format!("{LEASE_PREFIX}{name}");
         office.cluster.remove_lease(&office.namespace, &lease).await.map_err(|error| error.to_string())?;
+        // And those of its questions to one beside the run; where that may not be removed, none could be made.
+        let namespace = run["metadata"]["namespace"].as_str().unwrap_or_default();
+        match office.cluster.remove_lease(namespace, &lease).await {
+            Err(error) if error.problem != Problem::Forbidden => return Err(error.to_string()),
+            _ => {}
+        }
         let is_its = move |mark: &Mark| mark.held.as_ref().is_some_and(|held| held.run == name);
         residue = marks_put_back(&office.cluster, is_its).await?;
     }

@@ -6,7 +6,7 @@ use crate::exit::Failure;
 use crate::files;
 use serde_json::{Value as Json, json};
 use squall_model::cluster::{EVERY_NAMESPACE, Names};
-use squall_model::experiment::{Action, Check, Experiment, Strike};
+use squall_model::experiment::{Action, Experiment, ProbeCall, Strike};
 use squall_model::node::{Content, Key, Node};
 use squall_model::read::Overrides;
 use squall_model::target::Target;
@@ -14,8 +14,23 @@ use squall_model::units::Duration;
 use std::collections::BTreeSet;
 
 /// Probes and metric sources that ask over a network or the cluster's API. Others would look at, or run in, the operator's own pod.
-const ASKS_ELSEWHERE: &[&str] =
-    &["http", "json", "tcp", "tls", "dns", "grpc_health", "k8s", "sql", "redis", "prometheus", "alerts"];
+const ASKS_ELSEWHERE: &[&str] = &[
+    "http",
+    "json",
+    "tcp",
+    "tls",
+    "dns",
+    "grpc_health",
+    "k8s",
+    "pod",
+    "sql",
+    "redis",
+    "prometheus",
+    "alerts",
+];
+
+/// The probe that makes a pod.
+const POD: &str = "pod";
 
 /// How long a fault lasts whose object says no end: until the object is deleted, and not for ever where nobody does that.
 pub(crate) const UNTIL_DELETED: Duration = Duration::seconds(30 * 24 * 3600);
@@ -78,10 +93,7 @@ pub(crate) fn shorten(experiment: &mut Experiment, rest: Duration) {
 
 /// How long the longest fault lasts, if nothing ends it.
 pub(crate) fn longest(experiment: &Experiment) -> Duration {
-    let strikes = experiment.method.iter().flat_map(|action| match action {
-        Action::Strike(strikes) => strikes.as_slice(),
-        Action::Wait(_) => &[],
-    });
+    let strikes = experiment.method.iter().flat_map(Action::strikes);
     Duration(strikes.map(|strike| strike.lasts.0).max().unwrap_or_default())
 }
 
@@ -89,8 +101,7 @@ pub(crate) fn longest(experiment: &Experiment) -> Duration {
 /// with `*` all that opted in.
 pub(crate) fn confine(experiment: &mut Experiment, namespace: &str, reach: &Reach) -> Result<(), String> {
     look_elsewhere_only(experiment)?;
-    let checks = experiment.steady_state.iter_mut().chain(&mut experiment.hypothesis_holds);
-    checks.for_each(|check| place_probe(check, namespace));
+    probes(experiment).try_for_each(|probe| place_probe(probe, namespace))?;
     for metric in &mut experiment.metrics {
         if metric.source == "k8s" {
             default_namespace(&mut metric.parameters, namespace);
@@ -107,9 +118,10 @@ pub(crate) fn confine(experiment: &mut Experiment, namespace: &str, reach: &Reac
 }
 
 fn look_elsewhere_only(experiment: &Experiment) -> Result<(), String> {
-    let checks = experiment.steady_state.iter().chain(&experiment.hypothesis_holds);
-    let probes = checks.filter_map(|check| check.probe.as_ref()).map(|probe| &probe.kind);
-    let mut asked = probes.chain(experiment.metrics.iter().map(|metric| &metric.source));
+    let mut experiment = experiment.clone();
+    let metrics = experiment.metrics.clone();
+    let asked = probes(&mut experiment).map(|probe| probe.kind.clone());
+    let mut asked = asked.chain(metrics.into_iter().map(|metric| metric.source));
     match asked.find(|kind| !ASKS_ELSEWHERE.contains(&kind.as_str())) {
         None => Ok(()),
         Some(kind) => Err(format!(
@@ -119,9 +131,40 @@ fn look_elsewhere_only(experiment: &Experiment) -> Result<(), String> {
     }
 }
 
-fn place_probe(check: &mut Check, namespace: &str) {
-    if let Some(probe) = check.probe.as_mut().filter(|probe| probe.kind == "k8s") {
+/// All probes that are asked: of what is expected, and of the method.
+fn probes(experiment: &mut Experiment) -> impl Iterator<Item = &mut ProbeCall> {
+    let checks = experiment.steady_state.iter_mut().chain(&mut experiment.hypothesis_holds);
+    let questions = experiment.method.iter_mut().filter_map(|action| match action {
+        Action::Ask(ask) => Some(&mut ask.probe),
+        Action::Strike(_) | Action::Wait(_) => None,
+    });
+    checks.filter_map(|check| check.probe.as_mut()).chain(questions)
+}
+
+/// Whether it makes pods in the namespace of its object, to ask what their programs say.
+pub(crate) fn makes_pods(experiment: &Experiment) -> bool {
+    probes(&mut experiment.clone()).any(|probe| probe.kind == POD)
+}
+
+/// A pod is only made in the object's own namespace, where its author can be asked for the right to.
+fn place_probe(probe: &mut ProbeCall, namespace: &str) -> Result<(), String> {
+    if probe.kind == "k8s" || probe.kind == POD {
         default_namespace(&mut probe.parameters, namespace);
+    }
+    if probe.kind != POD {
+        return Ok(());
+    }
+    let text = |key: &str| match probe.parameters.get(key).map(|node| &node.content) {
+        Some(Content::Text(text)) => Some(text.as_str()),
+        _ => None,
+    };
+    elsewhere(text("kubeconfig"), text("context"))?;
+    match text("namespace") {
+        Some(named) if named == namespace => Ok(()),
+        named => Err(format!(
+            "a pod for a question is made in {namespace}, the namespace of the object, and not in {}; leave `namespace` away",
+            named.unwrap_or("another one")
+        )),
     }
 }
 
@@ -234,10 +277,7 @@ mod tests {
     }
 
     fn target_of(experiment: &Experiment) -> Target {
-        match &experiment.method[0] {
-            Action::Strike(strikes) => strikes[0].selection.target.clone(),
-            Action::Wait(_) => panic!("a wait"),
-        }
+        experiment.method[0].strikes()[0].selection.target.clone()
     }
 
     #[test]
@@ -293,6 +333,32 @@ mod tests {
         let mut probing = own(json!({"fault": "k8s.pod_kill", "target": {"pod": {"labels": {"a": "b"}}}}));
         probing["spec"]["steady_state"] = json!([{"exec": {"command": ["id"]}, "expect": "exit_code == 0"}]);
         assert!(refused(&probing).contains("`exec`"), "{}", refused(&probing));
+    }
+
+    #[test]
+    fn a_pod_for_a_question_is_made_in_the_objects_own_namespace() {
+        let asked = |pod: Json| {
+            let mut object = own(json!({"ask": {"pod": pod}, "as": "decision"}));
+            let fault = json!({"fault": "k8s.pod_kill", "target": {"pod": {"labels": {"a": "b"}}}, "when": "decision.exit_code == 0"});
+            object["spec"]["method"].as_array_mut().unwrap().push(fault);
+            let mut experiment = experiment(&object).unwrap();
+            assert!(makes_pods(&experiment));
+            confine(&mut experiment, "shop", &reach(&["shop", "bank"])).map(|()| {
+                probes(&mut experiment)
+                    .map(|probe| probe.parameters.to_json()["namespace"].clone())
+                    .collect::<Vec<_>>()
+            })
+        };
+        assert_eq!(asked(json!({"container": {"image": "x"}})).unwrap(), [json!("shop")]);
+        let refused = asked(json!({"container": {"image": "x"}, "namespace": "bank"})).unwrap_err();
+        assert!(refused.contains("not in bank"), "{refused}");
+        let refused = asked(json!({"container": {"image": "x"}, "context": "other"})).unwrap_err();
+        assert!(refused.contains("another cluster"), "{refused}");
+        let mut outside = own(json!({"ask": {"exec": {"command": ["id"]}}, "as": "decision"}));
+        let fault = json!({"fault": "k8s.pod_kill", "target": {"pod": {"labels": {"a": "b"}}}});
+        outside["spec"]["method"].as_array_mut().unwrap().push(fault);
+        let mut outside = experiment(&outside).unwrap();
+        assert!(confine(&mut outside, "shop", &reach(&["shop"])).unwrap_err().contains("`exec`"));
     }
 
     #[test]

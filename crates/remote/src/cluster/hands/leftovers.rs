@@ -32,7 +32,9 @@ impl Remainder {
         let (what, remedy) = match &is {
             What::Change(mark) => return Self { leftover: mark.leftover(), object, is },
             What::Run => (
-                format!("{object} of a run that is dead, and the pods of its agents, which belong to it"),
+                format!(
+                    "{object} of a run that is dead, and the pods of its agents and questions, which belong to it"
+                ),
                 object.by_hand("delete", ""),
             ),
             What::Policy => (object.to_string(), object.by_hand("delete", "")),

@@ -17,9 +17,13 @@ use super::Post;
 use merged::{Answered, Member, gather, joined};
 use roll::Roll;
 use squall_engine::link::{AgentLink, LinkError, Links};
+#[cfg(not(feature = "kubernetes"))]
+use squall_model::cluster::ClusterPlace;
 use squall_model::facts::Privilege;
 use squall_model::plan::{Assignment, Inside, Plan, PlanRequest};
 use squall_model::probe::Pending;
+#[cfg(not(feature = "kubernetes"))]
+use squall_model::probe::{Keep, Kept};
 use squall_model::protocol::{Answer, Call, CallError, CallErrorKind, Restored};
 use squall_model::units;
 use std::collections::{BTreeMap, BTreeSet};
@@ -62,6 +66,13 @@ impl Outposts for Nowhere {
         let message = format!("could not start an agent on {post}: this squall was built without Kubernetes");
         let error = CallError { kind: CallErrorKind::Invalid, message, entry: None };
         Box::pin(std::future::ready(Err(error)))
+    }
+}
+
+#[cfg(not(feature = "kubernetes"))]
+impl Keep for Nowhere {
+    fn keep(&self, _: &ClusterPlace, _: &str) -> Pending<'_, Result<Kept, String>> {
+        Box::pin(std::future::ready(Err("this squall was built without Kubernetes".to_owned())))
     }
 }
 

@@ -14,6 +14,7 @@ use crate::state::State;
 use fleet::Fleet;
 use squall_engine::link::Links;
 use squall_model::cluster::ClusterRef;
+use squall_model::probe::Keep;
 use std::fmt;
 use std::sync::Arc;
 
@@ -58,6 +59,14 @@ impl Agents {
     /// The way to them, for the brain.
     pub(crate) fn links(&self) -> Arc<dyn Links> {
         Arc::clone(&self.links)
+    }
+
+    /// Who keeps what probes make in clusters.
+    pub(crate) fn keep(&self) -> Arc<dyn Keep> {
+        #[cfg(feature = "kubernetes")]
+        return Arc::clone(&self.pods) as _;
+        #[cfg(not(feature = "kubernetes"))]
+        Arc::new(fleet::Nowhere)
     }
 
     /// The run is over: what was made in clusters goes. What could not be removed, in words.

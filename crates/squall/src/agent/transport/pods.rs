@@ -4,6 +4,7 @@
 //! What is made hangs on one object, a lease that the run renews, so that whoever comes by can tell that nobody
 //! needs it any more; a small process beside the brain ([`keeper`]) takes it away when the brain ends, however it ends.
 
+mod asked;
 mod birth;
 pub(crate) mod keeper;
 mod manifest;
@@ -57,6 +58,8 @@ struct Site {
     /// The pod on each node, by its name.
     pods: Mutex<BTreeMap<Post, String>>,
     made: AtomicU32,
+    /// What pods that were made for questions hang on, by their place and namespace.
+    asked: tokio::sync::Mutex<BTreeMap<(ClusterPlace, String), Owner>>,
 }
 
 /// What a run has in one cluster.
@@ -106,6 +109,7 @@ impl Pods {
             camps: tokio::sync::Mutex::default(),
             pods: Mutex::default(),
             made: AtomicU32::new(0),
+            asked: tokio::sync::Mutex::default(),
         }))
     }
 

@@ -8,6 +8,8 @@ use serde_json::{Value as Json, json};
 use squall_kubernetes::Kind;
 
 const STRIKES: &str = "squall-operator-strikes";
+/// What pods for questions take. It is bound by whoever wants them, in a namespace.
+const QUESTIONS: &str = "squall-operator-questions";
 const NODES: &str = "squall-operator-nodes";
 const ON_CHAOS_MESH: &str = "squall-operator-chaos-mesh";
 const USERS: &str = "users";
@@ -46,6 +48,7 @@ pub(super) fn of_the_operator(fill: &Fill) -> Vec<Json> {
         binding(fill, ACCOUNT),
         // What changes objects; it is bound everywhere or in some namespaces.
         role(fill, STRIKES, strikes()),
+        role(fill, QUESTIONS, questions()),
         with(fill.object_here(&Kind::ROLE, ACCOUNT, OPERATOR), "rules", json!(here)),
         bound(fill, fill.object_here(&Kind::ROLE_BINDING, ACCOUNT, OPERATOR), "Role", ACCOUNT),
     ]
@@ -59,6 +62,15 @@ fn strikes() -> Vec<Json> {
         rule("apps", &["deployments", "statefulsets", "replicasets"], &["patch"]),
         rule("networking.k8s.io", &["networkpolicies"], &["create", "patch", "delete"]),
         rule("networking.istio.io", &["virtualservices"], &["create", "patch", "delete"]),
+    ]
+}
+
+/// What a pod takes that answers a question, and what it belongs to.
+fn questions() -> Vec<Json> {
+    vec![
+        rule("", &["pods"], &["get", "list", "create", "delete"]),
+        rule("", &["pods/log"], &["get"]),
+        rule("coordination.k8s.io", &["leases"], &["get", "list", "create", "patch", "delete"]),
     ]
 }
 

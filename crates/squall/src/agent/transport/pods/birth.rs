@@ -2,7 +2,7 @@
 
 use super::{CallError, failed, invalid, told};
 use serde_json::Value as Json;
-use squall_kubernetes::{Cluster, Deletion, Kind};
+use squall_kubernetes::{Cluster, Deletion, Kind, Progress};
 use squall_model::protocol::CallErrorKind;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -13,19 +13,6 @@ const LOOKS_EVERY: Duration = Duration::from_millis(200);
 
 /// The processors that Squall is built for, as Kubernetes calls them.
 const ARCHITECTURES: [&str; 2] = ["amd64", "arm64"];
-
-/// For these a container waits that will never run as things are.
-const HOPELESS: [&str; 9] = [
-    "ErrImagePull",
-    "ImagePullBackOff",
-    "ErrImageNeverPull",
-    "InvalidImageName",
-    "ImageInspectError",
-    "CreateContainerConfigError",
-    "CreateContainerError",
-    "RunContainerError",
-    "CrashLoopBackOff",
-];
 
 /// Whether an agent can run on a node at all.
 pub(super) async fn check(cluster: &Cluster, name: &str) -> Result<(), CallError> {
@@ -90,44 +77,15 @@ async fn wait(cluster: &Cluster, namespace: &str, name: &str) -> Result<(), Stri
     while begun.elapsed() < RUNS_WITHIN {
         let pod = cluster.get(&reference).await.map_err(|error| error.to_string())?;
         let pod = pod.ok_or("it was deleted")?;
-        match state(&pod["status"]) {
-            State::Runs => return Ok(()),
-            State::Fails(why) => return Err(why),
-            State::Waits(why) => last = why,
+        match Progress::of(&pod["status"]) {
+            Progress::Runs => return Ok(()),
+            Progress::Fails(why) => return Err(why),
+            Progress::Ended(code, why) => return Err(format!("its program ended at once with {code}{why}")),
+            Progress::Waits(why) => last = why,
         }
         tokio::time::sleep(LOOKS_EVERY).await;
     }
     Err(format!("it did not run within {RUNS_WITHIN:?}{last}"))
-}
-
-#[derive(Debug, PartialEq)]
-enum State {
-    Runs,
-    Waits(String),
-    Fails(String),
-}
-
-/// What the status of a pod says.
-fn state(status: &Json) -> State {
-    let container = &status["containerStatuses"][0]["state"];
-    if let Some(waiting) = container["waiting"].as_object() {
-        let reason = waiting.get("reason").and_then(Json::as_str).unwrap_or_default();
-        let why = words(&container["waiting"]);
-        return if HOPELESS.contains(&reason) { State::Fails(trimmed(&why)) } else { State::Waits(why) };
-    }
-    if container["terminated"].is_object() {
-        let ended = &container["terminated"];
-        return State::Fails(format!("its program ended at once with {}{}", ended["exitCode"], words(ended)));
-    }
-    match status["phase"].as_str() {
-        Some("Running") if container["running"].is_object() => State::Runs,
-        Some("Failed" | "Succeeded") => State::Fails(trimmed(&words(status))),
-        _ => {
-            let conditions = status["conditions"].as_array().into_iter().flatten();
-            let not_so = conditions.filter(|condition| condition["status"] != "True").map(words);
-            State::Waits(not_so.collect())
-        }
-    }
 }
 
 /// Reason and message of an object's part, after a colon.
@@ -137,32 +95,5 @@ fn words(part: &Json) -> String {
         (None, None) => String::new(),
         (Some(one), None) | (None, Some(one)) => format!(": {one}"),
         (Some(reason), Some(message)) => format!(": {reason}: {message}"),
-    }
-}
-
-fn trimmed(words: &str) -> String {
-    words.trim_start_matches(": ").to_owned()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use serde_json::json;
-
-    #[test]
-    fn a_status_says_whether_a_pod_runs_waits_or_never_will() {
-        let container = |state: Json| json!({"phase": "Pending", "containerStatuses": [{"state": state}]});
-        let pulled = container(json!({"waiting": {"reason": "ErrImagePull", "message": "no such image"}}));
-        assert_eq!(state(&pulled), State::Fails("ErrImagePull: no such image".to_owned()));
-        let making = container(json!({"waiting": {"reason": "ContainerCreating"}}));
-        assert_eq!(state(&making), State::Waits(": ContainerCreating".to_owned()));
-        let runs = json!({"phase": "Running", "containerStatuses": [{"state": {"running": {}}}]});
-        assert_eq!(state(&runs), State::Runs);
-        let evicted = json!({"phase": "Failed", "reason": "OutOfcpu", "message": "no room"});
-        assert_eq!(state(&evicted), State::Fails("OutOfcpu: no room".to_owned()));
-        let ended = container(json!({"terminated": {"exitCode": 1, "reason": "Error"}}));
-        assert_eq!(state(&ended), State::Fails("its program ended at once with 1: Error".to_owned()));
-        let new = json!({"phase": "Pending", "conditions": [{"status": "False", "reason": "Unschedulable"}]});
-        assert_eq!(state(&new), State::Waits(": Unschedulable".to_owned()));
     }
 }

@@ -5,7 +5,6 @@ use super::{ClusterPlace, PATIENCE, owner, place};
 use crate::agent_pod::LEAVES_WITHIN;
 use serde::{Deserialize, Serialize};
 use squall_kubernetes::{Cluster, ClusterError, Deletion, Kind, Problem};
-use squall_model::cluster::MARK_LABEL;
 use std::io::{self, BufRead, Write};
 use std::process::{Child, ChildStdin, Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
@@ -35,8 +34,7 @@ impl Stay {
 
     /// The selector of its pods.
     fn labels(&self) -> String {
-        let (key, value) = super::manifest::COMPONENT;
-        format!("{key}={value},{MARK_LABEL}={}", self.run)
+        super::manifest::selector(&self.run)
     }
 }
 

@@ -5,16 +5,21 @@ use crate::agent::transport::fleet::Needs;
 use crate::agent_pod::{self, COMPONENT_LABEL, MADE, NAME_LABEL};
 use serde_json::{Value as Json, json};
 use squall_model::cluster::MARK_LABEL;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// How much longer than all faults of a run its pods may live: the cluster itself ends them then. No undo waits for it.
 const LIVES_FOR: Duration = Duration::from_hours(4);
 
-/// The label by which parts of an application are told apart, and ours.
-pub(super) const COMPONENT: (&str, &str) = (COMPONENT_LABEL, MADE);
+/// What is made for a run carries these labels, whatever `part` of Squall it is.
+pub(super) fn labels(run: &str, part: &str) -> BTreeMap<String, String> {
+    let labels = [(NAME_LABEL.0, NAME_LABEL.1), (COMPONENT_LABEL, part), (MARK_LABEL, run)];
+    labels.map(|(name, value)| (name.to_owned(), value.to_owned())).into()
+}
 
-pub(super) fn labels(run: &str) -> Json {
-    json!({NAME_LABEL.0: NAME_LABEL.1, COMPONENT.0: COMPONENT.1, MARK_LABEL: run})
+/// The selector of all that is made for a run.
+pub(super) fn selector(run: &str) -> String {
+    format!("{}={},{MARK_LABEL}={run}", NAME_LABEL.0, NAME_LABEL.1)
 }
 
 pub(super) fn pod(name: &str, run: &str, on: &str, image: &str, owner: &Owner, needs: &Needs) -> Json {
@@ -26,7 +31,7 @@ pub(super) fn pod(name: &str, run: &str, on: &str, image: &str, owner: &Owner, n
     json!({
         "metadata": {
             "name": name,
-            "labels": labels(run),
+            "labels": labels(run, MADE),
             "annotations": agent_pod::annotations(),
             "ownerReferences": [owner.reference()],
         },

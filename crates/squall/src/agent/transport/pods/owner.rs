@@ -1,9 +1,10 @@
 //! The lease that all pods of a run hang on: while it is renewed, the run lives. When it goes, the cluster takes the pods.
 
 use super::manifest::labels;
+use crate::agent_pod::MADE;
 use jiff::Timestamp;
 use serde_json::{Value as Json, json};
-use squall_kubernetes::{Cluster, ClusterError, Kind, Operation, Reference, micro_time};
+use squall_kubernetes::{Cluster, ClusterError, Kind, Operation, Problem, Reference, micro_time};
 use squall_model::cluster::{LEASE_PREFIX as PREFIX, MARK_LABEL};
 use std::time::Duration;
 use tokio::task::AbortHandle;
@@ -33,10 +34,17 @@ impl Owner {
     pub(super) async fn make(cluster: &Cluster, namespace: &str, run: &str) -> Result<Self, ClusterError> {
         let now = micro_time(Timestamp::now());
         let object = json!({
-            "metadata": {"name": name(run), "labels": labels(run)},
+            "metadata": {"name": name(run), "labels": labels(run, MADE)},
             "spec": {"holderIdentity": run, "leaseDurationSeconds": LASTS, "acquireTime": now, "renewTime": now},
         });
-        let made = cluster.create(&Kind::LEASE, Some(namespace), &object).await?;
+        let made = match cluster.create(&Kind::LEASE, Some(namespace), &object).await {
+            // Another part of the run has one there already.
+            Err(error) if error.problem == Problem::Conflict => {
+                let there = cluster.get(&reference(namespace, run)).await?;
+                there.filter(|lease| lease["spec"]["holderIdentity"] == run).ok_or(error)?
+            }
+            made => made?,
+        };
         let uid = made["metadata"]["uid"].as_str().unwrap_or_default().to_owned();
         let renewing = tokio::spawn(renew(cluster.clone(), reference(namespace, run))).abort_handle();
         Ok(Self { name: name(run), uid, renewing: Some(renewing) })
