@@ -451,11 +451,15 @@ fn short(text: &str) -> String {
         let word =
             |key: &str, sign: &str| entry[key].as_str().map_or(String::new(), |word| format!("{sign}{word}"));
         let fault = entry["fault"].as_str().unwrap().rsplit('.').next().unwrap().to_owned();
-        format!("{fault}{}{}", word("after", "+"), word("for", "*"))
+        format!("{fault}{}{}{}", word("after", "+"), word("for", "*"), word("when", " if "))
     };
     let entry = |entry: &Json| {
         let body = match (entry["wait"].as_str(), entry["together"].as_array()) {
-            (Some(wait), _) => format!("~{wait}"),
+            _ if entry["as"].is_string() => format!("?{}", entry["as"].as_str().unwrap()),
+            (Some(wait), _) => format!(
+                "~{wait}{}",
+                entry["when"].as_str().map_or(String::new(), |when| format!(" if {when}"))
+            ),
             (_, Some(members)) => format!("[{}]", members.iter().map(strike).collect::<Vec<_>>().join(" ")),
             _ => strike(entry),
         };
@@ -463,6 +467,47 @@ fn short(text: &str) -> String {
     };
     let method = translated(text).root.to_json()["method"].clone();
     method.as_array().unwrap().iter().map(entry).collect::<Vec<_>>().join(", ")
+}
+
+/// A Task with these branches.
+fn task(branches: &str) -> String {
+    format!(
+        "  - {{name: a, templateType: Task, task: {{container: {{image: x}}}}, conditionalBranches: {branches}}}"
+    )
+}
+
+#[test]
+fn a_task_is_a_question_and_its_branches_are_chosen_by_the_answer() {
+    let choice =
+        task("[{target: delay, expression: exitCode == 0}, {target: kill, expression: exitCode != 0}]");
+    assert_eq!(
+        short(&workflow("a", &choice)),
+        "?a, latency*20s if a.exit_code == 0, pod_kill*20s if a.exit_code != 0"
+    );
+    // What may hold at once runs at once; what comes after a wait waits for it only where it is taken.
+    let several =
+        "[{target: delay, expression: 'stdout contains \"slow\"'}, {target: b, expression: exitCode == 0}]";
+    let several =
+        format!("{}\n  - {{name: b, templateType: Serial, children: [delay, pause, kill]}}", task(several));
+    assert_eq!(
+        short(&workflow("a", &several)),
+        "?a, [latency*20s if a.stdout =~ \"slow\" latency*20s if a.exit_code == 0], ~10s if (a.exit_code == 0), pod_kill*20s if \
+         a.exit_code == 0"
+    );
+    // In a Serial it parts what is before it from what is after it; a branch may ask again.
+    let nested = format!(
+        "{}\n  - {{name: s, templateType: Serial, children: [delay, a, pause, delay]}}\n  - {{name: t, templateType: Task, task: \
+         {{container: {{image: y}}}}, conditionalBranches: [{{target: kill, expression: exitCode == 1}}]}}",
+        task("[{target: t, expression: exitCode == 0}]")
+    );
+    assert_eq!(
+        short(&workflow("s", &nested)),
+        "latency*20s, ?a, ?t, pod_kill*20s if (a.exit_code == 0) and (t.exit_code == 1), ~10s, latency*20s"
+    );
+    let method = translated(&workflow("s", &nested)).root.to_json()["method"].clone();
+    assert_eq!(method[1]["ask"]["pod"]["container"], serde_json::json!({"image": "x"}));
+    assert_eq!((&method[1]["ask"]["pod"]["timeout"], &method[1]["within"]), (&"5m".into(), &"5m15s".into()));
+    assert_eq!(method[2]["when"], "a.exit_code == 0");
 }
 
 #[test]
@@ -762,7 +807,25 @@ fn every_mistake_is_told_at_its_place() {
         (workflow("pause", ""), "pause: this workflow comes to no fault"),
         (workflow("a", "  - {name: a, templateType: Suspend, deadline: 1s, children: [kill]}"), "[kill]: `children` cannot stand in a template of type Suspend"),
         (workflow("a", "  - {name: a, templateType: Serail, children: [kill]}"), "Serail: unknown type of template `Serail` (not known here); did you mean `Serial`?"),
-        (workflow("a", "  - {name: a, templateType: Task, task: {container: {}}}"), "Task: a Task starts a container of the user's"),
+        (workflow("a", "  - {name: a, templateType: Task}"), "`task` is missing: what is run"),
+        (workflow("a", "  - {name: a, templateType: Task, task: {container: {image: x}}}"), "this workflow comes to no fault"),
+        (workflow("a", &task("[{target: kil, expression: exitCode == 0}]")), "kil: no template is called `kil`"),
+        (workflow("a", &task("[{target: kill, expression: len(stdout) > 1}]")), "len(stdout) > 1: the expression cannot be read: `len`"),
+        (workflow("a", &task("[{target: kill}]")), "`expression` is missing"),
+        (workflow("a", &task("[{target: a, expression: exitCode == 0}]")), "the template `a` is its own child"),
+        (
+            workflow("b", &format!("{}\n  - {{name: b, templateType: Parallel, children: [a, delay]}}", task("[]"))),
+            "a: a Task beside other templates",
+        ),
+        (
+            workflow("b", &format!("{}\n  - {{name: b, templateType: Serial, deadline: 60s, children: [a, delay]}}", task("[]"))),
+            "60s: there is a Task within this deadline",
+        ),
+        (
+            workflow("b", &format!("{}\n  - {{name: b, templateType: Task, task: {{container: {{image: x}}}}, conditionalBranches: [{{target: a, \
+                expression: exitCode < 2}}, {{target: delay, expression: exitCode > 0}}]}}", task("[]"))),
+            "exitCode < 2: a Task in a branch that may be taken together with others",
+        ),
         (workflow("a", "  - {name: a, templateType: JVMChaos, jvmChaos: {}}"), "JVMChaos: JVMChaos cannot be carried out"),
         (
             workflow("a", "  - {name: a, templateType: PodChaos, deadline: 5s, podChaos: {action: pod-kill, mode: one, selector: {}, duration: 7s}}"),

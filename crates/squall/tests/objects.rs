@@ -702,3 +702,104 @@ fn the_monkey_ends_pods_of_workloads_that_opted_in_as_far_as_budgets_allow() {
         assert_eq!(left(), [1, 1, 2, 2], "{told}");
     });
 }
+
+/// Pods that answer questions.
+const QUESTIONS: &str = "app.kubernetes.io/component=squall-question";
+
+impl Stage {
+    /// A workflow of Chaos Mesh that asks a container of this script, and kills pods of `web` or of `cart` by what it says.
+    fn workflow(&self, script: &str) {
+        let kill = |app: &str| {
+            format!(
+                "  - name: kill-{app}\n    templateType: PodChaos\n    deadline: 4s\n    podChaos: {{action: pod-kill, mode: all, \
+                 gracePeriod: 0, selector: {{namespaces: [ROOM], labelSelectors: {{app: {app}}}}}}}\n"
+            )
+        };
+        self.write(
+            "workflow.yaml",
+            &format!(
+                "apiVersion: chaos-mesh.org/v1alpha1\nkind: Workflow\nmetadata: {{name: chooses, namespace: ROOM}}\nspec:\n  entry: ask\n  \
+                 templates:\n  - name: ask\n    templateType: Task\n    deadline: 60s\n    task:\n      labels: {{mine: 'yes'}}\n      \
+                 container: {{name: main, image: {}, imagePullPolicy: IfNotPresent, env: [{{name: MODE, value: slow}}], command: [sh, -c, '{script}']}}\n    \
+                 conditionalBranches:\n    - {{target: kill-web, expression: 'exitCode == 3 && stdout contains \"slow\"'}}\n    \
+                 - {{target: kill-cart, expression: 'exitCode == 3 && stdout contains \"fast\"'}}\n{}{}",
+                self.lab.image,
+                kill("web"),
+                kill("cart")
+            ),
+        );
+    }
+
+    fn questions(&self) -> Vec<Json> {
+        wait(self.lab.cluster.list(&Kind::POD, Some(&self.room), QUESTIONS)).unwrap()
+    }
+
+    fn leases(&self) -> Vec<Json> {
+        wait(self.lab.cluster.list(&Kind::LEASE, Some(&self.room), "squall.dev/mark")).unwrap()
+    }
+
+    /// Starts the workflow, and waits until its container runs.
+    fn asking(&self) -> Ended {
+        let log = fs::File::create(self.folder.path().join("log")).unwrap();
+        let mut command = self.squall(&["run", "workflow.yaml", "--yes"]);
+        let brain = Ended(command.stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap());
+        wait_until(|| self.questions().iter().any(|pod| pod["status"]["phase"] == "Running"));
+        brain
+    }
+}
+
+#[test]
+fn what_a_task_says_chooses_one_of_two_branches() {
+    Stage::with("task", &[("web", 1), ("cart", 1)], |stage| {
+        // A dollar in a manifest is one of the container's shell.
+        stage.workflow("echo $MODE; exit 3");
+        let (web, cart) = (stage.uids("web"), stage.uids("cart"));
+        let plan = words_of(&stage.run(&["plan", "workflow.yaml"]));
+        assert!(
+            plan.contains("asks `ask` (pod)") && plan.contains("only   when ask.exit_code == 3"),
+            "{plan}"
+        );
+        assert_eq!(stage.questions(), Vec::<Json>::new());
+        let said = words_of(&stage.run(&["run", "workflow.yaml", "--yes"]));
+        assert!(said.contains("exit_code = 3, latency") && said.contains("stdout = \"slow\""), "{said}");
+        assert!(said.contains("k8s.pod_kill on") && said.contains("was left out"), "{said}");
+        assert!(stage.uids("web").is_disjoint(&web), "{said}");
+        assert_eq!(stage.uids("cart"), cart, "{said}");
+        wait_until(|| stage.questions().is_empty() && stage.leases().is_empty());
+
+        // Neither branch: nothing was put to the test.
+        stage.workflow("exit 0");
+        let web = stage.uids("web");
+        let none = stage.run(&["run", "workflow.yaml", "--yes"]);
+        assert_eq!(none.status.code(), Some(5), "{}", words(&none));
+        assert!(words(&none).contains("no fault was made; left out: "), "{}", words(&none));
+        assert_eq!((stage.uids("web"), stage.uids("cart")), (web, cart));
+        wait_until(|| stage.questions().is_empty() && stage.leases().is_empty());
+    });
+}
+
+#[test]
+fn whoever_asks_and_is_killed_leaves_no_pod() {
+    Stage::with("asks", &[("web", 1), ("cart", 1)], |stage| {
+        stage.workflow("sleep 600");
+        let brain = stage.asking();
+        send("KILL", brain.0.id());
+        wait_until(|| stage.questions().is_empty() && stage.leases().is_empty());
+        drop(brain);
+
+        // With all that would remove it: the lease is found once it is not renewed, and the pod goes with it.
+        let brain = stage.asking();
+        kill_all(&brain);
+        drop(brain);
+        let [lease] = &stage.leases()[..] else { panic!("{:?}", stage.leases()) };
+        assert_eq!(stage.questions().len(), 1);
+        let name = lease["metadata"]["name"].as_str().unwrap();
+        let path = "/spec/renewTime".to_owned();
+        let long_ago = Operation::Replace { path, value: json!("2020-01-01T00:00:00.000000Z") };
+        wait(stage.lab.cluster.patch(&Kind::LEASE.named(Some(&stage.room), name), &[long_ago])).unwrap();
+        let told = stage.told(&["leftovers", "--cluster"]);
+        assert!(told.contains("agents and questions"), "{told}");
+        stage.run(&["recover", "--cluster"]);
+        wait_until(|| stage.questions().is_empty() && stage.leases().is_empty());
+    });
+}

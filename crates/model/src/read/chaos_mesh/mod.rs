@@ -5,6 +5,7 @@
 
 mod aws;
 mod dns;
+mod expression;
 mod form;
 mod http;
 mod io;
@@ -16,6 +17,7 @@ mod schedule;
 mod selector;
 mod status_check;
 mod stress;
+mod task;
 mod time;
 mod workflow;
 

@@ -6,6 +6,7 @@ use super::form::{Span, Translator, is_blank};
 use super::layout::Layout;
 use super::schedule::Rounds;
 use super::status_check::StatusCheck;
+use super::task::Task;
 use super::{Chaos, KINDS, Parts, refused};
 use crate::node::{Content, Node, Place};
 
@@ -37,6 +38,8 @@ pub(super) enum Type {
         /// Whether a wrong answer ends the workflow.
         aborts: bool,
     },
+    /// A container of the user's, and what follows by what it says.
+    Task(Task),
 }
 
 /// What only templates of some types may say.
@@ -63,10 +66,12 @@ impl Template {
         }
     }
 
-    fn children(&self) -> &[Node] {
+    /// The templates that it leads to.
+    fn children(&self) -> Vec<&Node> {
         match &self.kind {
-            Type::Serial(children) | Type::Parallel(children) => children,
-            _ => &[],
+            Type::Serial(children) | Type::Parallel(children) => children.iter().collect(),
+            Type::Task(task) => task.branches.iter().map(|branch| &branch.target).collect(),
+            _ => Vec::new(),
         }
     }
 }
@@ -208,17 +213,7 @@ impl Translator<'_> {
                 let check = self.status_check(node, "`statusCheck`")?;
                 Some(Type::StatusCheck { check, aborts: aborts.unwrap_or(Some(false))? })
             }
-            "Task" => {
-                fields.get("task");
-                fields.get("conditionalBranches");
-                let message = "a Task starts a container of the user's in the cluster and branches by what it says, which a method \
-                               of Squall cannot";
-                let error = ReadError::at(place, message).label("cannot be honoured");
-                self.error(error.help(
-                    "ask what the task asks by a probe (`exec` in `steady_state`), and make each branch an experiment of its own",
-                ));
-                None
-            }
+            "Task" => self.task(fields, place).map(Type::Task),
             _ => {
                 let key = chaos.iter().find(|(kind, _)| *kind == name).map_or("", |(_, key)| *key);
                 if let Some(refusal) = refused::refusal(name) {
