@@ -712,7 +712,7 @@ mod tests {
             wait(2, "a.exit_code < 1"),
             Action::Strike(vec![strike(1)]),
         ]);
-        let fault = "network.latency on the host";
+        let fault = "network.latency on this host";
         assert_eq!(
             transcript(&mut method),
             [

@@ -290,8 +290,9 @@ impl Drop for Crowd {
         for many in deletions.chunks(CALLS_AT_ONCE) {
             let _ = wait(async {
                 let mut going = JoinSet::new();
-                for reference in many.iter().cloned() {
+                for reference in many {
                     let (cluster, at_once) = (self.lab.cluster.clone(), at_once.clone());
+                    let reference = reference.clone();
                     going.spawn(async move { cluster.delete(&reference, &at_once).await });
                 }
                 Ok(going.join_all().await)

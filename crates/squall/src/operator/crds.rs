@@ -195,7 +195,7 @@ mod tests {
     use super::*;
 
     /// The words of a structural schema.
-    const KNOWN: [&str; 22] = [
+    const KNOWN: [&str; 23] = [
         "type",
         "description",
         "properties",
@@ -214,6 +214,7 @@ mod tests {
         "minItems",
         "maxItems",
         "minProperties",
+        "maxProperties",
         "x-kubernetes-preserve-unknown-fields",
         "x-kubernetes-int-or-string",
         "x-kubernetes-list-type",
