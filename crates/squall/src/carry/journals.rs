@@ -12,7 +12,7 @@ use std::sync::mpsc::{self, Receiver, SyncSender};
 use std::time::Duration;
 
 /// So many lines may wait for a slow copy before it is given up.
-const MOST_WAITING: usize = 4096;
+const MOST_WAITING: usize = 65_536;
 
 /// How long the end of a run waits for the rest of the copy.
 const FAREWELL: Duration = Duration::from_secs(2);
