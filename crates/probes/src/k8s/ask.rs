@@ -126,6 +126,13 @@ mod tests {
     fn objects_of_a_real_cluster_are_counted_and_looked_at() {
         in_a_room("probe", async |lab, room| {
             room.deployment("web", 2, "sleep 600").await?;
+            // What a Deployment says of its pods comes a moment after them.
+            let reference = Kind::DEPLOYMENT.named(Some(&room.name), "web");
+            let is_told = async || {
+                let web = lab.cluster.get(&reference).await?;
+                Ok(web.is_some_and(|web| web["status"]["readyReplicas"] == 2))
+            };
+            room.until("the Deployment to say so", is_told).await?;
             let ask = async |mut with: serde_json::Value| -> Result<Reading, String> {
                 with["kubeconfig"] = json!(lab.place.kubeconfig);
                 with["timeout"] = json!("30s");
