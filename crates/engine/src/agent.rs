@@ -97,7 +97,7 @@ impl<M: Machine, D: Disk> AgentCore<M, D> {
         // Thousands are made in parts; the first wait for the last, and all have their whole time from then on. Who joins
         // them later has less time, and gives them none.
         let part = |injection: &String| Some((self.hands.entry(injection)?, self.hands.lasts(injection)?));
-        let parts: Vec<_> = std::mem::take(&mut self.made).iter().filter_map(part).collect();
+        let parts: BTreeSet<_> = std::mem::take(&mut self.made).iter().filter_map(part).collect();
         for injection in self.hands.live() {
             let lasts = self.hands.lasts(&injection).unwrap_or_default().0;
             let is_of_part = part(&injection).is_some_and(|one| parts.contains(&one));

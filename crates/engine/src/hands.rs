@@ -39,7 +39,7 @@ use squall_model::plan::PlannedInjection;
 use squall_model::protocol::{CallError, CallErrorKind, Restored};
 use squall_model::step::{Claim, ProcessRef, Step};
 use squall_model::undo::{Evidence, Reverted, Undo};
-use squall_model::undo_log::{self, Contents, Disk, LogError, Opened, UndoLog};
+use squall_model::undo_log::{self, Contents, Disk, LogError, Logged, Opened, UndoLog};
 use squall_model::units::Duration;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -89,8 +89,8 @@ struct Promise {
 }
 
 impl Promise {
-    /// What is told of it, before anything of it is put back.
-    fn restored(&mut self) -> Restored {
+    /// Begins to put it back: its effects are looked for no more. What is told of it, before any step.
+    fn retire(&mut self) -> Restored {
         self.active.clear();
         Restored {
             injection: self.injection.clone(),
@@ -200,9 +200,7 @@ impl<M: Machine, D: Disk> Hands<M, D> {
         while !rest.is_empty() {
             let (wave, others) = rest.split_at(self.wave(rest));
             match wave {
-                [one] => self
-                    .inject_one(one)
-                    .map_err(|error| CallError { entry: error.entry.or(Some(one.entry)), ..error })?,
+                [one] => self.inject_one(one).map_err(|error| about(one, error))?,
                 many => self.inject_wave(many)?,
             }
             rest = others;
@@ -299,23 +297,46 @@ impl<M: Machine, D: Disk> Hands<M, D> {
     fn apply_all(&mut self, promise: &mut Promise, steps: &[Step]) -> Result<(), CallError> {
         for (index, step) in steps.iter().enumerate() {
             let undo = self.machine.capture(step, &promise.injection)?;
-            (self.hook)(Point::BeforeIntend);
-            let logged =
-                promise.log.write(&mut self.disk, |log, disk| log.intend(disk, index, step, &undo))?;
-            (self.hook)(Point::AfterIntend);
-            promise.owed.push((index, undo.clone()));
+            let logged = self.intend(promise, index, step, &undo)?;
             (self.hook)(Point::BeforeApply);
             let applied = self.machine.apply(logged);
             (self.hook)(Point::AfterApply);
-            // Names and numbers only: the words about a step are for those who know its secrets.
-            let (injection, kind) = (promise.injection.as_str(), step.kind());
-            tracing::info!(injection, step = index, kind, applied = applied.is_ok(), "step");
-            applied?;
-            (self.hook)(Point::BeforeApplied);
-            promise.log.write(&mut self.disk, |log, disk| log.applied(disk, index))?;
-            (self.hook)(Point::AfterApplied);
-            promise.active.push((step.clone(), undo));
+            self.note_made(promise, index, (step, &undo), applied)?;
         }
+        Ok(())
+    }
+
+    /// Writes down how a step is undone; from then on that is owed.
+    fn intend<'s>(
+        &mut self,
+        promise: &mut Promise,
+        index: usize,
+        step: &'s Step,
+        undo: &'s Undo,
+    ) -> Result<Logged<'s>, CallError> {
+        (self.hook)(Point::BeforeIntend);
+        let logged = promise.log.write(&mut self.disk, |log, disk| log.intend(disk, index, step, undo))?;
+        (self.hook)(Point::AfterIntend);
+        promise.owed.push((index, undo.clone()));
+        Ok(logged)
+    }
+
+    /// Writes down what came of making a step.
+    fn note_made(
+        &mut self,
+        promise: &mut Promise,
+        index: usize,
+        (step, undo): (&Step, &Undo),
+        applied: Result<(), MachineError>,
+    ) -> Result<(), CallError> {
+        // Names and numbers only: the words about a step are for those who know its secrets.
+        let (injection, kind) = (promise.injection.as_str(), step.kind());
+        tracing::info!(injection, step = index, kind, applied = applied.is_ok(), "step");
+        applied?;
+        (self.hook)(Point::BeforeApplied);
+        promise.log.write(&mut self.disk, |log, disk| log.applied(disk, index))?;
+        (self.hook)(Point::AfterApplied);
+        promise.active.push((step.clone(), undo.clone()));
         Ok(())
     }
 
@@ -373,7 +394,7 @@ impl<M: Machine, D: Disk> Hands<M, D> {
 
     /// Puts back what a promise owes, in reverse order, whatever fails on the way, and closes its log if all is well.
     fn put_back(&mut self, promise: &mut Promise) -> Restored {
-        let mut restored = promise.restored();
+        let mut restored = promise.retire();
         let mut still_owed = Vec::new();
         for (index, undo) in std::mem::take(&mut promise.owed).into_iter().rev() {
             if !self.put_back_step(&mut promise.log, index, &undo, &mut restored) {
@@ -573,6 +594,11 @@ impl<M: Machine, D: Disk> Hands<M, D> {
             holder.injection, holder.fault, holder.target, holder.owner
         ))
     }
+}
+
+/// An error that says which entry it is about.
+fn about(planned: &PlannedInjection, error: CallError) -> CallError {
+    CallError { entry: error.entry.or(Some(planned.entry)), ..error }
 }
 
 fn held_already(injection: &str, fault: &str, target: &str, claim: &Claim) -> String {

@@ -4,14 +4,14 @@
 //! What holds for one holds for all of a wave: their undos are on disk before the first of them is made, and of two agents that
 //! want the same at least one sees the other. Where some of a wave fail, those are put back, and the others stay.
 
-use super::{Hands, Promise, invalid};
+use super::{Hands, Promise, about, invalid};
 use crate::crash::Point;
 use squall_model::machine::{Machine, MachineError};
 use squall_model::plan::PlannedInjection;
 use squall_model::protocol::{CallError, Restored};
 use squall_model::step::Step;
 use squall_model::undo::{Reverted, Undo};
-use squall_model::undo_log::{Disk, Logged};
+use squall_model::undo_log::Disk;
 
 /// So many injections make a wave.
 const WAVE: usize = 32;
@@ -56,29 +56,27 @@ impl<M: Machine, D: Disk> Hands<M, D> {
         let steps: Vec<(&Step, &str)> =
             wave.iter().map(|planned| (&planned.steps[0], planned.id.as_str())).collect();
         let undos = self.machine.capture_all(&steps);
-        let mut logged = Vec::new();
-        let mut failures: Vec<Option<CallError>> = Vec::new();
+        let (mut logged, mut failures) = (Vec::new(), Vec::new());
         for ((promise, undo), (step, _)) in promises.iter_mut().zip(&undos).zip(&steps) {
-            match undo
-                .as_ref()
-                .map_err(|error| error.clone().into())
-                .and_then(|undo| self.intend(promise, step, undo))
-            {
-                Ok(one) => {
-                    logged.push(one);
-                    failures.push(None);
-                }
-                Err(error) => failures.push(Some(error)),
-            }
+            let undo = undo.as_ref().map_err(|error| CallError::from(error.clone()));
+            let intended = undo.and_then(|undo| self.intend(promise, 0, step, undo));
+            failures.push(intended.map(|one| logged.push(one)).err());
         }
         (self.hook)(Point::BeforeApply);
         let mut outcomes = self.machine.apply_all(logged).into_iter();
         (self.hook)(Point::AfterApply);
         let mut first = None;
-        for ((mut promise, planned), failure) in promises.into_iter().zip(wave).zip(failures) {
-            let outcome = match failure {
-                Some(error) => Err(error),
-                None => self.is_made(&mut promise, &planned.steps[0], outcomes.next()),
+        for (((mut promise, planned), undo), failure) in
+            promises.into_iter().zip(wave).zip(&undos).zip(failures)
+        {
+            let outcome = match (failure, undo) {
+                (None, Ok(undo)) => {
+                    // What the machine says nothing of is not known to be made.
+                    let applied = outcomes.next().unwrap_or_else(|| Err(silent(&planned.steps[0])));
+                    self.note_made(&mut promise, 0, (&planned.steps[0], undo), applied)
+                }
+                (Some(error), _) => Err(error),
+                (None, Err(error)) => Err(error.clone().into()),
             };
             match outcome {
                 Ok(()) => self.promises.push(promise),
@@ -89,39 +87,6 @@ impl<M: Machine, D: Disk> Hands<M, D> {
             }
         }
         first.map_or(Ok(()), Err)
-    }
-
-    fn intend<'s>(
-        &mut self,
-        promise: &mut Promise,
-        step: &'s Step,
-        undo: &'s Undo,
-    ) -> Result<Logged<'s>, CallError> {
-        (self.hook)(Point::BeforeIntend);
-        let logged = promise.log.write(&mut self.disk, |log, disk| log.intend(disk, 0, step, undo))?;
-        (self.hook)(Point::AfterIntend);
-        promise.owed.push((0, undo.clone()));
-        Ok(logged)
-    }
-
-    /// Notes what came of a step. A machine that says nothing of it has not made it.
-    fn is_made(
-        &mut self,
-        promise: &mut Promise,
-        step: &Step,
-        outcome: Option<Result<(), MachineError>>,
-    ) -> Result<(), CallError> {
-        let silent = || MachineError::Failed { message: format!("nothing is known of it: {step}") };
-        let applied = outcome.unwrap_or_else(|| Err(silent()));
-        let (injection, kind) = (promise.injection.as_str(), step.kind());
-        tracing::info!(injection, step = 0, kind, applied = applied.is_ok(), "step");
-        applied?;
-        (self.hook)(Point::BeforeApplied);
-        promise.log.write(&mut self.disk, |log, disk| log.applied(disk, 0))?;
-        (self.hook)(Point::AfterApplied);
-        let undo = promise.owed.last().map(|(_, undo)| undo.clone());
-        promise.active.extend(undo.map(|undo| (step.clone(), undo)));
-        Ok(())
     }
 
     /// Puts promises back, as many at the same time as may be; what came of each, in order.
@@ -160,7 +125,7 @@ impl<M: Machine, D: Disk> Hands<M, D> {
     ) -> Restored {
         // What failed is tried again by itself.
         let Some(Ok(outcome)) = outcome else { return self.put_back(promise) };
-        let mut restored = promise.restored();
+        let mut restored = promise.retire();
         for (index, undo) in std::mem::take(&mut promise.owed) {
             if !self.note_put_back(&mut promise.log, index, &undo, Ok(outcome.clone()), &mut restored) {
                 promise.owed.push((index, undo));
@@ -171,6 +136,6 @@ impl<M: Machine, D: Disk> Hands<M, D> {
     }
 }
 
-fn about(planned: &PlannedInjection, error: CallError) -> CallError {
-    CallError { entry: error.entry.or(Some(planned.entry)), ..error }
+fn silent(step: &Step) -> MachineError {
+    MachineError::Failed { message: format!("nothing is known of it: {step}") }
 }
