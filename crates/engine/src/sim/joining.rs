@@ -62,6 +62,15 @@ impl Follower {
         self.world.lock().start_another(name);
     }
 
+    /// Of half of two, one is struck: a third changes nothing, and with a fourth another joins.
+    fn joins_when_four_are_there(mut self, name: &str) {
+        self.come(name);
+        assert_eq!(self.follow(), 0, "half of three is one");
+        self.come(name);
+        assert_eq!(self.follow(), 1, "half of four are two");
+        self.end();
+    }
+
     fn end(self) {
         self.agent.end();
         all_is_back(&self.world, &BTreeMap::new());
@@ -105,12 +114,8 @@ fn the_number_that_the_mode_asks_for_is_kept() {
     let mut request = on("sim.pause", "postgres");
     (request.entries[0].selection.mode, request.entries[0].selection.value) =
         (Mode::FixedPercent, Some(50.0));
-    let mut follower = Follower::begin(request);
-    follower.come("postgres");
-    assert_eq!(follower.follow(), 0, "half of three is one");
-    follower.come("postgres");
-    assert_eq!(follower.follow(), 1, "half of four are two");
-    follower.end();
+    let follower = Follower::begin(request);
+    follower.joins_when_four_are_there("postgres");
 }
 
 #[test]
@@ -132,11 +137,7 @@ fn the_limits_hold_at_any_time_and_in_total() {
     request.entries[0].selection.mode = Mode::One;
     let mut follower = Follower::begin(request);
     follower.request.entries[0].selection.mode = Mode::All;
-    follower.come("postgres");
-    assert_eq!(follower.follow(), 0, "half of three is one");
-    follower.come("postgres");
-    assert_eq!(follower.follow(), 1, "half of four are two");
-    follower.end();
+    follower.joins_when_four_are_there("postgres");
 }
 
 #[test]
