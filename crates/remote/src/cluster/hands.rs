@@ -65,7 +65,7 @@ pub(crate) struct Clusters {
     /// Objects that were seen to be gone, by number: they do not come back.
     gone: BTreeSet<String>,
     /// What changed objects have shown, by mark and number, and at which look; of very many not all are looked at each time.
-    shown: BTreeMap<(String, String), (u64, Evidence)>,
+    shown: BTreeMap<(String, String), (u64, Result<Evidence, MachineError>)>,
     /// How many looks there were.
     looks: u64,
     /// When a cluster did not answer an undo: whoever waits for many undos waits once.
@@ -238,7 +238,7 @@ impl Clusters {
         let look = |step: &&Step| match step {
             Step::Object(step) if ends(step) => self.look_for_end(step, lives.get(&step.object.uid).copied()),
             Step::Object(step) => match self.shown.get(&key(step)) {
-                Some((_, evidence)) => Ok(evidence.clone()),
+                Some((_, seen)) => seen.clone(),
                 None => Ok(Evidence::not_seen(format!("{} is not looked at yet", step.object))),
             },
             other => Err(elsewhere(other.kind())),
@@ -252,22 +252,25 @@ impl Clusters {
         let changed = applied.iter().filter(|step| matches!(step, Step::Object(step) if !ends(step)));
         let mut due: Vec<_> = changed.map(|step| (self.last_look(step), *step)).collect();
         due.sort_by_key(|(last, _)| *last);
-        let asked: Vec<_> = due.iter().take(AT_A_LOOK).map(|(_, step)| self.with_client(step)).collect();
-        let seen = side_by_side(&asked, |asked: &Result<(&ObjectStep, Client), MachineError>| {
-            let Ok((step, client)) = asked else { return None };
-            let evidence = shown(client, step)
-                .unwrap_or_else(|error| Evidence::not_seen(format!("could not look for an effect: {error}")));
-            Some((key(step), evidence))
+        let due: Vec<&Step> = due.into_iter().take(AT_A_LOOK).map(|(_, step)| step).collect();
+        let asked: Vec<_> = due.iter().map(|step| self.with_client(step)).collect();
+        let seen = side_by_side(&asked, |asked| {
+            let (step, client) = asked.as_ref().map_err(MachineError::clone)?;
+            shown(client, step)
         });
-        let looks = self.looks;
-        self.shown.extend(seen.into_iter().flatten().map(|(key, evidence)| (key, (looks, evidence))));
+        for (step, seen) in due.iter().zip(seen) {
+            if let Step::Object(step) = step {
+                self.shown.insert(key(step), (self.looks, seen));
+            }
+        }
     }
 
     /// Whether an object has shown an effect, and at which look it was looked at last.
     fn last_look(&self, step: &Step) -> (bool, u64) {
         let Step::Object(step) = step else { return (false, 0) };
         let last = self.shown.get(&key(step));
-        last.map_or((false, 0), |(look, evidence)| (evidence.effect == Effect::Seen, *look))
+        let is_seen = |seen: &Evidence| seen.effect == Effect::Seen;
+        last.map_or((false, 0), |(look, seen)| (seen.as_ref().is_ok_and(is_seen), *look))
     }
 
     /// How it is with the pods of a namespace, by their numbers.

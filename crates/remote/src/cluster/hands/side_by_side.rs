@@ -13,14 +13,11 @@ pub(super) fn side_by_side<T: Sync, R: Send>(items: &[T], work: impl Fn(&T) -> R
     }
     let next = AtomicUsize::new(0);
     let take = || {
-        let mut done = Vec::new();
-        while let Some((index, item)) = {
+        let one = || {
             let index = next.fetch_add(1, Ordering::Relaxed);
-            items.get(index).map(|item| (index, item))
-        } {
-            done.push((index, work(item)));
-        }
-        done
+            items.get(index).map(|item| (index, work(item)))
+        };
+        std::iter::from_fn(one).collect::<Vec<_>>()
     };
     let mut done: Vec<(usize, R)> = thread::scope(|scope| {
         let threads: Vec<_> = (0..items.len().min(AT_ONCE)).map(|_| scope.spawn(take)).collect();
