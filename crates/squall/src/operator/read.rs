@@ -100,9 +100,12 @@ pub(crate) fn longest(experiment: &Experiment) -> Duration {
 /// Confines an experiment of a namespace to where it may strike, and says what its words mean there: without a namespace its own,
 /// with `*` all that opted in.
 pub(crate) fn confine(experiment: &mut Experiment, namespace: &str, reach: &Reach) -> Result<(), String> {
-    look_elsewhere_only(experiment)?;
-    probes(experiment).try_for_each(|probe| place_probe(probe, namespace))?;
+    for probe in probes(experiment) {
+        check_looks_elsewhere(&probe.kind)?;
+        place_probe(probe, namespace)?;
+    }
     for metric in &mut experiment.metrics {
+        check_looks_elsewhere(&metric.source)?;
         if metric.source == "k8s" {
             default_namespace(&mut metric.parameters, namespace);
         }
@@ -117,18 +120,15 @@ pub(crate) fn confine(experiment: &mut Experiment, namespace: &str, reach: &Reac
     refusal.map_or(Ok(()), Err)
 }
 
-fn look_elsewhere_only(experiment: &Experiment) -> Result<(), String> {
-    let mut experiment = experiment.clone();
-    let metrics = experiment.metrics.clone();
-    let asked = probes(&mut experiment).map(|probe| probe.kind.clone());
-    let mut asked = asked.chain(metrics.into_iter().map(|metric| metric.source));
-    match asked.find(|kind| !ASKS_ELSEWHERE.contains(&kind.as_str())) {
-        None => Ok(()),
-        Some(kind) => Err(format!(
-            "`{kind}` would look at the operator's own pod, or act there with its rights; in a cluster these are asked: {}",
-            ASKS_ELSEWHERE.join(", ")
-        )),
+/// Whether a probe or metric source may be asked from here.
+fn check_looks_elsewhere(kind: &str) -> Result<(), String> {
+    if ASKS_ELSEWHERE.contains(&kind) {
+        return Ok(());
     }
+    Err(format!(
+        "`{kind}` would look at the operator's own pod, or act there with its rights; in a cluster these are asked: {}",
+        ASKS_ELSEWHERE.join(", ")
+    ))
 }
 
 /// All probes that are asked: of what is expected, and of the method.
