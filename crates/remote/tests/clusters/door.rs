@@ -53,3 +53,14 @@ pub(crate) fn change(lab: &Lab, reference: &Reference, path: &str, value: Json) 
     let operation = Operation::Add { path: path.to_owned(), value };
     wait(lab.cluster.patch(reference, &[operation])).unwrap();
 }
+
+/// Looks until it is so.
+pub(crate) fn until(what: &str, mut is_so: impl FnMut() -> bool) {
+    for _ in 0..600 {
+        if is_so() {
+            return;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(100));
+    }
+    panic!("waited for {what} in vain");
+}

@@ -1,6 +1,6 @@
 //! Changes whose undo log is lost are put back by what their objects tell of them, exactly.
 
-use crate::door::{Clusters, change, planned, read, target};
+use crate::door::{Clusters, change, planned, read, target, until};
 use serde_json::{Value as Json, json};
 use squall_engine::suite;
 use squall_kubernetes::testing::{Lab, Room, in_a_room};
@@ -175,6 +175,9 @@ fn two_on_one(lab: &Lab, node: &Reference) {
     };
     assert_eq!(seen(), (false, false, false));
     strike(lab, &one, &cordon);
+    // The cluster's own taint follows a cordon, and is written with the list as its controller knew it before.
+    let follows = "node.kubernetes.io/unschedulable";
+    until(follows, || read(lab, node)["spec"]["taints"].to_string().contains(follows));
     strike(lab, &other, &taint);
     assert_eq!(seen(), (true, true, true));
     marks::put_back(&lab.cluster, &marks_of(lab, &one)[0]).unwrap();

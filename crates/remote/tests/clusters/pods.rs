@@ -1,6 +1,6 @@
 //! Faults on pods, seen by what becomes of them.
 
-use crate::door::{Clusters, planned, read, target};
+use crate::door::{Clusters, planned, read, target, until};
 use serde_json::{Value as Json, json};
 use squall_engine::suite;
 use squall_kubernetes::testing::{Lab, Room, in_a_room};
@@ -35,16 +35,6 @@ fn struck(
     // Somebody else may have to do it, from the record alone.
     let mut other = Clusters::of(lab);
     made.iter().rev().map(|(_, undo)| other.revert(undo).unwrap()).collect()
-}
-
-fn until(what: &str, mut is_so: impl FnMut() -> bool) {
-    for _ in 0..600 {
-        if is_so() {
-            return;
-        }
-        std::thread::sleep(std::time::Duration::from_millis(100));
-    }
-    panic!("waited for {what} in vain");
 }
 
 fn pods(lab: &Lab, room: &str, labels: &str) -> Vec<Pod> {

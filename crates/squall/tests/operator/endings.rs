@@ -61,9 +61,10 @@ fn a_namespace_that_is_deleted_in_the_middle_goes() {
     Stage::with("op-namespace", 2, |stage| {
         let _operator = stage.operator("a");
         stage.make(&POD_CHAOS, "fail", &Stage::failure(Some("10m")));
+        // Before there are fewer pods: the one that fails is the first to go.
+        stage.until_condition(&POD_CHAOS, "fail", "AllInjected");
         stage.make(&EXPERIMENT, "less", &Stage::scaling("10m"));
         wait_until(|| stage.replicas() == 1);
-        stage.until_condition(&POD_CHAOS, "fail", "AllInjected");
         let namespace = Kind::NAMESPACE.named(None, &stage.room);
         wait(stage.lab.cluster.delete(&namespace, &Deletion::default())).unwrap();
         wait_until(|| wait(stage.lab.cluster.get(&namespace)).unwrap().is_none());
