@@ -225,7 +225,7 @@ impl<M: Machine, D: Disk> AgentCore<M, D> {
             Call::Plan(request) => self.hands.plan(&request, self.faults).map(Answer::Plan),
             Call::Inject { injections } => {
                 self.made.clone_from(&injections);
-                self.hands.inject(&injections).map(|evidence| Answer::Injected { evidence })
+                self.hands.inject(&injections).map(Answer::Injected)
             }
             Call::Observe => Ok(Answer::Observed { evidence: self.hands.observe() }),
             Call::Undo { injections } => Ok(Answer::Restored { restored: self.undo(&injections) }),

@@ -8,7 +8,7 @@
 //!     .with_hook(hook)                                    crash points, for tests
 //! hands.begin(run, lease)                                 what the logs to come say
 //! hands.plan(&request, faults) -> Result<Plan, CallError>           touches nothing
-//! hands.inject(&ids) -> Result<BTreeMap<id, Vec<Evidence>>, CallError>
+//! hands.inject(&ids) -> Result<Injected, CallError>       evidence of each, and whose target is gone
 //! hands.observe() -> BTreeMap<id, Vec<Evidence>>
 //! hands.undo(&ids) -> Vec<Restored>                       all where none is named; again for what is still owed
 //! hands.recover() -> Result<Vec<Restored>, CallError>     what dead owners left
@@ -36,7 +36,7 @@ use crate::crash::{self, Hook, Point};
 use jiff::Timestamp;
 use squall_model::machine::{Hold, Leftover, Machine, MachineError};
 use squall_model::plan::PlannedInjection;
-use squall_model::protocol::{CallError, CallErrorKind, Restored};
+use squall_model::protocol::{CallError, CallErrorKind, Injected, Restored};
 use squall_model::step::{Claim, ProcessRef, Step};
 use squall_model::undo::{Evidence, Reverted, Undo};
 use squall_model::undo_log::{self, Contents, Disk, LogError, Logged, Opened, UndoLog};
@@ -187,27 +187,30 @@ impl<M: Machine, D: Disk> Hands<M, D> {
         self.planned.get(injection).map(|planned| planned.lasts)
     }
 
-    /// Makes planned injections, in order, those far away side by side, and takes a first look at their effect. What fails is put
-    /// back and ends the call; those before it stay, and those after it are not begun, unless they were made at the same time.
+    /// Makes planned injections, in order, those far away side by side, and takes a first look at their effect. One whose target
+    /// is gone by now is passed over. What fails otherwise is put back and ends the call; those before it stay, and those after
+    /// it are not begun, unless they were made at the same time.
     ///
     /// # Errors
     /// `Invalid` for a name that was not planned or is live, and for one in conflict with another injection on this
     /// host; `Failed` where the log could not be written or a step could not be applied. The message says whether
     /// everything of that injection was put back.
-    pub fn inject(&mut self, injections: &[String]) -> Result<BTreeMap<String, Vec<Evidence>>, CallError> {
+    pub fn inject(&mut self, injections: &[String]) -> Result<Injected, CallError> {
         let planned = self.planned_and_held(injections)?;
+        let mut gone = BTreeMap::new();
         let mut rest = planned.as_slice();
         while !rest.is_empty() {
             let (wave, others) = rest.split_at(self.wave(rest));
             match wave {
-                [one] => self.inject_one(one).map_err(|error| about(one, error))?,
-                many => self.inject_wave(many)?,
+                [one] => unless_gone(one, self.inject_one(one), &mut gone)?,
+                many => self.inject_wave(many, &mut gone)?,
             }
             rest = others;
         }
         let chosen: BTreeSet<&String> = injections.iter().collect();
         let Self { machine, promises, .. } = self;
-        Ok(look(machine, promises.iter().filter(|promise| chosen.contains(&promise.injection))))
+        let evidence = look(machine, promises.iter().filter(|promise| chosen.contains(&promise.injection)));
+        Ok(Injected { evidence, gone })
     }
 
     /// What was planned under these names, with for whom and until when it is held.
@@ -343,14 +346,14 @@ impl<M: Machine, D: Disk> Hands<M, D> {
     /// Puts back an injection that could not be made, and says how that went.
     fn give_up(&mut self, mut promise: Promise, planned: &PlannedInjection, error: CallError) -> CallError {
         let residue = self.put_back(&mut promise).residue();
-        let fate = if residue.is_empty() {
-            "nothing of it is left".to_owned()
+        let (kind, fate) = if residue.is_empty() {
+            (error.kind, "nothing of it is left".to_owned())
         } else {
             self.promises.push(promise);
-            format!("not all of it could be put back: {}", residue.join("; "))
+            (CallErrorKind::Failed, format!("not all of it could be put back: {}", residue.join("; ")))
         };
         let message = format!("{} on {}: {}; {fate}", planned.fault, planned.target, error.message);
-        CallError { message, ..error }
+        CallError { kind, message, ..error }
     }
 
     /// Looks for the effect of every active injection, step by step.
@@ -599,6 +602,21 @@ impl<M: Machine, D: Disk> Hands<M, D> {
 /// An error that says which entry it is about.
 fn about(planned: &PlannedInjection, error: CallError) -> CallError {
     CallError { entry: error.entry.or(Some(planned.entry)), ..error }
+}
+
+/// Notes an injection whose target is gone; any other error remains one.
+fn unless_gone(
+    planned: &PlannedInjection,
+    made: Result<(), CallError>,
+    gone: &mut BTreeMap<String, String>,
+) -> Result<(), CallError> {
+    match made {
+        Err(error) if error.kind == CallErrorKind::Gone => {
+            gone.insert(planned.id.clone(), error.message);
+            Ok(())
+        }
+        other => other.map_err(|error| about(planned, error)),
+    }
 }
 
 fn held_already(injection: &str, fault: &str, target: &str, claim: &Claim) -> String {

@@ -30,6 +30,7 @@ pub fn is_a_change(event: &Event) -> bool {
             | Event::Refused { .. }
             | Event::InjectStarted { .. }
             | Event::Injected { .. }
+            | Event::TargetGone { .. }
             | Event::InjectFailed { .. }
             | Event::Aborted { .. }
             | Event::UndoStarted { .. }

@@ -145,6 +145,11 @@ impl Restoring {
         self.owed.insert(injection.id.clone(), debt);
     }
 
+    /// Nothing of an injection was made, and nothing of it can be left.
+    pub(crate) fn was_not_made(&mut self, injection: &str) {
+        self.owed.remove(injection);
+    }
+
     /// What is owed.
     pub(crate) fn owed(&self) -> Vec<String> {
         self.owed.keys().cloned().collect()

@@ -46,7 +46,7 @@ use crate::verdict::Findings;
 use squall_model::event::{AbortCause, Event, Phase};
 use squall_model::experiment::Experiment;
 use squall_model::plan::{Plan, PlannedInjection};
-use squall_model::protocol::{Answer, Call, CallError, Restored};
+use squall_model::protocol::{Answer, Call, CallError, Injected, Restored};
 use squall_model::redaction::Redactor;
 use squall_model::units::Duration;
 use squall_model::verdict::Verdict;
@@ -234,6 +234,8 @@ pub struct Run {
     method: Method,
     /// Faults that were left out, and why, in words.
     left_out: Vec<String>,
+    /// What was said of the targets that were gone when their injections were to be made, by injection.
+    gone: BTreeMap<String, String>,
     following: Following,
     /// The call that looks for more, and for which strike.
     looking: Option<(u64, usize)>,
@@ -289,6 +291,7 @@ impl Run {
             agreed: None,
             method: Method::new(&experiment, &[]),
             left_out: Vec::new(),
+            gone: BTreeMap::new(),
             following: Following::default(),
             looking: None,
             joining: None,
@@ -527,7 +530,8 @@ impl Run {
     /// The answer to a call that something more important has overtaken: what it says is still true.
     fn answered_late(&mut self, answer: Result<Answer, LinkError>, seconds: f64) {
         match answer {
-            Ok(Answer::Injected { evidence }) => {
+            Ok(Answer::Injected(Injected { evidence, gone })) => {
+                gone.into_iter().for_each(|(injection, what)| self.pass_over(injection, what));
                 for (injection, evidence) in evidence {
                     self.show(&injection, &evidence);
                     self.journal(Event::Injected { injection, evidence, seconds });

@@ -167,7 +167,7 @@ pub(crate) fn within_planned<T: Send>(
     wanted: &NamespaceRef,
     work: impl FnOnce() -> Result<T, MachineError> + Send,
 ) -> Result<T, MachineError> {
-    within(wanted, work)?.ok_or_else(|| MachineError::NotFound {
+    within(wanted, work)?.ok_or_else(|| MachineError::Gone {
         message: format!(
             "could not find {}: it has ended since it was planned for; plan again",
             words(wanted)

@@ -386,6 +386,15 @@ pub enum Event {
         #[serde(default)]
         seconds: f64,
     },
+    /// An injection was not made, since its target has gone since it was planned for. The others go on.
+    TargetGone {
+        /// Which.
+        #[serde(default)]
+        injection: String,
+        /// What is gone.
+        #[serde(default)]
+        what: String,
+    },
     /// An injection could not be made.
     InjectFailed {
         /// Which; empty where it is about several.

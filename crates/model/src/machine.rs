@@ -23,6 +23,12 @@ pub enum MachineError {
         /// What was looked for and where.
         message: String,
     },
+    /// It was there when the plan was made, and has ended or was deleted since.
+    #[error("{message}")]
+    Gone {
+        /// What is gone.
+        message: String,
+    },
     /// A privilege is missing.
     #[error("{message}")]
     Forbidden {

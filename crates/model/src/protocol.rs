@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// Version of the protocol; both sides must speak the same.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 /// The shortest and the longest lease that an agent agrees to: below, a busy machine would lose it; above, nobody
 /// would call it a promise that faults end soon after their owner.
@@ -131,6 +131,18 @@ pub struct CallError {
     pub entry: Option<usize>,
 }
 
+/// What came of injections that were asked for.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Injected {
+    /// The first evidence of each that was made.
+    #[serde(default)]
+    pub evidence: BTreeMap<String, Vec<Evidence>>,
+    /// Those that were not made, since their target has gone since it was planned for: in words, what is gone. Nothing is left
+    /// of them.
+    #[serde(default)]
+    pub gone: BTreeMap<String, String>,
+}
+
 /// Kinds of failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -141,6 +153,8 @@ pub enum CallErrorKind {
     Unsupported,
     /// It could not be done.
     Failed,
+    /// What it is about was there when the plan was made, and is gone.
+    Gone,
     /// The agent stopped holding injections: the lease ran out or the `halt` file is there.
     Halted,
 }
@@ -150,6 +164,7 @@ impl From<MachineError> for CallError {
         let kind = match error {
             MachineError::Failed { .. } => CallErrorKind::Failed,
             MachineError::Unsupported { .. } => CallErrorKind::Unsupported,
+            MachineError::Gone { .. } => CallErrorKind::Gone,
             _ => CallErrorKind::Invalid,
         };
         Self { kind, message: error.to_string(), entry: None }
@@ -233,11 +248,8 @@ pub enum Answer {
     Host(HostFacts),
     /// To `Plan`.
     Plan(Plan),
-    /// To `Inject`: how long each took, in seconds, and its first evidence.
-    Injected {
-        /// By injection.
-        evidence: BTreeMap<String, Vec<Evidence>>,
-    },
+    /// To `Inject`.
+    Injected(Injected),
     /// To `Observe`: evidence of each step.
     Observed {
         /// By injection.

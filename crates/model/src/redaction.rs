@@ -148,7 +148,9 @@ impl Redactor {
             | Event::Evidence { evidence, injection: _ } => {
                 evidence.iter_mut().for_each(|evidence| self.evidence(evidence));
             }
-            Event::InjectFailed { message, injection: _ } | Event::Note { message } => self.hide(message),
+            Event::TargetGone { what: message, injection: _ }
+            | Event::InjectFailed { message, injection: _ }
+            | Event::Note { message } => self.hide(message),
             Event::Guard { conditions, ticks: _, slowest_seconds: _ } => {
                 self.all(conditions.iter_mut().map(|(condition, _)| condition));
             }

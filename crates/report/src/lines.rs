@@ -68,6 +68,9 @@ impl Lines {
                 let evidence = after_comma(&evidence_line(evidence));
                 ("fault", format!("{}: injected{evidence}", self.name(injection)))
             }
+            Event::TargetGone { injection, what } => {
+                ("fault", format!("{}: passed over: {what}", self.name(injection)))
+            }
             Event::InjectFailed { injection, message } => {
                 let name = self.name(injection);
                 let name = if name.is_empty() { name } else { format!("{name}: ") };

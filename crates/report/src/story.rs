@@ -324,7 +324,7 @@ impl Story {
             Event::InjectFailed { injection, message } if injection.is_empty() => {
                 self.failures.push(message.clone());
             }
-            Event::InjectFailed { injection, message } => {
+            Event::TargetGone { injection, what: message } | Event::InjectFailed { injection, message } => {
                 let known = self.injection(injection);
                 known.failure = Some(message.clone());
                 known.ended.get_or_insert(elapsed);

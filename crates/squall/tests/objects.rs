@@ -144,7 +144,11 @@ impl Stage {
     }
 
     fn has_own_image(&self) -> bool {
-        self.pods("web").iter().all(|pod| pod.containers[0].image == self.lab.image)
+        self.pods("web").iter().all(|pod| self.is_own_image(pod))
+    }
+
+    fn is_own_image(&self, pod: &Pod) -> bool {
+        pod.containers[0].image == self.lab.image
     }
 }
 
@@ -287,6 +291,31 @@ fn without_a_log_the_marks_tell_what_is_to_be_put_back_and_when() {
             let ours = objects.iter().find(is_it).unwrap()["metadata"].to_string();
             assert!(!ours.contains("squall.dev/undo") && !ours.contains("squall.dev/struck"), "{ours}");
         }
+    });
+}
+
+#[test]
+fn a_pod_that_goes_before_its_turn_is_passed_over_and_the_others_are_struck() {
+    Stage::with("early", &[("web", 2)], |stage| {
+        stage.write(
+            "early.yaml",
+            "apiVersion: squall.dev/v1\nkind: Experiment\nname: early\nsteady_state:\n  \
+             - exec: {command: [sleep, '4'], timeout: 20s}\nmethod:\n  \
+             - fault: k8s.pod_failure\n    target: {pod: {namespace: ROOM, labels: {app: web}}}\n    \
+             for: 3s\n",
+        );
+        let mut brain = stage.start_file("early.yaml");
+        wait_until(|| stage.log().contains("steady state"));
+        let gone = stage.pods("web").remove(0);
+        let how = Deletion { grace: Some(0), ..Deletion::default() };
+        wait(stage.lab.cluster.delete(&Kind::POD.named(Some(&stage.room), &gone.name), &how)).unwrap();
+        wait_until(|| stage.pods("web").iter().any(|pod| !stage.is_own_image(pod)));
+        assert!(stage.pods("web").iter().filter(|pod| !stage.is_own_image(pod)).count() == 1);
+        let code = brain.0.wait().unwrap().code();
+        let log = stage.log();
+        assert!(log.contains("passed over") && log.contains(&format!("{} is gone", gone.name)), "{log}");
+        assert!(stage.has_own_image(), "{log}");
+        assert_eq!(code, Some(0), "{log}");
     });
 }
 

@@ -10,7 +10,7 @@ use squall_model::condition::Condition;
 use squall_model::experiment::{Action, Load, Metric, ProbeCall};
 use squall_model::plan::Plan;
 use squall_model::probe::{Observe, Pending, ProbeError};
-use squall_model::protocol::{Answer, Call, CallError, CallErrorKind};
+use squall_model::protocol::{Answer, Call, CallError, CallErrorKind, Injected, VERSION};
 use squall_model::undo::Evidence;
 use squall_model::units;
 use squall_model::value::{Reading, Value};
@@ -95,11 +95,13 @@ impl World {
     fn answer(&self, call: &Call) -> Answer {
         let evidence = BTreeMap::from([("i0".to_owned(), vec![Evidence::seen("9 packets")])]);
         match call {
-            Call::Hello { .. } => Answer::Hello { version: 1, pid: 1, warden: 2, recovered: Vec::new() },
+            Call::Hello { .. } => {
+                Answer::Hello { version: VERSION, pid: 1, warden: 2, recovered: Vec::new() }
+            }
             Call::Plan(_) => Answer::Plan(Plan { injections: vec![injection("i0", 0)], ..Plan::default() }),
             Call::Inject { .. } => {
                 self.live.store(true, Ordering::SeqCst);
-                Answer::Injected { evidence }
+                Answer::Injected(Injected { evidence, gone: BTreeMap::new() })
             }
             Call::Observe => Answer::Observed { evidence },
             Call::Renew => {

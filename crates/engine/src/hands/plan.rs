@@ -270,7 +270,7 @@ impl<M: Machine, D: Disk> Hands<M, D> {
     fn resolve_if_there(&mut self, scope: Scope, target: &Target) -> Result<Vec<Subject>, CallError> {
         (self.hook)(Point::BeforePlan);
         match self.machine.resolve(scope, target) {
-            Err(MachineError::NotFound { .. }) => Ok(Vec::new()),
+            Err(MachineError::NotFound { .. } | MachineError::Gone { .. }) => Ok(Vec::new()),
             other => Ok(other?),
         }
     }

@@ -4,7 +4,7 @@
 //! What holds for one holds for all of a wave: their undos are on disk before the first of them is made, and of two agents that
 //! want the same at least one sees the other. Where some of a wave fail, those are put back, and the others stay.
 
-use super::{Hands, Promise, about, invalid};
+use super::{Hands, Promise, about, invalid, unless_gone};
 use crate::crash::Point;
 use squall_model::machine::{Machine, MachineError};
 use squall_model::plan::PlannedInjection;
@@ -12,6 +12,7 @@ use squall_model::protocol::{CallError, Restored};
 use squall_model::step::Step;
 use squall_model::undo::{Reverted, Undo};
 use squall_model::undo_log::Disk;
+use std::collections::BTreeMap;
 
 /// So many injections make a wave.
 const WAVE: usize = 32;
@@ -26,8 +27,13 @@ impl<M: Machine, D: Disk> Hands<M, D> {
         planned.iter().take(WAVE).take_while(may).count().max(1)
     }
 
-    /// Makes injections of one step each. The first error is told; what of the others could be made stays.
-    pub(super) fn inject_wave(&mut self, wave: &[PlannedInjection]) -> Result<(), CallError> {
+    /// Makes injections of one step each, and notes those whose target is gone. The first error is told; what of the others could
+    /// be made stays.
+    pub(super) fn inject_wave(
+        &mut self,
+        wave: &[PlannedInjection],
+        gone: &mut BTreeMap<String, String>,
+    ) -> Result<(), CallError> {
         let mut promises = Vec::new();
         let mut refused = None;
         for planned in wave {
@@ -48,11 +54,16 @@ impl<M: Machine, D: Disk> Hands<M, D> {
             promises.iter_mut().for_each(|promise| drop(self.put_back(promise)));
             return Err(error);
         }
-        self.make_all(promises, wave)
+        self.make_all(promises, wave, gone)
     }
 
     /// Writes down how each is undone, makes them all, and notes which are made.
-    fn make_all(&mut self, mut promises: Vec<Promise>, wave: &[PlannedInjection]) -> Result<(), CallError> {
+    fn make_all(
+        &mut self,
+        mut promises: Vec<Promise>,
+        wave: &[PlannedInjection],
+        gone: &mut BTreeMap<String, String>,
+    ) -> Result<(), CallError> {
         let steps: Vec<(&Step, &str)> =
             wave.iter().map(|planned| (&planned.steps[0], planned.id.as_str())).collect();
         let undos = self.machine.capture_all(&steps);
@@ -65,7 +76,7 @@ impl<M: Machine, D: Disk> Hands<M, D> {
         (self.hook)(Point::BeforeApply);
         let mut outcomes = self.machine.apply_all(logged).into_iter();
         (self.hook)(Point::AfterApply);
-        let mut first = None;
+        let mut first = Ok(());
         for (((mut promise, planned), undo), failure) in
             promises.into_iter().zip(wave).zip(&undos).zip(failures)
         {
@@ -78,15 +89,16 @@ impl<M: Machine, D: Disk> Hands<M, D> {
                 (Some(error), _) => Err(error),
                 (None, Err(error)) => Err(error.clone().into()),
             };
-            match outcome {
-                Ok(()) => self.promises.push(promise),
-                Err(error) => {
-                    let error = self.give_up(promise, planned, error);
-                    first = first.or(Some(about(planned, error)));
+            let made = match outcome {
+                Ok(()) => {
+                    self.promises.push(promise);
+                    Ok(())
                 }
-            }
+                Err(error) => Err(self.give_up(promise, planned, error)),
+            };
+            first = first.and(unless_gone(planned, made, gone));
         }
-        first.map_or(Ok(()), Err)
+        first
     }
 
     /// Puts promises back, as many at the same time as may be; what came of each, in order.

@@ -8,7 +8,7 @@ use crate::link::LinkError;
 use crate::method::{self, join_request};
 use squall_model::event::{Event, Planned};
 use squall_model::plan::{Plan, PlannedInjection};
-use squall_model::protocol::{Answer, Call, CallErrorKind};
+use squall_model::protocol::{Answer, Call, CallErrorKind, Injected};
 
 impl Run {
     /// Has those planned that a strike of the method should strike too, with so many seconds left. Nobody waits for the answer.
@@ -96,7 +96,8 @@ impl Run {
     pub(super) fn joined(&mut self, answer: Result<Answer, LinkError>, seconds: f64) {
         let arriving = self.arriving.take();
         match answer {
-            Ok(Answer::Injected { evidence }) => {
+            Ok(Answer::Injected(Injected { evidence, gone })) => {
+                gone.into_iter().for_each(|(injection, what)| self.pass_over(injection, what));
                 for (injection, evidence) in evidence {
                     self.shown.entry(injection.clone()).or_default().joined = Some(self.now);
                     self.is_made(injection, evidence, seconds);

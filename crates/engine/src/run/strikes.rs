@@ -10,7 +10,7 @@ use crate::words;
 use squall_model::event::{AbortCause, Event, Planned};
 use squall_model::experiment::Ask;
 use squall_model::plan::{Plan, PlannedInjection};
-use squall_model::protocol::{Answer, Call, CallErrorKind};
+use squall_model::protocol::{Answer, Call, CallErrorKind, Injected};
 use squall_model::undo::{Effect, Evidence};
 use std::collections::BTreeMap;
 
@@ -248,12 +248,16 @@ impl Run {
 
     pub(super) fn injected(&mut self, answer: Result<Answer, LinkError>, seconds: f64) {
         match answer {
-            Ok(Answer::Injected { evidence }) => {
+            Ok(Answer::Injected(Injected { evidence, gone })) => {
                 for (injection, evidence) in evidence {
                     self.is_made(injection, evidence, seconds);
                 }
+                gone.into_iter().for_each(|(injection, what)| self.pass_over(injection, what));
                 if !self.to_inject.is_empty() {
                     return self.inject_some();
+                }
+                if let Some(why) = self.nobody_was_there() {
+                    return self.could_not_inject(why);
                 }
                 self.method.injected(self.now);
                 self.are_active();
@@ -270,6 +274,22 @@ impl Run {
         self.active.insert(injection.clone());
         self.show(&injection, &evidence);
         self.journal(Event::Injected { injection, evidence, seconds });
+    }
+
+    /// The target of an injection has gone since it was planned for: nothing was made, and nothing is owed.
+    pub(super) fn pass_over(&mut self, injection: String, what: String) {
+        self.restoring.was_not_made(&injection);
+        self.gone.insert(injection.clone(), what.clone());
+        self.journal(Event::TargetGone { injection, what });
+    }
+
+    /// Of a strike that is made now all targets are gone: what the first is said to have come to.
+    fn nobody_was_there(&self) -> Option<String> {
+        self.method.current_strikes().into_iter().find_map(|strike| {
+            let mut planned = self.planned.iter().filter(|planned| planned.entry == strike).peekable();
+            let first = self.gone.get(&planned.peek()?.id)?;
+            planned.all(|planned| self.gone.contains_key(&planned.id)).then(|| first.clone())
+        })
     }
 
     /// All that was asked for is there.

@@ -1,6 +1,7 @@
 //! Whole runs against a small world: an agent, probes and metrics that do as they are told, and a clock of numbers.
 
 mod follow;
+mod gone;
 
 use super::*;
 use crate::testing::{
@@ -10,7 +11,7 @@ use fastrand::Rng;
 use squall_model::condition::Condition;
 use squall_model::experiment::{Action, Check};
 use squall_model::plan::{Plan, PlanRequest};
-use squall_model::protocol::CallErrorKind;
+use squall_model::protocol::{CallErrorKind, Injected};
 use squall_model::target_ref::TargetRef;
 use squall_model::undo::Evidence;
 
@@ -47,6 +48,8 @@ struct Behaviour {
     joins: Does,
     /// Injections that never show an effect.
     blind: Vec<String>,
+    /// Injections whose target is gone by the time they are to be made.
+    gone: Vec<String>,
     injects: Does,
     observes: Does,
     undoes: Does,
@@ -93,6 +96,7 @@ fn well() -> Behaviour {
         joining: Approval::Implied,
         joins: Does::Works,
         blind: Vec::new(),
+        gone: Vec::new(),
         injects: Does::Works,
         observes: Does::Works,
         undoes: Does::Works,
@@ -349,10 +353,15 @@ impl World {
                 Answer::Plan(Plan { injections, ..Plan::default() })
             }
             Call::Inject { injections } => {
-                self.live.extend(injections.iter().cloned());
+                let is_gone = |id: &String| self.behaviour.gone.contains(id);
+                let (gone, made): (Vec<String>, Vec<_>) = injections.iter().cloned().partition(is_gone);
+                self.live.extend(made.iter().cloned());
                 self.active_from = self.active_from.min(self.now);
                 let first = |id: &String| (id.clone(), vec![Evidence::not_seen("0 packets")]);
-                Answer::Injected { evidence: injections.iter().map(first).collect() }
+                Answer::Injected(Injected {
+                    evidence: made.iter().map(first).collect(),
+                    gone: gone.into_iter().map(|id| (id, "it has ended".to_owned())).collect(),
+                })
             }
             Call::Observe => {
                 let blind = &self.behaviour.blind;
@@ -461,7 +470,8 @@ impl World {
         let injected = self.calls.iter().any(|(_, call)| matches!(call, Call::Inject { .. }));
         if *verdict == Verdict::Passed && !self.planned.is_empty() {
             assert!(injected && self.behaviour.effect, "passed without an effect: {}", told());
-            let owed = self.events(|event| matches!(event, Event::InjectStarted { .. })).len();
+            let owed = self.events(|event| matches!(event, Event::InjectStarted { .. })).len()
+                - self.events(|event| matches!(event, Event::TargetGone { .. })).len();
             let restored =
                 |event: &Event| matches!(event, Event::Restored { residue, .. } if residue.is_empty());
             assert!(self.events(restored).len() >= owed, "passed without everything put back: {}", told());
@@ -1124,6 +1134,11 @@ fn whatever_happens_the_laws_hold() {
             },
             joins: does(&mut dice),
             blind: Vec::new(),
+            gone: ["i0", "i1", "anew-i2", "new-1"]
+                .into_iter()
+                .filter(|_| dice.u8(0..8) == 0)
+                .map(String::from)
+                .collect(),
             injects: does(&mut dice),
             observes: does(&mut dice),
             undoes: does(&mut dice),

@@ -42,6 +42,10 @@ fn not_found(message: impl Into<String>) -> MachineError {
     MachineError::NotFound { message: message.into() }
 }
 
+fn is_gone(what: &impl std::fmt::Display) -> MachineError {
+    MachineError::Gone { message: format!("{what} is gone") }
+}
+
 fn refused(message: impl Into<String>) -> MachineError {
     MachineError::Refused { message: message.into() }
 }
@@ -438,7 +442,7 @@ fn capture(world: &World, step: &Step, injection: &str) -> Outcome<Undo> {
             let qdisc = place
                 .filter(|_| is_current)
                 .and_then(|namespace| namespace.links.get(&step.link.index))
-                .ok_or_else(|| not_found(format!("{} is gone", step.link.name)))?;
+                .ok_or_else(|| is_gone(&step.link.name))?;
             if qdisc.as_ref().is_some_and(|qdisc| qdisc.handle & 0xff00 == MARK) {
                 return Err(refused(format!("{} carries a qdisc of Squall's already", step.link.name)));
             }
@@ -458,13 +462,12 @@ fn capture(world: &World, step: &Step, injection: &str) -> Outcome<Undo> {
         }
         Step::PacketFilter(step) => {
             if !world.host.namespaces.contains_key(&step.namespace.inode) {
-                return Err(not_found(format!("{} is gone", step.namespace.name)));
+                return Err(is_gone(&step.namespace.name));
             }
             Ok(Undo::PacketFilter { namespace: step.namespace.clone(), table: step.table.clone() })
         }
         Step::Signal(step) => {
-            let process = same_process(world, &step.process)
-                .ok_or_else(|| not_found(format!("{} is gone", step.process)))?;
+            let process = same_process(world, &step.process).ok_or_else(|| is_gone(&step.process))?;
             Ok(match opposite(step.signal) {
                 Some(signal) if !process.stopped => Undo::Signal { process: step.process.clone(), signal },
                 _ => Undo::Nothing { why: "there is nothing to take back".into() },
@@ -610,7 +613,7 @@ fn make(world: &mut World, pid: u32, step: &Step, undo: &Undo, in_part: bool) ->
             let place = world
                 .host
                 .qdisc(step.namespace.inode, step.link.index)
-                .ok_or_else(|| not_found(format!("{} is gone", step.link.name)))?;
+                .ok_or_else(|| is_gone(&step.link.name))?;
             // In two parts, as on a real kernel: the discipline, then what it is to do.
             *place = Some(Qdisc { kind: "netem".into(), handle: *handle, options: Vec::new() });
             let key = qdisc_key(step.namespace.inode, step.link.index);
@@ -630,12 +633,12 @@ fn make(world: &mut World, pid: u32, step: &Step, undo: &Undo, in_part: bool) ->
                 .host
                 .namespaces
                 .get_mut(&step.namespace.inode)
-                .ok_or_else(|| not_found(format!("{} is gone", step.namespace.name)))?;
+                .ok_or_else(|| is_gone(&step.namespace.name))?;
             namespace.tables.insert(step.table.clone(), pid);
         }
         Step::Signal(step) => {
             if same_process(world, &step.process).is_none() {
-                return Err(not_found(format!("{} is gone", step.process)));
+                return Err(is_gone(&step.process));
             }
             signal(world, step.process.pid, step.signal, matches!(undo, Undo::Nothing { .. }));
         }

@@ -7,7 +7,7 @@ use super::laws::all_is_back;
 use super::systematic::request;
 use super::world::{Doom, Meddling, Mutant, Qdisc, Shared, Stopped};
 use squall_model::plan::PlanRequest;
-use squall_model::protocol::{Answer, Call, CallErrorKind, Restored};
+use squall_model::protocol::{Answer, Call, CallErrorKind, Injected, Restored};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -281,9 +281,12 @@ impl Simulation {
         self.world.lock().note(format!("agent {} is to inject {}", agent.pid, injections.join(", ")));
         let live_before = agent.core.hands().live();
         match agent.call(Call::Inject { injections: injections.clone() }) {
-            Ok(Answer::Injected { evidence }) => {
-                if evidence.keys().collect::<BTreeSet<_>>() != injections.iter().collect() {
-                    self.world.lock().violation(format!("{injections:?} were asked for, {evidence:?} told"));
+            Ok(Answer::Injected(Injected { evidence, gone })) => {
+                let told: BTreeSet<&String> = evidence.keys().chain(gone.keys()).collect();
+                let live = agent.core.hands().live();
+                if told != injections.iter().collect() || live.iter().any(|one| gone.contains_key(one)) {
+                    let words = format!("{injections:?} were asked for, {evidence:?} told, {gone:?} gone");
+                    self.world.lock().violation(words);
                 }
             }
             Ok(other) => self.world.lock().violation(format!("an injection was answered with {other:?}")),

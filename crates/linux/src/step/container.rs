@@ -23,7 +23,7 @@ fn state(container: &ContainerRef) -> Result<Option<State>, MachineError> {
 }
 
 fn gone(container: &ContainerRef) -> MachineError {
-    MachineError::NotFound {
+    MachineError::Gone {
         message: format!("could not find {container}: it has gone since it was planned for; plan again"),
     }
 }

@@ -122,7 +122,7 @@ pub(crate) fn failed(what: impl Display, error: &io::Error) -> MachineError {
 
 /// A process that was there when the plan was made.
 pub(crate) fn gone(process: &ProcessRef) -> MachineError {
-    MachineError::NotFound {
+    MachineError::Gone {
         message: format!("could not find {process}: it has ended since it was planned for; plan again"),
     }
 }

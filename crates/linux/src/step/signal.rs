@@ -362,8 +362,8 @@ time.sleep(60)";
         let undo = capture(&pause).unwrap();
         let process = victim.reference();
         drop(victim);
-        assert!(matches!(capture(&pause).unwrap_err(), MachineError::NotFound { .. }));
-        assert!(matches!(apply(&pause, &undo).unwrap_err(), MachineError::NotFound { .. }));
+        assert!(matches!(capture(&pause).unwrap_err(), MachineError::Gone { .. }));
+        assert!(matches!(apply(&pause, &undo).unwrap_err(), MachineError::Gone { .. }));
         assert!(matches!(revert(&process, Signal::Cont).unwrap(), Reverted::AlreadyGone { .. }));
         assert_eq!(observe(&pause, Look::begin()).effect, Effect::NotSeen);
     }

@@ -596,7 +596,7 @@ fn reference(object: &ObjectRef) -> Reference {
 }
 
 fn gone_meanwhile(object: &ObjectRef) -> MachineError {
-    MachineError::NotFound { message: format!("{object} is gone, or another has its name; plan again") }
+    MachineError::Gone { message: format!("{object} is gone, or another has its name; plan again") }
 }
 
 fn misfit(target: &Target) -> MachineError {

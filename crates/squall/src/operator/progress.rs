@@ -58,6 +58,11 @@ impl Progress {
                 self.all_injected(entry.at);
             }
             Event::Evidence { injection, evidence } => self.show(injection, evidence),
+            Event::TargetGone { injection, what } => {
+                self.becomes(injection, InjectionState::Gone);
+                self.tell(injection, what);
+                self.all_injected(entry.at);
+            }
             Event::InjectFailed { injection, message } => {
                 self.becomes(injection, InjectionState::Failed);
                 conditions::put(
@@ -132,8 +137,12 @@ impl Progress {
     }
 
     fn show(&mut self, id: &str, evidence: &[Evidence]) {
+        self.tell(id, &Evidence::line(evidence));
+    }
+
+    fn tell(&mut self, id: &str, seen: &str) {
         if let Some(told) = self.status.injections.iter_mut().find(|injection| injection.id == id) {
-            told.evidence = vec![shortened(&Evidence::line(evidence))];
+            told.evidence = vec![shortened(seen)];
         }
     }
 
@@ -220,6 +229,24 @@ mod tests {
         assert_eq!(progress.status().injections[0].evidence, ["scaled"]);
         let counts = progress.status().counts;
         assert_eq!((counts.planned, counts.active, counts.restored, counts.residue), (2, 0, 2, 0));
+    }
+
+    #[test]
+    fn a_target_that_is_gone_is_waited_for_by_nobody() {
+        let told = [
+            PLANNED,
+            r#""event":"injected","injection":"a","evidence":[]"#,
+            r#""event":"target_gone","injection":"b","what":"pod y is gone""#,
+            r#""event":"restored","injection":"a""#,
+        ];
+        assert_eq!(condition(&after(&told[..3]), "AllInjected"), "True");
+        let progress = after(&told);
+        assert_eq!(condition(&progress, "AllRecovered"), "True");
+        let InjectionStatus { state, evidence, .. } = &progress.status().injections[1];
+        assert_eq!(
+            (*state, evidence.as_slice()),
+            (InjectionState::Gone, ["pod y is gone".to_owned()].as_slice())
+        );
     }
 
     #[test]

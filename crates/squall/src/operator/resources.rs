@@ -236,6 +236,8 @@ pub(crate) enum InjectionState {
     Restored,
     /// It could not be put back, or not all of it.
     Residue,
+    /// It was not made, since its target had gone since it was planned for.
+    Gone,
     /// It was not made.
     Failed,
 }

@@ -6,7 +6,7 @@ use crate::agent::transport::Post;
 use squall_engine::link::LinkError;
 use squall_model::plan::{Assignment, Plan, PlannedInjection};
 use squall_model::probe::Pending;
-use squall_model::protocol::{Answer, CallError, Restored};
+use squall_model::protocol::{Answer, CallError, Injected, Restored};
 use squall_model::undo::Evidence;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -90,7 +90,10 @@ fn in_our_names(member: &Member, answer: Answer, roll: &Roll) -> Answer {
         Answer::Hello { version, pid, warden, recovered } => {
             Answer::Hello { version, pid, warden, recovered: back(recovered) }
         }
-        Answer::Injected { evidence } => Answer::Injected { evidence: renamed(evidence) },
+        Answer::Injected(Injected { evidence, gone }) => {
+            let gone = gone.into_iter().map(|(there, what)| (roll.name(member, &there), what)).collect();
+            Answer::Injected(Injected { evidence: renamed(evidence), gone })
+        }
         Answer::Observed { evidence } => Answer::Observed { evidence: renamed(evidence) },
         Answer::Restored { restored } => Answer::Restored { restored: back(restored) },
         Answer::Renewed { live } => {
@@ -121,9 +124,10 @@ fn added(all: Answer, one: Answer) -> Answered {
         }
         // Told by the brain in its own words.
         (Answer::Hello { .. }, other @ Answer::Hello { .. }) => Ok(other),
-        (Answer::Injected { mut evidence }, Answer::Injected { evidence: more }) => {
-            evidence.extend(more);
-            Ok(Answer::Injected { evidence })
+        (Answer::Injected(mut all), Answer::Injected(more)) => {
+            all.evidence.extend(more.evidence);
+            all.gone.extend(more.gone);
+            Ok(Answer::Injected(all))
         }
         (Answer::Observed { mut evidence }, Answer::Observed { evidence: more }) => {
             evidence.extend(more);

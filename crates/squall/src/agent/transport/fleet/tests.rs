@@ -3,7 +3,7 @@
 use super::*;
 use squall_model::cluster::{ClusterPlace, ClusterRef, PlacedPod, PodSelector};
 use squall_model::plan::{Joining, PlanEntry, PlannedInjection};
-use squall_model::protocol::VERSION;
+use squall_model::protocol::{Injected, VERSION};
 use squall_model::target::{Mode, Round, Selection, Target};
 use squall_model::undo::Evidence;
 
@@ -60,7 +60,9 @@ impl AgentLink for Noting {
                     gone: Vec::new(),
                 })
             }
-            Call::Inject { injections } => Answer::Injected { evidence: evidence(&injections) },
+            Call::Inject { injections } => {
+                Answer::Injected(Injected { evidence: evidence(&injections), ..Injected::default() })
+            }
             Call::Undo { .. } | Call::Bye => Answer::Restored { restored: Vec::new() },
             _ => Answer::Renewed { live: vec!["run-1-aaaa".to_owned()] },
         };
@@ -172,7 +174,8 @@ async fn what_is_planned_on_nodes_goes_by_names_of_its_own_and_to_who_planned_it
     assert!(plan.elsewhere.is_empty() && plan.notes.contains(&"node two: n".to_owned()), "{:?}", plan.notes);
 
     let injections: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
-    let Ok(Answer::Injected { evidence }) = link.call(Call::Inject { injections: injections.clone() }).await
+    let Ok(Answer::Injected(Injected { evidence, .. })) =
+        link.call(Call::Inject { injections: injections.clone() }).await
     else {
         panic!("not injected")
     };

@@ -1,0 +1,43 @@
+//! Targets that are gone by the time they are to be struck.
+
+use super::*;
+
+/// Two targets of one fault, of which those named are gone by the time they are to be struck.
+fn two_of_which(gone: &[&str]) -> World {
+    let gone = gone.iter().map(|id| (*id).to_owned()).collect();
+    let mut world = World::new(ordinary(), Behaviour { gone, ..well() });
+    world.planned.push(PlannedInjection { strikes: vec![thing("i0-too")], ..injection("i0-too", 0) });
+    world.carry_out()
+}
+
+#[test]
+fn a_target_that_is_gone_is_passed_over_and_told() {
+    let world = two_of_which(&["i0"]);
+    assert_eq!(world.verdict(), Verdict::Passed, "{}", world.reasons());
+    let told = |event: &Event| matches!(event, Event::TargetGone { injection, what } if injection == "i0" && what == "it has ended");
+    assert_eq!(world.events(told).len(), 1);
+    let restored: Vec<_> = world.events(|event| matches!(event, Event::Restored { .. }));
+    assert!(
+        matches!(restored.as_slice(), [(_, Event::Restored { restored, .. })] if restored.injection == "i0-too"),
+        "{restored:?}"
+    );
+}
+
+#[test]
+fn where_all_are_gone_nothing_was_put_to_the_test() {
+    let world = two_of_which(&["i0", "i0-too"]);
+    assert_eq!(world.verdict(), Verdict::NoEffect, "{}", world.reasons());
+    assert!(world.reasons().contains("could not be made: it has ended"), "{}", world.reasons());
+    assert!(world.events(|event| matches!(event, Event::Restored { .. })).is_empty());
+}
+
+#[test]
+fn one_that_was_to_join_and_is_gone_is_no_matter_of_the_others() {
+    let mut experiment = ordinary();
+    follow_all(&mut experiment);
+    let world = carry_out(experiment, |behaviour| {
+        (behaviour.newcomers, behaviour.gone) = (1, vec!["new-1".to_owned()]);
+    });
+    assert_eq!(world.verdict(), Verdict::Passed, "{}", world.reasons());
+    assert_eq!(world.events(|event| matches!(event, Event::TargetGone { .. })).len(), 1);
+}
