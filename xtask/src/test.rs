@@ -10,6 +10,9 @@ use std::process::{Command, Stdio};
 /// How many test programs run at a time. Most wait for real servers, clocks and processes most of the time.
 const SIDE_BY_SIDE: usize = 2;
 
+/// Programs of tests that all others would be disturbed by.
+const ALONE: &[&str] = &["halts"];
+
 /// `cargo xtask test`
 pub(crate) fn run(_: &[String]) -> Outcome {
     packages::provide()?;
@@ -24,9 +27,10 @@ pub(crate) fn run(_: &[String]) -> Outcome {
     }
     let mut ledger = Ledger::default();
     let built = built()?;
-    let programs: Vec<Program> = built.iter().map(Built::program).collect();
+    let (alone, together): (Vec<Program>, Vec<Program>) =
+        built.iter().map(Built::program).partition(|program| ALONE.contains(&&*program.title));
     let cluster = Cluster::found();
-    let tested = ledger.test(&programs, SIDE_BY_SIDE);
+    let tested = ledger.test(&together, SIDE_BY_SIDE).and_then(|()| ledger.test(&alone, 1));
     cluster.end()?;
     tested?;
     cargo("examples in the documentation", &["test", "--workspace", "--doc", "--quiet"])?;

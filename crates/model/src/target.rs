@@ -1,7 +1,7 @@
 //! Where a fault strikes: the words of an experiment's `target:` and what they turn out to be on a host.
 
 use crate::cloud::{InstanceSelector, TemplateSelector};
-use crate::cluster::{NodeSelector, ObjectSelector, PodSelector};
+use crate::cluster::{ClusterPlace, NodeSelector, ObjectSelector, PodSelector};
 use crate::server::ServerUrl;
 use crate::units::Share;
 use schemars::JsonSchema;
@@ -150,7 +150,17 @@ impl Target {
 
     /// Whether it is in a Kubernetes cluster.
     pub fn is_in_cluster(&self) -> bool {
-        matches!(self, Self::Pod(_) | Self::Node(_) | Self::Workload(_) | Self::VirtualService(_))
+        self.cluster().is_some()
+    }
+
+    /// The Kubernetes cluster that it is in.
+    pub fn cluster(&self) -> Option<ClusterPlace> {
+        match self {
+            Self::Pod(selector) => Some(selector.place()),
+            Self::Node(selector) => Some(selector.place()),
+            Self::Workload(selector) | Self::VirtualService(selector) => Some(selector.place()),
+            _ => None,
+        }
     }
 }
 

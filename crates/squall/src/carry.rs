@@ -1,6 +1,8 @@
 //! One experiment carried out: agent, probes, journal, terminal and signals joined to the engine's driver. Every verb that
 //! carries something out does so through here.
 
+#[cfg(feature = "kubernetes")]
+mod cluster_halts;
 mod journals;
 mod planning;
 mod recorder;
@@ -167,6 +169,12 @@ pub(crate) fn out(state: &State, mut order: Order) -> Result<Carried, Failure> {
             state.halt_file().display()
         )));
     }
+    #[cfg(feature = "kubernetes")]
+    let clusters = cluster_halts::clusters_of(&order);
+    #[cfg(feature = "kubernetes")]
+    if let Some(reason) = cluster_halts::standing(&clusters) {
+        return Err(Failure::halted(reason));
+    }
     let now = Timestamp::now();
     let run = order.run.unwrap_or_else(|| name_of_run(now));
     let mut journal = Journals::create(&state.journal(&run)).map_err(in_folder)?;
@@ -221,15 +229,16 @@ pub(crate) fn out(state: &State, mut order: Order) -> Result<Carried, Failure> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let interrupted = Arc::new(AtomicBool::new(false));
     let outcome = runtime.block_on(async {
-        let listening = listen(switch.clone(), Arc::clone(&interrupted));
-        let watching = tokio::spawn(watch_for_halt(switch.clone(), state.halt_file()));
-        let obeying = order.halts.map(|halts| tokio::spawn(obey(switch, halts)));
+        let mut listening = listen(&switch, &interrupted);
+        listening.spawn(watch_for_halt(switch.clone(), state.halt_file()));
+        #[cfg(feature = "kubernetes")]
+        listening.spawn(cluster_halts::watch(switch.clone(), clusters));
+        if let Some(halts) = order.halts {
+            listening.spawn(obey(switch, halts));
+        }
+        // Until the run is over.
         let outcome = driver::drive(Arc::new(order.experiment), environment).await;
         drop(listening);
-        watching.abort();
-        if let Some(obeying) = obeying {
-            obeying.abort();
-        }
         outcome
     });
     // A probe that blocks its thread may do so for ever.
@@ -316,7 +325,7 @@ pub(crate) fn out_of_file(
 /// Turns signals into the end of the run, from now on until the set is dropped. None of them ends the process before
 /// everything is put back. All are listened to when this returns: one that came between the start of a task and its
 /// first turn would be lost, and the run would go on.
-fn listen(switch: AbortSwitch, interrupted: Arc<AtomicBool>) -> JoinSet<()> {
+fn listen(switch: &AbortSwitch, interrupted: &Arc<AtomicBool>) -> JoinSet<()> {
     let signals = [
         (SignalKind::interrupt(), AbortCause::Signal, "Ctrl-C"),
         (SignalKind::terminate(), AbortCause::Signal, "SIGTERM"),
@@ -327,7 +336,7 @@ fn listen(switch: AbortSwitch, interrupted: Arc<AtomicBool>) -> JoinSet<()> {
     for (kind, cause, name) in signals {
         // A signal that cannot be listened to ends the process, and the agent puts everything back.
         let Ok(mut arrivals) = signal(kind) else { continue };
-        let (switch, interrupted) = (switch.clone(), Arc::clone(&interrupted));
+        let (switch, interrupted) = (switch.clone(), Arc::clone(interrupted));
         tasks.spawn(async move {
             while arrivals.recv().await.is_some() {
                 interrupted.store(true, Ordering::Relaxed);

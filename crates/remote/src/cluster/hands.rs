@@ -45,7 +45,7 @@ const TRIES: u32 = 5;
 const ONE_BY_ONE: usize = 8;
 /// So many changed objects are looked at in one look; of more, those first that have shown nothing yet.
 const AT_A_LOOK: usize = 256;
-/// So long nothing is asked again of a cluster that did not answer an undo.
+/// After so long without an undo that is wanted of it, a cluster that did not answer is asked again.
 const SILENT: Duration = Duration::from_secs(1);
 
 /// All clusters that experiments name.
@@ -68,7 +68,7 @@ pub(crate) struct Clusters {
     shown: BTreeMap<(String, String), (u64, Result<Evidence, MachineError>)>,
     /// How many looks there were.
     looks: u64,
-    /// When a cluster did not answer an undo: whoever waits for many undos waits once.
+    /// When an undo was last wanted of a cluster that does not answer: whoever waits for many undos waits once.
     silent: BTreeMap<ClusterRef, Instant>,
 }
 
@@ -129,13 +129,7 @@ impl Clusters {
 
     /// What a target is.
     pub(crate) fn resolve(&mut self, scope: Scope, target: &Target) -> Result<Vec<Subject>, MachineError> {
-        let place = match target {
-            Target::Pod(selector) => selector.place(),
-            Target::Node(selector) => selector.place(),
-            Target::Workload(selector) | Target::VirtualService(selector) => selector.place(),
-            _ => return Err(misfit(target)),
-        };
-        let client = self.client(&place)?;
+        let client = self.client(&target.cluster().ok_or_else(|| misfit(target))?)?;
         let patience = self.is_hurried.then_some(FINDS);
         let found = match (scope, target) {
             (Scope::Pod, Target::Pod(selector)) => within(patience, target, find::pods(&client, selector)),
@@ -349,7 +343,9 @@ impl Clusters {
     /// The client for an undo, unless its cluster just did not answer.
     fn client_that_answers(&mut self, undo: &Undo) -> Result<Client, MachineError> {
         let cluster = &owed::object_of(undo)?.cluster;
-        if self.silent.contains_key(cluster) {
+        if let Some(since) = self.silent.get_mut(cluster) {
+            // However many there are, all of one call have waited once.
+            *since = Instant::now();
             let message = format!("{} does not answer", cluster.server);
             return Err(MachineError::Failed { message });
         }

@@ -1,9 +1,9 @@
 //! What is carried out, and what is refused.
 
-use crate::stage::{EXPERIMENT, HALT, POD_CHAOS, RUN, Stage, holds};
+use crate::stage::{EXPERIMENT, POD_CHAOS, RUN, Stage, holds};
 use crate::support::wait_until;
 use serde_json::json;
-use squall_kubernetes::{Deletion, Kind, wait};
+use squall_kubernetes::{Kind, wait};
 
 #[test]
 fn an_experiment_is_carried_out_once_and_again_when_it_changes() {
@@ -93,30 +93,6 @@ fn a_manifest_of_chaos_mesh_bears_its_conditions_is_paused_and_goes_when_deleted
         assert_eq!(stage.failing(), 0, "it is not gone before its fault is");
         wait_until(|| stage.all(&RUN).is_empty());
         assert!(!stage.is_marked());
-    });
-}
-
-#[test]
-fn a_halt_stops_everything_and_lets_nothing_begin() {
-    Stage::with("op-halt", 2, |stage| {
-        let _operator = stage.operator("a");
-        stage.make(&EXPERIMENT, "less", &Stage::scaling("10m"));
-        wait_until(|| stage.replicas() == 1);
-        let name = format!("test-{}", stage.room);
-        let halt = json!({"metadata": {"name": name}, "spec": {"reason": "smoke"}});
-        wait(stage.lab.cluster.create(&HALT, None, &halt)).unwrap();
-        let run = stage.until(&RUN, "less-1", |run| run["status"]["phase"] == "Finished");
-        assert_eq!((stage.replicas(), &run["status"]["verdict"]), (2, &json!("aborted")), "{run}");
-        assert!(run["status"]["reason"].as_str().unwrap().contains("smoke"), "{run}");
-        let halted = || wait(stage.lab.cluster.get(&HALT.named(None, &name))).unwrap().unwrap();
-        wait_until(|| holds(&halted(), "Halted"));
-
-        stage.make(&EXPERIMENT, "later", &Stage::scaling("3s"));
-        let held = |object: &serde_json::Value| holds(object, "Waiting");
-        stage.until(&EXPERIMENT, "later", held);
-        assert!(stage.get(&RUN, "later-1").is_none());
-        wait(stage.lab.cluster.delete(&HALT.named(None, &name), &Deletion::default())).unwrap();
-        stage.until(&RUN, "later-1", |run| run["status"]["verdict"] == "passed");
     });
 }
 

@@ -8,6 +8,8 @@ mod stream;
 
 #[cfg(feature = "kubernetes")]
 pub(crate) use pods::keeper::{ROLE as KEEPER, main as keep_pods};
+#[cfg(feature = "kubernetes")]
+pub(crate) use pods::place;
 
 use crate::carry::AgentOptions;
 use crate::state::State;

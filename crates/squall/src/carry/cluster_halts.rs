@@ -1,0 +1,79 @@
+//! `Halt` objects of the clusters that a run strikes: while there is one, nothing runs there, whoever began it. A cluster that
+//! has no such kind, or does not let its halts be seen, halts nothing.
+
+use super::Order;
+use crate::agent::transport::place;
+use crate::operator::halted_by;
+use crate::operator::resources::HALT;
+use squall_engine::driver::AbortSwitch;
+use squall_kubernetes::{Cluster, ClusterError, wait};
+use squall_model::cluster::ClusterPlace;
+use squall_model::event::AbortCause;
+use squall_model::experiment::Action;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+/// How often is looked.
+const LOOKS: Duration = Duration::from_secs(2);
+/// How long a look may take.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// The clusters that are struck and that nobody else looks at: an operator watches its own.
+pub(super) fn clusters_of(order: &Order) -> BTreeSet<ClusterPlace> {
+    if order.halts.is_some() {
+        return BTreeSet::new();
+    }
+    let strikes = order.experiment.method.iter().flat_map(Action::strikes);
+    strikes.filter_map(|strike| strike.selection.target.cluster()).collect()
+}
+
+/// Why nothing may begin in these clusters, if so.
+pub(super) fn standing(places: &BTreeSet<ClusterPlace>) -> Option<String> {
+    if places.is_empty() {
+        return None;
+    }
+    // That a cluster cannot be reached, whoever plans says better.
+    wait(async { Ok::<_, ClusterError>(Watch::of(places).look().await) }).ok().flatten()
+}
+
+/// Ends a run as soon as one of these clusters is halted.
+pub(super) async fn watch(switch: AbortSwitch, places: BTreeSet<ClusterPlace>) {
+    let mut watch = Watch::of(&places);
+    while !watch.opened.is_empty() {
+        if let Some(reason) = watch.look().await {
+            return switch.abort(AbortCause::Halt, reason);
+        }
+        tokio::time::sleep(LOOKS).await;
+    }
+}
+
+/// Clusters, as far as they were reached.
+struct Watch {
+    opened: BTreeMap<ClusterPlace, Option<Cluster>>,
+}
+
+impl Watch {
+    fn of(places: &BTreeSet<ClusterPlace>) -> Self {
+        Self { opened: places.iter().map(|place| (place.clone(), None)).collect() }
+    }
+
+    /// Why nothing may run, if so.
+    async fn look(&mut self) -> Option<String> {
+        for (at, opened) in &mut self.opened {
+            match halted(at, opened).await {
+                Ok(None) => {}
+                Ok(reason) => return reason,
+                Err(error) => tracing::debug!(%error, "halts of a cluster"),
+            }
+        }
+        None
+    }
+}
+
+async fn halted(at: &ClusterPlace, opened: &mut Option<Cluster>) -> Result<Option<String>, ClusterError> {
+    let cluster = match opened {
+        Some(cluster) => cluster,
+        None => opened.insert(Cluster::open(&place(at), PATIENCE).await?),
+    };
+    Ok(halted_by(&cluster.list(&HALT, None, "").await?))
+}
