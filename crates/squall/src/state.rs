@@ -192,6 +192,33 @@ impl State {
         notes.map(|note| note.file_name().to_string_lossy().into_owned()).collect()
     }
 
+    /// Removes journals of runs that are over, the oldest first, until no more than so many with so many bytes are left. The latest
+    /// stays in any case.
+    pub(crate) fn thin_journals(&self, most: usize, bytes: u64) -> io::Result<()> {
+        let announced = self.announced();
+        let mut journals = Vec::new();
+        for entry in std::fs::read_dir(self.runs())? {
+            let (path, facts) = entry.and_then(|entry| Ok((entry.path(), entry.metadata()?)))?;
+            let is_over = |run: &str| !announced.contains(run);
+            if path.file_stem().and_then(|run| run.to_str()).is_some_and(is_over) {
+                journals.push((facts.modified()?, facts.len(), path));
+            }
+        }
+        journals.sort_unstable_by(|one, other| other.cmp(one));
+        let mut sum = 0;
+        for (number, (_, length, path)) in journals.into_iter().enumerate() {
+            sum += length;
+            if number >= most.max(1) || (number > 0 && sum > bytes) {
+                match std::fs::remove_file(path) {
+                    // Another run that ends now may have been faster.
+                    Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                    _ => {}
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// Notes of brains that live, or do not. Those that others could have written are passed over: whoever is named there
     /// may be sent a signal.
     fn notes(&self, alive: bool) -> impl Iterator<Item = (PathBuf, LiveRun)> {
@@ -234,5 +261,41 @@ impl Drop for Announcement {
     fn drop(&mut self) {
         // A note left behind is recognised by its dead process, and by the verdict in its journal.
         let _ = std::fs::remove_file(&self.0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::{Duration, SystemTime};
+
+    #[test]
+    fn the_latest_journals_stay_and_those_of_runs_that_go_on() {
+        let folder = tempfile::tempdir().unwrap();
+        let state = State::at(folder.path());
+        state.prepare().unwrap();
+        let write = |run: &str, age: u64| {
+            let path = state.journal(run);
+            std::fs::write(&path, [0; 100]).unwrap();
+            let file = std::fs::File::options().write(true).open(path).unwrap();
+            file.set_modified(SystemTime::now() - Duration::from_secs(age)).unwrap();
+        };
+        ["now", "new", "newer", "old", "oldest"]
+            .iter()
+            .zip([0, 3, 2, 4, 5])
+            .for_each(|(run, age)| write(run, age));
+        std::fs::write(state.brains().join("oldest"), "").unwrap();
+        let left = || {
+            let entries = std::fs::read_dir(state.runs()).unwrap();
+            let mut names: Vec<_> = entries.map(|entry| entry.unwrap().file_name()).collect();
+            names.sort();
+            names
+        };
+        state.thin_journals(3, 1000).unwrap();
+        assert_eq!(left(), ["new.jsonl", "newer.jsonl", "now.jsonl", "oldest.jsonl"]);
+        state.thin_journals(3, 250).unwrap();
+        assert_eq!(left(), ["newer.jsonl", "now.jsonl", "oldest.jsonl"]);
+        state.thin_journals(3, 1).unwrap();
+        assert_eq!(left(), ["now.jsonl", "oldest.jsonl"]);
     }
 }

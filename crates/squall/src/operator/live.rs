@@ -25,6 +25,9 @@ use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 /// How often a status tells new evidence, where nothing else is new.
 const TELLS_EVIDENCE_EVERY: Duration = Duration::from_secs(5);
 
+/// So many journals of runs that are over are kept, and so many bytes of them: an operator lives long.
+const JOURNALS: (usize, u64) = (500, 512 << 20);
+
 /// What a run is, and whom it tells.
 pub(crate) struct Start {
     pub(crate) name: Name,
@@ -99,6 +102,9 @@ impl Live {
         let state = start.state;
         std::thread::Builder::new().name("squall-run".to_owned()).spawn(move || {
             let carried = carry::out(&state, order);
+            if let Err(error) = state.thin_journals(JOURNALS.0, JOURNALS.1) {
+                tracing::warn!(%error, "old journals could not be removed");
+            }
             ends(carried.map_or_else(told, |carried| (carried.verdict, carried.reason)));
         })?;
         Ok(Self { halts, progress, ending: None, over: None, told: None })
