@@ -13,6 +13,8 @@ const QUESTIONS: &str = "squall-operator-questions";
 const NODES: &str = "squall-operator-nodes";
 const ON_CHAOS_MESH: &str = "squall-operator-chaos-mesh";
 const USERS: &str = "users";
+/// To see halts.
+const HALTED: &str = "squall-halts";
 const RBAC: &str = "rbac.authorization.k8s.io";
 
 const READS: [&str; 2] = ["get", "list"];
@@ -112,17 +114,21 @@ pub(super) fn on_chaos_mesh(fill: &Fill) -> Vec<Json> {
     vec![role(fill, ON_CHAOS_MESH, rules), binding(fill, ON_CHAOS_MESH)]
 }
 
-/// Those who may edit or view a namespace may do so with experiments there. A halt is the whole cluster's.
+/// Those who may edit or view a namespace may do so with experiments there. A halt is the whole cluster's, and everybody sees it:
+/// it ends what they run from wherever they are.
 pub(super) fn of_users(fill: &Fill) -> Vec<Json> {
     let kinds = ["experiments", "schedules", "runs"];
     let edit = vec![rule(GROUP, &kinds, &EDITS)];
     let all = ["experiments", "schedules", "runs", "halts"];
     let view = vec![rule(GROUP, &all, &["get", "list", "watch"])];
     let halt = vec![rule(GROUP, &["halts"], &EDITS)];
+    let everybody = json!({"kind": "Group", "apiGroup": RBAC, "name": "system:authenticated"});
     vec![
         aggregated(fill, "squall-edit", &["admin", "edit"], edit),
         aggregated(fill, "squall-view", &["admin", "edit", "view"], view),
         aggregated(fill, "squall-halt", &[], halt),
+        aggregated(fill, HALTED, &[], vec![rule(GROUP, &["halts"], &READS)]),
+        bound_to(&everybody, fill.object(&Kind::CLUSTER_ROLE_BINDING, HALTED, USERS), "ClusterRole", HALTED),
     ]
 }
 
@@ -157,7 +163,11 @@ fn binding(fill: &Fill, name: &str) -> Json {
 }
 
 fn bound(fill: &Fill, object: Json, kind: &str, role: &str) -> Json {
-    let subject = json!({"kind": "ServiceAccount", "name": ACCOUNT, "namespace": fill.namespace});
+    let account = json!({"kind": "ServiceAccount", "name": ACCOUNT, "namespace": fill.namespace});
+    bound_to(&account, object, kind, role)
+}
+
+fn bound_to(subject: &Json, object: Json, kind: &str, role: &str) -> Json {
     let object = with(object, "roleRef", json!({"apiGroup": RBAC, "kind": kind, "name": role}));
     with(object, "subjects", json!([subject]))
 }
