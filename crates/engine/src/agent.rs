@@ -139,6 +139,11 @@ impl<M: Machine, D: Disk> AgentCore<M, D> {
         self.untold.clone()
     }
 
+    /// Whether it was greeted by somebody who only looks.
+    pub fn only_looks(&self) -> bool {
+        self.looks_only
+    }
+
     /// Whether the last call was answered.
     pub fn finished(&self) -> bool {
         self.finished

@@ -537,6 +537,9 @@ pub struct PodFacts {
     /// Whether it is ready to serve.
     #[serde(default)]
     pub ready: bool,
+    /// Whether a fault has changed it that is not put back yet.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub struck: bool,
     /// Why it is protected, if it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub protected: Option<String>,
@@ -574,6 +577,9 @@ pub struct NodeFacts {
     pub pods: Vec<PodFacts>,
     /// How many nodes could take them, without this one.
     pub others: u64,
+    /// Whether a fault has changed it that is not put back yet.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub struck: bool,
     /// Why it is protected, if it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub protected: Option<String>,

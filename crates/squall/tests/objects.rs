@@ -209,6 +209,10 @@ fn a_manifest_of_chaos_mesh_kills_as_many_as_it_says_and_nobody_else() {
     });
 }
 
+/// A fault that has nothing to do with the pod.
+const OTHER: &str = "apiVersion: squall.dev/v1\nkind: Experiment\nname: other\nmethod:\n  - fault: k8s.scale\n    \
+                     target: {workload: {namespace: ROOM, name: web}}\n    with: {replicas: 2}\n    for: 1s\n";
+
 #[test]
 fn whoever_is_killed_the_pod_works_again() {
     Stage::with("killed", &[("web", 1)], |stage| {
@@ -232,6 +236,16 @@ fn whoever_is_killed_the_pod_works_again() {
             "{}",
             words(&found)
         );
+        // Who has another state folder keeps his hands from it; and a plan puts nothing back, nor does its warden.
+        let mut elsewhere = stage.squall(&["run", "one.yaml", "--yes"]);
+        let refused = elsewhere.env("SQUALL_STATE", stage.folder.path().join("elsewhere")).output().unwrap();
+        assert_eq!(refused.status.code(), Some(2), "{}", words(&refused));
+        assert!(words(&refused).contains("is held by injection"), "{}", words(&refused));
+        stage.write("other.yaml", OTHER);
+        let plan = words(&stage.run(&["plan", "other.yaml"]));
+        assert!(plan.contains("still to be put back: 1"), "{plan}");
+        std::thread::sleep(std::time::Duration::from_secs(1));
+        assert!(!stage.has_own_image(), "a plan has put something back");
         let recovered = stage.run(&["recover"]);
         assert!(recovered.status.success(), "{}", words(&recovered));
         wait_until(|| stage.works());

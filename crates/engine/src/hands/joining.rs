@@ -153,6 +153,7 @@ mod tests {
             addresses: Vec::new(),
             host_network: false,
             ready: true,
+            struck: false,
             protected: None,
         }))
     }

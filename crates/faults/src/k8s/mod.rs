@@ -133,6 +133,7 @@ pub(crate) mod testing {
             addresses: vec!["10.0.0.7".parse().unwrap()],
             host_network: false,
             ready: true,
+            struck: false,
             protected: None,
         };
         change(&mut pod);
@@ -149,6 +150,7 @@ pub(crate) mod testing {
             taints: Vec::new(),
             pods: vec![*pod],
             others: 2,
+            struck: false,
             protected: None,
         };
         change(&mut node);

@@ -17,7 +17,7 @@ use serde_json::{Value as Json, json};
 use side_by_side::side_by_side;
 use squall_kubernetes::{Cluster, ClusterError, Deletion, Kind, Place, PodFilter, Problem, Reference, wait};
 use squall_model::cluster::{
-    ClusterPlace, ClusterRef, Field, FieldChange, MARK_LABEL, ObjectChange, ObjectRef, ObjectStep, Shows,
+    ClusterPlace, ClusterRef, Field, FieldChange, MARK_LABEL, ObjectChange, ObjectRef, ObjectStep, STRUCK_LABEL, Shows,
 };
 use squall_model::facts::{Scope, Subject};
 use squall_model::machine::{Leftover, MachineError};
@@ -56,6 +56,8 @@ pub(crate) struct Clusters {
     is_hurried: bool,
     /// When the last target was looked up.
     resolved: Option<Instant>,
+    /// Numbers of objects that some fault had changed when they were looked up.
+    struck: BTreeSet<String>,
     /// Pods that are to be evicted as soon as their budgets allow it.
     waiting: BTreeSet<String>,
     /// Clusters whose marks are looked for.
@@ -143,7 +145,9 @@ impl Clusters {
             _ => return Err(misfit(target)),
         };
         self.resolved = Some(Instant::now());
-        found
+        let found = found?;
+        self.struck.extend(found.iter().filter_map(struck).cloned());
+        Ok(found)
     }
 
     /// Whether such a step may be made at the same time as others: an eviction needs to see what the one before it took of a
@@ -156,9 +160,10 @@ impl Clusters {
     pub(crate) fn capture_all(&mut self, steps: &[&Step]) -> Vec<Result<Undo, MachineError>> {
         let is_fresh = self.resolved.is_some_and(|at| at.elapsed() < FRESH);
         let asked: Vec<_> = steps.iter().map(|step| self.with_client(step)).collect();
+        let struck = &self.struck;
         side_by_side(&asked, |asked| {
             let (step, client) = asked.as_ref().map_err(MachineError::clone)?;
-            captured(client, step, is_fresh)
+            captured(client, step, is_fresh && !struck.contains(&step.object.uid))
         })
     }
 
@@ -405,6 +410,19 @@ fn within(
     found.map_err(late)?.map_err(worded)
 }
 
+/// The number of what was found, where some fault has changed it.
+fn struck(found: &Subject) -> Option<&String> {
+    let (object, is_struck) = match found {
+        Subject::Pod(pod) => (&pod.object, pod.struck),
+        Subject::Node(node) => (&node.object, node.struck),
+        Subject::Object(other) => {
+            (&other.object, !other.content["metadata"]["labels"][STRUCK_LABEL].is_null())
+        }
+        _ => return None,
+    };
+    is_struck.then_some(&object.uid)
+}
+
 /// How it is with an object that is to end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Life {
@@ -482,6 +500,7 @@ fn captured(client: &Client, step: &ObjectStep, is_fresh: bool) -> Result<Undo, 
             } else {
                 let content =
                     current(&client.cluster.hurried(CALLS), object)?.ok_or_else(|| gone_meanwhile(object))?;
+                note::unless_held(object, fields, &step.mark, &content)?;
                 fields::captured(object, fields, &content)?
             };
             Ok(Undo::Object { object: Box::new(object.clone()), fields, mark: step.mark.clone() })
@@ -549,6 +568,7 @@ fn put(cluster: &Cluster, step: &ObjectStep, fields: &[Field]) -> Result<(), Mac
     let (reference, note) = (reference(object), Note::of(step, Some(fields)));
     for _ in 0..TRIES {
         let content = current(cluster, object)?.ok_or_else(|| gone_meanwhile(object))?;
+        note::unless_held(object, fields, &step.mark, &content)?;
         let all = [fields, &note.written(object, &content)?].concat();
         match wait(cluster.patch(&reference, &fields::forth(object, &all, &content)?)) {
             Ok(_) => return Ok(()),

@@ -98,6 +98,9 @@ fn serve(state: &State, log: Option<String>) -> Result<(), String> {
                 let (number, call) = (request.number, request.call.name());
                 tracing::debug!(number, call, "frame in");
                 let response = agent.handle(started.elapsed(), request);
+                if agent.only_looks() {
+                    warden.only_looks();
+                }
                 tracing::debug!(number, call, accepted = response.answer.is_ok(), "frame out");
                 if frames::write(&mut io::stdout().lock(), &response).is_err() {
                     break;

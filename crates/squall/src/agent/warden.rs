@@ -48,6 +48,8 @@ pub(crate) struct Warden {
     next: Option<Starting>,
     /// The passwords that the agent knows.
     keyring: Keyring,
+    /// Whether the agent touches nothing.
+    only_looks: bool,
 }
 
 /// Tells the warden that the agent is alive, from wherever the agent is busy.
@@ -129,6 +131,7 @@ pub(crate) fn start(state: &State, log: Option<String>) -> io::Result<Warden> {
         pulse,
         next: None,
         keyring: Keyring::default(),
+        only_looks: false,
     })
 }
 
@@ -225,6 +228,9 @@ impl Warden {
         for (server, password) in self.keyring.all() {
             self.pulse.pipe.write_all(&key_line(&server, &password))?;
         }
+        if self.only_looks {
+            self.pulse.pipe.write_all(LOOKS)?;
+        }
         let mut mirror = self.mirror();
         for (name, bytes) in undo_logs::own(&self.state)? {
             bytes.split_inclusive(|byte| *byte == b'\n').for_each(|line| mirror.appended(&name, line));
@@ -240,11 +246,22 @@ impl Warden {
         keyring.confide(move |server, password| drop(pipe.write_all(&key_line(server, password))));
     }
 
+    /// Tells whichever warden watches that the agent only looks: nobody is to put anything back after it.
+    pub(crate) fn only_looks(&mut self) {
+        if !self.only_looks {
+            self.only_looks = true;
+            let _ = self.pulse.pipe.write_all(LOOKS);
+        }
+    }
+
     /// Receives every line of the undo logs.
     pub(crate) fn mirror(&self) -> Box<dyn Mirror> {
         Box::new(MirrorWriter::new(self.pulse.pipe.clone()))
     }
 }
+
+/// The line that tells that the agent only looks.
+const LOOKS: &[u8] = b"looks\n";
 
 /// What a line begins with that tells a password.
 const KEY: &[u8] = b"key ";
@@ -296,6 +313,9 @@ fn watch(agent: &ProcessRef, state: &State) -> Result<(), String> {
         let open = ear.listen(&pipe);
         if ended {
             tracing::info!(agent = agent.pid, settled = ear.memory.is_settled(), "the agent ended");
+            if ear.only_looks {
+                return Ok(());
+            }
             return recover(ear.memory, ear.keyring, state);
         }
         let hangs = ear.heard.elapsed() > SILENCE && !ear.memory.is_settled();
@@ -353,6 +373,8 @@ fn recover(memory: MirroredFolder, keyring: Keyring, state: &State) -> Result<()
 struct Ear {
     memory: MirroredFolder,
     keyring: Keyring,
+    /// Whether the agent touches nothing.
+    only_looks: bool,
     /// A line that has not ended yet.
     partial: Vec<u8>,
     /// When something was last heard.
@@ -361,7 +383,8 @@ struct Ear {
 
 impl Ear {
     fn new(memory: MirroredFolder) -> Self {
-        Self { memory, keyring: Keyring::default(), partial: Vec::new(), heard: Instant::now() }
+        let heard = Instant::now();
+        Self { memory, keyring: Keyring::default(), only_looks: false, partial: Vec::new(), heard }
     }
 
     /// How long nothing needs to be looked at: until the silence would be too long, where something is owed.
@@ -394,6 +417,10 @@ impl Ear {
                 if let Ok((server, password)) = serde_json::from_slice::<(String, String)>(key) {
                     self.keyring.hear(&server, &password);
                 }
+                continue;
+            }
+            if line == LOOKS {
+                self.only_looks = true;
                 continue;
             }
             // A beat is heard by arriving; the memory passes it over.

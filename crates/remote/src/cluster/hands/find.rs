@@ -5,7 +5,7 @@ use serde_json::{Value as Json, json};
 use squall_kubernetes::{ClusterError, Kind, Node, Phase, Pod, PodFilter};
 use squall_model::cluster::{
     EVERY_NAMESPACE, MARK_LABEL, Made, NodeFacts, NodeSelector, ObjectFacts, ObjectKind, ObjectRef,
-    ObjectSelector, PROTECTED_NAMESPACES, PodContainer, PodFacts, PodSelector, label_selector,
+    ObjectSelector, PROTECTED_NAMESPACES, PodContainer, PodFacts, PodSelector, STRUCK_LABEL, label_selector,
 };
 use squall_model::facts::Subject;
 use std::collections::BTreeSet;
@@ -103,6 +103,7 @@ fn facts_of(client: &Client, pod: Pod, selector: &PodSelector) -> PodFacts {
         addresses: pod.addresses.clone(),
         host_network: pod.host_network,
         ready: pod.ready,
+        struck: pod.labels.contains_key(STRUCK_LABEL),
         protected,
         object: object(client, ObjectKind::pod(), Some(pod.namespace), pod.name, pod.uid),
     }
@@ -163,6 +164,7 @@ pub(super) async fn nodes(client: &Client, selector: &NodeSelector) -> Result<Ve
             taints,
             pods,
             others: others as u64,
+            struck: node.labels.contains_key(STRUCK_LABEL),
             protected,
             object: object(client, kind, None, node.name, node.uid),
         })));

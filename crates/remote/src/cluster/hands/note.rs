@@ -197,6 +197,46 @@ fn joined(pieces: &BTreeMap<usize, &str>) -> Result<String, String> {
     String::from_utf8(BASE64.decode(text).map_err(|_| damaged())?).map_err(|_| damaged())
 }
 
+/// Refuses to change fields that another injection has changed, or may have: what they were before is known to that one alone, and
+/// its undo would take ours for somebody else's.
+pub(super) fn unless_held(
+    object: &ObjectRef,
+    fields: &[Field],
+    injection: &str,
+    content: &Json,
+) -> Result<(), MachineError> {
+    if all(content).next().is_none() {
+        return Ok(());
+    }
+    let meets = |theirs: &Field| fields.iter().any(|ours| excludes(ours, theirs));
+    let holds = |found: &&Found| match &found.undo {
+        Ok(Undo::Object { fields, .. }) => fields.iter().any(meets),
+        Ok(_) => false,
+        Err(_) => true,
+    };
+    let others = found_on(object, content);
+    let Some(other) = others.iter().filter(|other| other.injection != injection).find(holds) else {
+        return Ok(());
+    };
+    let by = other.held.as_ref().map_or_else(String::new, |Hold { run, until }| {
+        format!(" of run {run}, which means to hold it until {until}")
+    });
+    Err(refused(format!(
+        "could not change {object}: it is held by injection {}{by}; wait for that, or end it; if nobody holds it any more, \
+         `squall recover --cluster` puts it back",
+        other.injection
+    )))
+}
+
+/// Whether two changes are of the same value. Elements of a list stand beside each other.
+fn excludes(one: &Field, other: &Field) -> bool {
+    one.path == other.path && !(is_element(one) && is_element(other))
+}
+
+fn is_element(field: &Field) -> bool {
+    matches!(field.change, FieldChange::Append { .. })
+}
+
 /// Whether an object has the note of an injection.
 pub(super) fn is_on(content: &Json, injection: &str) -> bool {
     all(content).any(|(_, name, _)| is_of(name, injection))
@@ -464,6 +504,29 @@ mod tests {
         }
         let bare = found_on(&object, &json!({"metadata": {"labels": {STRUCK_LABEL: "yes"}}}));
         assert!(bare[0].undo.as_ref().unwrap_err().contains("nothing is written"));
+    }
+
+    #[test]
+    fn what_another_injection_has_changed_is_left_to_it() {
+        let deployment = of_kind("apps", "Deployment");
+        let before = json!({"metadata": {"resourceVersion": "7"}, "spec": {"replicas": 3}});
+        let fields = [Field::put(&["spec", "replicas"], 0, None)];
+        let (_, struck_once) = struck(&deployment, "i-1", &fields, &before);
+        let more = [Field::put(&["spec", "replicas"], 5, Some(json!(0)))];
+        let error = unless_held(&deployment, &more, "i-2", &struck_once).unwrap_err().to_string();
+        assert!(error.contains("held by injection i-1 of run run-1"), "{error}");
+        assert_eq!(unless_held(&deployment, &more, "i-1", &struck_once), Ok(()));
+        assert_eq!(unless_held(&deployment, &more, "i-2", &before), Ok(()));
+        // Two on one object are no trouble where they change different things.
+        let node = of_kind("", "Node");
+        let cordon = [Field::put(&["spec", "unschedulable"], true, None)];
+        let (_, closed) = struck(&node, "i-1", &cordon, &json!({"metadata": {"resourceVersion": "7"}}));
+        let taint = Field {
+            path: vec!["spec".into(), "taints".into()],
+            change: FieldChange::Append { element: json!({"key": "k"}) },
+        };
+        assert_eq!(unless_held(&node, &[taint], "i-2", &closed), Ok(()));
+        assert!(unless_held(&node, &cordon, "i-2", &closed).is_err());
     }
 
     #[test]
