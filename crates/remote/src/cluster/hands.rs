@@ -17,7 +17,8 @@ use serde_json::{Value as Json, json};
 use side_by_side::side_by_side;
 use squall_kubernetes::{Cluster, ClusterError, Deletion, Kind, Place, PodFilter, Problem, Reference, wait};
 use squall_model::cluster::{
-    ClusterPlace, ClusterRef, Field, FieldChange, MARK_LABEL, ObjectChange, ObjectRef, ObjectStep, STRUCK_LABEL, Shows,
+    ClusterPlace, ClusterRef, Field, FieldChange, MARK_LABEL, ObjectChange, ObjectRef, ObjectStep,
+    STRUCK_LABEL, Shows,
 };
 use squall_model::facts::{Scope, Subject};
 use squall_model::machine::{Leftover, MachineError};
