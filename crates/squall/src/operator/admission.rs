@@ -311,7 +311,10 @@ pub(crate) fn manifests(namespace: &Json, chaos_mesh: bool) -> [Json; 2] {
         "apiVersion": "v1",
         "kind": "Service",
         "metadata": {"name": name, "namespace": namespace, "labels": labels},
-        "spec": {"selector": labels, "ports": [{"name": PORT_NAME, "port": 443, "targetPort": PORT_NAME}]},
+        "spec": {
+            "selector": labels,
+            "ports": [{"name": PORT_NAME, "port": 443, "protocol": "TCP", "targetPort": PORT_NAME}],
+        },
     });
     let groups = [super::resources::GROUP].into_iter().chain(chaos_mesh.then_some(super::kinds::MESH_GROUP));
     let client = json!({"service": {"namespace": namespace, "name": name, "path": PATH, "port": 443}});

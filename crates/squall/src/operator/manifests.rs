@@ -49,9 +49,9 @@ pub(crate) struct Options {
     /// For clusters before 1.30, which do not know the field `appArmorProfile` and take no object that has it
     #[arg(long = "before-1.30")]
     before_1_30: bool,
-    /// Records who wrote an object, and carries out nothing of which that is not known
+    /// Installs nothing that records who wrote an object, so that the operator carries out whatever is written, whoever wrote it
     #[arg(long)]
-    webhook: bool,
+    no_webhook: bool,
     /// Lets the operator change and delete objects in this namespace alone (repeatable), and no nodes
     #[arg(long, value_name = "NAMESPACE")]
     strike_in: Vec<String>,
@@ -62,14 +62,14 @@ pub(crate) struct Options {
 
 impl Options {
     pub(crate) fn run(self) -> Outcome {
-        let Self { chaos_mesh, namespace, image, no_agents, before_1_30, webhook, strike_in, json } = self;
+        let Self { chaos_mesh, namespace, image, no_agents, before_1_30, no_webhook, strike_in, json } = self;
         if let Some(name) = strike_in.iter().chain([&namespace]).find(|name| !is_label(name)) {
             return Err(Failure::invalid(format!(
                 "{name:?} is no name of a namespace: it has up to 63 small letters, digits and \"-\""
             )));
         }
-        let wanted =
-            Wanted { chaos_mesh, namespace, image, agents: !no_agents, before_1_30, webhook, strike_in };
+        let (agents, webhook) = (!no_agents, !no_webhook);
+        let wanted = Wanted { chaos_mesh, namespace, image, agents, before_1_30, webhook, strike_in };
         if json {
             out::say_json(&json!({"apiVersion": "v1", "kind": "List", "items": objects(&wanted)}));
         } else {
@@ -141,6 +141,8 @@ struct Fill {
     replicas: Json,
     operator_words: Json,
     operator_ports: Json,
+    /// When it may be sent requests; null where it listens on nothing.
+    operator_ready: Json,
     operator_resources: Json,
     agent_resources: Json,
     /// Labels of all objects, beside those by which they are known.
@@ -153,10 +155,11 @@ impl Fill {
         if wanted.chaos_mesh {
             words.push("--chaos-mesh");
         }
-        let mut ports = Vec::new();
+        let (mut ports, mut ready) = (Vec::new(), Json::Null);
         if wanted.webhook {
             words.extend(["--webhook", WEBHOOK, "--author", "required"]);
-            ports.push(json!({"name": PORT_NAME, "containerPort": WEBHOOK_PORT}));
+            ports.push(json!({"name": PORT_NAME, "containerPort": WEBHOOK_PORT, "protocol": "TCP"}));
+            ready = json!({"tcpSocket": {"port": PORT_NAME}, "periodSeconds": 2});
         }
         Self {
             namespace: json!(wanted.namespace),
@@ -166,6 +169,7 @@ impl Fill {
             replicas: json!(2),
             operator_words: json!(words),
             operator_ports: json!(ports),
+            operator_ready: ready,
             operator_resources: operator_resources(),
             agent_resources: agent_resources(),
             labels: Vec::new(),
@@ -275,7 +279,7 @@ fn operator(fill: &Fill) -> Json {
     let apart = json!({"weight": 1, "podAffinityTerm": {
         "topologyKey": "kubernetes.io/hostname", "labelSelector": {"matchLabels": selector},
     }});
-    let container = json!({
+    let mut container = json!({
         "name": OPERATOR,
         "image": fill.image,
         "imagePullPolicy": fill.pull_policy,
@@ -295,6 +299,9 @@ fn operator(fill: &Fill) -> Json {
             "capabilities": {"drop": ["ALL"]},
         },
     });
+    if !fill.operator_ready.is_null() {
+        container["readinessProbe"] = fill.operator_ready.clone();
+    }
     let mut object = fill.object_here(&Kind::DEPLOYMENT, ACCOUNT, OPERATOR);
     object["spec"] = json!({
         "replicas": fill.replicas,

@@ -146,6 +146,12 @@ impl Options {
             cluster: cluster.clone(),
         };
         out::warn(format!("squall: the operator {me} stands for election in {namespace}, {cluster}"));
+        if !office.needs_author {
+            out::warn(
+                "squall: an object whose author nobody recorded is carried out, whoever wrote it, with all that this operator may do; \
+                 `--webhook` and `--author required` change that",
+            );
+        }
         let office = Arc::new(office);
         // Every replica answers, whoever leads.
         let webhook = Webhook::open(&cluster, &namespace, &self.admission).await.map_err(Failure::failed)?;

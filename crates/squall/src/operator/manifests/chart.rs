@@ -89,7 +89,10 @@ fn fill() -> Fill {
         "toJson (concat (list \"operator\") (ternary (list \"--chaos-mesh\") (list) $.Values.chaosMesh) (ternary {listens} \
          (list) $.Values.webhook.enabled) $.Values.operator.args)"
     );
-    let port = format!("(dict \"name\" \"{PORT_NAME}\" \"containerPort\" {WEBHOOK_PORT})");
+    let port =
+        format!("(dict \"name\" \"{PORT_NAME}\" \"containerPort\" {WEBHOOK_PORT} \"protocol\" \"TCP\")");
+    let ready =
+        format!("(dict \"tcpSocket\" (dict \"port\" \"{PORT_NAME}\") \"periodSeconds\" 2)");
     let ports = format!("toJson (ternary (list {port}) (list) $.Values.webhook.enabled)");
     Fill {
         namespace: raw("$.Release.Namespace | quote"),
@@ -101,6 +104,7 @@ fn fill() -> Fill {
         replicas: raw("$.Values.operator.replicas"),
         operator_words: raw(&words),
         operator_ports: raw(&ports),
+        operator_ready: raw(&format!("toJson (ternary {ready} nil $.Values.webhook.enabled)")),
         operator_resources: raw("toJson $.Values.operator.resources"),
         agent_resources: raw("toJson $.Values.agents.resources"),
         labels: vec![
@@ -177,8 +181,9 @@ operator:
   resources: {operator}
 
 webhook:
-  # Records who wrote an object, and carries out nothing of which that is not known.
-  enabled: false
+  # Records who wrote an object, and carries out nothing of which that is not known. Without it the operator carries out whatever is
+  # written, whoever wrote it.
+  enabled: true
 
 agents:
   # One on each node, which waits. Without them each run makes pods where it needs them.
