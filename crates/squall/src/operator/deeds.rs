@@ -196,7 +196,7 @@ async fn begin(office: &Office, task: &Task, done: &mut Done) -> Result<(), Clus
             let mut status: RunStatus = reconcile::status_of(run);
             status.phase = Phase::Invalid;
             status.verdict = Some(Verdict::Invalid);
-            status.reason = why.chars().take(2000).collect();
+            status.reason = reconcile::experiment::first_line(&why).chars().take(2000).collect();
             status.completion_time = Some(now);
             conditions::put(&mut status.conditions, "Accepted", Some(false), "Refused", &why, now);
             let said = say(&office.cluster, kind, run, &json!(status)).await?;
@@ -232,7 +232,10 @@ async fn prepare(office: &Office, run: &Json, source: &Json) -> Result<Result<Re
     let namespaces = opted_in.into_iter().map(|namespace| namespace.name).collect();
     let reach = Reach { namespaces, beyond: office.beyond };
     let ready = || {
-        let mut experiment = read::experiment(source)?;
+        let mut experiment = read::experiment(source).map_err(|why| {
+            let kind = source["kind"].as_str().unwrap_or_default();
+            format!("{kind} {} is not valid: {why}", Name::of(source))
+        })?;
         read::confine(&mut experiment, &Name::of(run).namespace, &reach)?;
         let spec: Option<RunSpec> = serde_json::from_value(run["spec"].clone()).ok();
         if let Some(rest) = spec.and_then(|spec| spec.rest) {
