@@ -7,7 +7,7 @@ use super::progress::Progress;
 use super::read::{self, Reach};
 use super::reconcile::{self, Deed};
 use super::resources::{CHAOS, FINALIZER, OPTED_IN, Phase, RUN, RunSpec, RunStatus};
-use super::{conditions, put_back};
+use super::{conditions, events, put_back};
 use crate::carry::{self, AgentOptions};
 use crate::state::State;
 use jiff::Timestamp;
@@ -139,12 +139,14 @@ async fn say(cluster: &Cluster, kind: &Kind, object: &Json, status: &Json) -> Re
     // The number keeps a later object of the same name from hearing what was said of this one.
     let wanted = json!({"metadata": {"name": name, "uid": object::uid(object)}, "status": status});
     let how = Application { manager: MANAGER, force: true, part: Some("status") };
-    match cluster.apply(kind, Some(&namespace), &wanted, how).await {
+    let said = match cluster.apply(kind, Some(&namespace), &wanted, how).await {
         Err(error) if error.problem == Problem::NotFound && reads(cluster, kind, object).await? => {
             cluster.apply(kind, Some(&namespace), &wanted, Application { part: None, ..how }).await
         }
         other => other,
-    }
+    }?;
+    events::tell(cluster, kind, object, status);
+    Ok(said)
 }
 
 /// Whether an object is still there.
