@@ -5,7 +5,7 @@ use crate::registry::Registry;
 use crate::settings;
 use clap::Args;
 use squall_model::experiment::Experiment;
-use squall_model::read::{self, Overrides, Source};
+use squall_model::read::{self, Overrides, ReadError, Source};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{self, Read as _};
@@ -297,18 +297,21 @@ fn refuse_game_day(source: &Source) -> Result<(), Failure> {
 
 fn check(source: &Source, overrides: &Overrides, colour: bool) -> Result<Experiment, Failure> {
     refuse_game_day(source)?;
-    let checked = read::experiment(source, &Registry, overrides).and_then(|experiment| {
-        // What the load generator asks of a whole entry (rate, timeout and window) only it knows.
-        let wrong: Vec<_> =
-            experiment.loads.iter().filter_map(|load| squall_probes::load_plan(load).err()).collect();
-        if wrong.is_empty() { Ok(experiment) } else { Err(wrong) }
-    });
-    checked.map_err(|errors| {
+    experiment(source, overrides).map_err(|errors| {
         let rendered = read::render(source, &errors, colour);
         let first = errors.first().map_or(0, |error| error.place.start);
         Failure::invalid(format!("{} is not valid\n{}", source.name, rendered.trim_end()))
             .at(read::file_and_document(&source.name).0.to_owned(), read::line_of(&source.text, first))
     })
+}
+
+/// Reads an experiment; all mistakes in it, each with its place.
+pub(crate) fn experiment(source: &Source, overrides: &Overrides) -> Result<Experiment, Vec<ReadError>> {
+    let experiment = read::experiment(source, &Registry, overrides)?;
+    // What the load generator asks of a whole entry (rate, timeout and window) only it knows.
+    let wrong: Vec<_> =
+        experiment.loads.iter().filter_map(|load| squall_probes::load_plan(load).err()).collect();
+    if wrong.is_empty() { Ok(experiment) } else { Err(wrong) }
 }
 
 /// Refuses a file that could not be written later, before anything is touched. Makes nothing.

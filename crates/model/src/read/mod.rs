@@ -17,6 +17,7 @@ mod make;
 mod method;
 mod names;
 mod nearest;
+mod path;
 mod render;
 mod scalar;
 mod schema;
@@ -35,6 +36,7 @@ pub use documents::{count_documents, document, document_name, file_and_document}
 pub use experiment::experiment;
 pub use gameday::{blanked, gameday};
 pub(crate) use nearest::advice as nearest_advice;
+pub use path::render_by_path;
 pub use render::render;
 pub use schema::schema;
 pub use settings::{is_settings, kind, settings};

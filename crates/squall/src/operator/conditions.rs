@@ -11,6 +11,11 @@ pub(crate) fn holding<'c>(conditions: &'c [Condition], kind: &str) -> Option<&'c
     conditions.iter().find(|condition| condition.kind == kind && condition.status == "True")
 }
 
+/// The condition of this kind, where it is said that it does not hold.
+pub(crate) fn failing<'c>(conditions: &'c [Condition], kind: &str) -> Option<&'c Condition> {
+    conditions.iter().find(|condition| condition.kind == kind && condition.status == "False")
+}
+
 /// Says of a condition whether it holds; not known where that is `None`. The moment changes only with that.
 pub(crate) fn put(
     conditions: &mut Vec<Condition>,

@@ -43,8 +43,10 @@ pub(crate) fn own() -> Vec<Json> {
             ("Schedule", "string", ".spec.schedule", false),
             ("Next", "string", ".status.nextScheduleTime", false),
             VERDICT,
+            ("Accepted", "string", r#".status.conditions[?(@.type=="Accepted")].status"#, false),
             ("Suspend", "boolean", ".spec.suspend", false),
             ("Experiment", "string", ".spec.experiment", true),
+            REASON,
             AGE,
         ],
         spec: spec::<ScheduleSpec>(),
@@ -76,17 +78,33 @@ pub(crate) fn own() -> Vec<Json> {
 
 /// The kinds of Chaos Mesh, as far as a cluster must know them: what stands in them, our reader judges.
 pub(crate) fn chaos_mesh() -> Vec<Json> {
-    const COLUMNS: [Column; 3] = [
-        ("Injected", "string", r#".status.conditions[?(@.type=="AllInjected")].status"#, false),
-        ("Recovered", "string", r#".status.conditions[?(@.type=="AllRecovered")].status"#, false),
-        AGE,
-    ];
     let open = || json!({"type": "object", "x-kubernetes-preserve-unknown-fields": true});
     let of = |kind: &Kind| {
         let about = "A kind of Chaos Mesh, carried out by Squall; the condition Accepted says what cannot be";
-        Definition { kind, short: &[], columns: &COLUMNS, spec: open(), status: open(), about }.object()
+        let columns = mesh_columns(&kind.kind);
+        Definition { kind, short: &[], columns: &columns, spec: open(), status: open(), about }.object()
     };
     kinds::MESH.iter().map(of).collect()
+}
+
+/// What is shown of a kind of Chaos Mesh: where it stands and why, and beside that what such an object does.
+fn mesh_columns(kind: &str) -> Vec<Column> {
+    const INJECTED: Column =
+        ("Injected", "string", r#".status.conditions[?(@.type=="AllInjected")].status"#, false);
+    const RECOVERED: Column =
+        ("Recovered", "string", r#".status.conditions[?(@.type=="AllRecovered")].status"#, false);
+    const PHASE: Column = ("Phase", "string", ".status.squall.phase", false);
+    const VERDICT: Column = ("Verdict", "string", ".status.squall.verdict", false);
+    const REASON: Column = ("Reason", "string", ".status.squall.reason", true);
+    let own: &[Column] = match kind {
+        "Schedule" => {
+            &[("Schedule", "string", ".spec.schedule", false), ("Last", "date", ".status.time", false)]
+        }
+        // Their steps inject one thing after another, or nothing.
+        "Workflow" | "StatusCheck" => &[],
+        _ => &[INJECTED, RECOVERED],
+    };
+    [&[PHASE], own, &[VERDICT, REASON, AGE]].concat()
 }
 
 /// A kind, for the cluster.
@@ -256,6 +274,27 @@ mod tests {
             let size = definition.to_string().len();
             assert!(size < 150_000, "{name} has {size} bytes");
         }
+    }
+
+    #[test]
+    fn each_kind_shows_how_it_ended_and_wide_why() {
+        let columns = |definition: &Json, priority: Json| -> Vec<String> {
+            let all = definition["spec"]["versions"][0]["additionalPrinterColumns"].as_array().unwrap();
+            let meant = all.iter().filter(|column| column["priority"] == priority);
+            meant.map(|column| column["name"].as_str().unwrap().to_owned()).collect()
+        };
+        for definition in chaos_mesh() {
+            assert_eq!(columns(&definition, json!(1)), ["Reason"]);
+            let expected: &[&str] = match definition["spec"]["names"]["kind"].as_str().unwrap() {
+                "Workflow" | "StatusCheck" => &["Phase", "Verdict", "Age"],
+                "Schedule" => &["Phase", "Schedule", "Last", "Verdict", "Age"],
+                _ => &["Phase", "Injected", "Recovered", "Verdict", "Age"],
+            };
+            assert_eq!(columns(&definition, Json::Null), expected, "{}", definition["metadata"]["name"]);
+        }
+        let schedule = &own()[1];
+        assert!(columns(schedule, Json::Null).contains(&"Accepted".to_owned()));
+        assert!(columns(schedule, json!(1)).contains(&"Reason".to_owned()));
     }
 
     #[test]

@@ -7,7 +7,7 @@ use super::progress::Progress;
 use super::read::{self, Reach};
 use super::reconcile::{self, Deed};
 use super::resources::{CHAOS, FINALIZER, OPTED_IN, Phase, RUN, RunSpec, RunStatus};
-use super::{conditions, put_back};
+use super::{conditions, events, put_back};
 use crate::carry::{self, AgentOptions};
 use crate::state::State;
 use jiff::Timestamp;
@@ -139,12 +139,14 @@ async fn say(cluster: &Cluster, kind: &Kind, object: &Json, status: &Json) -> Re
     // The number keeps a later object of the same name from hearing what was said of this one.
     let wanted = json!({"metadata": {"name": name, "uid": object::uid(object)}, "status": status});
     let how = Application { manager: MANAGER, force: true, part: Some("status") };
-    match cluster.apply(kind, Some(&namespace), &wanted, how).await {
+    let said = match cluster.apply(kind, Some(&namespace), &wanted, how).await {
         Err(error) if error.problem == Problem::NotFound && reads(cluster, kind, object).await? => {
             cluster.apply(kind, Some(&namespace), &wanted, Application { part: None, ..how }).await
         }
         other => other,
-    }
+    }?;
+    events::tell(cluster, kind, object, status);
+    Ok(said)
 }
 
 /// Whether an object is still there.
@@ -196,7 +198,7 @@ async fn begin(office: &Office, task: &Task, done: &mut Done) -> Result<(), Clus
             let mut status: RunStatus = reconcile::status_of(run);
             status.phase = Phase::Invalid;
             status.verdict = Some(Verdict::Invalid);
-            status.reason = why.chars().take(2000).collect();
+            status.reason = reconcile::experiment::first_line(&why).chars().take(2000).collect();
             status.completion_time = Some(now);
             conditions::put(&mut status.conditions, "Accepted", Some(false), "Refused", &why, now);
             let said = say(&office.cluster, kind, run, &json!(status)).await?;
@@ -232,7 +234,10 @@ async fn prepare(office: &Office, run: &Json, source: &Json) -> Result<Result<Re
     let namespaces = opted_in.into_iter().map(|namespace| namespace.name).collect();
     let reach = Reach { namespaces, beyond: office.beyond };
     let ready = || {
-        let mut experiment = read::experiment(source)?;
+        let mut experiment = read::experiment(source).map_err(|why| {
+            let kind = source["kind"].as_str().unwrap_or_default();
+            format!("{kind} {} is not valid: {why}", Name::of(source))
+        })?;
         read::confine(&mut experiment, &Name::of(run).namespace, &reach)?;
         let spec: Option<RunSpec> = serde_json::from_value(run["spec"].clone()).ok();
         if let Some(rest) = spec.and_then(|spec| spec.rest) {

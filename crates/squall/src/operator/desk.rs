@@ -7,6 +7,7 @@ use super::deeds::{self, Done, Office};
 use super::kinds;
 use super::live::{Live, Outcome};
 use super::object::{self, Name};
+use super::reconcile::experiment::first_line;
 use super::reconcile::{self, Decision, Deed, Ending, World};
 use super::resources::{EXPERIMENT, HALT, Phase, RUN, RunStatus, SCHEDULE, SOURCE};
 use super::store::{Key, Store};
@@ -170,6 +171,7 @@ impl Desk {
                 self.dirty.insert(key);
             }
             Input::Over(key, outcome) => {
+                crate::out::warn(format!("squall: {}", ended(&key.name, &outcome)));
                 if let Some(live) = self.live.get_mut(&key) {
                     live.close(outcome, Timestamp::now());
                 }
@@ -216,6 +218,7 @@ impl Desk {
         );
         match live {
             Ok(mut live) => {
+                crate::out::warn(format!("squall: run {} begins", key.name));
                 if let Some(why) = self.closing {
                     live.end(Ending { word: reconcile::LOST, why: why.to_owned() });
                 }
@@ -230,6 +233,7 @@ impl Desk {
     /// Something is other than before: so may be what follows from it.
     fn changed(&mut self, key: &Key) {
         self.dirty.insert(key.clone());
+        self.dirty.extend(self.store.schedules_of(key));
         if key.kind == self.halts {
             let halted = reconcile::halt::reason(self.store.all(self.halts).map(|(_, halt)| &**halt));
             if halted != self.halted {
@@ -318,7 +322,10 @@ impl Desk {
             let runs: Vec<&Json> = runs.iter().map(|run| &**run).collect();
             match kind {
                 kind if kind == EXPERIMENT => reconcile::experiment::decide(&object, &runs, &world),
-                kind if kind == SCHEDULE => reconcile::schedule::decide(&object, &runs, &world),
+                kind if kind == SCHEDULE => {
+                    let experiment = self.store.scheduled(&object).map(|experiment| &**experiment);
+                    reconcile::schedule::decide(&object, experiment, &runs, &world)
+                }
                 _ => reconcile::chaos_mesh::decide(&object, &runs, &world),
             }
         };
@@ -394,5 +401,29 @@ impl Desk {
             let done = deeds::carry_out(&office, task).await;
             let _ = sender.send(Input::Done(key, Box::new(done)));
         });
+    }
+}
+
+/// That a run is over, in one line.
+fn ended(run: &Name, (verdict, reason): &Outcome) -> String {
+    let reason = first_line(reason);
+    let why = if reason.is_empty() { String::new() } else { format!(": {reason}") };
+    format!("run {run} ended: {verdict}{why}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use squall_model::verdict::Verdict;
+
+    #[test]
+    fn the_end_of_a_run_is_told_in_one_line() {
+        let run = Name { namespace: "shop".to_owned(), name: "less-1".to_owned() };
+        let told = |verdict, reason: &str| ended(&run, &(verdict, reason.to_owned()));
+        assert_eq!(told(Verdict::Passed, ""), "run shop/less-1 ended: passed");
+        assert_eq!(
+            told(Verdict::Failed, "checkout was down\nfor 3s"),
+            "run shop/less-1 ended: failed: checkout was down"
+        );
     }
 }

@@ -14,6 +14,7 @@ mod conditions;
 mod crds;
 mod deeds;
 mod desk;
+mod events;
 mod kinds;
 mod leader;
 mod live;

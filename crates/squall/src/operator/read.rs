@@ -2,13 +2,12 @@
 //! an author in a namespace may ask of somebody who has more rights than he has.
 
 use super::resources::{EXPERIMENT, GROUP};
-use crate::exit::Failure;
 use crate::files;
 use serde_json::{Value as Json, json};
 use squall_model::cluster::{EVERY_NAMESPACE, Names};
 use squall_model::experiment::{Action, Experiment, ProbeCall, Strike};
 use squall_model::node::{Content, Key, Node};
-use squall_model::read::Overrides;
+use squall_model::read::{Overrides, Source, render_by_path};
 use squall_model::target::Target;
 use squall_model::units::Duration;
 use std::collections::BTreeSet;
@@ -28,6 +27,9 @@ const ASKS_ELSEWHERE: &[&str] = &[
     "prometheus",
     "alerts",
 ];
+
+/// What an object of our kind says itself, so that its `spec` cannot.
+const OWN_KEYS: [&str; 4] = ["apiVersion", "kind", "name", "suspend"];
 
 /// The probe that makes a pod.
 const POD: &str = "pod";
@@ -49,33 +51,60 @@ pub(crate) fn group(object: &Json) -> &str {
     object["apiVersion"].as_str().and_then(|version| version.split_once('/')).map_or("", |(group, _)| group)
 }
 
-/// Reads an object as an experiment; the words of the error point at the place in it.
+/// Reads an object as an experiment. An error says each mistake in a line of its own, the first one first, with the path of what it
+/// is about in the object.
 pub(crate) fn experiment(object: &Json) -> Result<Experiment, String> {
-    let metadata = &object["metadata"];
-    let name = metadata["name"].as_str().unwrap_or_default();
-    let namespace = metadata["namespace"].as_str().unwrap_or_default();
-    let kind = object["kind"].as_str().unwrap_or_default();
-    let file = if group(object) == GROUP {
-        let mut file = json!({"apiVersion": object["apiVersion"], "kind": EXPERIMENT.kind, "name": name});
-        let own = ["apiVersion", "kind", "name", "suspend"];
-        for (key, value) in object["spec"].as_object().into_iter().flatten() {
-            if !own.contains(&key.as_str()) {
-                file[key] = value.clone();
-            }
-        }
-        file
-    } else {
-        let mut file = json!({"apiVersion": object["apiVersion"], "kind": kind, "spec": object["spec"]});
-        file["metadata"] = json!({"name": name, "namespace": namespace});
-        file
-    };
+    let is_own = group(object) == GROUP;
+    let file = if is_own { file_of_own(object) } else { file_of_foreign(object) };
     let text = serde_json::to_string_pretty(&file).map_err(|error| error.to_string())?;
-    let read = files::of_text(&format!("{kind} {namespace}/{name}"), text, &Overrides::default());
-    let mut experiment = read.map_err(|failure: Failure| failure.to_string())?;
+    // The name says how it is written; nobody sees it.
+    let source = Source { name: "object.json".to_owned(), text };
+    let read = files::experiment(&source, &Overrides::default());
+    let whose = |path: &str| if is_own { path_in_own(path) } else { path_in_foreign(path) };
+    let mut experiment = read.map_err(|errors| render_by_path(&source, &errors, whose))?;
     if experiment.endless {
         each_strike(&mut experiment, |strike| strike.lasts = UNTIL_DELETED);
     }
     Ok(experiment)
+}
+
+/// An object of our kind as a file: what stands in its `spec`, and its name.
+fn file_of_own(object: &Json) -> Json {
+    let name = object["metadata"]["name"].as_str().unwrap_or_default();
+    let mut file = json!({"apiVersion": object["apiVersion"], "kind": EXPERIMENT.kind, "name": name});
+    for (key, value) in object["spec"].as_object().into_iter().flatten() {
+        if !OWN_KEYS.contains(&key.as_str()) {
+            file[key] = value.clone();
+        }
+    }
+    file
+}
+
+/// An object of another kind as a file: itself, without what a cluster adds.
+fn file_of_foreign(object: &Json) -> Json {
+    let metadata = &object["metadata"];
+    json!({
+        "apiVersion": object["apiVersion"], "kind": object["kind"], "spec": object["spec"],
+        "metadata": {
+            "name": metadata["name"].as_str().unwrap_or_default(),
+            "namespace": metadata["namespace"].as_str().unwrap_or_default(),
+        },
+    })
+}
+
+/// Where in an object of our kind is what a path leads to in its file.
+fn path_in_own(path: &str) -> String {
+    match path {
+        // What is missing from the whole of a file is told at its name.
+        "" | "name" => "spec".to_owned(),
+        "apiVersion" | "kind" => path.to_owned(),
+        _ if path.starts_with('[') => format!("spec{path}"),
+        _ => format!("spec.{path}"),
+    }
+}
+
+fn path_in_foreign(path: &str) -> String {
+    if path.is_empty() { "spec".to_owned() } else { path.to_owned() }
 }
 
 fn each_strike(experiment: &mut Experiment, mut change: impl FnMut(&mut Strike)) {
@@ -292,7 +321,29 @@ mod tests {
         assert_eq!(longest(&experiment), Duration::seconds(5));
         let wrong = own(json!({"fault": "k8s.pod_kil", "target": {"pod": {"labels": {"app": "pay"}}}}));
         let error = super::experiment(&wrong).unwrap_err();
-        assert!(error.contains("Experiment shop/x") && error.contains("k8s.pod_kill"), "{error}");
+        assert!(error.starts_with("spec.method[0].fault: ") && error.contains("k8s.pod_kill"), "{error}");
+    }
+
+    #[test]
+    fn a_mistake_is_told_with_its_path_in_the_object() {
+        let told = |object: &Json| super::experiment(object).unwrap_err();
+        let pod = json!({"label": {"app": "pay"}});
+        let typo = told(&own(json!({"fault": "k8s.pod_kill", "target": {"pod": pod}})));
+        assert!(typo.starts_with("spec.method[0].target.pod.label: ") && typo.contains("`labels`"), "{typo}");
+        let mut object = own(json!({"fault": "k8s.pod_kill", "target": {"pod": {"labels": {"app": "pay"}}}}));
+        object["spec"]["metod"] = json!(1);
+        assert!(told(&object).starts_with("spec.metod: "), "{}", told(&object));
+        object["spec"] = json!({});
+        assert!(told(&object).starts_with("spec: "), "{}", told(&object));
+        let spec =
+            json!({"action": "pod-kil", "mode": "one", "selector": {"labelSelectors": {"app": "pay"}}});
+        let foreign =
+            told(&json!({"apiVersion": "chaos-mesh.org/v1alpha1", "kind": "PodChaos", "spec": spec,
+            "metadata": {"name": "x.yaml", "namespace": "shop"}}));
+        assert!(foreign.starts_with("spec.action: "), "{foreign}");
+        for words in [typo, foreign] {
+            assert!(!words.contains("-->") && !words.contains("object.json"), "{words}");
+        }
     }
 
     #[test]

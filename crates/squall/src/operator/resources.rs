@@ -172,6 +172,9 @@ pub(crate) struct ScheduleStatus {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>")]
     pub(crate) verdict: Option<Verdict>,
+    /// Why no round begins, where none does; else the most important reason for the verdict.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub(crate) reason: String,
     /// Runs that go on.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) active: Vec<String>,

@@ -1,7 +1,7 @@
 //! What is known of the objects that are looked after, as the cluster tells it.
 
 use super::object::{self, Name};
-use super::resources::{SOURCE, Source};
+use super::resources::{EXPERIMENT, SCHEDULE, SOURCE, Source};
 use serde::Deserialize;
 use serde_json::Value as Json;
 use squall_kubernetes::{Change, Kind};
@@ -84,6 +84,20 @@ impl Store {
         source.uid.is_none_or(|uid| uid == object::uid(object)).then_some((key, object))
     }
 
+    /// The experiment that a schedule names, if it is there.
+    pub(crate) fn scheduled(&self, schedule: &Json) -> Option<&Arc<Json>> {
+        self.get(&Key { kind: self.place(&EXPERIMENT)?, name: named_by(schedule)? })
+    }
+
+    /// The schedules that name an object, where it is an experiment, whether it is there or not.
+    pub(crate) fn schedules_of(&self, key: &Key) -> Vec<Key> {
+        let kind = self.place(&SCHEDULE).filter(|_| self.place(&EXPERIMENT) == Some(key.kind));
+        let Some(kind) = kind else { return Vec::new() };
+        let all = self.within(kind, &key.name.namespace);
+        let meant = all.filter(|(_, schedule)| named_by(schedule).as_ref() == Some(&key.name));
+        meant.map(|(name, _)| Key { kind, name: name.clone() }).collect()
+    }
+
     /// The runs of an object, oldest first; `runs` is the place of their kind.
     pub(crate) fn runs_of(&self, key: &Key, object: &Json, runs: usize) -> Vec<Arc<Json>> {
         let is_of = |run: &Json| {
@@ -142,6 +156,12 @@ impl Store {
     }
 }
 
+/// The name of the experiment that a schedule names.
+fn named_by(schedule: &Json) -> Option<Name> {
+    let name = schedule["spec"]["experiment"].as_str()?.to_owned();
+    Some(Name { name, ..Name::of(schedule) })
+}
+
 /// The version of an object. Nobody promises that it is a number that grows; every server there is makes it so, and one that did not
 /// would have every answer taken for the newest.
 fn version(object: &Json) -> Option<u64> {
@@ -170,6 +190,23 @@ mod tests {
         let gone = store.take(0, Change::All(vec![object("b", 6)]));
         assert_eq!(gone.iter().map(|key| key.name.name.as_str()).collect::<Vec<_>>(), ["a"]);
         assert!(store.by_uid("a-uid").is_none() && store.by_uid("b-uid").is_some());
+    }
+
+    #[test]
+    fn schedules_and_experiments_find_each_other_by_name() {
+        let mut store = Store::new(kinds::all(true));
+        let place = |store: &Store, kind: &Kind| store.place(kind).unwrap();
+        let (experiments, schedules) = (place(&store, &EXPERIMENT), place(&store, &SCHEDULE));
+        let mut schedule = object("nightly", 1);
+        schedule["spec"] = json!({"experiment": "x"});
+        store.put(schedules, schedule.clone());
+        assert!(store.scheduled(&schedule).is_none());
+        let key = Key { kind: experiments, name: Name::of(&object("x", 1)) };
+        let names: Vec<String> = store.schedules_of(&key).into_iter().map(|key| key.name.name).collect();
+        assert_eq!(names, ["nightly"], "they are told when it comes");
+        store.put(experiments, object("x", 1));
+        assert!(store.scheduled(&schedule).is_some());
+        assert!(store.schedules_of(&Key { kind: schedules, ..key }).is_empty());
     }
 
     #[test]

@@ -37,6 +37,7 @@ pub(super) fn of_the_operator(fill: &Fill) -> Vec<Json> {
         rule("networking.istio.io", &["virtualservices"], &READS),
         rule("metrics.k8s.io", &["pods", "nodes"], &READS),
         rule("authorization.k8s.io", &["subjectaccessreviews"], &["create"]),
+        rule("", &["events"], &["create"]),
     ];
     let here = vec![
         rule("coordination.k8s.io", &["leases"], &["get", "list", "create", "patch", "delete"]),

@@ -2,6 +2,7 @@
 //!
 //! Source of the conditions' names and of `status.experiment`: the API of Chaos Mesh, `chaos-mesh.org/v1alpha1`.
 
+use super::experiment::first_line;
 use super::run::HOLDS_FOR;
 use super::schedule::{Turn, of_mesh};
 use super::{
@@ -197,7 +198,7 @@ fn refused(object: &Json, why: &str) -> Json {
     json!({
         "conditions": conditions,
         "experiment": {"desiredPhase": "Stop"},
-        "squall": {"phase": Phase::Invalid, "verdict": Verdict::Invalid, "reason": why},
+        "squall": {"phase": Phase::Invalid, "verdict": Verdict::Invalid, "reason": first_line(&why)},
     })
 }
 

@@ -1,6 +1,6 @@
 //! `Experiment`: carried out once as it is, and again when it changes.
 
-use super::{Decision, World, bounded, is_paused, run_of, say, source, status_of};
+use super::{Decision, World, bounded, paused_words, run_of, say, source, status_of};
 use crate::operator::resources::{ExperimentStatus, Phase, RunSpec};
 use crate::operator::{conditions, object, read};
 use serde_json::{Value as Json, json};
@@ -15,20 +15,19 @@ pub(crate) fn decide(experiment: &Json, runs: &[&Json], world: &World) -> Decisi
     let mut status: ExperimentStatus = object::part(experiment, "status");
     let generation = object::generation(experiment);
     let is_new = generation > status.observed_generation;
-    let accepted = is_new.then(|| read::experiment(experiment));
-    match &accepted {
-        Some(Ok(_)) => {
-            conditions::put(&mut status.conditions, "Accepted", Some(true), "Read", "", world.now);
-        }
-        Some(Err(why)) => {
-            conditions::put(&mut status.conditions, "Accepted", Some(false), "Invalid", why, world.now);
-            status.phase = Phase::Invalid;
-            status.verdict = Some(Verdict::Invalid);
-            status.reason = first_line(why);
-            status.observed_generation = generation;
-            return Decision::of(say(experiment, json!(status)).into_iter().collect());
-        }
-        None => {}
+    if is_new {
+        accept(&mut status, experiment, world);
+    }
+    if let Some(refused) = conditions::failing(&status.conditions, "Accepted") {
+        // Whatever a run of an earlier generation came to, this one is invalid, as if it had been made so.
+        let reason = first_line(&refused.message);
+        mirror(&mut status, runs);
+        status.phase = Phase::Invalid;
+        status.verdict = Some(Verdict::Invalid);
+        status.reason = reason;
+        status.observed_generation = generation;
+        status.conditions.retain(|condition| condition.kind != "Waiting");
+        return Decision::of(say(experiment, json!(status)).into_iter().collect());
     }
     let mut deeds = Vec::new();
     let waits = why_it_waits(experiment, world);
@@ -47,11 +46,16 @@ pub(crate) fn decide(experiment: &Json, runs: &[&Json], world: &World) -> Decisi
         status.observed_generation = generation;
     }
     mirror(&mut status, runs);
+    let goes_on = runs.iter().any(|run| !status_of(run).phase.is_over());
     match waits {
         Some((reason, why)) => {
             conditions::put(&mut status.conditions, "Waiting", Some(true), reason, &why, world.now);
-            if is_new {
+            // What goes on, since a schedule or somebody's run names it, is told before what waits.
+            if is_new && !goes_on {
                 status.phase = if reason == "Halted" { Phase::Pending } else { Phase::Paused };
+                if status.verdict.is_none() {
+                    status.reason = why;
+                }
             }
         }
         None => status.conditions.retain(|condition| condition.kind != "Waiting"),
@@ -63,6 +67,25 @@ pub(crate) fn decide(experiment: &Json, runs: &[&Json], world: &World) -> Decisi
     Decision::of(deeds)
 }
 
+/// Reads it as it is now, and says whether it can be carried out.
+fn accept(status: &mut ExperimentStatus, experiment: &Json, world: &World) {
+    let (accepted, word, why) = match read::experiment(experiment) {
+        Ok(_) => (true, "Read", String::new()),
+        Err(why) => (false, "Invalid", why),
+    };
+    conditions::put(&mut status.conditions, "Accepted", Some(accepted), word, &why, world.now);
+    if accepted && status.phase == Phase::Invalid {
+        // That was said of what stood there before.
+        *status = ExperimentStatus {
+            observed_generation: status.observed_generation,
+            last_run: status.last_run.take(),
+            last_run_time: status.last_run_time.take(),
+            conditions: std::mem::take(&mut status.conditions),
+            ..ExperimentStatus::default()
+        };
+    }
+}
+
 fn why_it_waits(experiment: &Json, world: &World) -> Option<(&'static str, String)> {
     if let Some(why) = &world.halted {
         return Some(("Halted", why.clone()));
@@ -70,12 +93,13 @@ fn why_it_waits(experiment: &Json, world: &World) -> Option<(&'static str, Strin
     if experiment["spec"]["suspend"] == true {
         return Some(("Suspended", "`suspend: true` in its spec; schedules and runs can name it".to_owned()));
     }
-    is_paused(experiment).then(|| ("Paused", "its annotation holds it".to_owned()))
+    paused_words(experiment).map(|why| ("Paused", why))
 }
 
-/// What its last run says of it.
+/// What its last run says of it; while one goes on, that one.
 fn mirror(status: &mut ExperimentStatus, runs: &[&Json]) {
-    let Some(run) = runs.last() else { return };
+    let going = runs.iter().rev().find(|run| !status_of(run).phase.is_over());
+    let Some(run) = going.or(runs.last()) else { return };
     let last = status_of(run);
     status.last_run = run["metadata"]["name"].as_str().map(str::to_owned);
     status.last_run_time = last.start_time;
@@ -85,7 +109,7 @@ fn mirror(status: &mut ExperimentStatus, runs: &[&Json]) {
 }
 
 /// The most important line of an error.
-pub(super) fn first_line(why: &str) -> String {
+pub(crate) fn first_line(why: &str) -> String {
     why.lines().find(|line| !line.trim().is_empty()).unwrap_or_default().trim().to_owned()
 }
 
@@ -147,7 +171,62 @@ mod tests {
             assert!(created(&decision).is_empty());
             assert_eq!(status(&decision)["phase"], "Paused");
             assert_eq!(status(&decision)["observedGeneration"], 0, "it is carried out once it may be");
+            assert!(status(&decision)["reason"].is_string(), "{decision:?}");
         }
+    }
+
+    #[test]
+    fn what_waits_and_is_run_by_somebody_says_what_goes_on() {
+        let mut suspended = object();
+        suspended["spec"]["suspend"] = json!(true);
+        let mut run = run();
+        run["status"] = json!({"phase": "Running"});
+        let going = status(&decide(&suspended, &[&run], &world()));
+        assert_eq!((&going["phase"], &going["lastRun"]), (&json!("Running"), &json!("x-1")));
+        run["status"] = json!({"phase": "Finished", "verdict": "passed", "reason": "all held"});
+        let over = status(&decide(&suspended, &[&run], &world()));
+        assert_eq!(
+            (&over["phase"], &over["verdict"], &over["reason"]),
+            (&json!("Paused"), &json!("passed"), &json!("all held"))
+        );
+    }
+
+    #[test]
+    fn what_becomes_invalid_is_as_if_it_had_been_made_so() {
+        let mut made = object();
+        made["spec"]["method"][0]["target"]["pod"] = json!({"label": {"app": "pay"}});
+        let made = status(&decide(&made, &[], &world()));
+        let mut changed = object();
+        changed["status"] = status(&decide(&changed, &[], &world()));
+        changed["metadata"]["generation"] = json!(2);
+        changed["spec"]["method"][0]["target"]["pod"] = json!({"label": {"app": "pay"}});
+        let mut run = run();
+        run["status"] = json!({"phase": "Running"});
+        changed["status"] = status(&decide(&changed, &[&run], &world()));
+        run["status"] =
+            json!({"phase": "Finished", "verdict": "aborted", "reason": "its Experiment was changed"});
+        let decision = decide(&changed, &[&run], &world());
+        assert_eq!(decision, Decision::default(), "the end of the old run changes nothing");
+        let changed = &changed["status"];
+        for field in ["phase", "verdict", "reason"] {
+            assert_eq!(changed[field], made[field], "{field}");
+        }
+        assert!(made["reason"].as_str().unwrap().starts_with("spec.method[0].target.pod.label: "), "{made}");
+        assert_eq!((&changed["observedGeneration"], &changed["lastRun"]), (&json!(2), &json!("x-1")));
+    }
+
+    #[test]
+    fn what_is_mended_is_not_invalid_any_more() {
+        let mut wrong = object();
+        wrong["spec"]["method"][0]["fault"] = json!("k8s.pod_kil");
+        let refused = status(&decide(&wrong, &[], &world()));
+        let mut mended = object();
+        mended["metadata"]["generation"] = json!(2);
+        mended["spec"]["suspend"] = json!(true);
+        mended["status"] = refused;
+        let told = status(&decide(&mended, &[], &world()));
+        assert_eq!((&told["phase"], told.get("verdict")), (&json!("Paused"), None), "{told}");
+        assert!(told["reason"].as_str().unwrap().contains("suspend"), "{told}");
     }
 
     #[test]

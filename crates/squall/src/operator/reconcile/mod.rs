@@ -88,11 +88,22 @@ pub(crate) const HALTED: &str = "Halted";
 pub(crate) const LOST: &str = "OperatorLost";
 
 fn is_paused(object: &Json) -> bool {
-    object::says(object, PAUSE) || object::says(object, MESH_PAUSE)
+    paused_by(object).is_some()
 }
 
-fn is_aborted(object: &Json) -> bool {
-    object::says(object, ABORT) || object::says(object, MESH_ABORT)
+/// The annotation that holds an object back, if one does.
+fn paused_by(object: &Json) -> Option<&'static str> {
+    [PAUSE, MESH_PAUSE].into_iter().find(|name| object::says(object, name))
+}
+
+/// The annotation that ends what an object does, if one does.
+fn aborted_by(object: &Json) -> Option<&'static str> {
+    [ABORT, MESH_ABORT].into_iter().find(|name| object::says(object, name))
+}
+
+/// That an object is paused by its own annotation, in words.
+fn paused_words(object: &Json) -> Option<String> {
+    Some(format!("paused by its annotation {}", paused_by(object)?))
 }
 
 pub(super) fn status_of(run: &Json) -> RunStatus {

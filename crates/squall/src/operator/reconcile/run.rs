@@ -1,14 +1,18 @@
 //! `Run`: one experiment carried out once, begun, ended before its time, put back where its operator is gone, let go of.
 
-use super::{Decision, Deed, Ending, HALTED, PAUSED, World, is_aborted, is_paused, say, status_of};
-use crate::operator::resources::{Phase, RunStatus};
-use crate::operator::{conditions, object};
+use super::{Decision, Deed, Ending, HALTED, PAUSED, World, aborted_by, paused_by, say, status_of};
+use crate::operator::conditions;
+use crate::operator::object::{self, Name};
+use crate::operator::resources::{GROUP, Phase, RunStatus, Source};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value as Json, json};
 use squall_model::verdict::Verdict;
 
 /// How long a deleted object is held for what is still to be put back. Then it is let go, and residue is told.
 pub(crate) const HOLDS_FOR: SignedDuration = SignedDuration::from_secs(120);
+
+/// What a run is of that says no kind.
+const OWN_KIND: &str = "Experiment";
 
 /// What the operator itself knows of a run.
 #[derive(Debug, Clone, Default)]
@@ -86,30 +90,68 @@ fn why_it_ends(run: &Json, source: Option<&Json>, world: &World) -> Option<Endin
     if object::deleted(run).is_some() {
         return Some(Ending::new("Deleted", "the run was deleted"));
     }
-    let Some(source) = source else {
-        return Some(Ending::new("Deleted", "what it is of is gone"));
+    let kind = run["spec"]["source"]["kind"].as_str().unwrap_or(OWN_KIND);
+    let Some(source) = source.filter(|source| object::deleted(source).is_none()) else {
+        return Some(Ending::new("Deleted", format!("its {kind} was deleted")));
     };
-    if object::deleted(source).is_some() {
-        return Some(Ending::new("Deleted", "what it is of was deleted"));
-    }
     if let Some(why) = &world.halted {
         return Some(Ending::new(HALTED, why.clone()));
     }
-    if is_aborted(run) || is_aborted(source) {
-        return Some(Ending::new("Aborted", "its annotation asks for it"));
+    if let Some(by) = annotated(run, source, kind, aborted_by) {
+        return Some(Ending::new("Aborted", format!("aborted by {by}")));
     }
-    if is_paused(run) || is_paused(source) {
-        return Some(Ending::new(PAUSED, "its annotation holds it"));
+    if let Some(by) = annotated(run, source, kind, paused_by) {
+        return Some(Ending::new(PAUSED, format!("paused by {by}")));
     }
     let meant = run["spec"]["generation"].as_i64();
     let changed = meant.is_some_and(|meant| meant != object::generation(source));
-    changed.then(|| Ending::new("Changed", "what it is of was changed"))
+    changed.then(|| Ending::new("Changed", format!("its {kind} was changed")))
+}
+
+/// Which annotation of a run, or of what it is of, asks for something, in words.
+fn annotated(
+    run: &Json,
+    source: &Json,
+    kind: &str,
+    by: impl Fn(&Json) -> Option<&'static str>,
+) -> Option<String> {
+    let own = by(run).map(|name| format!("its annotation {name}"));
+    own.or_else(|| Some(format!("the annotation {} of its {kind}", by(source)?)))
+}
+
+/// Why there is nothing that a run could be of, if there never was: whoever made it named it by a name that nothing has. What is
+/// named by its number was there, and so was what a run has waited for.
+fn names_nothing(run: &Json, status: &RunStatus) -> Option<String> {
+    let was_there = object::is_held(run) || !status.conditions.is_empty();
+    let named: Source = serde_json::from_value(run["spec"]["source"].clone()).ok()?;
+    if was_there || named.uid.is_some() {
+        return None;
+    }
+    let name = Name { name: named.name, ..Name::of(run) };
+    let is_own = named.api_version.split_once('/').is_some_and(|(group, _)| group == GROUP);
+    let other =
+        if is_own { "" } else { " that this operator looks after (the kinds of Chaos Mesh: `--chaos-mesh`)" };
+    Some(format!("there is no {} {name}{other}", named.kind))
+}
+
+/// One that can never begin as it is written.
+fn refused(run: &Json, mut status: RunStatus, why: &str, world: &World) -> Decision {
+    status.phase = Phase::Invalid;
+    status.verdict = Some(Verdict::Invalid);
+    why.clone_into(&mut status.reason);
+    status.completion_time = Some(world.now);
+    conditions::put(&mut status.conditions, "Accepted", Some(false), "NoSource", why, world.now);
+    Decision::of(say(run, json!(status)).into_iter().collect())
 }
 
 /// One that has not begun.
 fn begin(run: &Json, source: Option<&Json>, known: &Known, world: &World, mut status: RunStatus) -> Decision {
-    let ending = why_it_ends(run, source, world);
-    match ending {
+    if source.is_none()
+        && let Some(why) = names_nothing(run, &status)
+    {
+        return refused(run, status, &why, world);
+    }
+    match why_it_ends(run, source, world) {
         Some(ending) if !matches!(ending.word, HALTED | PAUSED) => {
             status.phase = Phase::Finished;
             status.verdict = Some(Verdict::Aborted);
@@ -135,6 +177,7 @@ fn begin(run: &Json, source: Option<&Json>, known: &Known, world: &World, mut st
 }
 
 fn waiting(run: &Json, mut status: RunStatus, word: &'static str, why: &str, world: &World) -> Decision {
+    why.clone_into(&mut status.reason);
     conditions::put(&mut status.conditions, "Waiting", Some(true), word, why, world.now);
     Decision::of(say(run, json!(status)).into_iter().collect())
 }
@@ -165,7 +208,7 @@ mod tests {
         assert_eq!(decide(&held(run()), &known()), [Deed::Begin]);
         let full = Known { has_room: false, ..known() };
         assert!(
-            matches!(decide(&held(run()), &full).as_slice(), [Deed::Status(status)] if status["phase"] == "Pending")
+            matches!(decide(&held(run()), &full).as_slice(), [Deed::Status(status)] if status["phase"] == "Pending" && status["reason"].is_string())
         );
     }
 
@@ -243,5 +286,47 @@ mod tests {
         let decision = super::decide(&held(run()), None, &known(), &world());
         let [Deed::Status(status)] = decision.deeds.as_slice() else { panic!() };
         assert_eq!((&status["phase"], &status["verdict"]), (&json!("Finished"), &json!("aborted")));
+        assert_eq!(status["reason"], "nothing was touched: its Experiment was deleted");
+    }
+
+    #[test]
+    fn a_run_of_what_never_was_is_invalid_and_one_whose_source_went_is_aborted() {
+        let mut by_hand = run();
+        by_hand["spec"]["source"] = json!({"name": "nothere"});
+        let told = |run: &Json| match super::decide(run, None, &known(), &world()).deeds.as_slice() {
+            [Deed::Status(status)] => status.clone(),
+            other => panic!("{other:?}"),
+        };
+        let status = told(&by_hand);
+        assert_eq!((&status["phase"], &status["verdict"]), (&json!("Invalid"), &json!("invalid")));
+        assert_eq!(status["reason"], "there is no Experiment shop/nothere");
+        assert_eq!(status["conditions"][0]["type"], "Accepted");
+        assert_eq!(told(&held(by_hand.clone()))["verdict"], "aborted", "it was about to begin");
+        by_hand["spec"]["source"] =
+            json!({"apiVersion": "chaos-mesh.org/v1alpha1", "kind": "PodChaos", "name": "y"});
+        assert!(told(&by_hand)["reason"].as_str().unwrap().contains("--chaos-mesh"));
+    }
+
+    #[test]
+    fn endings_say_in_plain_words_what_happened() {
+        let why = |run: &Json, source: &Json| why_it_ends(run, Some(source), &world()).unwrap().why;
+        let marked = |mut object: Json, name: &str| {
+            object["metadata"]["annotations"] = json!({name: "true"});
+            object
+        };
+        let abort = "squall.dev/abort";
+        assert_eq!(why(&marked(run(), abort), &experiment()), "aborted by its annotation squall.dev/abort");
+        assert_eq!(
+            why(&run(), &marked(experiment(), abort)),
+            "aborted by the annotation squall.dev/abort of its Experiment"
+        );
+        let pause = "experiment.chaos-mesh.org/pause";
+        assert_eq!(
+            why(&run(), &marked(experiment(), pause)),
+            "paused by the annotation experiment.chaos-mesh.org/pause of its Experiment"
+        );
+        let mut changed = experiment();
+        changed["metadata"]["generation"] = json!(2);
+        assert_eq!(why(&run(), &changed), "its Experiment was changed");
     }
 }

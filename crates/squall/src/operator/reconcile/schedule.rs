@@ -1,7 +1,7 @@
 //! `Schedule`: a run of an experiment at each round.
 
 use super::rounds::{Rhythm, STARTS_WITHIN};
-use super::{Decision, Deed, World, bounded, is_paused, run_of, say, status_of};
+use super::{Decision, Deed, World, bounded, paused_words, run_of, say, status_of};
 use crate::operator::conditions;
 use crate::operator::object::{self, Name};
 use crate::operator::resources::{
@@ -81,27 +81,27 @@ fn is_active(run: &Json) -> bool {
     !status_of(run).phase.is_over()
 }
 
-/// What is to be done for it. `runs` are those of it, oldest first.
-pub(crate) fn decide(schedule: &Json, runs: &[&Json], world: &World) -> Decision {
+/// What is to be done for it. `experiment` is the one that it names, where that is there; `runs` are those of it, oldest first.
+pub(crate) fn decide(schedule: &Json, experiment: Option<&Json>, runs: &[&Json], world: &World) -> Decision {
     if object::deleted(schedule).is_some() {
         return Decision::default();
     }
     let mut status: ScheduleStatus = object::part(schedule, "status");
-    let understood = understood(schedule, &status);
-    let (spec, rounds) = match understood {
+    tell_runs(&mut status, runs);
+    let (spec, rounds) = match understood(schedule, &status) {
         Ok(understood) => understood,
-        Err(why) => {
-            conditions::put(&mut status.conditions, "Accepted", Some(false), "Invalid", &why, world.now);
-            return Decision::of(say(schedule, json!(status)).into_iter().collect());
-        }
+        Err(why) => return refused(schedule, status, ("Invalid", &why), world),
     };
+    if experiment.is_none_or(|experiment| object::deleted(experiment).is_some()) {
+        let name = Name { name: spec.experiment, ..Name::of(schedule) };
+        let why = format!("there is no Experiment {name}; no round begins until there is");
+        return refused(schedule, status, ("NoExperiment", &why), world);
+    }
     conditions::put(&mut status.conditions, "Accepted", Some(true), "Read", "", world.now);
     let held = if spec.suspend {
         Some("`suspend: true` in its spec".to_owned())
-    } else if is_paused(schedule) {
-        Some("its annotation holds it".to_owned())
     } else {
-        world.halted.clone()
+        paused_words(schedule).or_else(|| world.halted.clone())
     };
     let turn = if held.is_some() { Turn::default() } else { rounds.turn(runs, world.now) };
     let mut deeds = turn.deeds;
@@ -122,15 +122,42 @@ pub(crate) fn decide(schedule: &Json, runs: &[&Json], world: &World) -> Decision
     }
     status.last_schedule_time = turn.last.or(status.last_schedule_time);
     status.next_schedule_time = turn.next;
-    let active = runs.iter().filter(|run| is_active(run));
-    status.active = active.filter_map(|run| run["metadata"]["name"].as_str().map(str::to_owned)).collect();
-    status.verdict = runs.iter().rev().find_map(|run| status_of(run).verdict).or(status.verdict);
     match held.or(turn.waits) {
-        Some(why) => conditions::put(&mut status.conditions, "Waiting", Some(true), "Held", &why, world.now),
+        Some(why) => {
+            conditions::put(&mut status.conditions, "Waiting", Some(true), "Held", &why, world.now);
+            status.reason = why;
+        }
         None => status.conditions.retain(|condition| condition.kind != "Waiting"),
     }
     deeds.extend(say(schedule, json!(status)));
     Decision { deeds, again: turn.next }
+}
+
+/// What its runs come to.
+fn tell_runs(status: &mut ScheduleStatus, runs: &[&Json]) {
+    let active = runs.iter().filter(|run| is_active(run));
+    status.active = active.filter_map(|run| run["metadata"]["name"].as_str().map(str::to_owned)).collect();
+    let over = runs.iter().rev().map(|run| status_of(run)).find(|run| run.verdict.is_some());
+    // Why it waits or is refused is said anew each time.
+    status.reason = String::new();
+    if let Some(over) = over {
+        status.verdict = over.verdict;
+        status.reason = over.reason;
+    }
+}
+
+/// One of which no round begins as things are: a word for why, and a sentence.
+fn refused(
+    schedule: &Json,
+    mut status: ScheduleStatus,
+    (word, why): (&str, &str),
+    world: &World,
+) -> Decision {
+    conditions::put(&mut status.conditions, "Accepted", Some(false), word, why, world.now);
+    status.conditions.retain(|condition| condition.kind != "Waiting");
+    status.next_schedule_time = None;
+    why.clone_into(&mut status.reason);
+    Decision::of(say(schedule, json!(status)).into_iter().collect())
 }
 
 fn understood(schedule: &Json, status: &ScheduleStatus) -> Result<(ScheduleSpec, Rounds), String> {
@@ -168,8 +195,12 @@ pub(super) fn of_mesh(object: &Json, schedule: &Schedule) -> Result<Rounds, Stri
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{run, schedule, world};
+    use super::super::testing::{NOW, experiment, run, schedule, world};
     use super::*;
+
+    fn decide(schedule: &Json, runs: &[&Json], world: &World) -> Decision {
+        super::decide(schedule, Some(&experiment()), runs, world)
+    }
 
     fn at(seconds: i64) -> World {
         World { now: world().now + SignedDuration::from_secs(seconds), ..world() }
@@ -234,8 +265,34 @@ mod tests {
 
     #[test]
     fn what_is_no_schedule_says_why() {
-        let decision = decide(&schedule("61 * * * *"), &[], &at(0));
+        let mut schedule = schedule("61 * * * *");
+        schedule["status"] = json!({"nextScheduleTime": NOW});
+        let decision = decide(&schedule, &[], &at(0));
         let Deed::Status(status) = &decision.deeds[0] else { panic!() };
         assert!(status["conditions"][0]["message"].as_str().unwrap().contains("minute"), "{status}");
+        assert_eq!(status["conditions"][0]["message"], status["reason"]);
+        assert_eq!(status.get("nextScheduleTime"), None, "there is no next one");
+        schedule["spec"]["schedule"] = json!("0 9 * * *");
+        schedule["spec"]["timeZone"] = json!("Mars/Base");
+        let decision = decide(&schedule, &[], &at(0));
+        let Deed::Status(status) = &decision.deeds[0] else { panic!() };
+        assert!(status["reason"].as_str().unwrap().contains("Mars/Base"), "{status}");
+    }
+
+    #[test]
+    fn no_round_begins_of_an_experiment_that_is_not_there() {
+        let schedule = schedule("@every 60s");
+        let decision = super::decide(&schedule, None, &[], &at(61));
+        let [Deed::Status(status)] = decision.deeds.as_slice() else { panic!("{decision:?}") };
+        let condition = &status["conditions"][0];
+        assert_eq!((&condition["type"], &condition["status"]), (&json!("Accepted"), &json!("False")));
+        assert_eq!(status["reason"], "there is no Experiment shop/x; no round begins until there is");
+        let mut deleted = experiment();
+        deleted["metadata"]["deletionTimestamp"] = json!(NOW);
+        assert!(begun(&super::decide(&schedule, Some(&deleted), &[], &at(61))).is_empty());
+        let schedule = told(&schedule, &decision);
+        let decision = decide(&schedule, &[], &at(61));
+        assert_eq!(begun(&decision).len(), 1);
+        assert_eq!(told(&schedule, &decision)["status"].get("reason"), None, "it is there now");
     }
 }

@@ -1,0 +1,176 @@
+//! What becomes of an object, as events of the cluster: what `kubectl describe` shows below it. They are told of what its status
+//! newly says, so nothing is told twice, and nothing waits for them or depends on them.
+//!
+//! Source: the API conventions of Kubernetes for events, `v1 Event`.
+
+use super::object::{self, Name};
+use super::reconcile::experiment::first_line;
+use super::resources::{EXPERIMENT, HALT, Phase, RUN};
+use jiff::Timestamp;
+use serde_json::{Value as Json, json};
+use squall_kubernetes::{Cluster, Kind};
+use std::time::Duration;
+
+/// `v1 Event`
+const EVENT: Kind = Kind::within("", "v1", "Event", "events");
+/// Who tells them.
+const TELLER: &str = "squall-operator";
+/// The longest message that a cluster takes, in characters.
+const LONGEST: usize = 1000;
+/// How long is tried to tell one.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// One thing that became so.
+#[derive(Debug, PartialEq, Eq)]
+struct News {
+    is_well: bool,
+    reason: &'static str,
+    message: String,
+}
+
+/// Tells what is new in a status, beside whatever else is done. What cannot be told is left.
+pub(super) fn tell(cluster: &Cluster, kind: &Kind, object: &Json, status: &Json) {
+    if *kind == HALT {
+        return;
+    }
+    let events: Vec<Json> = news(&object["status"], status)
+        .iter()
+        .flat_map(|news| about(kind, object, news).into_iter().map(|about| event(&about, news)))
+        .collect();
+    if events.is_empty() {
+        return;
+    }
+    let cluster = cluster.hurried(PATIENCE);
+    let namespace = Name::of(object).namespace;
+    tokio::spawn(async move {
+        for event in events {
+            if let Err(error) = cluster.create(&EVENT, Some(&namespace), &event).await {
+                tracing::debug!(%error, "an event could not be told");
+            }
+        }
+    });
+}
+
+/// What a status says that the one before did not.
+fn news(before: &Json, now: &Json) -> Vec<News> {
+    let becomes = |kind: &str| !holds(before, kind) && holds(now, kind);
+    let (was, is) = (part(before, "phase"), part(now, "phase"));
+    let mut news = Vec::new();
+    let mut tell = |is_well, reason, message: &str| {
+        let message = message.chars().take(LONGEST).collect();
+        news.push(News { is_well, reason, message });
+    };
+    if was != is && *is == json!(Phase::Running) {
+        tell(true, "Running", "it is carried out");
+    }
+    if becomes("AllInjected") {
+        tell(true, "Injected", "everything that was planned is injected");
+    }
+    if becomes("AllRecovered") {
+        tell(true, "Recovered", "everything is put back");
+    }
+    let reason = first_line(part(now, "reason").as_str().unwrap_or_default());
+    if was != is && *is == json!(Phase::Invalid) {
+        tell(false, "Invalid", &reason);
+    }
+    if was != is && *is == json!(Phase::Finished) {
+        let verdict = part(now, "verdict").as_str().unwrap_or_default();
+        let why = if reason.is_empty() { String::new() } else { format!(": {reason}") };
+        tell(verdict == "passed", "Finished", &format!("{verdict}{why}"));
+    }
+    news
+}
+
+/// A part of what Squall says; in a status of Chaos Mesh that is by itself.
+fn part<'s>(status: &'s Json, name: &str) -> &'s Json {
+    let squall = &status["squall"];
+    if squall.is_null() { &status[name] } else { &squall[name] }
+}
+
+fn holds(status: &Json, kind: &str) -> bool {
+    let mut conditions = status["conditions"].as_array().into_iter().flatten();
+    conditions.any(|condition| condition["type"] == kind && condition["status"] == "True")
+}
+
+/// Whom something is told of: the object, and what it is of where that does not say the same of itself.
+fn about(kind: &Kind, object: &Json, news: &News) -> Vec<Json> {
+    let Name { namespace, name } = Name::of(object);
+    let mut all = vec![json!({
+        "apiVersion": kind.api_version(), "kind": kind.kind, "namespace": namespace, "name": name,
+        "uid": object::uid(object),
+    })];
+    let source = &object["spec"]["source"];
+    let is_of_experiment = *kind == RUN && source["kind"] == *EXPERIMENT.kind && source["uid"].is_string();
+    if is_of_experiment && matches!(news.reason, "Injected" | "Recovered") {
+        let mut source = source.clone();
+        source["namespace"] = namespace.into();
+        all.push(source);
+    }
+    all
+}
+
+fn event(about: &Json, news: &News) -> Json {
+    let now = Timestamp::now();
+    let name = about["name"].as_str().unwrap_or_default();
+    // Moments of events have whole seconds.
+    let moment = now.strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
+    json!({
+        "metadata": {"generateName": format!("{name}.")},
+        "involvedObject": about,
+        "type": if news.is_well { "Normal" } else { "Warning" },
+        "reason": news.reason, "message": news.message,
+        "source": {"component": TELLER}, "reportingComponent": TELLER,
+        "firstTimestamp": moment, "lastTimestamp": moment, "count": 1,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn told(before: &Json, now: &Json) -> Vec<(bool, &'static str, String)> {
+        news(before, now).into_iter().map(|news| (news.is_well, news.reason, news.message)).collect()
+    }
+
+    fn holding(kinds: &[&str]) -> Vec<Json> {
+        kinds.iter().map(|kind| json!({"type": kind, "status": "True"})).collect()
+    }
+
+    #[test]
+    fn what_becomes_so_is_told_once() {
+        let running = json!({"phase": "Running", "conditions": holding(&["AllInjected"])});
+        let reasons = |news: Vec<(bool, &'static str, String)>| -> Vec<&str> {
+            news.into_iter().map(|(_, reason, _)| reason).collect()
+        };
+        assert_eq!(reasons(told(&Json::Null, &running)), ["Running", "Injected"]);
+        assert!(told(&running, &running).is_empty());
+        let over = json!({"phase": "Finished", "verdict": "failed", "reason": "down\nfor 3s",
+            "conditions": holding(&["AllInjected", "AllRecovered"])});
+        let news = told(&running, &over);
+        assert_eq!(news[1], (false, "Finished", "failed: down".to_owned()));
+        assert_eq!(reasons(news), ["Recovered", "Finished"]);
+    }
+
+    #[test]
+    fn what_chaos_mesh_does_not_know_is_told_too() {
+        let refused = json!({"squall": {"phase": "Invalid", "reason": "spec.action: no"}, "conditions": []});
+        assert_eq!(told(&Json::Null, &refused), [(false, "Invalid", "spec.action: no".to_owned())]);
+        let passed = json!({"squall": {"phase": "Finished", "verdict": "passed", "reason": ""}});
+        assert_eq!(told(&refused, &passed), [(true, "Finished", "passed".to_owned())]);
+    }
+
+    #[test]
+    fn an_experiment_hears_of_what_its_runs_inject() {
+        let run = json!({"metadata": {"namespace": "shop", "name": "x-1", "uid": "u"},
+            "spec": {"source": {"apiVersion": "squall.dev/v1", "kind": "Experiment", "name": "x", "uid": "v"}}});
+        let news = |reason| News { is_well: true, reason, message: String::new() };
+        let names = |news: &News| -> Vec<String> {
+            about(&RUN, &run, news).iter().map(|about| about["name"].as_str().unwrap().to_owned()).collect()
+        };
+        assert_eq!(names(&news("Injected")), ["x-1", "x"]);
+        assert_eq!(names(&news("Finished")), ["x-1"], "the experiment's own status says that");
+        let event = event(&about(&RUN, &run, &news("Injected"))[1], &news("Injected"));
+        assert_eq!(event["involvedObject"]["namespace"], "shop");
+        assert_eq!(event["metadata"]["generateName"], "x.");
+    }
+}
