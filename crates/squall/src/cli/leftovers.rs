@@ -79,8 +79,13 @@ impl Options {
 fn describe(leftover: &Leftover, now: Timestamp) -> String {
     let Leftover { what, held, remedy, .. } = leftover;
     let whose = held.as_ref().map(|Hold { run, until }| {
-        let overdue = units::Duration::seconds(now.duration_since(*until).as_secs().max(0).unsigned_abs());
-        format!("\n  of run {run}, which meant to hold it until {until}: overdue by {overdue}")
+        let overdue = now.duration_since(*until).as_secs();
+        let since = if overdue > 0 {
+            format!("overdue by {}", units::Duration::seconds(overdue.unsigned_abs()))
+        } else {
+            "whoever held it is dead".to_owned()
+        };
+        format!("\n  of run {run}, which meant to hold it until {until}: {since}")
     });
     format!("{what}{}\n  remedy: {remedy}", whose.unwrap_or_default())
 }

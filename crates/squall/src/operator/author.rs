@@ -3,6 +3,8 @@
 //! (`SubjectAccessReview`). What happens within pods is asked for as `create pods/exec`, which is what it amounts to. What the
 //! API server cannot judge (hosts, databases, clouds, other clusters) is refused.
 
+use super::manifests::ACCOUNT;
+use super::manifests::rights::QUESTIONS;
 use super::resources::AUTHOR;
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
@@ -161,6 +163,25 @@ pub(crate) async fn may_make_pods(cluster: &Cluster, author: &Author, namespace:
         return Ok(());
     }
     Err(refused(author, &format!("{need} (a question that a pod answers)")))
+}
+
+/// Whether the operator itself, of this namespace, may make pods in another, as questions of an experiment do.
+///
+/// # Errors
+/// That it may not, and the command that grants it; or why the cluster could not be asked.
+pub(crate) async fn operator_may_make_pods(
+    cluster: &Cluster,
+    home: &str,
+    namespace: &str,
+) -> Result<(), String> {
+    let wish = Wish { verb: "create", kind: &Kind::POD, part: None, namespace: Some(namespace), name: None };
+    if cluster.may(&wish).await.map_err(|error| error.to_string())? {
+        return Ok(());
+    }
+    Err(format!(
+        "a question that a pod answers needs a pod in {namespace}, where the operator may make none; nothing was touched. Allow it: \
+         `kubectl create rolebinding --namespace {namespace} squall-questions --clusterrole {QUESTIONS} --serviceaccount {home}:{ACCOUNT}`"
+    ))
 }
 
 fn refused(author: &Author, missing: &str) -> String {

@@ -258,10 +258,14 @@ async fn prepare(office: &Office, run: &Json, source: &Json) -> Result<Result<Re
     if let Ok((experiment, authors, _)) = &ready
         && read::makes_pods(experiment)
     {
+        let (cluster, namespace) = (&office.cluster, Name::of(run).namespace);
         for author in authors {
-            if let Err(why) = author::may_make_pods(&office.cluster, author, &Name::of(run).namespace).await {
+            if let Err(why) = author::may_make_pods(cluster, author, &namespace).await {
                 return Ok(Err(why));
             }
+        }
+        if let Err(why) = author::operator_may_make_pods(cluster, &office.namespace, &namespace).await {
+            return Ok(Err(why));
         }
     }
     Ok(ready)

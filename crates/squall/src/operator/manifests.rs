@@ -1,7 +1,7 @@
 //! What the operator needs in a cluster, as plain manifests and as a chart for Helm: both are made here, of the same parts.
 
 mod chart;
-mod rights;
+pub(super) mod rights;
 mod yaml;
 
 use super::admission::{self, PORT_NAME};

@@ -156,17 +156,33 @@ impl Site {
 
     /// What the pods of the run hang on. Nothing of it is made before a pod is.
     async fn owner<'c>(&self, camp: &'c Camp) -> Result<&'c Owner, CallError> {
-        let make = || async {
-            self.keep(Stay::new(&camp.place, &camp.namespace, &self.run))?;
-            let owner = Owner::make(&camp.cluster, &camp.namespace, &self.run).await.map_err(told)?;
-            tokio::spawn(owner::sweep(camp.cluster.clone(), camp.namespace.clone()));
-            Ok(owner)
-        };
+        let make = || self.make_owner(&camp.cluster, &camp.place, &camp.namespace);
         camp.owner.get_or_try_init(make).await
     }
 
+    /// Makes what pods of the run in a namespace hang on, once somebody is there to remove it.
+    async fn make_owner(
+        &self,
+        cluster: &Cluster,
+        at: &ClusterPlace,
+        namespace: &str,
+    ) -> Result<Owner, CallError> {
+        let stay = Stay::new(at, namespace, &self.run);
+        self.keep(&stay)?;
+        let made = Owner::make(cluster, namespace, &self.run).await;
+        if made.as_ref().is_err_and(|error| error.problem == Problem::Forbidden)
+            && let Some(keeper) = &mut *locked(&self.keeper)
+        {
+            // There is nothing, and whoever may not make it would try in vain to remove it.
+            keeper.forget(&stay);
+        }
+        let owner = made.map_err(told)?;
+        tokio::spawn(owner::sweep(cluster.clone(), namespace.to_owned()));
+        Ok(owner)
+    }
+
     /// Has somebody else remove what is made, should we not be there to do it. Before any of it is.
-    fn keep(&self, stay: Stay) -> Result<(), CallError> {
+    fn keep(&self, stay: &Stay) -> Result<(), CallError> {
         let could_not = |error: std::io::Error| {
             failed(format!("could not start who removes what is made in the cluster: {error}"))
         };
@@ -174,7 +190,7 @@ impl Site {
         if keeper.is_none() {
             *keeper = Some(Keeper::start().map_err(could_not)?);
         }
-        keeper.as_mut().map_or(Ok(()), |keeper| keeper.tell(&stay).map_err(could_not))
+        keeper.as_mut().map_or(Ok(()), |keeper| keeper.tell(stay).map_err(could_not))
     }
 
     /// The pod on a node: the one that the run has there, one that stays there, or a new one.

@@ -91,8 +91,7 @@ fn fill() -> Fill {
     );
     let port =
         format!("(dict \"name\" \"{PORT_NAME}\" \"containerPort\" {WEBHOOK_PORT} \"protocol\" \"TCP\")");
-    let ready =
-        format!("(dict \"tcpSocket\" (dict \"port\" \"{PORT_NAME}\") \"periodSeconds\" 2)");
+    let ready = format!("(dict \"tcpSocket\" (dict \"port\" \"{PORT_NAME}\") \"periodSeconds\" 2)");
     let ports = format!("toJson (ternary (list {port}) (list) $.Values.webhook.enabled)");
     Fill {
         namespace: raw("$.Release.Namespace | quote"),

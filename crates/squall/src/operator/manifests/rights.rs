@@ -9,7 +9,7 @@ use squall_kubernetes::Kind;
 
 const STRIKES: &str = "squall-operator-strikes";
 /// What pods for questions take. It is bound by whoever wants them, in a namespace.
-const QUESTIONS: &str = "squall-operator-questions";
+pub(crate) const QUESTIONS: &str = "squall-operator-questions";
 const NODES: &str = "squall-operator-nodes";
 const ON_CHAOS_MESH: &str = "squall-operator-chaos-mesh";
 const USERS: &str = "users";

@@ -25,7 +25,7 @@ pub(crate) fn decide(object: &Json, runs: &[&Json], world: &World) -> Decision {
         return let_go(object, runs, deleted, world);
     }
     let experiment = match read::experiment(object) {
-        Err(why) if runs.is_empty() => return unreadable(object, &why),
+        Err(why) if runs.iter().all(|run| is_over(run)) => return unreadable(object, &why),
         // What goes on is seen to its end, whatever became of its manifest.
         other => other.ok(),
     };
@@ -75,16 +75,25 @@ fn is_over(run: &Json) -> bool {
 }
 
 fn begun(object: &Json, round: &str, scheduled_for: Option<Timestamp>, rest: Option<Duration>) -> Deed {
-    let spec = RunSpec { source: source(object), generation: None, rest, scheduled_for };
+    let generation = Some(object::generation(object));
+    let spec = RunSpec { source: source(object), generation, rest, scheduled_for };
     let name = object::name(object);
     let uid = object::uid(object).split('-').next().unwrap_or_default();
     run_of(object, bounded(name, &format!("{uid}-{round}")), &spec)
 }
 
-/// The first run, or the next one where the last was interrupted and something is left of the fault.
+/// Whether a run is of what the object asks for now.
+fn is_of_now(object: &Json, run: &Json) -> bool {
+    run["spec"]["generation"].as_i64().is_none_or(|meant| meant == object::generation(object))
+}
+
+/// The first run of what the object asks for, or the next one where the last was interrupted and something is left of the fault.
 fn next(object: &Json, experiment: Option<&Experiment>, runs: &[&Json]) -> Option<Deed> {
     let number = (runs.len() + 1).to_string();
     let Some(last) = runs.last() else { return Some(begun(object, &number, None, None)) };
+    if is_over(last) && !is_of_now(object, last) {
+        return Some(begun(object, &number, None, None));
+    }
     if !is_over(last) || !was_interrupted(&status_of(last)) {
         return None;
     }
@@ -93,7 +102,8 @@ fn next(object: &Json, experiment: Option<&Experiment>, runs: &[&Json]) -> Optio
         return Some(begun(object, &number, None, None));
     }
     let whole = read::longest(experiment);
-    let was_active: SignedDuration = runs.iter().map(|run| was_active(&status_of(run))).sum();
+    let of_now = runs.iter().filter(|run| is_of_now(object, run));
+    let was_active: SignedDuration = of_now.map(|run| was_active(&status_of(run))).sum();
     let rest = SignedDuration::try_from(whole.0).ok()?.checked_sub(was_active)?;
     let rest = Duration(std::time::Duration::try_from(rest).ok()?);
     let is_lasting = object["spec"]["templates"].is_null() && object["kind"] != "StatusCheck";
@@ -175,15 +185,25 @@ fn record(injection: &crate::operator::resources::InjectionStatus) -> Json {
     let was_made = is_active || matches!(injection.state, InjectionState::Restored | InjectionState::Residue);
     let is_restored = injection.state == InjectionState::Restored;
     json!({
-        "id": injection.target.strip_prefix("pod ").unwrap_or(&injection.target),
+        "id": record_id(&injection.target),
         "selectorKey": ".",
         "phase": if is_active { "Injected" } else { "Not Injected" },
         "injectedCount": u8::from(was_made), "recoveredCount": u8::from(is_restored),
     })
 }
 
+/// As tools of Chaos Mesh know it: `NAMESPACE/POD`, or `NAMESPACE/POD/CONTAINER`.
+fn record_id(target: &str) -> String {
+    let container = target.strip_prefix("container ").and_then(|rest| rest.split_once(" of pod "));
+    match container {
+        Some((container, pod)) => format!("{pod}/{container}"),
+        None => target.strip_prefix("pod ").unwrap_or(target).to_owned(),
+    }
+}
+
 fn unreadable(object: &Json, why: &str) -> Decision {
-    Decision::of(say(object, refused(object, why)).into_iter().collect())
+    let release = object::is_held(object).then_some(Deed::Release);
+    Decision::of(release.into_iter().chain(say(object, refused(object, why))).collect())
 }
 
 fn refused(object: &Json, why: &str) -> Json {
@@ -245,6 +265,27 @@ mod tests {
             at("Selected", "", begun), at("AllInjected", "", begun), at("AllRecovered", "", end), at("Aborted", word, end),
         ]});
         run
+    }
+
+    #[test]
+    fn one_that_is_changed_is_carried_out_anew() {
+        let mut object = failure(Some("60s"));
+        object["metadata"]["generation"] = json!(1);
+        let mut over = interrupted("Changed", 20);
+        over["spec"]["generation"] = json!(1);
+        assert!(made(&decide(&object, &[&over], &world())).is_none(), "it is as it was");
+        object["metadata"]["generation"] = json!(2);
+        let again = made(&decide(&object, &[&over], &world())).unwrap();
+        assert_eq!((&again["spec"]["generation"], &again["spec"]["rest"]), (&json!(2), &Json::Null));
+        // What it was active for before counts for nothing.
+        let mut paused = interrupted(PAUSED, 20);
+        paused["spec"]["generation"] = json!(2);
+        let rest = made(&decide(&object, &[&over, &paused], &world())).unwrap()["spec"]["rest"].clone();
+        assert_eq!(rest, "40s");
+        object["spec"]["mode"] = json!("some");
+        let decision = decide(&object, &[&over, &paused], &world());
+        assert!(made(&decision).is_none());
+        assert_eq!(decision.deeds[0], Deed::Release);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use super::roll::Roll;
 use super::{Arc, Mutex, locked};
 use crate::agent::transport::Post;
+use serde_json::Value as Json;
 use squall_engine::link::LinkError;
 use squall_model::plan::{Assignment, Plan, PlannedInjection};
 use squall_model::probe::Pending;
@@ -149,11 +150,31 @@ fn added(all: Answer, one: Answer) -> Answered {
     }
 }
 
+/// Parameters in a line: `loss: 100%, direction: to`.
+fn inline(value: &Json) -> String {
+    let list = |values: &Vec<Json>| values.iter().map(inline).collect::<Vec<_>>().join(", ");
+    let pair = |(name, value): (&String, &Json)| match value {
+        Json::Object(_) => format!("{name}: {{{}}}", inline(value)),
+        _ => format!("{name}: {}", inline(value)),
+    };
+    match value {
+        Json::Null => String::new(),
+        Json::String(text) => text.clone(),
+        Json::Array(values) => format!("[{}]", list(values)),
+        Json::Object(map) => map.iter().map(pair).collect::<Vec<_>>().join(", "),
+        other => other.to_string(),
+    }
+}
+
 /// Puts into words what would be planned on nodes, where no agent is to be made.
 pub(super) fn describe(plan: &mut Plan) {
     for (number, assignment) in std::mem::take(&mut plan.elsewhere).into_iter().enumerate() {
         let Assignment { node, entry, pods, .. } = &assignment;
         let within = assignment.within();
+        let with = match inline(&entry.with) {
+            words if words.is_empty() => String::new(),
+            words => format!(" with {words}"),
+        };
         for (pod, target) in pods.iter().enumerate() {
             plan.injections.push(PlannedInjection {
                 id: format!("node-{}-{}", number + 1, pod + 1),
@@ -162,7 +183,7 @@ pub(super) fn describe(plan: &mut Plan) {
                 target: target.clone(),
                 steps: Vec::new(),
                 does: vec![format!(
-                    "on node {node}, by an agent that is made there for the run: {} on {target}",
+                    "on node {node}, by an agent that is made there for the run: {} on {target}{with}",
                     entry.fault
                 )],
                 undone_by: vec![

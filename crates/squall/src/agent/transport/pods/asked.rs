@@ -1,7 +1,6 @@
 //! Pods that probes make for their questions: they belong to the run as those of its agents do, and go with them.
 
-use super::keeper::Stay;
-use super::owner::{self, Owner};
+use super::owner::Owner;
 use super::{PATIENCE, Pods, manifest, place};
 use crate::agent_pod::ASKED;
 use squall_kubernetes::Cluster;
@@ -27,13 +26,9 @@ impl Keep for Pods {
 }
 
 impl Pods {
-    /// Makes what the pods of a namespace hang on, once somebody is there to remove it.
+    /// Makes what the pods of a namespace hang on.
     async fn own(&self, at: &ClusterPlace, namespace: &str) -> Result<Owner, String> {
-        let site = &*self.0;
-        site.keep(Stay::new(at, namespace, &site.run)).map_err(|error| error.message)?;
         let cluster = Cluster::open(&place(at), PATIENCE).await.map_err(|error| error.to_string())?;
-        let owner = Owner::make(&cluster, namespace, &site.run).await.map_err(|error| error.to_string())?;
-        tokio::spawn(owner::sweep(cluster, namespace.to_owned()));
-        Ok(owner)
+        self.0.make_owner(&cluster, at, namespace).await.map_err(|error| error.message)
     }
 }

@@ -38,6 +38,14 @@ impl Stay {
     }
 }
 
+/// A line of the pipe.
+#[derive(Debug, Serialize, Deserialize)]
+struct Line {
+    stay: Stay,
+    /// Whether there is something, or may be: it turned out that there is not.
+    is_there: bool,
+}
+
 /// The run's end of the pipe.
 pub(super) struct Keeper {
     child: Child,
@@ -55,11 +63,23 @@ impl Keeper {
     }
 
     pub(super) fn tell(&mut self, stay: &Stay) -> io::Result<()> {
-        let mut line = serde_json::to_vec(stay)?;
-        line.push(b'\n');
-        self.pipe.write_all(&line)?;
+        self.write(stay, true)?;
         self.stays.push(stay.clone());
         Ok(())
+    }
+
+    /// Nothing was made there.
+    pub(super) fn forget(&mut self, stay: &Stay) {
+        // Where it does not hear of that, it looks in vain.
+        if self.write(stay, false).is_ok() {
+            self.stays.retain(|known| known != stay);
+        }
+    }
+
+    fn write(&mut self, stay: &Stay, is_there: bool) -> io::Result<()> {
+        let mut line = serde_json::to_vec(&Line { stay: stay.clone(), is_there })?;
+        line.push(b'\n');
+        self.pipe.write_all(&line)
     }
 
     /// Lets it begin, and waits a while. What is not gone then, in words.
@@ -94,7 +114,11 @@ pub(crate) fn main(_: &[String]) -> ExitCode {
     // No signal that is meant for the run ends it.
     let _ = rustix::process::setsid();
     let lines = io::stdin().lock().lines().map_while(Result::ok);
-    let stays: Vec<Stay> = lines.filter_map(|line| serde_json::from_str(&line).ok()).collect();
+    let mut stays: Vec<Stay> = Vec::new();
+    for Line { stay, is_there } in lines.filter_map(|line| serde_json::from_str(&line).ok()) {
+        stays.retain(|known| *known != stay);
+        stays.extend(is_there.then_some(stay));
+    }
     let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else {
         return ExitCode::FAILURE;
     };
