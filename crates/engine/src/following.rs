@@ -11,8 +11,6 @@ struct Followed {
     joining: Joining,
     /// What of all that was struck matched no more at the last look.
     gone: BTreeSet<TargetRef>,
-    /// When that was.
-    looked: f64,
 }
 
 /// All faults that follow their targets, by the numbers of their strikes.
@@ -32,9 +30,8 @@ impl Following {
     }
 
     /// Something is struck by a fault that follows its targets.
-    pub(crate) fn strikes(&mut self, now: f64, injection: &PlannedInjection) {
-        let new = || Followed { looked: now, ..Followed::default() };
-        let followed = self.followed.entry(injection.entry).or_insert_with(new);
+    pub(crate) fn strikes(&mut self, injection: &PlannedInjection) {
+        let followed = self.followed.entry(injection.entry).or_default();
         followed.joining.struck.extend(injection.strikes.iter().cloned());
     }
 
@@ -48,15 +45,8 @@ impl Following {
     }
 
     /// A look came to this; what of its notes is new.
-    pub(crate) fn looked(
-        &mut self,
-        now: f64,
-        strike: usize,
-        gone: Vec<TargetRef>,
-        notes: Vec<String>,
-    ) -> Vec<String> {
-        let followed = self.followed.entry(strike).or_default();
-        (followed.gone, followed.looked) = (gone.into_iter().collect(), now);
+    pub(crate) fn looked(&mut self, strike: usize, gone: Vec<TargetRef>, notes: Vec<String>) -> Vec<String> {
+        self.followed.entry(strike).or_default().gone = gone.into_iter().collect();
         notes.into_iter().filter(|note| self.told.insert(note.clone())).collect()
     }
 
@@ -84,15 +74,6 @@ impl Following {
         let gone = self.followed.get(&injection.entry).map(|followed| &followed.gone);
         gone.is_some_and(|gone| !strikes.is_empty() && strikes.iter().all(|one| gone.contains(one)))
     }
-
-    /// The same, or it may have gone since the last look, of looks that come to something.
-    pub(crate) fn may_be_gone(&self, injection: &PlannedInjection, over_since: Option<f64>) -> bool {
-        if self.failing.contains_key(&injection.entry) {
-            return false;
-        }
-        let looked = self.followed.get(&injection.entry).map(|followed| followed.looked);
-        self.is_gone(injection) || looked.zip(over_since).is_some_and(|(looked, since)| since >= looked)
-    }
 }
 
 #[cfg(test)]
@@ -111,8 +92,8 @@ mod tests {
     #[test]
     fn what_could_not_be_struck_is_not_tried_again() {
         let mut following = Following::default();
-        following.strikes(1.0, &on("a"));
-        following.strikes(1.0, &on("b"));
+        following.strikes(&on("a"));
+        following.strikes(&on("b"));
         following.leave_out(&on("b"));
         let joining = following.joining(0);
         assert!(joining.struck.contains(&of("a")) && !joining.struck.contains(&of("b")));
@@ -126,21 +107,17 @@ mod tests {
         assert!(following.failed(0, "f", "away").is_some());
         assert_eq!(following.failed(0, "f", "away"), None);
         assert!(following.failed(0, "f", "forbidden").is_some());
-        assert_eq!(following.looked(7.0, 0, Vec::new(), vec!["n".to_owned()]), ["n"]);
+        assert_eq!(following.looked(0, Vec::new(), vec!["n".to_owned()]), ["n"]);
         assert!(following.succeeded(0, "f").is_some() && following.succeeded(0, "f").is_none());
-        assert_eq!(following.looked(12.0, 0, Vec::new(), vec!["n".to_owned()]), Vec::<String>::new());
+        assert_eq!(following.looked(0, Vec::new(), vec!["n".to_owned()]), Vec::<String>::new());
     }
 
     #[test]
     fn who_is_gone_is_known_from_the_last_look() {
         let mut following = Following::default();
-        following.strikes(1.0, &on("a"));
-        assert!(!following.is_gone(&on("a")) && !following.may_be_gone(&on("a"), None));
-        following.looked(5.0, 0, vec![of("a")], Vec::new());
+        following.strikes(&on("a"));
+        assert!(!following.is_gone(&on("a")));
+        following.looked(0, vec![of("a")], Vec::new());
         assert!(following.is_gone(&on("a")) && !following.is_gone(&on("b")));
-        // Nobody has looked since.
-        assert!(following.may_be_gone(&on("b"), Some(6.0)) && !following.may_be_gone(&on("b"), Some(4.0)));
-        following.failed(0, "f", "away");
-        assert!(!following.may_be_gone(&on("b"), Some(6.0)), "nothing is known");
     }
 }

@@ -662,8 +662,10 @@ fn look<'p>(
     let promises: Vec<&Promise> = promises.collect();
     let applied: Vec<(&Step, &Undo)> =
         promises.iter().flat_map(|promise| promise.active.iter().map(|(step, undo)| (step, undo))).collect();
-    let mut seen = machine.observe(&applied).into_iter().map(|seen| {
-        seen.unwrap_or_else(|error| Evidence::not_seen(format!("could not look for an effect: {error}")))
+    let mut seen = machine.observe(&applied).into_iter().map(|seen| match seen {
+        Ok(seen) => seen,
+        Err(MachineError::Gone { message }) => Evidence::gone(message),
+        Err(error) => Evidence::not_seen(format!("could not look for an effect: {error}")),
     });
     let of =
         |promise: &&Promise| (promise.injection.clone(), seen.by_ref().take(promise.active.len()).collect());

@@ -190,8 +190,10 @@ struct Shown {
     effect: bool,
     /// Whether it was seen the last time that somebody looked.
     lasts: bool,
-    /// When it was first looked at in vain since it was seen last.
-    over_since: Option<f64>,
+    /// When it was made.
+    made: f64,
+    /// When its target was first found gone, if it was the last time that somebody looked.
+    gone: Option<f64>,
     /// When it joined others; none for those that were there from the first.
     joined: Option<f64>,
     /// Whether it had the time to show an effect when somebody looked.

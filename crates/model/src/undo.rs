@@ -291,6 +291,8 @@ pub enum Effect {
     Seen,
     /// It was looked for and not seen (yet).
     NotSeen,
+    /// What it strikes is not there any more, so that nothing can be seen of it.
+    Gone,
 }
 
 /// A fault's own evidence: what it has done so far, as counted by whoever does it.
@@ -315,6 +317,21 @@ impl Evidence {
     pub fn not_seen(summary: impl Into<String>) -> Self {
         Self { effect: Effect::NotSeen, summary: summary.into(), measures: BTreeMap::new() }
     }
+    /// A look that found the target gone.
+    pub fn gone(summary: impl Into<String>) -> Self {
+        Self { effect: Effect::Gone, summary: summary.into(), measures: BTreeMap::new() }
+    }
+    /// What several steps show together: an effect where any does, and a target that is gone where it is for all of them.
+    pub fn effect_of(evidence: &[Self]) -> Effect {
+        let mut effects = evidence.iter().map(|one| one.effect);
+        if effects.clone().any(|effect| effect == Effect::Seen) {
+            Effect::Seen
+        } else if !evidence.is_empty() && effects.all(|effect| effect == Effect::Gone) {
+            Effect::Gone
+        } else {
+            Effect::NotSeen
+        }
+    }
     /// Evidence of several steps in one line: of those that show an effect, where any does.
     pub fn line(evidence: &[Self]) -> String {
         let is_any_seen = evidence.iter().any(|one| one.effect == Effect::Seen);
@@ -328,5 +345,24 @@ impl Evidence {
     pub fn with(mut self, name: &str, value: f64) -> Self {
         self.measures.insert(name.to_owned(), value);
         self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn several_steps_have_lost_their_target_where_all_of_them_have() {
+        let (seen, not_seen, gone) =
+            (Evidence::seen("9 packets"), Evidence::not_seen("none"), Evidence::gone("it is gone"));
+        let of = |evidence: &[&Evidence]| {
+            Evidence::effect_of(&evidence.iter().map(|one| (*one).clone()).collect::<Vec<_>>())
+        };
+        assert_eq!(of(&[]), Effect::NotSeen);
+        assert_eq!(of(&[&gone, &seen]), Effect::Seen);
+        assert_eq!(of(&[&gone, &not_seen]), Effect::NotSeen);
+        assert_eq!(of(&[&gone, &gone]), Effect::Gone);
+        assert_eq!(serde_json::to_string(&Effect::Gone).unwrap(), "\"gone\"");
     }
 }

@@ -227,7 +227,7 @@ fn key_numbers(page: &mut String, story: &Story) {
     let total = story.put_backs_that_can_be().count() + story.never_put_back().len();
     let clean = story.put_backs_that_can_be().filter(|(_, done)| done.residue.is_empty()).count();
     let injections = if total == 1 { "injection" } else { "injections" };
-    let for_good = words::ended_for_good(story.ended_for_good());
+    let for_good = words::ended_for_good(story);
     let (class, value, sub) = match total {
         0 if !for_good.is_empty() => ("", "nothing to do".to_owned(), String::new()),
         0 if story.put_backs().next().is_some() => {
@@ -562,9 +562,9 @@ fn lines(texts: &[String]) -> String {
 fn put_back(known: &Injection, done: &PutBack) -> String {
     let mut markup = String::new();
     if known.is_for_good() && done.residue.is_empty() {
-        let _ = write!(markup, "<p>{}{}</p>", sign(Tone::Neutral), escape(words::FOR_GOOD));
+        let _ = write!(markup, "<p>{}{}</p>", sign(Tone::Neutral), escape(words::for_good(known)));
     }
-    for step in &done.restored.steps {
+    for step in words::told_steps(known, done) {
         let (tone, words) = words::reverted(step);
         let _ = write!(markup, "<p>{}{}</p>", sign(tone), escape(&words));
     }
@@ -581,7 +581,7 @@ fn put_back(known: &Injection, done: &PutBack) -> String {
 
 fn guard(page: &mut String, story: &Story) {
     let Some((tone, words)) = words::guard(story) else { return };
-    section(page, "card whole", "Guard");
+    section(page, "card whole", words::guard_title(story));
     let _ = writeln!(page, "<p class=\"line\">{}{}</p>", sign(tone), escape(&words));
     if let Some(guard) = story.guard.as_ref().filter(|guard| !guard.conditions.is_empty()) {
         page.push_str("<ul class=\"conditions\">\n");

@@ -81,11 +81,16 @@ struct InjectionSummary<'s> {
     joined: bool,
     start: Option<f64>,
     end: Option<f64>,
+    /// Whether an effect was seen, until its target was gone where that is so.
     effect_seen: bool,
+    /// After how many seconds its target was gone, if it was.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    gone_after: Option<f64>,
     evidence: &'s [Evidence],
     failure: Option<&'s str>,
     put_back: bool,
-    /// Whether it ended something that no undo brings back; `put_back` is false then.
+    /// Whether it ended something that no undo brings back; `put_back` is false then, and of one that should have and never
+    /// showed it.
     for_good: bool,
     looked_at: Vec<&'s str>,
     residue: &'s [String],
@@ -206,7 +211,8 @@ fn of_injection<'s>(story: &Story, injection: &'s Injection) -> InjectionSummary
         failure: injection.failure.as_deref(),
         put_back: !injection.is_for_good()
             && done.is_some_and(|done| words::put_back_tone(done) == words::Tone::Good),
-        for_good: injection.is_for_good(),
+        gone_after: injection.gone_after(),
+        for_good: injection.has_ended_something(),
         looked_at: done
             .map(|done| done.restored.steps.iter().map(Reverted::looked_at).collect())
             .unwrap_or_default(),

@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 
 /// Metrics are told this often, in seconds.
 const METRICS_EVERY: f64 = 10.0;
-/// Reasons, notes and errors are cut to this many characters: a line is for skimming.
+/// At a terminal, reasons, notes and errors are cut to this many characters: a line there is for skimming.
 const LONGEST: usize = 400;
 
 /// Tells events as lines, in order.
@@ -21,16 +21,27 @@ pub struct Lines {
     story: Story,
     truths: BTreeMap<(String, String), Truth>,
     guarded: BTreeMap<String, Truth>,
-    effects: BTreeMap<String, bool>,
+    effects: BTreeMap<String, Effect>,
+    /// The longest line; none where lines are as long as what they say.
+    longest: Option<usize>,
     metrics_told: Option<f64>,
 }
 
 impl Lines {
+    /// Lines for a terminal, none of them very long.
+    pub fn for_a_terminal() -> Self {
+        Self { longest: Some(LONGEST), ..Self::default() }
+    }
+
     /// The line for an event; none where it says nothing new.
     pub fn on(&mut self, entry: &Entry) -> Option<String> {
         self.story.on(entry);
         let (topic, message) = self.message(entry)?;
-        let message = crate::paint::cut(&printable(&message), LONGEST);
+        let message = printable(&message);
+        let message = match self.longest {
+            Some(longest) => crate::paint::cut(&message, longest),
+            None => message,
+        };
         Some(format!("{:>7.1}s  {topic:<9} {message}", entry.elapsed))
     }
 
@@ -64,7 +75,7 @@ impl Lines {
                 ("fault", format!("{}{stage}: injecting", self.name(injection)))
             }
             Event::Injected { injection, evidence, .. } => {
-                self.effects.insert(injection.clone(), shows_effect(evidence));
+                self.effects.insert(injection.clone(), Evidence::effect_of(evidence));
                 let evidence = after_comma(&evidence_line(evidence));
                 ("fault", format!("{}: injected{evidence}", self.name(injection)))
             }
@@ -77,7 +88,7 @@ impl Lines {
                 ("fault", format!("{name}could not be injected: {message}"))
             }
             Event::Evidence { injection, evidence } => {
-                let shows = shows_effect(evidence);
+                let shows = Evidence::effect_of(evidence);
                 if self.effects.insert(injection.clone(), shows) == Some(shows) {
                     return None;
                 }
@@ -178,11 +189,12 @@ impl Lines {
         let (known, done) = self.story.put_backs().find(|(known, _)| known.id == injection)?;
         let name = known.name();
         Some(if done.residue.is_empty() {
-            let looks: Vec<&str> = done.restored.steps.iter().map(words::looked_at_in).collect();
+            let looks: Vec<&str> =
+                words::told_steps(known, done).into_iter().map(words::looked_at_in).collect();
             let looks =
                 if looks.is_empty() { String::new() } else { format!(", looked at {}", looks.join("; ")) };
             if known.is_for_good() {
-                return Some(format!("{name}: {}{looks}", words::FOR_GOOD));
+                return Some(format!("{name}: {}{looks}", words::for_good(known)));
             }
             format!("{name}: put back in {}{looks}", span(done.seconds))
         } else {
@@ -193,10 +205,6 @@ impl Lines {
 
 fn same_kind(one: &Truth, other: &Truth) -> bool {
     std::mem::discriminant(one) == std::mem::discriminant(other)
-}
-
-fn shows_effect(evidence: &[Evidence]) -> bool {
-    evidence.iter().any(|evidence| evidence.effect == Effect::Seen)
 }
 
 fn after_comma(text: &str) -> String {

@@ -110,12 +110,14 @@ fn faults(page: &mut String, story: &Story) {
 
 fn aftermath(page: &mut String, story: &Story) {
     let facts = [Some(words::put_back(story)), words::recovery(story), words::guard(story)];
-    let names = ["Put back", "Recovery", "Guard"];
+    let names = ["Put back", "Recovery", words::guard_title(story)];
     let told =
         names.iter().zip(facts).filter_map(|(name, fact)| fact.map(|(tone, words)| (name, tone, words)));
     let told = told.map(|(name, tone, words)| format!("{} {name}: {}", sign(tone), escaped(&words)));
-    let looks = story.put_backs().filter(|(_, done)| done.residue.is_empty()).flat_map(|(_, done)| {
-        done.restored.steps.iter().map(|step| format!("Looked at: {}", escaped(words::looked_at_in(step))))
+    let looks = story.put_backs().filter(|(_, done)| done.residue.is_empty()).flat_map(|(known, done)| {
+        words::told_steps(known, done)
+            .into_iter()
+            .map(|step| format!("Looked at: {}", escaped(words::looked_at_in(step))))
     });
     list(page, "Afterwards", told.chain(looks));
     list(page, "Residue, to be put right by hand", story.residue().into_iter().map(code));

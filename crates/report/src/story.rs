@@ -133,6 +133,10 @@ pub struct Injection {
     pub ended: Option<f64>,
     /// The last evidence of each step.
     pub evidence: Vec<Evidence>,
+    /// The last evidence that showed an effect, in one line; none where none ever did.
+    pub shown: Option<String>,
+    /// When its target was found gone; none where it was there when somebody last looked.
+    pub gone: Option<f64>,
     /// Why it could not be made.
     pub failure: Option<String>,
     /// How it was put back.
@@ -319,7 +323,7 @@ impl Story {
             Event::Injected { injection, evidence, .. } => {
                 let known = self.injection(injection);
                 known.active = Some(elapsed);
-                known.take_evidence(evidence);
+                known.take_evidence(elapsed, evidence);
             }
             Event::InjectFailed { injection, message } if injection.is_empty() => {
                 self.failures.push(message.clone());
@@ -329,7 +333,9 @@ impl Story {
                 known.failure = Some(message.clone());
                 known.ended.get_or_insert(elapsed);
             }
-            Event::Evidence { injection, evidence } => self.injection(injection).take_evidence(evidence),
+            Event::Evidence { injection, evidence } => {
+                self.injection(injection).take_evidence(elapsed, evidence);
+            }
             Event::Guard { ticks, conditions, slowest_seconds } => {
                 let conditions = conditions.clone();
                 self.guard = Some(Guard { elapsed, ticks: *ticks, conditions, slowest: *slowest_seconds });
@@ -415,7 +421,19 @@ impl Story {
 
     /// How many injections ended something for good and left nothing of Squall's.
     pub fn ended_for_good(&self) -> usize {
-        self.put_backs_of_made().count() - self.put_backs_that_can_be().count()
+        self.over_for_good().filter(|known| known.has_ended_something()).count()
+    }
+
+    /// How many injections should have, and never showed that they did.
+    pub fn ended_nothing(&self) -> usize {
+        self.over_for_good().filter(|known| !known.has_ended_something()).count()
+    }
+
+    /// Injections that were made, leave nothing to put back, and left nothing of Squall's.
+    fn over_for_good(&self) -> impl Iterator<Item = &Injection> {
+        let over =
+            self.put_backs_of_made().filter(|(known, done)| known.is_for_good() && done.residue.is_empty());
+        over.map(|(known, _)| known)
     }
 
     /// All that could not be put back, in words.
@@ -688,9 +706,23 @@ impl Injection {
         squall_model::fault::is_for_good(&self.fault)
     }
 
-    /// Whether every step that was looked at showed an effect, and at least one was.
+    /// Whether it did, and showed it; where it might, nothing says that it did.
+    pub fn has_ended_something(&self) -> bool {
+        self.is_for_good() && self.shown.is_some()
+    }
+
+    /// Whether an effect was seen when somebody last looked, or until its target was gone.
     pub fn effect_seen(&self) -> bool {
-        self.evidence.iter().any(|evidence| evidence.effect == Effect::Seen)
+        match Evidence::effect_of(&self.evidence) {
+            Effect::Seen => true,
+            Effect::Gone => self.shown.is_some(),
+            Effect::NotSeen => false,
+        }
+    }
+
+    /// After how many seconds its target was gone, if it was.
+    pub fn gone_after(&self) -> Option<f64> {
+        Some((self.gone? - self.active?).max(0.0))
     }
 
     /// The evidence in one line; empty where there is none.
@@ -698,10 +730,16 @@ impl Injection {
         evidence_line(&self.evidence)
     }
 
-    fn take_evidence(&mut self, evidence: &[Evidence]) {
-        if !evidence.is_empty() {
-            self.evidence = evidence.to_vec();
+    fn take_evidence(&mut self, elapsed: f64, evidence: &[Evidence]) {
+        if evidence.is_empty() {
+            return;
         }
+        let effect = Evidence::effect_of(evidence);
+        if effect == Effect::Seen {
+            self.shown = Some(evidence_line(evidence));
+        }
+        self.gone = (effect == Effect::Gone).then(|| self.gone.unwrap_or(elapsed));
+        self.evidence = evidence.to_vec();
     }
 }
 

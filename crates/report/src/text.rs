@@ -43,7 +43,7 @@ fn lines(story: &Story) -> Vec<Line> {
         page.signed("Recovery", tone, &words);
     }
     if let Some((tone, words)) = words::guard(story) {
-        page.signed("Guard", tone, &words);
+        page.signed(words::guard_title(story), tone, &words);
     }
     for note in story.notes.iter().chain(&story.failures) {
         page.row("Note", Style::Plain, note);

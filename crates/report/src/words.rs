@@ -106,16 +106,24 @@ pub fn verdict_meaning(verdict: Option<Verdict>) -> &'static str {
         Some(Verdict::NotSteady) => "The steady state did not hold before; nothing was touched.",
         Some(Verdict::Aborted) => "The run was ended early; everything was put back.",
         Some(Verdict::NoEffect) => {
-            "The fault could not be made or showed no effect; everything was put back."
+            "The fault could not be made, showed no effect or was over before its time; everything was put back."
         }
         Some(Verdict::Residue) => "Something could not be put back.",
         None => "The run did not finish: its journal ends without a verdict.",
     }
 }
 
-/// What the verdict of a run means, where not all that it did can be put back.
+/// What the verdict of a run means, as far as something was judged, and where not all that it did can be put back.
 pub fn meaning(story: &Story) -> String {
-    let meaning = verdict_meaning(story.verdict());
+    let was_struck = story.injections.iter().any(|injection| injection.active.is_some());
+    let meaning = match (story.verdict(), story.checks.is_empty(), was_struck) {
+        (Some(Verdict::Passed), true, true) => {
+            "The fault was truly active, and everything was put back; no hypothesis was judged."
+        }
+        (Some(Verdict::Passed), true, false) => "No hypothesis was judged, and no fault was made.",
+        (Some(Verdict::Passed), false, false) => "The hypothesis held; no fault was made.",
+        (verdict, ..) => verdict_meaning(verdict),
+    };
     if story.ended_for_good() == 0 {
         return meaning.to_owned();
     }
@@ -150,7 +158,7 @@ pub fn phase(phase: Phase) -> &'static str {
 pub fn cause(cause: AbortCause) -> &'static str {
     match cause {
         AbortCause::Guard => "the guard",
-        AbortCause::Unreadable => "the guard: a metric could not be read",
+        AbortCause::Unreadable => "something that could not be read",
         AbortCause::Halt => "squall halt",
         AbortCause::Signal => "a signal",
         AbortCause::LostAgent => "a lost agent",
@@ -245,13 +253,23 @@ pub fn recovery(story: &Story) -> Option<(Tone, String)> {
 /// What is said of an injection that ended something, once it is over.
 pub const FOR_GOOD: &str = "cannot be put back: what was ended stays ended; nothing of Squall's is left";
 
-/// How many injections ended something for good; empty where none did.
-pub fn ended_for_good(count: usize) -> String {
-    match count {
-        0 => String::new(),
-        1 => format!("1 injection {FOR_GOOD}"),
-        count => format!("{count} injections {FOR_GOOD}"),
-    }
+/// What is said of an injection that should have ended something and never showed that it did.
+pub const ENDED_NOTHING: &str = "ended nothing, as far as was seen; nothing of Squall's is left";
+
+/// What is said of an injection that leaves nothing to put back.
+pub fn for_good(injection: &Injection) -> &'static str {
+    if injection.has_ended_something() { FOR_GOOD } else { ENDED_NOTHING }
+}
+
+/// How many injections ended something for good, and how many should have; empty where there are none.
+pub fn ended_for_good(story: &Story) -> String {
+    let told = |count: usize, words: &str| match count {
+        0 => None,
+        1 => Some(format!("1 injection {words}")),
+        count => Some(format!("{count} injections {words}")),
+    };
+    let all = [told(story.ended_for_good(), FOR_GOOD), told(story.ended_nothing(), ENDED_NOTHING)];
+    all.into_iter().flatten().collect::<Vec<_>>().join("; ")
 }
 
 /// What was put back, counted: `2 of 2 injections put back, each looked at again`, and what cannot be.
@@ -261,7 +279,7 @@ pub fn put_back(story: &Story) -> (Tone, String) {
         all += 1;
         clean += usize::from(done.residue.is_empty());
     }
-    let for_good = ended_for_good(story.ended_for_good());
+    let for_good = ended_for_good(story);
     let is_owed = all + story.never_put_back().len() > 0;
     match (is_owed, for_good.is_empty()) {
         (_, true) => counted(story, all, clean),
@@ -310,6 +328,13 @@ pub fn looked_at_in(step: &Reverted) -> &str {
     looked_at.strip_prefix(NOTHING).unwrap_or(looked_at)
 }
 
+/// The steps of an undo that are told: that nothing brings back what was ended is untrue where nothing was.
+pub fn told_steps<'s>(injection: &Injection, done: &'s PutBack) -> Vec<&'s Reverted> {
+    let is_untrue = injection.is_for_good() && !injection.has_ended_something();
+    let steps = done.restored.steps.iter();
+    steps.filter(|step| !(is_untrue && matches!(step, Reverted::AlreadyGone { .. }))).collect()
+}
+
 /// One step of an undo: what came of it, and what was looked at.
 pub fn reverted(step: &Reverted) -> (Tone, String) {
     match step {
@@ -337,8 +362,27 @@ pub fn evidence(injection: &Injection) -> (Tone, String) {
         (Some(failure), _) => (Tone::Bad, format!("could not be made: {failure}")),
         (None, None) => (Tone::Neutral, "never made".to_owned()),
         (None, Some(_)) if line.is_empty() => (Tone::Warning, "no evidence was given".to_owned()),
-        (None, Some(_)) if injection.effect_seen() => (Tone::Good, line),
-        (None, Some(_)) => (Tone::Warning, format!("no effect seen: {line}")),
+        (None, Some(_)) => match (injection.gone_after(), &injection.shown) {
+            (Some(after), Some(shown)) => (
+                Tone::Neutral,
+                format!("struck, until its target was gone after {}; before that: {shown}", span(after)),
+            ),
+            (Some(after), None) => (
+                Tone::Warning,
+                format!("no effect seen until its target was gone after {}: {line}", span(after)),
+            ),
+            (None, _) if injection.effect_seen() => (Tone::Good, line),
+            (None, _) => (Tone::Warning, format!("no effect seen: {line}")),
+        },
+    }
+}
+
+/// What the guard's last word is called: where no guard looked, the run may still have been ended.
+pub fn guard_title(story: &Story) -> &'static str {
+    let is_guarded = story.guard.as_ref().is_some_and(|guard| !guard.conditions.is_empty());
+    match &story.abort {
+        Some(abort) if abort.cause != AbortCause::Guard && !is_guarded => "Ended",
+        _ => "Guard",
     }
 }
 

@@ -623,8 +623,16 @@ fn facts_about_a_process_lead_the_worker_into_its_group() {
     scene.apply().unwrap();
     let members = std::fs::read_to_string(group.0.join("cgroup.procs")).unwrap();
     assert_eq!(members.lines().count(), 2);
-    scene.revert();
+    // As a container ends: all that is in it is killed, and its end is not taken for a lack of memory.
+    let worker = rustix::process::Pid::from_raw(scene.pids()[0].cast_signed()).unwrap();
+    rustix::process::kill_process(worker, rustix::process::Signal::KILL).unwrap();
+    wait_until("the worker has ended", || scene.observe().summary.contains("it was killed (SIGKILL)"));
+    assert_eq!(scene.observe().effect, Effect::NotSeen, "what it was in is still there");
     drop(victim);
+    let evidence = scene.observe();
+    assert_eq!(evidence.effect, Effect::Gone, "{}", evidence.summary);
+    assert!(evidence.summary.contains("its container or service is gone"), "{}", evidence.summary);
+    assert!(matches!(scene.revert(), Reverted::AlreadyGone { .. }));
 }
 
 #[test]

@@ -598,3 +598,26 @@ fn check_conflicts(injections: &[PlannedInjection], together: &[Vec<usize>]) -> 
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use squall_model::facts::GroupFacts;
+
+    #[test]
+    fn a_group_that_is_spared_by_a_fault_on_networks_is_told() {
+        let spared = GroupFacts {
+            name: "container agent".into(),
+            processes: Vec::new(),
+            freezer: None,
+            container: None,
+            protected: Some("squall (pid 7) in it is Squall itself".into()),
+        };
+        let others = Subject::Resource { processes: Vec::new() };
+        let mut notes = Vec::new();
+        let target = Target::Service("*".into());
+        let found = vec![others.clone(), Subject::Group(spared)];
+        assert_eq!(spare_protected(found, &target, &mut notes).unwrap(), [others]);
+        assert_eq!(notes, ["container agent is spared: squall (pid 7) in it is Squall itself"]);
+    }
+}

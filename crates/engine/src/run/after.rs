@@ -280,27 +280,34 @@ impl Run {
                 continue;
             };
             let summary = if shown.summary.is_empty() { "no evidence" } else { &shown.summary };
-            let found = match shown {
-                Shown { effect: false, .. } => {
-                    format!("{fault} on {target} ({id}) showed no effect: {summary}")
+            let what = match shown {
+                Shown { effect: false, gone: Some(since), made, .. } => {
+                    format!("showed no effect until its target was gone after {:.1} s", since - made)
                 }
-                Shown { lasts: false, .. } if !failed => {
-                    format!("{fault} on {target} ({id}) was over before its time: {summary}")
+                Shown { effect: false, .. } => "showed no effect".to_owned(),
+                Shown { lasts: false, .. } if failed => continue,
+                Shown { lasts: false, gone: Some(since), made, .. } => {
+                    let seconds = since - made;
+                    format!("was over before its time, since its target was gone after {seconds:.1} s")
                 }
-                _ => continue,
+                Shown { lasts: false, .. } => "was over before its time".to_owned(),
+                Shown { .. } => continue,
             };
-            self.findings.no_effect.push(found);
+            self.findings.no_effect.push(format!("{fault} on {target} ({id}) {what}: {summary}"));
         }
     }
 
-    /// Whether nothing follows from what it does not show: it joined too late for that, or its target is gone, as targets that
-    /// are followed may be; and it or others of its fault have shown what that does.
+    /// Whether nothing follows from what it does not show: it joined too late for that, or its target is gone. Of targets that
+    /// are followed it or others of its fault must have shown what that does; else it must have, and others must have lasted.
     fn is_excused(&self, planned: &PlannedInjection, shown: &Shown) -> bool {
-        let has_shown = |other: &&PlannedInjection| {
-            other.entry == planned.entry && self.shown.get(&other.id).is_some_and(|shown| shown.effect)
+        let any_other = |is_so: fn(&Shown) -> bool| {
+            let others = self.planned.iter().filter(|other| other.entry == planned.entry);
+            others.filter_map(|other| self.shown.get(&other.id)).any(is_so)
         };
-        let is_over = !shown.lasts && self.following.may_be_gone(planned, shown.over_since);
-        (!shown.had_time || is_over) && (shown.effect || self.planned.iter().any(|other| has_shown(&other)))
+        let is_gone = shown.gone.is_some() || (!shown.lasts && self.following.is_gone(planned));
+        let follows = self.follows(planned.entry);
+        (shown.effect && is_gone && any_other(|other| other.lasts))
+            || ((!shown.had_time || (follows && is_gone)) && any_other(|other| other.effect))
     }
 
     fn finish(&mut self) {

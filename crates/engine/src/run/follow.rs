@@ -35,7 +35,7 @@ impl Run {
             return;
         }
         let Plan { gone, notes, .. } = plan.clone();
-        let notes = self.following.looked(self.now, strike, gone, notes);
+        let notes = self.following.looked(strike, gone, notes);
         self.journal_all(notes.into_iter().map(|message| Event::Note { message }).collect());
         if plan.injections.is_empty() {
             self.has_looked(strike, Vec::new());

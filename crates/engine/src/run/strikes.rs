@@ -188,7 +188,7 @@ impl Run {
     }
 
     /// Whether a strike of the method follows its targets.
-    fn follows(&self, strike: usize) -> bool {
+    pub(super) fn follows(&self, strike: usize) -> bool {
         method::strikes(&self.experiment).nth(strike).is_some_and(|strike| strike.selection.follow)
     }
 
@@ -228,7 +228,7 @@ impl Run {
         self.touched = true;
         self.restoring.owe(injection);
         if self.follows(injection.entry) {
-            self.following.strikes(self.now, injection);
+            self.following.strikes(injection);
         }
         self.journal(Event::InjectStarted {
             injection: injection.id.clone(),
@@ -272,6 +272,7 @@ impl Run {
 
     pub(super) fn is_made(&mut self, injection: String, evidence: Vec<Evidence>, seconds: f64) {
         self.active.insert(injection.clone());
+        self.shown.entry(injection.clone()).or_default().made = self.now;
         self.show(&injection, &evidence);
         self.journal(Event::Injected { injection, evidence, seconds });
     }
@@ -340,8 +341,9 @@ impl Run {
         let now = self.now;
         let shown = self.shown.entry(injection.to_owned()).or_default();
         let before = shown.lasts;
-        shown.lasts = evidence.iter().any(|evidence| evidence.effect == Effect::Seen);
-        shown.over_since = if shown.lasts { None } else { shown.over_since.or(Some(now)) };
+        let effect = Evidence::effect_of(evidence);
+        shown.lasts = effect == Effect::Seen;
+        shown.gone = (effect == Effect::Gone).then(|| shown.gone.unwrap_or(now));
         shown.had_time |= shown.joined.is_none_or(|joined| now - joined >= SHOWS_WITHIN);
         shown.effect |= shown.lasts;
         shown.summary = Evidence::line(evidence);

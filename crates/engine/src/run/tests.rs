@@ -50,6 +50,8 @@ struct Behaviour {
     blind: Vec<String>,
     /// Injections whose target is gone by the time they are to be made.
     gone: Vec<String>,
+    /// Injections whose target goes while they are active, and when.
+    goes: Vec<(String, f64)>,
     injects: Does,
     observes: Does,
     undoes: Does,
@@ -97,6 +99,7 @@ fn well() -> Behaviour {
         joins: Does::Works,
         blind: Vec::new(),
         gone: Vec::new(),
+        goes: Vec::new(),
         injects: Does::Works,
         observes: Does::Works,
         undoes: Does::Works,
@@ -366,7 +369,12 @@ impl World {
             Call::Observe => {
                 let blind = &self.behaviour.blind;
                 let of = |id: &String| {
-                    if blind.contains(id) { Evidence::not_seen("0 packets") } else { evidence.clone() }
+                    let goes = self.behaviour.goes.iter().find(|(known, _)| known == id);
+                    match goes {
+                        Some((_, at)) if self.now >= *at => Evidence::gone("it has ended"),
+                        _ if blind.contains(id) => Evidence::not_seen("0 packets"),
+                        _ => evidence.clone(),
+                    }
                 };
                 let one = |id: &String| (id.clone(), vec![of(id)]);
                 Answer::Observed { evidence: self.live.iter().map(one).collect() }
@@ -1138,6 +1146,11 @@ fn whatever_happens_the_laws_hold() {
                 .into_iter()
                 .filter(|_| dice.u8(0..8) == 0)
                 .map(String::from)
+                .collect(),
+            goes: ["i0", "i1", "new-1"]
+                .into_iter()
+                .filter(|_| dice.u8(0..8) == 0)
+                .map(|id| (id.to_owned(), seed as f64 / 75.0))
                 .collect(),
             injects: does(&mut dice),
             observes: does(&mut dice),

@@ -16,7 +16,8 @@ use squall_model::facts::{
 use squall_model::machine::{Leftover, Machine, MachineError, digest_of};
 use squall_model::server::{self, ServerRef};
 use squall_model::step::{
-    Claim, ContainerRef, DirectoryRef, FillStep, LinkRef, ProcessRef, Signal, Step, Work, WorkerStep,
+    Claim, ContainerRef, DirectoryRef, FillStep, LinkRef, ProcessRef, Signal, SignalStep, Step, Work,
+    WorkerStep,
 };
 use squall_model::target::{ProcessSelector, Target};
 use squall_model::undo::{Difference, Evidence, QdiscBefore, Reverted, Undo};
@@ -846,6 +847,11 @@ fn revert(world: &mut World, pid: u32, undo: &Undo) -> Reverted {
 
 /// Looks for the effect of an applied step.
 fn observe(world: &World, step: &Step) -> Evidence {
+    if let Step::Signal(SignalStep { signal: Signal::Stop, process, .. }) = step
+        && same_process(world, process).is_none()
+    {
+        return Evidence::gone(format!("{process} is gone"));
+    }
     let stands = match step {
         Step::Signal(step) => {
             let victim = world.host.processes.get(&step.process.pid);

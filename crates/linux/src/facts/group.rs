@@ -2,11 +2,12 @@
 //! name of its control group, and so are the containers of pods, whose numbers the cluster told.
 //!
 //! Either is protected where Squall itself or what started it is among its processes, or where one of them keeps the host
-//! or its containers (see [`super::process`]); a container with an SSH server or a service manager of its own is free.
+//! or its containers (see [`super::process`]); a container with an SSH server or a service manager of its own is free. A worker
+//! of Squall's that a fault has moved in is none of its processes, and protects nothing.
 
 use super::process::{Snapshot, protected};
 use crate::docker::{Container, Docker};
-use crate::sys::cgroup;
+use crate::sys::cgroup::{self, Version};
 use crate::sys::process::Stat;
 use squall_model::cluster::PlacedPod;
 use squall_model::facts::{Freezer, GroupFacts};
@@ -90,7 +91,7 @@ fn pods(placed: &[PlacedPod]) -> Result<Vec<GroupFacts>, MachineError> {
         let members: Vec<&Stat> =
             paths.iter().filter(|(_, paths)| is_in(paths)).map(|(stat, _)| *stat).collect();
         let name = pod.name_of(container);
-        let Some(main) = main_of(&members) else { continue };
+        let Some(main) = main_of(&snapshot, &members) else { continue };
         let is_its_folder = |name: &str| name.contains(&container.id);
         found.extend(group(&snapshot, name, main, &members, &pillar_but_own, &is_its_folder));
     }
@@ -117,16 +118,17 @@ fn services(pattern: &str) -> Result<Vec<GroupFacts>, MachineError> {
         }
     }
     let of_unit = |(unit, members): (String, Vec<&Stat>)| {
-        let main = main_of(&members)?;
+        let main = main_of(&snapshot, &members)?;
         group(&snapshot, format!("service {unit}"), main, &members, &protected, &|name| name == unit)
     };
     Ok(units.into_iter().filter_map(of_unit).collect())
 }
 
-/// The oldest process that none of the others started.
-fn main_of<'s>(members: &[&'s Stat]) -> Option<&'s Stat> {
+/// The oldest process that none of the others started, and that is no worker of ours.
+fn main_of<'s>(snapshot: &Snapshot, members: &[&'s Stat]) -> Option<&'s Stat> {
     let is_child = |stat: &Stat| members.iter().any(|other| other.pid == stat.parent);
-    members.iter().filter(|stat| !is_child(stat)).min_by_key(|stat| (stat.start_time, stat.pid)).copied()
+    let could_be = members.iter().filter(|stat| !is_child(stat) && !snapshot.is_worker(stat));
+    could_be.min_by_key(|stat| (stat.start_time, stat.pid)).copied()
 }
 
 fn group(
@@ -137,6 +139,8 @@ fn group(
     pillar: &dyn Fn(&Stat) -> Option<String>,
     is_its_folder: &dyn Fn(&str) -> bool,
 ) -> Option<GroupFacts> {
+    let (workers, members): (Vec<&Stat>, Vec<&Stat>) =
+        members.iter().copied().partition(|stat| snapshot.is_worker(stat));
     let never =
         |stat: &Stat| snapshot.never(stat).map(|why| format!("{} (pid {}) in it {why}", stat.name, stat.pid));
     let why = |stat: &&Stat| {
@@ -149,7 +153,11 @@ fn group(
     let first = snapshot.facts(main, None)?;
     let processes =
         std::iter::once(first).chain(others.filter_map(|stat| snapshot.facts(stat, None))).collect();
-    let freezer = cgroup::freezer(main.pid, &snapshot.trees, is_its_folder).map(|(path, frozen)| Freezer {
+    let freezer = |stat: &Stat| cgroup::freezer(stat.pid, &snapshot.trees, is_its_folder);
+    // Version 1 lets nothing end that is frozen, and the undo of the other fault would wait for its worker.
+    let would_hold = |worker: &&Stat| freezer(worker).is_some_and(|(_, version, _)| version == Version::V1);
+    let freezer = if workers.iter().any(would_hold) { None } else { freezer(main) };
+    let freezer = freezer.map(|(path, _, frozen)| Freezer {
         path: path.to_string_lossy().into_owned(),
         frozen: frozen.to_owned(),
     });
@@ -162,6 +170,7 @@ mod tests {
     use crate::facts::{resolve, signalled};
     use crate::sys::process::tests::{Victim, wait_until};
     use squall_model::facts::{Scope, Subject};
+    use squall_model::target::ProcessSelector;
     use std::path::PathBuf;
 
     /// A unit without a service manager: a control group named as one, in the tree in which they are named.
@@ -240,5 +249,44 @@ mod tests {
         };
         assert_eq!(made(&[sleeper]), None);
         assert!(made(&[sleeper, own]).unwrap().contains("is Squall itself"));
+    }
+
+    #[test]
+    fn a_service_that_holds_a_worker_of_squall_is_free_but_for_the_worker() {
+        let name = format!("sqt-{}-struck.service", std::process::id());
+        let Some(unit) = Unit::new(&name) else {
+            println!("skipped: no control group can be made here");
+            return;
+        };
+        let (folder, victim) = (tempfile::tempdir().unwrap(), Victim::sleeping());
+        let worker = worker_in(folder.path());
+        unit.take(&worker);
+        unit.take(&victim);
+        let target = Target::Service(name.clone());
+        let found = resolve(Scope::Process, &target).unwrap();
+        let [Subject::Group(group)] = found.as_slice() else { panic!("{found:?}") };
+        assert_eq!(group.protected, None);
+        let members: Vec<u32> = group.processes.iter().map(|process| process.process.pid).collect();
+        assert_eq!(members, [victim.pid()], "the older worker is neither the main process nor any other");
+        assert_eq!(signalled(&target).unwrap().len(), 1);
+        assert!(matches!(resolve(Scope::Network, &target).unwrap().as_slice(), [Subject::Network(_)]));
+        // Frozen by version 1 the worker could not be ended any more; without the file each process is stopped by itself.
+        let by_number = ProcessSelector { pid: Some(worker.pid()), ..ProcessSelector::default() };
+        let refusal = resolve(Scope::Process, &Target::Process(by_number)).unwrap_err().to_string();
+        assert!(refusal.contains("is Squall itself, and is never struck"), "{refusal}");
+        let is_version_1 = unit.0.join("freezer.state").exists();
+        assert_eq!(group.freezer.is_none(), is_version_1, "{:?}", group.freezer);
+    }
+
+    /// What is run like a worker: a shell by the name of this program, which waits.
+    fn worker_in(folder: &std::path::Path) -> Victim {
+        let own = std::env::current_exe().unwrap();
+        let program = folder.join(own.file_name().unwrap());
+        std::fs::copy("/bin/sh", &program).unwrap();
+        std::fs::write(folder.join("worker"), "kill -STOP $$").unwrap();
+        let line = format!("cd {} && exec {} worker squall-t", folder.display(), program.display());
+        let worker = Victim::start("sh", &["-c", &line]);
+        wait_until(|| crate::sys::process::stat(worker.pid()).is_ok_and(|stat| stat.state == 'T'));
+        worker
     }
 }

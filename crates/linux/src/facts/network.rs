@@ -84,7 +84,8 @@ fn of_packet_filter() -> Result<Vec<Feature>, Error> {
     })?
 }
 
-/// Finds the network namespaces that a target means. Empty where nothing matches.
+/// Finds the network namespaces that a target means. Empty where nothing matches. What is protected comes as the group that it
+/// is, to be left out and told by whoever plans.
 pub(crate) fn resolve(target: &Target) -> Result<Vec<Subject>, MachineError> {
     let found = match target {
         Target::Host(_) => vec![look(&host()?, None, Vec::new())?],
@@ -97,7 +98,7 @@ pub(crate) fn resolve(target: &Target) -> Result<Vec<Subject>, MachineError> {
             None => Vec::new(),
         },
         Target::Process(selector) => of_processes(selector)?,
-        Target::Container(_) | Target::Service(_) | Target::Pod(_) => of_groups(target)?,
+        Target::Container(_) | Target::Service(_) | Target::Pod(_) => return of_groups(target),
         Target::Path(_)
         | Target::Database(_)
         | Target::Instances(_)
@@ -147,20 +148,30 @@ fn of_processes(selector: &ProcessSelector) -> Result<Vec<NetworkFacts>, Machine
     of_members(strikeable.into_iter().map(|process| (process, None)))
 }
 
-/// The namespaces of the containers or services that may be struck.
-fn of_groups(target: &Target) -> Result<Vec<NetworkFacts>, MachineError> {
+/// The namespaces of the containers or services that may be struck, and what is spared.
+fn of_groups(target: &Target) -> Result<Vec<Subject>, MachineError> {
     let (free, protected): (Vec<_>, Vec<_>) =
         group::find(target)?.into_iter().partition(|group| group.protected.is_none());
+    of_free_and_protected(target, free, protected)
+}
+
+fn of_free_and_protected(
+    target: &Target,
+    free: Vec<GroupFacts>,
+    protected: Vec<GroupFacts>,
+) -> Result<Vec<Subject>, MachineError> {
     if let (true, Some(GroupFacts { name, protected: Some(why), .. })) = (free.is_empty(), protected.first())
     {
         return Err(MachineError::Refused {
             message: format!("could not take the network of {target} as the target: {name} is spared, {why}"),
         });
     }
-    of_members(free.into_iter().flat_map(|group| {
+    let struck = of_members(free.into_iter().flat_map(|group| {
         let name = group.name;
         group.processes.into_iter().map(move |process| (process, Some(name.clone())))
-    }))
+    }))?;
+    let spared = protected.into_iter().map(Subject::Group);
+    Ok(struck.into_iter().map(Subject::Network).chain(spared).collect())
 }
 
 /// The namespaces of processes, each once, by the name that is given or the process's.
@@ -361,5 +372,28 @@ mod tests {
         assert_eq!((named.links, named.link_named), (vec![lo.clone()], true));
         assert_eq!(resolve(&Target::Interface("sqt-none".into())).unwrap(), []);
         assert_eq!(resolve(&Target::Netns("sqt-none".into())).unwrap(), []);
+    }
+
+    #[test]
+    fn a_group_that_is_protected_is_told_beside_those_that_are_struck() {
+        let own = process::own().unwrap().pid;
+        let selector = ProcessSelector { pid: Some(own), ..ProcessSelector::default() };
+        let processes = super::super::process::matching(&selector).unwrap();
+        let group = |name: &str, protected: Option<&str>| GroupFacts {
+            name: name.into(),
+            processes: processes.clone(),
+            freezer: None,
+            container: None,
+            protected: protected.map(str::to_owned),
+        };
+        let (free, spared) = (group("web", None), group("agent", Some("Squall is in it")));
+        let target = Target::Service("*".into());
+        let found = of_free_and_protected(&target, vec![free], vec![spared.clone()]).unwrap();
+        assert!(
+            matches!(&found[..], [Subject::Network(_), Subject::Group(told)] if *told == spared),
+            "{found:?}"
+        );
+        let error = of_free_and_protected(&target, Vec::new(), vec![spared]).unwrap_err().to_string();
+        assert!(error.contains("agent is spared, Squall is in it"), "{error}");
     }
 }

@@ -9,7 +9,7 @@
 //! whoever plans must leave those out.
 
 use crate::step::failed;
-use crate::step::worker::Program;
+use crate::step::worker::{Program, ROLE};
 use crate::sys::cgroup::{self, Controller, Tree};
 use crate::sys::process::{self, Stat};
 use squall_model::facts::{MemoryLimit, ProcessFacts, Subject};
@@ -43,9 +43,9 @@ const PROTECTED: [(&str, &str); 15] = [
     ("k3s*", "it is part of Kubernetes"),
 ];
 
-/// Subcommands under which Squall itself runs. Programs of the demo are run from the same file and are free.
-const OWN_ROLES: [&str; 9] =
-    ["agent", "warden", "worker", "run", "limit", "scenario", "recover", "serve", "operator"];
+/// Subcommands under which Squall itself runs, beside its workers. Programs of the demo are run from the same file and are
+/// free.
+const OWN_ROLES: [&str; 8] = ["agent", "warden", "run", "limit", "scenario", "recover", "serve", "operator"];
 
 /// Processes of a selector that may be struck, lowest number first. Empty where nothing matches.
 pub fn strikeable(selector: &ProcessSelector) -> Result<Vec<ProcessFacts>, MachineError> {
@@ -169,12 +169,21 @@ impl Snapshot {
         } else if self.ancestors.contains(&stat.pid) {
             Some("started Squall")
         } else if self.program.is_run_by(stat.pid)
-            && role().is_some_and(|role| OWN_ROLES.contains(&role.as_str()))
+            && role().is_some_and(|role| role == ROLE || OWN_ROLES.contains(&role.as_str()))
         {
             Some("is Squall itself")
         } else {
             None
         }
+    }
+
+    /// Whether a process is a worker of Squall's. It is never struck either, but what it is in may be: it was moved there by a
+    /// fault, and Squall does not hang on it.
+    pub(super) fn is_worker(&self, stat: &Stat) -> bool {
+        let is_its_role = |words: Vec<String>| words.get(1).is_some_and(|role| role == ROLE);
+        stat.pid != self.own
+            && self.program.is_run_by(stat.pid)
+            && process::command_line(stat.pid).is_ok_and(is_its_role)
     }
 
     pub(super) fn facts(&self, stat: &Stat, protected: Option<String>) -> Option<ProcessFacts> {

@@ -70,7 +70,7 @@ pub(crate) fn observe(step: &ContainerStep) -> Result<Evidence, MachineError> {
             Evidence::seen(format!("{container} is stopped (exit code {})", state.exit_code))
         }
         Some(state) => Evidence::not_seen(format!("{container} is {}", state.status)),
-        None => Evidence::not_seen(format!("{container} is gone")),
+        None => Evidence::gone(format!("{container} is gone")),
     })
 }
 

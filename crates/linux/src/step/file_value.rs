@@ -92,7 +92,13 @@ pub(crate) fn observe(step: &FileValueStep, undo: &Undo, writes: &Writes) -> Res
     let Undo::FileValue { ours, .. } = undo else {
         return Ok(Evidence::seen(format!("{} was written", step.path)));
     };
-    let now = read(&step.path).map_err(|error| refused("read", &step.path, &error))?;
+    let now = match read(&step.path) {
+        // The file of a control group goes with the group.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            return Ok(Evidence::gone(format!("{} is gone", step.path)));
+        }
+        now => now.map_err(|error| refused("read", &step.path, &error))?,
+    };
     let says = format!("{} reads {now:?}", step.path);
     Ok(if now == *ours { Evidence::seen(says) } else { Evidence::not_seen(says) })
 }

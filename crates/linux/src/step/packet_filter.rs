@@ -95,10 +95,9 @@ impl Tables {
                 .map(Option::unwrap_or_default),
         }?;
         match lost_link(step)? {
-            Some(link) => Ok(Evidence::not_seen(format!(
-                "interface {} is gone, and no packet passes our rules",
-                link.name
-            ))),
+            Some(link) => {
+                Ok(Evidence::gone(format!("interface {} is gone, and no packet passes our rules", link.name)))
+            }
             None => Ok(evidence(step, &counters)),
         }
     }

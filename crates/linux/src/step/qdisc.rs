@@ -246,13 +246,21 @@ pub(crate) fn observe(step: &QdiscStep, undo: &Undo) -> Result<Evidence, Machine
         return Ok(Evidence::not_seen("the undo is of another step"));
     };
     let handle = handle_from(*handle);
-    let gone = || Evidence::not_seen(format!("our qdisc is not on {}", step.link.name));
-    let qdiscs = network::within(&step.namespace, || {
+    let found = network::within(&step.namespace, || {
         let mut control = TrafficControl::open().map_err(network::worded)?;
-        control.qdiscs(step.link.index).map_err(network::worded)
+        let qdiscs = control.qdiscs(step.link.index).map_err(network::worded)?;
+        Ok((qdiscs, network::links_among(std::slice::from_ref(&step.link))?))
     })?;
-    let qdiscs = qdiscs.unwrap_or_default();
-    let Some(root) = qdiscs.iter().find(|qdisc| qdisc.handle == handle) else { return Ok(gone()) };
+    let Some((qdiscs, links)) = found else {
+        return Ok(Evidence::gone(format!("{} is gone", network::words(&step.namespace))));
+    };
+    let Some(root) = qdiscs.iter().find(|qdisc| qdisc.handle == handle) else {
+        let name = &step.link.name;
+        return Ok(match links {
+            0 => Evidence::gone(format!("interface {name} is gone")),
+            _ => Evidence::not_seen(format!("our qdisc is not on {name}")),
+        });
+    };
     let treated = qdiscs.iter().find(|qdisc| qdisc.parent == treated_class(handle)).unwrap_or(root);
     Ok(evidence(&step.shape, treated))
 }

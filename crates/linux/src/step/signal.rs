@@ -72,10 +72,12 @@ pub(crate) fn observe(step: &SignalStep, look: Look) -> Evidence {
     let process = &step.process;
     let signal = step.signal;
     match signal {
-        Signal::Stop => match wait_for(process, patience, |stat| stat.state == 'T') {
+        Signal::Stop => match wait_for(process, patience, |stat| stat.state == 'T' || stat.ended()) {
             Some(stat) if stat.state == 'T' => Evidence::seen(format!("{process} is stopped")),
-            Some(stat) => Evidence::not_seen(format!("{process} is not stopped (state {})", stat.state)),
-            None => Evidence::not_seen(format!("{process} is gone")),
+            Some(stat) if !stat.ended() => {
+                Evidence::not_seen(format!("{process} is not stopped (state {})", stat.state))
+            }
+            _ => Evidence::gone(format!("{process} is gone")),
         },
         Signal::Kill | Signal::Term | Signal::Int | Signal::Quit | Signal::Abrt => {
             match wait_for(process, patience, Stat::ended).filter(|stat| !stat.ended()) {
@@ -365,7 +367,7 @@ time.sleep(60)";
         assert!(matches!(capture(&pause).unwrap_err(), MachineError::Gone { .. }));
         assert!(matches!(apply(&pause, &undo).unwrap_err(), MachineError::Gone { .. }));
         assert!(matches!(revert(&process, Signal::Cont).unwrap(), Reverted::AlreadyGone { .. }));
-        assert_eq!(observe(&pause, Look::begin()).effect, Effect::NotSeen);
+        assert_eq!(observe(&pause, Look::begin()).effect, Effect::Gone);
     }
 
     #[test]

@@ -77,6 +77,8 @@ pub enum Report {
 #[derive(Debug)]
 struct Running {
     child: Child,
+    /// The control groups that it joins.
+    cgroups: Vec<String>,
     questions: ChildStdin,
     answers: ChildStdout,
     readiness: Readiness,
@@ -185,7 +187,8 @@ impl Workers {
             }
         };
         if let Some(end) = running.end_in_words() {
-            return Evidence::not_seen(format!("the worker has ended: {end}"));
+            let words = format!("the worker has ended: {end}");
+            return if is_gone(&running.cgroups) { Evidence::gone(words) } else { Evidence::not_seen(words) };
         }
         match answer {
             Ok(Some(Report::Evidence(evidence))) => evidence,
@@ -269,7 +272,7 @@ impl Workers {
         match (child.stdin.take(), child.stdout.take()) {
             (Some(questions), Some(answers)) => {
                 let (readiness, unread) = (Readiness::Awaited, Vec::new());
-                Ok(Running { child, questions, answers, readiness, unread })
+                Ok(Running { child, cgroups: step.cgroups.clone(), questions, answers, readiness, unread })
             }
             _ => Err(io::Error::other("its pipes are missing")),
         }
@@ -369,11 +372,27 @@ impl Running {
         // Its pipes end a moment before it can be waited for.
         let status = self.child.try_wait().ok()??;
         Some(match status.signal() {
+            Some(_) if is_gone(&self.cgroups) => {
+                "its container or service is gone, and it with it".to_owned()
+            }
             Some(9) => "it was killed (SIGKILL); where memory ran out, by the kernel".to_owned(),
             Some(signal) => format!("it was ended by signal {signal}"),
             None => format!("it exited with {}", status.code().unwrap_or_default()),
         })
     }
+}
+
+/// Whether what a worker was in is gone: one of its control groups is no more, or has no process left in it.
+fn is_gone(cgroups: &[String]) -> bool {
+    let is_empty = |folder: &String| match std::fs::read_to_string(Path::new(folder).join("cgroup.procs")) {
+        Ok(processes) => processes.trim().is_empty(),
+        // A group that is on its way cannot be read either.
+        Err(error) => {
+            error.kind() == io::ErrorKind::NotFound
+                || error.raw_os_error() == Some(Errno::NODEV.raw_os_error())
+        }
+    };
+    cgroups.iter().any(is_empty)
 }
 
 fn still_runs(mark: &str, pid: u32) -> Reverted {
@@ -458,6 +477,18 @@ fn file_name(path: &Path) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_worker_was_in_is_gone_with_its_control_group_or_its_last_process() {
+        let group = tempfile::tempdir().unwrap();
+        let folder = group.path().to_string_lossy().into_owned();
+        let is_gone_with = |processes: &str| {
+            std::fs::write(group.path().join("cgroup.procs"), processes).unwrap();
+            is_gone(std::slice::from_ref(&folder))
+        };
+        assert!(!is_gone(&[]) && !is_gone_with("812\n") && is_gone_with(""));
+        assert!(is_gone(&[format!("{folder}/none")]));
+    }
 
     #[test]
     fn a_number_that_is_used_again_during_the_look_is_nobody() {

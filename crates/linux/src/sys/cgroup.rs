@@ -111,9 +111,13 @@ pub fn in_tree(pid: u32, tree: &Tree) -> io::Result<Option<Group>> {
     Ok(group_in(tree, &text))
 }
 
-/// The file that freezes the group of a process of which the last part of the path `is_it`, and what is written there to
-/// freeze; `None` where it has no such group. Version 1: `cgroup-v1/freezer-subsystem.rst`; version 2: `cgroup.freeze`.
-pub fn freezer(pid: u32, trees: &[Tree], is_it: impl Fn(&str) -> bool) -> Option<(PathBuf, &'static str)> {
+/// The file that freezes the group of a process of which the last part of the path `is_it`, its version, and what is written
+/// there to freeze; `None` where it has no such group. Version 1: `cgroup-v1/freezer-subsystem.rst`; version 2: `cgroup.freeze`.
+pub fn freezer(
+    pid: u32,
+    trees: &[Tree],
+    is_it: impl Fn(&str) -> bool,
+) -> Option<(PathBuf, Version, &'static str)> {
     let text = std::fs::read_to_string(format!("/proc/{pid}/cgroup")).ok()?;
     let is_freezer = |tree: &&Tree| {
         tree.version == Version::V2 || tree.controllers.iter().any(|controller| controller == "freezer")
@@ -128,7 +132,7 @@ pub fn freezer(pid: u32, trees: &[Tree], is_it: impl Fn(&str) -> bool) -> Option
             Version::V2 => ("cgroup.freeze", "1"),
         };
         let file = within.filter(|folder| folder.starts_with(&tree.mount)).find(named)?.join(file);
-        file.exists().then_some((file, frozen))
+        file.exists().then_some((file, tree.version, frozen))
     })
 }
 

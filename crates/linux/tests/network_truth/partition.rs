@@ -165,7 +165,7 @@ fn rules_on_an_interface_that_is_gone_strike_nobody() {
     let Step::PacketFilter(PacketFilterStep { links, .. }) = &step else { unreachable!("made above") };
     lab.here.run(&["ip", "link", "del", &links[0].name]);
     let evidence = lab.observe(&step, &undo);
-    assert_eq!(evidence.effect, Effect::NotSeen, "{}", evidence.summary);
+    assert_eq!(evidence.effect, Effect::Gone, "{}", evidence.summary);
     lab.undo(&undo);
 }
 

@@ -543,7 +543,7 @@ fn shown(client: &Client, step: &ObjectStep) -> Result<Evidence, MachineError> {
     let content = current(&client.cluster.hurried(LOOKS), object)?;
     Ok(match (&step.change, content) {
         (ObjectChange::Fields { fields }, Some(content)) => changed(step, fields, &content),
-        (ObjectChange::Fields { .. }, None) => Evidence::not_seen(format!("{object} is gone")),
+        (ObjectChange::Fields { .. }, None) => Evidence::gone(format!("{object} is gone")),
         (_, Some(_)) => Evidence::seen(format!("{object} is there")),
         (_, None) => Evidence::not_seen(format!("{object} is not there")),
     })

@@ -39,9 +39,15 @@ impl Screen {
             let known = if asks { until_answered(&receiver) } else { Vec::new() };
             match view {
                 View::Full { colour } if is_lively() => draw_live(known, &receiver, colour_of(colour)),
-                View::Full { .. } => print_lines(known, &receiver, |line| out::write(&format!("{line}\n"))),
+                View::Full { .. } => {
+                    let lines = lines_for(io::stdout().is_terminal());
+                    print_lines(known, &receiver, lines, |line| out::write(&format!("{line}\n")));
+                }
                 View::Quiet => {
-                    print_lines(known, &receiver, |line| writeln!(io::stderr().lock(), "{line}").is_ok());
+                    let lines = lines_for(io::stderr().is_terminal());
+                    print_lines(known, &receiver, lines, |line| {
+                        writeln!(io::stderr().lock(), "{line}").is_ok()
+                    });
                 }
                 View::Nothing => receiver.iter().for_each(drop),
             }
@@ -105,8 +111,12 @@ fn until_answered(entries: &Receiver<Entry>) -> Vec<Entry> {
     known
 }
 
-fn print_lines(known: Vec<Entry>, entries: &Receiver<Entry>, write: impl Fn(&str) -> bool) {
-    let mut lines = Lines::default();
+/// In a file or a pipe nothing is cut: there it is read later, and searched.
+fn lines_for(is_terminal: bool) -> Lines {
+    if is_terminal { Lines::for_a_terminal() } else { Lines::default() }
+}
+
+fn print_lines(known: Vec<Entry>, entries: &Receiver<Entry>, mut lines: Lines, write: impl Fn(&str) -> bool) {
     for entry in known.into_iter().chain(entries) {
         if let Some(line) = lines.on(&entry)
             && !write(&line)
