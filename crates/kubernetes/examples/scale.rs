@@ -193,7 +193,7 @@ impl Crowd {
         let operator = Operator(command.stdout(log.try_clone()?).stderr(log).spawn()?);
         let started = Instant::now();
         self.each(EXPERIMENTS, |number, crowd| async move {
-            let target = json!({"pod": {"name": format!("pod-{number}")}});
+            let target = json!({"pod": {"names": [format!("pod-{number}")]}});
             let strike = json!({"fault": "k8s.network_policy", "target": target, "for": "1s"});
             let name = format!("deny-{number}");
             let experiment = json!({"metadata": {"name": name}, "spec": {"method": [strike]}});
@@ -224,6 +224,10 @@ impl Crowd {
     fn until_all_are_over(&self, started: &Instant) -> Outcome<Vec<String>> {
         while started.elapsed() < LONGEST {
             std::thread::sleep(Duration::from_secs(2));
+            let experiments = wait(self.lab.cluster.list(&EXPERIMENT, Some(&self.room.name), ""))?;
+            if let Some(invalid) = experiments.iter().find(|one| one["status"]["phase"] == "Invalid") {
+                return Err(invalid["status"].to_string().into());
+            }
             let runs = wait(self.lab.cluster.list(&RUN, Some(&self.room.name), ""))?;
             let verdicts = runs.iter().filter_map(|run| run["status"]["verdict"].as_str());
             let verdicts: Vec<String> = verdicts.map(str::to_owned).collect();
