@@ -17,6 +17,8 @@ mod demo;
 mod epilogue;
 mod exit;
 mod files;
+#[cfg(feature = "kubernetes")]
+mod halt;
 mod history;
 mod instruments;
 mod load;

@@ -3,8 +3,7 @@
 
 use super::Order;
 use crate::agent::transport::place;
-use crate::operator::halted_by;
-use crate::operator::resources::HALT;
+use crate::halt::{self, HALT};
 use squall_engine::driver::AbortSwitch;
 use squall_kubernetes::{Cluster, ClusterError, wait};
 use squall_model::cluster::ClusterPlace;
@@ -75,5 +74,5 @@ async fn halted(at: &ClusterPlace, opened: &mut Option<Cluster>) -> Result<Optio
         Some(cluster) => cluster,
         None => opened.insert(Cluster::open(&place(at), PATIENCE).await?),
     };
-    Ok(halted_by(&cluster.list(&HALT, None, "").await?))
+    Ok(halt::reason(&cluster.list(&HALT, None, "").await?))
 }

@@ -235,7 +235,7 @@ impl Desk {
         self.dirty.insert(key.clone());
         self.dirty.extend(self.store.schedules_of(key));
         if key.kind == self.halts {
-            let halted = reconcile::halt::reason(self.store.all(self.halts).map(|(_, halt)| &**halt));
+            let halted = crate::halt::reason(self.store.all(self.halts).map(|(_, halt)| &**halt));
             if halted != self.halted {
                 self.halted = halted;
                 (0..self.store.kinds()).for_each(|kind| self.touch(kind));

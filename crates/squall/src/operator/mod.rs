@@ -27,8 +27,6 @@ mod reconcile;
 pub(crate) mod resources;
 mod store;
 
-pub(crate) use reconcile::halt::reason as halted_by;
-
 use crate::carry::AgentOptions;
 use crate::exit::{Failure, Outcome};
 use crate::out;

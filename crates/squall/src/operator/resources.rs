@@ -7,6 +7,7 @@
 //! | `Run` | one experiment carried out once; also of a manifest of Chaos Mesh |
 //! | `Halt` | while there is one in the cluster, nothing runs |
 
+pub(crate) use crate::halt::HALT;
 use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -25,8 +26,6 @@ pub(crate) const EXPERIMENT: Kind = Kind::within(GROUP, VERSION, "Experiment", "
 pub(crate) const SCHEDULE: Kind = Kind::within(GROUP, VERSION, "Schedule", "schedules");
 /// `squall.dev/v1 Run`
 pub(crate) const RUN: Kind = Kind::within(GROUP, VERSION, "Run", "runs");
-/// `squall.dev/v1 Halt`
-pub(crate) const HALT: Kind = Kind::everywhere(GROUP, VERSION, "Halt", "halts");
 
 /// The label of a run whose value is the number of the object that it was made for.
 pub(crate) const SOURCE: &str = "squall.dev/source";

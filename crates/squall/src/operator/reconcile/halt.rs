@@ -3,20 +3,8 @@
 use super::{Decision, World, say};
 use crate::operator::conditions;
 use crate::operator::object;
-use crate::operator::resources::{HaltSpec, HaltStatus};
+use crate::operator::resources::HaltStatus;
 use serde_json::{Value as Json, json};
-
-/// Why nothing may run, if so: in the words of the first halt.
-pub(crate) fn reason<'h>(halts: impl IntoIterator<Item = &'h Json>) -> Option<String> {
-    let halt = halts.into_iter().find(|halt| object::deleted(halt).is_none())?;
-    let name = object::name(halt);
-    let HaltSpec { reason } = object::part(halt, "spec");
-    Some(if reason.is_empty() {
-        format!("halted by Halt {name}; it is there until it is deleted")
-    } else {
-        format!("halted by Halt {name}: {reason}")
-    })
-}
 
 /// What a halt says of itself. `running` is how many runs still end.
 pub(crate) fn decide(halt: &Json, running: usize, world: &World) -> Decision {
