@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by them")]
 
 use serde_json::{Value, json};
+use squall_model::protocol::VERSION;
 use std::io::{Read, Write};
 use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
@@ -31,7 +32,7 @@ impl Agent {
         let mut child = command.spawn().unwrap();
         let (calls, answers) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
         let mut agent = Self { child, calls, answers, warden: 0, folder };
-        let hello = json!({"call": "hello", "version": 1, "run": "run-1", "lease": "5s"});
+        let hello = json!({"call": "hello", "version": VERSION, "run": "run-1", "lease": "5s"});
         let answer = agent.call(&hello);
         agent.warden = answer["Ok"]["warden"].as_u64().expect("a warden");
         agent
