@@ -24,13 +24,16 @@ pub(crate) struct Progress {
 impl Progress {
     /// A run that was just begun.
     pub(crate) fn begun(run: &str, holder: &str, at: Timestamp) -> Self {
-        let status = RunStatus {
+        let mut status = RunStatus {
             phase: Phase::Running,
             run: run.to_owned(),
             holder: holder.to_owned(),
             start_time: Some(at),
             ..RunStatus::default()
         };
+        // Never none at all: a list of which all that was applied is taken away is null then for some API servers (seen on 1.20), and
+        // refused by the schema. So a run that had waited, and said so, would never begin.
+        conditions::put(&mut status.conditions, "Selected", Some(false), "NotYet", "", at);
         Self { status, ..Self::default() }
     }
 
@@ -201,6 +204,13 @@ mod tests {
     fn condition(progress: &Progress, kind: &str) -> String {
         let found = progress.status().conditions.iter().find(|condition| condition.kind == kind);
         found.map_or_else(|| "none".to_owned(), |condition| condition.status.clone())
+    }
+
+    #[test]
+    fn what_has_begun_says_at_least_one_condition() {
+        assert_eq!(condition(&after(&[]), "Selected"), "False");
+        let said = serde_json::to_value(after(&[]).status()).unwrap();
+        assert_eq!(said["conditions"].as_array().map(Vec::len), Some(1), "{said}");
     }
 
     const PLANNED: &str = r#""event":"planned","injections":[{"id":"a","fault":"k8s.scale","target":"x"},{"id":"b","fault":"k8s.scale","target":"y"}]"#;

@@ -97,6 +97,19 @@ fn a_manifest_of_chaos_mesh_bears_its_conditions_is_paused_and_goes_when_deleted
 }
 
 #[test]
+fn what_waits_for_others_begins_when_they_end() {
+    Stage::with("op-line", 2, |stage| {
+        let _operator = stage.operator_with("a", &stage.kubeconfig, &["--at-once", "1"]);
+        let names = ["one", "two", "three"];
+        names.iter().for_each(|name| stage.make(&EXPERIMENT, name, &Stage::scaling("2s")));
+        stage.until(&RUN, "two-1", |run| holds(run, "Waiting") || !run["status"]["verdict"].is_null());
+        for name in names {
+            stage.until(&RUN, &format!("{name}-1"), |run| run["status"]["verdict"] == "passed");
+        }
+    });
+}
+
+#[test]
 fn an_abort_annotation_ends_a_run_for_good() {
     Stage::with("op-abort", 2, |stage| {
         let _operator = stage.operator("a");
