@@ -170,9 +170,9 @@ pub(crate) fn out(state: &State, mut order: Order) -> Result<Carried, Failure> {
         )));
     }
     #[cfg(feature = "kubernetes")]
-    let clusters = cluster_halts::clusters_of(&order);
+    let mut cluster_halts = cluster_halts::ClusterHalts::of(&order);
     #[cfg(feature = "kubernetes")]
-    if let Some(reason) = cluster_halts::standing(&clusters) {
+    if let Some(reason) = cluster_halts.standing() {
         return Err(Failure::halted(reason));
     }
     let now = Timestamp::now();
@@ -232,7 +232,7 @@ pub(crate) fn out(state: &State, mut order: Order) -> Result<Carried, Failure> {
         let mut listening = listen(&switch, &interrupted);
         listening.spawn(watch_for_halt(switch.clone(), state.halt_file()));
         #[cfg(feature = "kubernetes")]
-        listening.spawn(cluster_halts::watch(switch.clone(), clusters));
+        listening.spawn(cluster_halts.watch(switch.clone()));
         if let Some(halts) = order.halts {
             listening.spawn(obey(switch, halts));
         }

@@ -1,10 +1,7 @@
 //! Where a mistake is, as the path of the value in place of a line: for what was never written as the text that was read.
 
-use super::{ReadError, Source, parse};
+use super::{ReadError, Source, parse, render};
 use crate::node::{Content, Node};
-
-/// How many mistakes are told; what comes after is counted.
-const MAX_TOLD: usize = 20;
 
 /// The mistakes in the order given, a line each, with the paths of what they are about. `whose` makes of a path within the text
 /// what its author knows the value by.
@@ -17,11 +14,7 @@ pub fn render_by_path(source: &Source, errors: &[ReadError], whose: impl Fn(&str
         let words = error.to_string().split_whitespace().collect::<Vec<_>>().join(" ");
         if path.is_empty() { words } else { format!("{path}: {words}") }
     };
-    let mut told: Vec<String> = errors.iter().take(MAX_TOLD).map(one).collect();
-    if errors.len() > MAX_TOLD {
-        told.push(format!("and {} more mistakes", errors.len() - MAX_TOLD));
-    }
-    told.join("\n")
+    render::each(errors, one).join("\n")
 }
 
 /// The path of the innermost value or key at a byte, such as `method[0].target.pod`; empty for the whole.

@@ -14,12 +14,16 @@ const WIDTH: usize = 140;
 pub fn render(source: &Source, errors: &[ReadError], color: bool) -> String {
     let renderer = if color { Renderer::styled() } else { Renderer::plain() };
     let renderer = renderer.term_width(WIDTH).decor_style(DecorStyle::Ascii);
-    let mut shown: Vec<String> =
-        errors.iter().take(MAX_SHOWN).map(|error| one(&renderer, source, error)).collect();
+    each(errors, |error| one(&renderer, source, error)).join("\n\n") + "\n"
+}
+
+/// The first mistakes in words, and how many there are beyond them.
+pub(super) fn each(errors: &[ReadError], one: impl Fn(&ReadError) -> String) -> Vec<String> {
+    let mut shown: Vec<String> = errors.iter().take(MAX_SHOWN).map(one).collect();
     if errors.len() > MAX_SHOWN {
         shown.push(format!("and {} more mistakes", errors.len() - MAX_SHOWN));
     }
-    shown.join("\n\n") + "\n"
+    shown
 }
 
 fn one(renderer: &Renderer, source: &Source, error: &ReadError) -> String {

@@ -9,7 +9,7 @@ use squall_kubernetes::{Cluster, ClusterError, wait};
 use squall_model::cluster::ClusterPlace;
 use squall_model::event::AbortCause;
 use squall_model::experiment::Action;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// How often is looked.
@@ -17,43 +17,39 @@ const LOOKS: Duration = Duration::from_secs(2);
 /// How long a look may take.
 const PATIENCE: Duration = Duration::from_secs(3);
 
-/// The clusters that are struck and that nobody else looks at: an operator watches its own.
-pub(super) fn clusters_of(order: &Order) -> BTreeSet<ClusterPlace> {
-    if order.halts.is_some() {
-        return BTreeSet::new();
-    }
-    let strikes = order.experiment.method.iter().flat_map(Action::strikes);
-    strikes.filter_map(|strike| strike.selection.target.cluster()).collect()
-}
-
-/// Why nothing may begin in these clusters, if so.
-pub(super) fn standing(places: &BTreeSet<ClusterPlace>) -> Option<String> {
-    if places.is_empty() {
-        return None;
-    }
-    // That a cluster cannot be reached, whoever plans says better.
-    wait(async { Ok::<_, ClusterError>(Watch::of(places).look().await) }).ok().flatten()
-}
-
-/// Ends a run as soon as one of these clusters is halted.
-pub(super) async fn watch(switch: AbortSwitch, places: BTreeSet<ClusterPlace>) {
-    let mut watch = Watch::of(&places);
-    while !watch.opened.is_empty() {
-        if let Some(reason) = watch.look().await {
-            return switch.abort(AbortCause::Halt, reason);
-        }
-        tokio::time::sleep(LOOKS).await;
-    }
-}
-
-/// Clusters, as far as they were reached.
-struct Watch {
+/// The clusters that are struck, as far as they were reached.
+pub(super) struct ClusterHalts {
     opened: BTreeMap<ClusterPlace, Option<Cluster>>,
 }
 
-impl Watch {
-    fn of(places: &BTreeSet<ClusterPlace>) -> Self {
-        Self { opened: places.iter().map(|place| (place.clone(), None)).collect() }
+impl ClusterHalts {
+    /// Those that nobody else looks at: an operator watches its own.
+    pub(super) fn of(order: &Order) -> Self {
+        if order.halts.is_some() {
+            return Self { opened: BTreeMap::new() };
+        }
+        let strikes = order.experiment.method.iter().flat_map(Action::strikes);
+        let places = strikes.filter_map(|strike| strike.selection.target.cluster());
+        Self { opened: places.map(|place| (place, None)).collect() }
+    }
+
+    /// Why nothing may begin there, if so.
+    pub(super) fn standing(&mut self) -> Option<String> {
+        if self.opened.is_empty() {
+            return None;
+        }
+        // That a cluster cannot be reached, whoever plans says better.
+        wait(async { Ok::<_, ClusterError>(self.look().await) }).ok().flatten()
+    }
+
+    /// Ends a run as soon as one of these clusters is halted. They were looked at before it began.
+    pub(super) async fn watch(mut self, switch: AbortSwitch) {
+        while !self.opened.is_empty() {
+            tokio::time::sleep(LOOKS).await;
+            if let Some(reason) = self.look().await {
+                return switch.abort(AbortCause::Halt, reason);
+            }
+        }
     }
 
     /// Why nothing may run, if so.

@@ -8,12 +8,16 @@ const LONGEST_MESSAGE: usize = 2000;
 
 /// The condition of this kind, where it holds.
 pub(crate) fn holding<'c>(conditions: &'c [Condition], kind: &str) -> Option<&'c Condition> {
-    conditions.iter().find(|condition| condition.kind == kind && condition.status == "True")
+    said(conditions, kind, "True")
 }
 
 /// The condition of this kind, where it is said that it does not hold.
 pub(crate) fn failing<'c>(conditions: &'c [Condition], kind: &str) -> Option<&'c Condition> {
-    conditions.iter().find(|condition| condition.kind == kind && condition.status == "False")
+    said(conditions, kind, "False")
+}
+
+fn said<'c>(conditions: &'c [Condition], kind: &str, status: &str) -> Option<&'c Condition> {
+    conditions.iter().find(|condition| condition.kind == kind && condition.status == status)
 }
 
 /// Says of a condition whether it holds; not known where that is `None`. The moment changes only with that.
