@@ -92,13 +92,12 @@ struct Held {
     torn: bool,
 }
 
-/// The folder of undo logs.
+/// The folder of undo logs. While it is empty it may come and go: where guests are, the last one that leaves takes it along, and
+/// whoever needs it next makes it again, perhaps in the same moment.
 pub struct Folder {
     path: PathBuf,
     held: BTreeMap<String, Held>,
     mirror: Option<Box<dyn Mirror>>,
-    /// Whether it may be gone while it is empty.
-    comes_and_goes: bool,
 }
 
 impl Folder {
@@ -107,14 +106,7 @@ impl Folder {
         let path = path.into();
         let refused = |error: io::Error| failed("use the folder of", &path, &error);
         trust::make_folder(&path).map_err(refused)?;
-        Ok(Self { path, held: BTreeMap::new(), mirror: None, comes_and_goes: false })
-    }
-
-    /// The same where guests are: the last one that leaves takes the folder along if it is empty, and the next makes it again,
-    /// perhaps in the same moment.
-    #[must_use]
-    pub fn coming_and_going(self, comes_and_goes: bool) -> Self {
-        Self { comes_and_goes, ..self }
+        Ok(Self { path, held: BTreeMap::new(), mirror: None })
     }
 
     /// Copies what is written from now on to a mirror too, before `append` returns.
@@ -171,20 +163,10 @@ impl Folder {
         Ok(())
     }
 
-    /// Makes a file without a name, fills it, and gives it its name when that is on the disk.
     fn create_file(&mut self, name: &str, first: &[u8]) -> Result<(), LogError> {
         let path = self.file(name)?;
         let refused = |error: io::Error| failed("create", &path, &error);
-        if self.comes_and_goes {
-            trust::make_folder(&self.path).map_err(refused)?;
-        }
-        let unnamed = Unnamed::create(&self.path, name).map_err(refused)?;
-        // A umask takes bits away and never adds any; this gives back what one may have taken.
-        fchmod(&unnamed.file, Mode::RUSR | Mode::WUSR).map_err(|errno| refused(errno.into()))?;
-        flock(&unnamed.file, FlockOperation::NonBlockingLockExclusive)
-            .map_err(|errno| refused(errno.into()))?;
-        (&unnamed.file).write_all(first).and_then(|()| unnamed.file.sync_data()).map_err(refused)?;
-        let file = unnamed.name(&path).map_err(refused)?;
+        let file = trust::while_folders_go(|| self.make_file(name, &path, first)).map_err(refused)?;
         let length = first.len() as u64;
         self.held.insert(name.to_owned(), Held { file, length, torn: false });
         if let Err(error) = File::open(&self.path).and_then(|folder| folder.sync_all()) {
@@ -197,6 +179,21 @@ impl Folder {
             mirror.appended(name, first);
         }
         Ok(())
+    }
+}
+
+impl Folder {
+    /// Makes a file without a name, fills it, and gives it its name when that is on the disk. Not found, where the folder goes
+    /// meanwhile.
+    fn make_file(&self, name: &str, path: &Path, first: &[u8]) -> io::Result<File> {
+        trust::make_folder(&self.path)?;
+        let unnamed = Unnamed::create(&self.path, name)?;
+        // A umask takes bits away and never adds any; this gives back what one may have taken.
+        fchmod(&unnamed.file, Mode::RUSR | Mode::WUSR)?;
+        flock(&unnamed.file, FlockOperation::NonBlockingLockExclusive)?;
+        (&unnamed.file).write_all(first)?;
+        unnamed.file.sync_data()?;
+        unnamed.name(path)
     }
 }
 
@@ -282,7 +279,7 @@ impl Disk for Folder {
         let refused = |error: io::Error| failed("list", &self.path, &error);
         let mut names = Vec::new();
         let entries = match std::fs::read_dir(&self.path) {
-            Err(error) if self.comes_and_goes && error.kind() == io::ErrorKind::NotFound => return Ok(names),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(names),
             entries => entries.map_err(refused)?,
         };
         for entry in entries {
@@ -531,6 +528,7 @@ mod tests {
     use squall_model::undo_log::{Contents, Logged, Opened, UndoLog};
     use std::os::unix::fs::PermissionsExt;
     use std::process::Command;
+    use std::sync::atomic::{AtomicI32, Ordering};
     use std::sync::{Arc, Mutex};
 
     fn opened(name: &str, owner: ProcessRef) -> Opened {
@@ -700,13 +698,43 @@ mod tests {
         assert!(message.contains("/proc/sqt/live"), "{message}");
         let (_state, mut folder) = folder();
         std::fs::remove_dir(&folder.path).unwrap();
+        std::fs::write(&folder.path, "").unwrap();
         assert!(folder.create("a-1", b"").unwrap_err().to_string().contains("a-1.undo"));
         assert!(folder.list().is_err());
-        // A guest's is made again.
-        let mut folder = folder.coming_and_going(true);
+    }
+
+    #[test]
+    fn a_folder_that_a_guest_took_along_is_made_again() {
+        let (_state, mut folder) = folder();
+        std::fs::remove_dir(&folder.path).unwrap();
         assert_eq!(folder.list().unwrap(), [""; 0]);
         folder.create("a-1", b"").unwrap();
         assert_eq!(folder.list().unwrap(), ["a-1"]);
+    }
+
+    #[test]
+    fn guests_that_leave_in_any_moment_keep_nobody_from_writing() {
+        let (_state, mut folder) = folder();
+        // Four guests leave while each log is made, one after the other, as soon as there is a folder to take along.
+        let guests = Arc::new(AtomicI32::new(0));
+        let (path, leaving) = (folder.path.clone(), guests.clone());
+        let leaver = std::thread::spawn(move || {
+            while leaving.load(Ordering::Relaxed) >= 0 {
+                if leaving.load(Ordering::Relaxed) > 0 && std::fs::remove_dir(&path).is_ok() {
+                    leaving.fetch_sub(1, Ordering::Relaxed);
+                }
+            }
+        });
+        for number in 0..50 {
+            let name = format!("a-{number}");
+            guests.store(4, Ordering::Relaxed);
+            folder.create(&name, b"x\n").unwrap();
+            assert_eq!(folder.list().unwrap(), [name.as_str()]);
+            guests.store(0, Ordering::Relaxed);
+            folder.remove(&name).unwrap();
+        }
+        guests.store(-1, Ordering::Relaxed);
+        leaver.join().unwrap();
     }
 
     /// Runs one test of this file again, inside a mount namespace of its own with a tiny disk at `$SQT_DISK`.
@@ -852,7 +880,10 @@ mod tests {
     #[test]
     fn what_was_heard_needs_no_disk() {
         let (_state, path, mut mirrored) = mirrored();
-        std::fs::remove_dir_all(path.parent().unwrap()).unwrap();
+        let folder = path.parent().unwrap();
+        std::fs::remove_dir_all(folder).unwrap();
+        // Nothing can be made there either.
+        std::os::unix::fs::symlink("/nowhere/sqt", folder).unwrap();
         assert_eq!(mirrored.list().unwrap(), ["a-1"]);
         mirrored.take_over("a-1").unwrap();
         assert_eq!(contents(&mut mirrored, "a-1").owed, [(0, undo())]);

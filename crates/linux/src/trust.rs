@@ -6,10 +6,12 @@
 //! `StrictModes`, which asks the same.
 
 use rustix::fs::{Mode, OFlags, fstat};
+use rustix::io::Errno;
 use std::fs::{DirBuilder, File};
 use std::io::{self, Read};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
+use std::time::Duration;
 
 /// Write permission for the group and for all others.
 const WRITTEN_BY_OTHERS: u32 = 0o022;
@@ -17,14 +19,40 @@ const WRITTEN_BY_OTHERS: u32 = 0o022;
 /// In a folder: only the owner of a file may remove or rename it, as in `/tmp`. What others add there is seen to be theirs.
 const STICKY: u32 = 0o1000;
 
+/// How often something is tried while its folder goes again and again.
+const TRIES: usize = 10;
+const BETWEEN_TRIES: Duration = Duration::from_millis(1);
+
 /// Makes a folder for this user alone, with those above it, where it is not there; and refuses one that is not trusted.
 /// It may be a link to one that is.
 pub fn make_folder(path: &Path) -> io::Result<()> {
-    if !path.is_dir() {
-        DirBuilder::new().recursive(true).mode(0o700).create(path)?;
+    while_folders_go(|| {
+        if !path.is_dir() {
+            DirBuilder::new().recursive(true).mode(0o700).create(path)?;
+        }
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let folder = rustix::fs::open(path, flags, Mode::empty())?;
+        check(&folder.into(), "a folder", STICKY)
+    })
+}
+
+/// Tries again where something is not found: a guest that leaves takes an empty folder along, perhaps in the moment between it was
+/// made and used. (In a folder that goes just now, ext4 permits no new file.)
+pub fn while_folders_go<T>(deed: impl Fn() -> io::Result<T>) -> io::Result<T> {
+    let of_folders_that_go = [Errno::NOENT, Errno::PERM].map(|errno| Some(errno.raw_os_error()));
+    let is_gone = |done: &io::Result<T>| {
+        done.as_ref().is_err_and(|error| of_folders_that_go.contains(&error.raw_os_error()))
+    };
+    let mut done = deed();
+    for _ in 1..TRIES {
+        if !is_gone(&done) {
+            break;
+        }
+        // For a moment a folder that goes is still found, and takes no file.
+        std::thread::sleep(BETWEEN_TRIES);
+        done = deed();
     }
-    let folder = rustix::fs::open(path, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
-    check(&folder.into(), "a folder", STICKY)
+    done
 }
 
 /// Opens a file that is trusted; others are refused.

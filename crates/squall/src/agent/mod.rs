@@ -70,8 +70,7 @@ fn serve(state: &State, log: Option<String>) -> Result<(), String> {
     let brain = epilogue::parent();
     let mut warden =
         warden::start(state, log).map_err(|error| format!("could not start the warden: {error}"))?;
-    let disk = Folder::open(state.undo_logs()).map_err(|error| error.to_string())?;
-    let mut disk = disk.coming_and_going(state.is_of_guest());
+    let mut disk = Folder::open(state.undo_logs()).map_err(|error| error.to_string())?;
     disk.set_mirror(Some(warden.mirror()));
     let owner = process::own().map_err(|error| format!("could not identify this process: {error}"))?;
     let (mut pulse, mut crash) = (warden.pulse(), crash_point::hook(crash_point::AGENT)?);

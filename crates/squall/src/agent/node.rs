@@ -219,7 +219,7 @@ fn recover() -> io::Result<bool> {
     let disk = Folder::open(state.undo_logs()).map_err(io::Error::other)?;
     let owner = process::own()?;
     let machines = Machines::default().keeping(state.folder());
-    let mut hands = Hands::new(machines, disk.coming_and_going(true), owner, Timestamp::now);
+    let mut hands = Hands::new(machines, disk, owner, Timestamp::now);
     let restored = hands.recover().map_err(io::Error::other)?;
     for one in &restored {
         let Restored { fault, target, injection, .. } = one;

@@ -301,7 +301,6 @@ fn watch(agent: &ProcessRef, state: &State) -> Result<(), String> {
     let pipe = UnixStream::from(io::stdin().as_fd().try_clone_to_owned().map_err(|error| error.to_string())?);
     pipe.set_nonblocking(true).map_err(|error| error.to_string())?;
     let folder = Folder::open(state.undo_logs()).map_err(|error| error.to_string())?;
-    let folder = folder.coming_and_going(state.is_of_guest());
     let mut ear = Ear::new(MirroredFolder::new(folder));
     write_ready().map_err(|error| error.to_string())?;
 
