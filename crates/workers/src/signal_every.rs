@@ -14,6 +14,8 @@ use squall_model::step::ProcessRef;
 use squall_model::target::Target;
 use squall_model::undo::Evidence;
 use squall_model::units::Duration;
+use std::cmp::Ordering as Order;
+use std::collections::BTreeSet;
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
@@ -42,6 +44,27 @@ struct Tally {
     in_vain: Option<String>,
 }
 
+/// When this began. Start times are counted in hundredths of a second: of what was started in that very one, what ran already is
+/// known by its number.
+struct Beginning {
+    own: u64,
+    ran_already: BTreeSet<u32>,
+}
+
+impl Beginning {
+    fn now() -> io::Result<Self> {
+        Ok(Self { own: process::own()?.start_time, ran_already: process::all()?.into_iter().collect() })
+    }
+
+    fn is_before(&self, process: &ProcessRef) -> bool {
+        match process.start_time.cmp(&self.own) {
+            Order::Less => false,
+            Order::Equal => !self.ran_already.contains(&process.pid),
+            Order::Greater => true,
+        }
+    }
+}
+
 /// A thread that strikes.
 pub(crate) struct Striker {
     strikes: Strikes,
@@ -53,8 +76,8 @@ pub(crate) fn start(strikes: Strikes) -> io::Result<Striker> {
     let tally = Arc::new(Mutex::new(Tally::default()));
     let told = Arc::clone(&tally);
     let todo = strikes.clone();
-    let since = process::own()?.start_time;
-    std::thread::Builder::new().name("signals".to_owned()).spawn(move || strike_on(&todo, since, &told))?;
+    let since = Beginning::now()?;
+    std::thread::Builder::new().name("signals".to_owned()).spawn(move || strike_on(&todo, &since, &told))?;
     Ok(Striker { strikes, tally })
 }
 
@@ -75,7 +98,7 @@ impl Going for Striker {
     }
 }
 
-fn strike_on(strikes: &Strikes, since: u64, tally: &Mutex<Tally>) {
+fn strike_on(strikes: &Strikes, since: &Beginning, tally: &Mutex<Tally>) {
     loop {
         let began = Instant::now();
         let struck = round(strikes, since);
@@ -100,7 +123,7 @@ fn strike_on(strikes: &Strikes, since: u64, tally: &Mutex<Tally>) {
 }
 
 /// One round: look, choose, strike. An error where nothing was struck.
-fn round(strikes: &Strikes, since: u64) -> Result<Struck, MachineError> {
+fn round(strikes: &Strikes, since: &Beginning) -> Result<Struck, MachineError> {
     let chosen = choose(signalled(&strikes.target)?, &strikes.process, since);
     // One that ended meanwhile was not struck by us.
     let struck = chosen.map(|process| strikes.blow.strike(process)).transpose()?.flatten();
@@ -110,13 +133,13 @@ fn round(strikes: &Strikes, since: u64) -> Result<Struck, MachineError> {
 }
 
 /// The first while it lives, or else, by chance, one of those that were started since.
-fn choose(found: Vec<ProcessFacts>, first: &ProcessRef, since: u64) -> Option<ProcessRef> {
+fn choose(found: Vec<ProcessFacts>, first: &ProcessRef, since: &Beginning) -> Option<ProcessRef> {
     let is_first = |process: &ProcessRef| (process.pid, process.start_time) == (first.pid, first.start_time);
     let mut found: Vec<ProcessRef> = found.into_iter().map(|facts| facts.process).collect();
     if let Some(position) = found.iter().position(is_first) {
         return Some(found.swap_remove(position));
     }
-    found.retain(|process| process.start_time > since);
+    found.retain(|process| since.is_before(process));
     let mut bytes = [0; 8];
     // Without chance the first is struck; that is no reason to strike none.
     let dice = match rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty()) {
