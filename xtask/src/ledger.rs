@@ -93,8 +93,10 @@ impl Ledger {
         show: &mut (dyn Write + Send),
     ) -> Outcome {
         let ended = run_side_by_side(programs, side_by_side, show);
-        let failures: Vec<&str> =
-            ended.iter().filter_map(|end| end.outcome.as_ref().err()).map(|why| &**why).collect();
+        let failures: Vec<String> = ended
+            .iter()
+            .filter_map(|end| end.outcome.as_ref().err().map(|why| with_reasons(why, &end.seen)))
+            .collect();
         let failure = failures.join("\n");
         let failed: usize = ended.iter().map(|end| end.seen.failed.len()).sum();
         let nameless = ended.iter().any(End::failed_without_a_name);
@@ -123,7 +125,7 @@ impl Ledger {
     ) -> Outcome {
         let title = format!("{} that failed, once more", program.title);
         let (again, outcome) = watch(&title, &mut (program.command)(&failed)?, show);
-        outcome?;
+        outcome.map_err(|why| with_reasons(&why, &again))?;
         if let Some(missing) = failed.iter().find(|name| !again.passed.contains(*name)) {
             return Err(format!("{missing} was not found when it was to run again"));
         }
@@ -160,6 +162,11 @@ impl Ledger {
         let expected = |why: &str| EXPECTED.iter().any(|(reason, _)| why.starts_with(reason));
         self.skips.iter().filter(|skip| !expected(&skip.why)).map(|skip| skip.test.as_str()).collect()
     }
+}
+
+/// A failure with why each of its tests failed: whoever reads the end of much output has it there.
+fn with_reasons(failure: &str, seen: &Seen) -> String {
+    std::iter::once(failure).chain(seen.reasons.iter().map(String::as_str)).collect::<Vec<_>>().join("\n")
 }
 
 /// Runs the programs in their order, the next one whenever one has ended; what each writes stays together.

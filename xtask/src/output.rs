@@ -21,7 +21,15 @@ pub(crate) struct Seen {
     pub(crate) skips: Vec<Skip>,
     pub(crate) passed: BTreeSet<String>,
     pub(crate) failed: BTreeSet<String>,
+    /// The first words of each failure.
+    pub(crate) reasons: Vec<String>,
+    /// How many lines of a failure's words are still to be taken.
+    reasoning: usize,
 }
+
+/// So many lines tell why a test failed, and so many letters of each.
+const LINES_OF_A_REASON: usize = 6;
+const LETTERS_OF_A_LINE: usize = 300;
 
 #[derive(Debug, Default, PartialEq, Eq)]
 enum Part {
@@ -70,6 +78,7 @@ impl Seen {
             }
             _ => {}
         }
+        self.reason(line);
         let speaker = line.strip_prefix("---- ").and_then(|rest| rest.strip_suffix(" stdout ----"));
         self.speaker = speaker.map_or_else(|| std::mem::take(&mut self.speaker), str::to_owned);
         if let Some(name) = line.strip_prefix("    ") {
@@ -80,6 +89,18 @@ impl Seen {
             };
         }
         !matches!(self.part, Part::Words | Part::Names)
+    }
+
+    fn reason(&mut self, line: &str) {
+        if self.part != Part::Failures || line == "stack backtrace:" {
+            self.reasoning = 0;
+        } else if line.contains(" panicked at ") {
+            self.reasoning = LINES_OF_A_REASON;
+        }
+        if self.reasoning > 0 {
+            self.reasoning -= 1;
+            self.reasons.push(line.chars().take(LETTERS_OF_A_LINE).collect());
+        }
     }
 
     fn turn_to(&mut self, part: Part) {
@@ -111,6 +132,10 @@ failures:
 
 ---- a::three stdout ----
 no
+thread 'a::three' panicked at a.rs:1:1:
+left is not right
+stack backtrace:
+   0: panic
 
 failures:
     a::three
@@ -128,6 +153,7 @@ skipped: clock-jump: this machine's clock is not the torture's to set";
         assert_eq!(passed, ["a::one", "a::two"]);
         assert_eq!(seen.failed.iter().collect::<Vec<_>>(), ["a::three"]);
         assert!(seen.is_whole());
+        assert_eq!(seen.reasons, ["thread 'a::three' panicked at a.rs:1:1:", "left is not right"]);
         let tests: Vec<&str> = seen.skips.iter().map(|skip| skip.test.as_str()).collect();
         assert_eq!(tests, ["a::one", "a::one", "all"]);
     }
