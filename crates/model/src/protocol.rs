@@ -149,6 +149,8 @@ pub struct Injected {
 pub enum CallErrorKind {
     /// The call makes no sense here: unknown fault, wrong parameters, missing privilege, conflict.
     Invalid,
+    /// Nothing is there now that the target of a fault names.
+    NothingMatches,
     /// This host's kernel lacks what it takes.
     Unsupported,
     /// It could not be done.

@@ -511,6 +511,34 @@ fn a_task_is_a_question_and_its_branches_are_chosen_by_the_answer() {
 }
 
 #[test]
+fn branches_that_exclude_each_other_by_what_is_printed_may_ask_again() {
+    let branches = |second: &str| {
+        let choice = task(&format!(
+            "[{{target: t, expression: 'exitCode == 0 && stdout == \"a\"'}}, {{target: kill, expression: 'exitCode == 0 && {second}'}}, \
+             {{target: delay, expression: 'exitCode != 0'}}]"
+        ));
+        let again = "  - {name: t, templateType: Task, task: {container: {image: y}}, conditionalBranches: [{target: kill, expression: \
+                     exitCode == 1}]}";
+        workflow("a", &format!("{choice}\n{again}"))
+    };
+    for excluded in ["stdout == \"b\"", "stdout startsWith \"b\" && stdout != \"a\"", "stdout endsWith \"b\""]
+    {
+        let laid = short(&branches(excluded));
+        assert!(
+            laid.starts_with(
+                "?a, ?t, pod_kill*20s if (a.exit_code == 0 and a.stdout == \"a\") and (t.exit_code == 1), pod_kill*20s if a.exit_code \
+                 == 0 and a.stdout "
+            ) && laid.ends_with(", latency*20s if a.exit_code != 0"),
+            "{laid}"
+        );
+    }
+    for not_excluded in ["stdout contains \"a\"", "stdout != \"b\""] {
+        let message = mistakes(&branches(not_excluded));
+        assert!(message.contains("a Task in a branch that may be taken together with others"), "{message}");
+    }
+}
+
+#[test]
 fn workflows_are_laid_out_on_one_timeline() {
     let serial = "  - {name: a, templateType: Serial, deadline: 240s, children: [delay, pause, kill]}";
     assert_eq!(short(&workflow("a", serial)), "latency*20s, ~10s, pod_kill*20s");
@@ -599,6 +627,29 @@ fn checks_of_a_workflow_become_checks_of_the_experiment() {
     assert!(message.contains("this check stands between faults"), "{message}");
     let message = mistakes(&workflow("a", &format!("{parallel}{}", check("Continuous", true, "500"))));
     assert!(message.contains("a status of 400 or above ends a run"), "{message}");
+}
+
+#[test]
+fn a_check_alone_breaks_nothing_and_is_asked_twice() {
+    let check = |rest: &str| {
+        manifest(
+            "StatusCheck",
+            &format!(
+                "{{type: HTTP, http: {{url: \"http://a\", criteria: {{statusCode: \"200-300\"}}}}{rest}}}"
+            ),
+        )
+    };
+    let read = experiment(&check(""));
+    assert!(read.notes[0].contains("breaks nothing"), "{:?}", read.notes);
+    let tree = translated(&check("")).root.to_json();
+    let http = json!({"url": "http://a", "timeout": "1s"});
+    assert_eq!(
+        tree["steady_state"],
+        json!([{"name": "status", "http": http, "expect": "status >= 200 and status <= 300"}])
+    );
+    assert_eq!(tree["method"], json!([{"wait": "1s"}]));
+    let longer = translated(&check(", mode: Continuous, duration: 20s")).root.to_json();
+    assert_eq!(longer["method"], json!([{"wait": "20s"}]));
 }
 
 #[test]
@@ -782,10 +833,6 @@ fn every_mistake_is_told_at_its_place() {
         (manifest("PodIOChaos", "{}"), "use the IOChaos that it was made from"),
         (manifest("PodHttpChaos", "{}"), "use the HTTPChaos that it was made from"),
         (manifest("WorkflowNode", "{}"), "use the Workflow that it was made from"),
-        (
-            manifest("StatusCheck", "{type: HTTP, http: {url: \"http://a\", criteria: {statusCode: \"200-300\"}}}"),
-            "`steady_state: [{http: {url: \"http://a\"}, expect: status >= 200 and status <= 300}]`",
-        ),
         (manifest("StatusCheck", "{type: HTTP, http: {url: a, criteria: {statusCode: \"20x\"}}}"), "\"20x\" is neither a status nor a range"),
         // Schedules.
         (manifest("Schedule", "{type: PodChaos, podChaos: {}}"), "`schedule` is missing: when rounds begin"),

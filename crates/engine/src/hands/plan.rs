@@ -165,10 +165,11 @@ impl<M: Machine, D: Disk> Hands<M, D> {
                 note(notes, format!("{nothing}; {} is {fate}", fault.name()));
                 return Ok(found);
             }
-            return Err(invalid(format!(
+            let message = format!(
                 "{nothing}, which {} should strike; correct the target, or say `optional: true` if that is well",
                 fault.name()
-            )));
+            );
+            return Err(CallError { kind: CallErrorKind::NothingMatches, ..invalid(message) });
         }
         self.refuse_spared(scope, &found, &selection.target, &request.spared)?;
         let found = spare_protected(found, &selection.target, notes)?;

@@ -52,6 +52,9 @@ impl Run {
                 self.could_not_inject(self.about_entry(&error));
             }
             Err(LinkError::Refused(error)) => {
+                if error.kind == CallErrorKind::NothingMatches {
+                    self.journal(Event::Planned { injections: Vec::new(), notes: Vec::new() });
+                }
                 self.refuse(self.about_entry(&error));
             }
             Err(LinkError::Lost(why)) => {

@@ -72,11 +72,16 @@ fn those_of_the_starter(of_the_first: io::Error) -> io::Result<(u32, Namespaces)
         }
         let starter = above(parent);
         match namespaces(starter) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => std::thread::sleep(BETWEEN_TRIES),
+            Err(error)
+                if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied) =>
+            {
+                why = error;
+                std::thread::sleep(BETWEEN_TRIES);
+            }
             opened => return opened.map(|opened| (starter, opened)),
         }
     }
-    Err(of_the_first)
+    Err(why)
 }
 
 /// The first of these parents that sees other files than this process; where there is none, all of them are on the machine

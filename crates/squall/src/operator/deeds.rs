@@ -7,7 +7,7 @@ use super::progress::Progress;
 use super::read::{self, Reach};
 use super::reconcile::{self, Deed};
 use super::resources::{CHAOS, FINALIZER, OPTED_IN, Phase, RUN, RunSpec, RunStatus};
-use super::{conditions, events, put_back};
+use super::{conditions, events, kinds, put_back};
 use crate::carry::{self, AgentOptions};
 use crate::state::State;
 use jiff::Timestamp;
@@ -222,8 +222,17 @@ async fn begin(office: &Office, task: &Task, done: &mut Done) -> Result<(), Clus
         cluster: office.cluster.clone(),
         state: office.state.clone(),
         agent: office.agent.clone(),
+        waits_for_targets: waits_for_targets(run),
     });
     Ok(())
+}
+
+/// Chaos Mesh looks for targets until some are there. A round of a schedule is not tried again: another follows.
+fn waits_for_targets(run: &Json) -> bool {
+    let spec: Option<RunSpec> = serde_json::from_value(run["spec"].clone()).ok();
+    spec.is_some_and(|spec| {
+        spec.scheduled_for.is_none() && spec.source.api_version.split('/').next() == Some(kinds::MESH_GROUP)
+    })
 }
 
 type Ready = (Experiment, Vec<Author>, BTreeSet<String>);

@@ -339,7 +339,7 @@ impl Desk {
 
     fn decide_run(&mut self, key: &Key, run: &Json, world: &World) -> Decision {
         let said: RunStatus = reconcile::status_of(run);
-        if said.phase.is_over() && self.live.get(key).is_some_and(Live::is_over) {
+        if self.live.get(key).is_some_and(|live| live.is_told(&said)) {
             self.live.remove(key);
             self.touch(self.halts);
         }

@@ -4,6 +4,7 @@
 //! Source: the API conventions of Kubernetes for events, `v1 Event`.
 
 use super::object::{self, Name};
+use super::progress::NOTHING_MATCHES;
 use super::reconcile::experiment::first_line;
 use super::resources::{EXPERIMENT, HALT, Phase, RUN};
 use jiff::Timestamp;
@@ -70,6 +71,9 @@ fn news(before: &Json, now: &Json) -> Vec<News> {
         tell(true, "Recovered", "everything is put back");
     }
     let reason = first_line(part(now, "reason").as_str().unwrap_or_default());
+    if *was == json!(Phase::Running) && *is == json!(Phase::Pending) {
+        tell(false, NOTHING_MATCHES, &reason);
+    }
     if was != is && *is == json!(Phase::Invalid) {
         tell(false, "Invalid", &reason);
     }

@@ -1,7 +1,7 @@
 //! A run that is carried out here and now: on a thread of its own, by what carries out every experiment.
 
 use super::author::{self, Author};
-use super::progress::Progress;
+use super::progress::{NOTHING_MATCHES, Progress};
 use super::reconcile::Ending;
 use super::resources::{Phase, RunStatus};
 use super::{conditions, object::Name};
@@ -44,6 +44,8 @@ pub(crate) struct Start {
     pub(crate) cluster: Cluster,
     pub(crate) state: State,
     pub(crate) agent: AgentOptions,
+    /// Whether it waits where nothing matches what it is to strike, as objects of Chaos Mesh do.
+    pub(crate) waits_for_targets: bool,
 }
 
 /// A run that goes on, or has just ended.
@@ -51,6 +53,7 @@ pub(crate) struct Live {
     halts: UnboundedSender<String>,
     progress: Arc<Mutex<Progress>>,
     ending: Option<Ending>,
+    waits_for_targets: bool,
     /// Its last status, when it is over.
     over: Option<RunStatus>,
     told: Option<Instant>,
@@ -99,7 +102,7 @@ impl Live {
             halts: Some(told_to_halt),
             run: Some(start.run),
         };
-        let state = start.state;
+        let (state, waits_for_targets) = (start.state, start.waits_for_targets);
         std::thread::Builder::new().name("squall-run".to_owned()).spawn(move || {
             let carried = carry::out(&state, order);
             if let Err(error) = state.thin_journals(JOURNALS.0, JOURNALS.1) {
@@ -107,7 +110,7 @@ impl Live {
             }
             ends(carried.map_or_else(told, |carried| (carried.verdict, carried.reason)));
         })?;
-        Ok(Self { halts, progress, ending: None, over: None, told: None })
+        Ok(Self { halts, progress, ending: None, waits_for_targets, over: None, told: None })
     }
 
     /// Ends it; the first reason counts.
@@ -127,9 +130,20 @@ impl Live {
         self.over.is_some()
     }
 
+    /// Whether its object says already what became of it.
+    pub(crate) fn is_told(&self, said: &RunStatus) -> bool {
+        self.over.as_ref().is_some_and(|over| over.phase == said.phase)
+    }
+
     /// It is over.
     pub(crate) fn close(&mut self, (verdict, reason): Outcome, now: Timestamp) {
         let mut status = locked(&self.progress).status().clone();
+        let matched_nothing = conditions::failing(&status.conditions, "Selected")
+            .is_some_and(|selected| selected.reason == NOTHING_MATCHES);
+        if self.waits_for_targets && self.ending.is_none() && verdict == Verdict::Invalid && matched_nothing {
+            self.over = Some(waiting_for_targets(&status, reason, now));
+            return;
+        }
         status.phase = if verdict == Verdict::Invalid { Phase::Invalid } else { Phase::Finished };
         status.verdict = Some(verdict);
         status.reason = reason;
@@ -153,6 +167,16 @@ impl Live {
         self.told = Some(Instant::now());
         Some(status)
     }
+}
+
+/// One that touched nothing since nothing matched, and is to be tried again.
+fn waiting_for_targets(tried: &RunStatus, reason: String, now: Timestamp) -> RunStatus {
+    let conditions =
+        tried.conditions.iter().filter(|condition| condition.kind == "Selected").cloned().collect();
+    let mut status = RunStatus { phase: Phase::Pending, conditions, ..RunStatus::default() };
+    conditions::put(&mut status.conditions, "Waiting", Some(true), NOTHING_MATCHES, &reason, now);
+    status.reason = reason;
+    status
 }
 
 /// A run that could not be carried out, by its exit code.

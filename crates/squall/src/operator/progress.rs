@@ -8,6 +8,8 @@ use squall_model::event::{Entry, Event, Planned};
 use squall_model::undo::Evidence;
 use std::collections::BTreeMap;
 
+/// Why nothing is selected, as a condition says it: nothing is there that could be.
+pub(crate) const NOTHING_MATCHES: &str = "NothingMatches";
 /// So many injections are told one by one.
 const TOLD: usize = 100;
 /// The longest text of one of them, in characters.
@@ -124,7 +126,7 @@ impl Progress {
         }
         let any = !self.states.is_empty();
         let message = format!("targets: {}", self.states.len());
-        let reason = if any { "Planned" } else { "NothingMatches" };
+        let reason = if any { "Planned" } else { NOTHING_MATCHES };
         conditions::put(&mut self.status.conditions, "Selected", Some(any), reason, &message, at);
         conditions::put(&mut self.status.conditions, "AllInjected", Some(false), "NotYet", "", at);
         conditions::put(&mut self.status.conditions, "AllRecovered", Some(false), "NotYet", "", at);

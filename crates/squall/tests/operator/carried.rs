@@ -3,7 +3,7 @@
 use crate::stage::{EXPERIMENT, POD_CHAOS, RUN, Stage, holds};
 use crate::support::wait_until;
 use serde_json::json;
-use squall_kubernetes::{Kind, wait};
+use squall_kubernetes::{Kind, Operation, wait};
 
 #[test]
 fn an_experiment_is_carried_out_once_and_again_when_it_changes() {
@@ -27,10 +27,7 @@ fn an_experiment_is_carried_out_once_and_again_when_it_changes() {
         assert_eq!(experiment["status"]["lastRun"], "less-1");
         assert!(!stage.is_marked());
 
-        let spec = squall_kubernetes::Operation::Replace {
-            path: "/spec/method/0/for".to_owned(),
-            value: json!("3s"),
-        };
+        let spec = Operation::Replace { path: "/spec/method/0/for".to_owned(), value: json!("3s") };
         wait(stage.lab.cluster.patch(&EXPERIMENT.named(Some(&stage.room), "less"), &[spec])).unwrap();
         stage.until(&RUN, "less-2", |run| run["status"]["verdict"] == "passed");
         assert_eq!(stage.all(&RUN).len(), 2);
@@ -93,6 +90,31 @@ fn a_manifest_of_chaos_mesh_bears_its_conditions_is_paused_and_goes_when_deleted
         assert_eq!(stage.failing(), 0, "it is not gone before its fault is");
         wait_until(|| stage.all(&RUN).is_empty());
         assert!(!stage.is_marked());
+    });
+}
+
+#[test]
+fn a_manifest_of_chaos_mesh_waits_for_what_it_selects() {
+    Stage::with("op-later", 1, |stage| {
+        let _operator = stage.operator("a");
+        let mut failure = Stage::failure(Some("3s"));
+        failure["selector"]["labelSelectors"]["late"] = json!("yes");
+        stage.make(&POD_CHAOS, "fail", &failure);
+        let waits = stage.until(&POD_CHAOS, "fail", |object| {
+            let squall = &object["status"]["squall"];
+            squall["phase"] == "Pending" && squall["run"].is_string() && !holds(object, "Selected")
+        });
+        let run = waits["status"]["squall"]["run"].as_str().unwrap();
+        let run = stage.until(&RUN, run, |run| holds(run, "Waiting"));
+        assert!(run["status"]["reason"].as_str().unwrap().contains("no pod of the cluster"), "{run}");
+
+        let pod = Kind::POD.named(Some(&stage.room), &stage.pods()[0].name);
+        let late = Operation::Add { path: "/metadata/labels/late".to_owned(), value: json!("yes") };
+        wait(stage.lab.cluster.patch(&pod, &[late])).unwrap();
+        let object = stage.until_condition(&POD_CHAOS, "fail", "AllRecovered");
+        assert!(holds(&object, "Selected"), "{object}");
+        stage.until(&POD_CHAOS, "fail", |object| object["status"]["squall"]["verdict"] == "passed");
+        assert_eq!((stage.failing(), stage.all(&RUN).len()), (0, 1));
     });
 }
 

@@ -6,9 +6,32 @@
 //!
 //! Source: <https://expr-lang.org/docs/language-definition>
 
+/// What conditions call the answer of a Task.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Names<'n> {
+    /// `exitCode`
+    pub(super) code: &'n str,
+    /// `stdout`, where it is compared with a text.
+    pub(super) printed: &'n str,
+    /// `stdout`, where something is looked for in it.
+    pub(super) searched: &'n str,
+}
+
 /// What an expression says of the answer that is called `name`; in words why not, and about which part of it.
 pub(super) fn condition(text: &str, name: &str) -> Result<String, String> {
-    let mut parser = Parser { tokens: tokens(text)?, at: 0, name };
+    let (code, printed) = (format!("{name}.exit_code"), format!("{name}.stdout"));
+    with_names(text, Names { code: &code, printed: &printed, searched: &printed })
+}
+
+/// The texts that an expression names.
+pub(super) fn texts(text: &str) -> Vec<String> {
+    let text_of = |token| if let Token::Text(text) = token { Some(text) } else { None };
+    tokens(text).unwrap_or_default().into_iter().filter_map(text_of).collect()
+}
+
+/// The same of an answer whose parts are called so.
+pub(super) fn with_names(text: &str, names: Names<'_>) -> Result<String, String> {
+    let mut parser = Parser { tokens: tokens(text)?, at: 0, names };
     let condition = parser.any()?;
     match parser.next() {
         None => Ok(condition),
@@ -89,7 +112,7 @@ enum Value {
 struct Parser<'n> {
     tokens: Vec<Token>,
     at: usize,
-    name: &'n str,
+    names: Names<'n>,
 }
 
 impl Parser<'_> {
@@ -140,7 +163,7 @@ impl Parser<'_> {
             return Ok(format!("({inner})"));
         }
         // Every program has ended with a code that is not below none.
-        let code = format!("{}.exit_code", self.name);
+        let code = self.names.code;
         if self.takes(&["true"]) {
             return Ok(format!("{code} >= 0"));
         }
@@ -198,13 +221,13 @@ impl Parser<'_> {
     }
 
     fn held_against(&self, left: &Value, operator: &str, right: &Value) -> Result<String, String> {
-        let name = self.name;
+        let Names { code, printed, searched } = self.names;
         match (left, operator, right) {
             (Value::ExitCode, "==" | "!=" | "<" | ">" | "<=" | ">=", Value::Number(number)) => {
-                Ok(format!("{name}.exit_code {operator} {number}"))
+                Ok(format!("{code} {operator} {number}"))
             }
             (Value::Stdout, "==" | "!=", Value::Text(text)) => {
-                Ok(format!("{name}.stdout {operator} {}", in_quotes(text)))
+                Ok(format!("{printed} {operator} {}", in_quotes(text)))
             }
             (Value::Stdout, _, Value::Text(text)) => {
                 let verbatim = regex_lite::escape(text);
@@ -215,7 +238,7 @@ impl Parser<'_> {
                     "matches" => text.clone(),
                     other => return Err(format!("`{other}` on texts is not understood")),
                 };
-                Ok(format!("{name}.stdout =~ {}", in_quotes(&pattern)))
+                Ok(format!("{searched} =~ {}", in_quotes(&pattern)))
             }
             (Value::ExitCode, ..) => {
                 Err(format!("`exitCode` is a number, and `{operator}` holds it against something else"))

@@ -492,7 +492,9 @@ fn side_by_side(
             let message = "a Task in a branch that may be taken together with others: nobody knows before how long it takes, so \
                            that what is done beside it has no place on the timeline";
             let error = ReadError::at(branch.place, message).label("cannot be honoured");
-            translator.error(error.help("let the expressions exclude each other by `exitCode`"));
+            translator.error(
+                error.help("let the expressions exclude each other, by `exitCode` or by what `stdout` is"),
+            );
             return None;
         };
         let when = branch.when(answer);

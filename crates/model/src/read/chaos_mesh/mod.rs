@@ -170,7 +170,7 @@ impl Translator<'_> {
         match current {
             "Schedule" => self.schedule(spec?),
             "Workflow" => self.workflow(spec?),
-            "StatusCheck" => self.lone_status_check(spec?, place),
+            "StatusCheck" => self.lone_status_check(spec?),
             _ => self.lone_of_kind(current, place, spec),
         }
     }

@@ -7,6 +7,9 @@ use super::form::{Span, Translator, is_blank};
 use super::make::{self, Entries, entry};
 use crate::node::{Content, Node, Place};
 
+/// How far the two answers of a check alone are apart that says nothing of it, in nanoseconds.
+const BETWEEN_ANSWERS: i128 = 1_000_000_000;
+
 /// What a check says.
 #[derive(Debug)]
 pub(super) struct StatusCheck {
@@ -56,21 +59,21 @@ impl StatusCheck {
 }
 
 impl Translator<'_> {
-    /// A check alone is no experiment.
-    pub(super) fn lone_status_check(&mut self, spec: &Node, place: Place) -> Option<Parts> {
+    /// A check alone: nothing is broken, and the run says whether all is well.
+    pub(super) fn lone_status_check(&mut self, spec: &Node) -> Option<Parts> {
         let check = self.status_check(spec, "`spec`")?;
-        let url = check.http.iter().find_map(|(key, node)| match &node.content {
-            Content::Text(url) if key.name == "url" => Some(url.as_str()),
-            _ => None,
-        });
-        let message = "a StatusCheck asks whether all is well and breaks nothing, so that no experiment can be made of it";
-        let error = ReadError::at(place, message).label("cannot be honoured");
-        self.error(error.help(format!(
-            "it belongs in a Workflow, or in an experiment of Squall: `steady_state: [{{http: {{url: \"{}\"}}, expect: {}}}]`",
-            url.unwrap_or("…"),
-            check.expectation()
-        )));
-        None
+        self.note(
+            "a StatusCheck breaks nothing: it is asked at the beginning and once more at the end of its `duration` (without one, a \
+             second later), and each time one answer decides, whatever the thresholds say",
+        );
+        let between = check.lasts.map_or(BETWEEN_ANSWERS, |span| span.nanoseconds);
+        let wait = entry("wait", Span { nanoseconds: between, place: spec.place }.node());
+        let name = make::text("status", check.wanted.place);
+        Some(Parts {
+            steady_state: vec![check.check(&name)],
+            method: vec![make::map(vec![wait], spec.place)],
+            ..Parts::default()
+        })
     }
 
     /// What a check says.

@@ -2,12 +2,14 @@
 
 use super::super::ReadError;
 use super::super::fields::Fields;
+use super::expression::Names;
 use super::form::{Span, Translator};
 use super::make::{self, Entries, entry};
 use super::{expression, go};
 use crate::condition::{Condition, ConditionState, Truth};
 use crate::node::{Node, Place};
 use crate::value::{Reading, Value};
+use std::collections::BTreeSet;
 
 /// How long a container may take whose Task says nothing of it, in nanoseconds.
 const TAKES: i128 = 300_000_000_000;
@@ -65,18 +67,42 @@ impl Task {
 
     /// Whether at most one of its branches is taken, whatever the container says.
     pub(super) fn is_a_choice(&self) -> bool {
-        let conditions: Vec<Condition> =
-            self.branches.iter().filter_map(|branch| Condition::parse(&branch.when("t")).ok()).collect();
-        if conditions.len() != self.branches.len() {
-            return false;
-        }
-        // Of what is printed nothing is known: what may hold with some text counts.
-        let may_hold = |condition: &Condition, code: u8| {
-            let reading = Reading::from([("t.exit_code".to_owned(), Value::Number(code.into()))]);
-            condition.judge(&mut ConditionState::default(), 0.0, &reading) != Truth::Fails
+        let names = Names { code: "code", printed: "printed", searched: "searched" };
+        let parsed =
+            |branch: &Branch| Condition::parse(&expression::with_names(&branch.expression, names).ok()?).ok();
+        let conditions: Option<Vec<Condition>> = self.branches.iter().map(parsed).collect();
+        let Some(conditions) = conditions else { return false };
+        let readings = self.answers();
+        let may_hold = |condition: &&Condition, reading: &Reading| {
+            condition.judge(&mut ConditionState::default(), 0.0, reading) != Truth::Fails
         };
-        let alone = |code: u8| conditions.iter().filter(|condition| may_hold(condition, code)).count() <= 1;
-        (0..=u8::MAX).all(alone)
+        let is_alone = |reading: &Reading| {
+            conditions.iter().filter(|condition| may_hold(condition, reading)).count() <= 1
+        };
+        readings.iter().all(is_alone)
+    }
+
+    /// What the container may say: with each exit code the texts that its branches name, and another, of which it is not known what
+    /// is found in it.
+    fn answers(&self) -> Vec<Reading> {
+        let texts: BTreeSet<String> =
+            self.branches.iter().flat_map(|branch| expression::texts(&branch.expression)).collect();
+        let other = texts.iter().map(String::as_str).chain(["another"]).collect::<String>();
+        let reading = |code: u8, printed: &str| {
+            Reading::from([
+                ("code".to_owned(), Value::Number(code.into())),
+                ("printed".to_owned(), printed.into()),
+            ])
+        };
+        let of = |code: u8| {
+            let known = texts.iter().map(move |text| {
+                let mut reading = reading(code, text);
+                reading.insert("searched".to_owned(), text.as_str().into());
+                reading
+            });
+            known.chain([reading(code, &other)]).collect::<Vec<_>>()
+        };
+        (0..=u8::MAX).flat_map(of).collect()
     }
 }
 

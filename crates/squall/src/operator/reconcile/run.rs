@@ -3,6 +3,7 @@
 use super::{Decision, Deed, Ending, HALTED, PAUSED, World, aborted_by, paused_by, say, status_of};
 use crate::operator::conditions;
 use crate::operator::object::{self, Name};
+use crate::operator::progress::NOTHING_MATCHES;
 use crate::operator::resources::{GROUP, Phase, RunStatus, Source};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value as Json, json};
@@ -10,6 +11,10 @@ use squall_model::verdict::Verdict;
 
 /// How long a deleted object is held for what is still to be put back. Then it is let go, and residue is told.
 pub(crate) const HOLDS_FOR: SignedDuration = SignedDuration::from_secs(120);
+
+/// Where nothing matched, it is tried again after a quarter of the time that it has waited; at least so long after, and at most.
+const TRIES_AGAIN_AFTER: (SignedDuration, SignedDuration) =
+    (SignedDuration::from_secs(5), SignedDuration::from_secs(120));
 
 /// What a run is of that says no kind.
 const OWN_KIND: &str = "Experiment";
@@ -151,6 +156,7 @@ fn begin(run: &Json, source: Option<&Json>, known: &Known, world: &World, mut st
     {
         return refused(run, status, &why, world);
     }
+    let again = tries_again(run, &status).filter(|at| world.now < *at);
     match why_it_ends(run, source, world) {
         Some(ending) if !matches!(ending.word, HALTED | PAUSED) => {
             status.phase = Phase::Finished;
@@ -169,11 +175,21 @@ fn begin(run: &Json, source: Option<&Json>, known: &Known, world: &World, mut st
         }
         Some(ending) => waiting(run, status, ending.word, &ending.why, world),
         None if !object::is_held(run) => Decision::of(vec![Deed::Hold]),
+        None if again.is_some() => Decision { deeds: Vec::new(), again },
         None if !known.has_room => {
             waiting(run, status, "Busy", "as many others go on as may at the same time", world)
         }
         None => Decision::of(vec![Deed::Begin]),
     }
+}
+
+/// When one is tried again that nothing matched.
+fn tries_again(run: &Json, status: &RunStatus) -> Option<Timestamp> {
+    let waiting = conditions::holding(&status.conditions, "Waiting")
+        .filter(|waiting| waiting.reason == NOTHING_MATCHES)?;
+    let since = waiting.last_transition_time;
+    let (least, most) = TRIES_AGAIN_AFTER;
+    Some(since + (since.duration_since(object::created(run)) / 4).clamp(least, most))
 }
 
 fn waiting(run: &Json, mut status: RunStatus, word: &'static str, why: &str, world: &World) -> Decision {
@@ -279,6 +295,25 @@ mod tests {
         let decision = super::decide(&deleted, None, &ending, &world());
         assert_eq!((decision.deeds, decision.again), (vec![], Some(world().now + HOLDS_FOR)));
         assert_eq!(super::decide(&deleted, None, &ending, &later).deeds, [Deed::Release]);
+    }
+
+    #[test]
+    fn what_matched_nothing_is_tried_again_less_and_less_often() {
+        let source = experiment();
+        let after = |waited: i64, since: i64| {
+            let mut run = held(run());
+            let tried = object::created(&run) + SignedDuration::from_secs(waited);
+            let waiting = json!({"type": "Waiting", "status": "True", "reason": NOTHING_MATCHES, "message": "", "lastTransitionTime": tried});
+            run["status"] = json!({"phase": "Pending", "conditions": [waiting]});
+            let world = World { now: tried + SignedDuration::from_secs(since), ..world() };
+            let decision = super::decide(&run, Some(&source), &known(), &world);
+            let seconds = decision.again.map(|again| again.duration_since(tried).as_secs());
+            (decision.deeds, seconds)
+        };
+        assert_eq!(after(1, 4), (vec![], Some(5)));
+        assert_eq!(after(1, 5), (vec![Deed::Begin], None));
+        assert_eq!(after(100, 6), (vec![], Some(25)));
+        assert_eq!(after(100_000, 6), (vec![], Some(120)));
     }
 
     #[test]
