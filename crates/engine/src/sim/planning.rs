@@ -42,8 +42,11 @@ fn try_plan(request: PlanRequest) -> Result<Plan, CallError> {
 fn refused(request: PlanRequest, words: &[&str]) {
     let error = try_plan(request).unwrap_err();
     // Nothing is wrong with an experiment that this kernel is too little for.
-    let kind =
-        if error.message.contains("modprobe") { CallErrorKind::Unsupported } else { CallErrorKind::Invalid };
+    let kind = match &error.message {
+        message if message.contains("modprobe") => CallErrorKind::Unsupported,
+        message if message.contains("nothing on this host matches") => CallErrorKind::NothingMatches,
+        _ => CallErrorKind::Invalid,
+    };
     assert_eq!((error.kind, error.entry), (kind, Some(0)), "{error}");
     for word in words {
         assert!(error.message.contains(word), "{word:?} is not in {:?}", error.message);

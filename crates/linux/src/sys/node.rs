@@ -61,9 +61,10 @@ pub fn enter() -> io::Result<()> {
 type Namespaces = Vec<(&'static str, LinkNameSpaceType, OwnedFd)>;
 
 /// Those of the process that started this one, or the next one above that is elsewhere: what starts containers may be the parent
-/// of who started this. It may be the one that only starts it, and is gone in the middle of the look; its own parent stands in
-/// its place then.
+/// of who started this. It may be the one that only starts it, and ends in the middle of the look, when it is not found, or nobody
+/// may look at it any more; its own parent stands in its place then.
 fn those_of_the_starter(of_the_first: io::Error) -> io::Result<(u32, Namespaces)> {
+    let mut why = of_the_first;
     for _ in 0..TRIES {
         let parent =
             rustix::process::getppid().map_or(FIRST, |pid| pid.as_raw_nonzero().get().cast_unsigned());
