@@ -202,11 +202,11 @@ impl Crowd {
         let made = started.elapsed().as_secs_f64();
         let verdicts = self.until_all_are_over(&started)?;
         let took = started.elapsed().as_secs_f64();
-        if verdicts.iter().any(|verdict| verdict != "passed") {
-            return Err(format!("not all experiments passed: {verdicts:?}").into());
-        }
+        let passed = verdicts.iter().filter(|verdict| *verdict == "passed").count();
         let title = format!("{EXPERIMENTS} experiments carried out by one operator, 64 at a time");
-        row(&title, &format!("{took:.0} s (the API server took {made:.0} s to be given them)"), "", true);
+        let figure =
+            format!("{took:.0} s (the API server took {made:.0} s to be given them), {passed} passed");
+        row(&title, &figure, "all pass", passed == EXPERIMENTS);
         let peak = operator.status("VmHWM:")? / 1024.0;
         row("memory of that operator, at most", &format!("{peak:.0} MiB"), "< 300 MiB", peak < 300.0);
         let before = operator.processor_seconds()?;

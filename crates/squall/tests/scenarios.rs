@@ -45,7 +45,14 @@ fn fails_and_passes(name: &str, lasts: &str) {
         for variable in ["before=2s", &lasts, "within=4s"] {
             command.args(["--var", variable]);
         }
-        let output = command.args(fixed.then_some("--fixed")).output().unwrap();
+        command.args(fixed.then_some("--fixed"));
+        let mut output = command.output().unwrap();
+        // Not steady before anything is done: this machine does too much else. It is asked again.
+        for _ in 0..2 {
+            if output.status.code() == Some(3) {
+                output = command.output().unwrap();
+            }
+        }
         if output.status.code() == Some(5) && !rustix::process::geteuid().is_root() {
             println!("skipped: scenario {name} takes root");
             return;

@@ -12,7 +12,8 @@ use std::collections::BTreeSet;
 
 /// Pods that match, in the order of their names.
 pub(super) async fn pods(client: &Client, selector: &PodSelector) -> Result<Vec<Subject>, ClusterError> {
-    let fields: Vec<String> = selector.fields.iter().map(|(name, value)| format!("{name}={value}")).collect();
+    let fields = selector.fields.iter().map(|(name, value)| format!("{name}={value}"));
+    let fields: Vec<String> = fields.chain(only_name(selector)).collect();
     let filter = PodFilter {
         namespaces: namespaces(client, selector),
         labels: label_selector(&selector.labels, &selector.expressions),
@@ -25,6 +26,15 @@ pub(super) async fn pods(client: &Client, selector: &PodSelector) -> Result<Vec<
     found.sort_unstable_by(|one, other| (&one.namespace, &one.name).cmp(&(&other.namespace, &other.name)));
     let facts = |pod| Subject::Pod(Box::new(facts_of(client, pod, selector)));
     Ok(found.into_iter().map(facts).collect())
+}
+
+/// That only a pod of this name is asked for, where just one is named: all the others of its namespace may be very many.
+fn only_name(selector: &PodSelector) -> Option<String> {
+    let [named] = selector.names.as_slice() else { return None };
+    let name = named.split_once('/').map_or(named.as_str(), |(_, name)| name);
+    // Anything else would be read as more than one condition, and names no pod.
+    let is_a_name = name.chars().all(|letter| letter.is_ascii_alphanumeric() || matches!(letter, '-' | '.'));
+    (is_a_name && !name.is_empty()).then(|| format!("metadata.name={name}"))
 }
 
 /// The namespaces that are asked; none means all.
