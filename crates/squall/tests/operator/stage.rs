@@ -81,13 +81,22 @@ impl Stage {
     }
 
     pub(crate) fn operator_with(&self, name: &str, kubeconfig: &Path, options: &[&str]) -> Operator {
+        self.operator_in(&self.room, name, kubeconfig, options)
+    }
+
+    /// Starts an operator that lives in another namespace than it looks after.
+    pub(crate) fn operator_in(
+        &self,
+        home: &str,
+        name: &str,
+        kubeconfig: &Path,
+        options: &[&str],
+    ) -> Operator {
         let log = self.folder.path().join(format!("{name}.log"));
         let file = fs::File::create(&log).unwrap();
         let state = self.folder.path().join(name);
         let mut command = Command::new(env!("CARGO_BIN_EXE_squall"));
-        command
-            .args(["operator", "--chaos-mesh", "--only", &self.room, "--namespace", &self.room])
-            .args(options);
+        command.args(["operator", "--chaos-mesh", "--only", &self.room, "--namespace", home]).args(options);
         command.env("SQUALL_STATE", &state).env("KUBECONFIG", kubeconfig).env_remove("SQUALL_LOG");
         command.stdin(Stdio::null()).stdout(file.try_clone().unwrap()).stderr(file);
         Operator { process: Ended(command.spawn().unwrap()), state, log }
@@ -195,6 +204,9 @@ pub(crate) struct Operator {
 /// Told to stop, it lets go of what it holds: a namespace that is deleted afterwards goes.
 impl Drop for Operator {
     fn drop(&mut self) {
+        if std::thread::panicking() {
+            println!("the operator said:\n{}", self.log());
+        }
         if matches!(self.process.0.try_wait(), Ok(None)) {
             self.end();
         }
