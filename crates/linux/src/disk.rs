@@ -180,9 +180,7 @@ impl Folder {
         }
         Ok(())
     }
-}
 
-impl Folder {
     /// Makes a file without a name, fills it, and gives it its name when that is on the disk. Not found, where the folder goes
     /// meanwhile.
     fn make_file(&self, name: &str, path: &Path, first: &[u8]) -> io::Result<File> {
@@ -528,7 +526,7 @@ mod tests {
     use squall_model::undo_log::{Contents, Logged, Opened, UndoLog};
     use std::os::unix::fs::PermissionsExt;
     use std::process::Command;
-    use std::sync::atomic::{AtomicI32, Ordering};
+    use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
     use std::sync::{Arc, Mutex};
 
     fn opened(name: &str, owner: ProcessRef) -> Opened {
@@ -716,25 +714,32 @@ mod tests {
     fn guests_that_leave_in_any_moment_keep_nobody_from_writing() {
         let (_state, mut folder) = folder();
         // Four guests leave while each log is made, one after the other, as soon as there is a folder to take along.
-        let guests = Arc::new(AtomicI32::new(0));
-        let (path, leaving) = (folder.path.clone(), guests.clone());
-        let leaver = std::thread::spawn(move || {
-            while leaving.load(Ordering::Relaxed) >= 0 {
-                if leaving.load(Ordering::Relaxed) > 0 && std::fs::remove_dir(&path).is_ok() {
-                    leaving.fetch_sub(1, Ordering::Relaxed);
+        let (guests, is_over) = (AtomicI32::new(0), AtomicBool::new(false));
+        let path = folder.path.clone();
+        let leave = || {
+            while !is_over.load(Ordering::Relaxed) {
+                // One that leaves late may have been counted out already: there are fewer than none then, until others come.
+                if guests.load(Ordering::Relaxed) > 0 && std::fs::remove_dir(&path).is_ok() {
+                    guests.fetch_sub(1, Ordering::Relaxed);
                 }
             }
+        };
+        std::thread::scope(|scope| {
+            scope.spawn(leave);
+            for number in 0..50 {
+                let name = format!("a-{number}");
+                guests.store(4, Ordering::Relaxed);
+                let created = folder.create(&name, b"x\n");
+                let listed = folder.list();
+                guests.store(0, Ordering::Relaxed);
+                let removed = folder.remove(&name);
+                if (&created, &listed, &removed) != (&Ok(()), &Ok(vec![name]), &Ok(())) {
+                    is_over.store(true, Ordering::Relaxed);
+                    panic!("{number}: {created:?}, {listed:?}, {removed:?}");
+                }
+            }
+            is_over.store(true, Ordering::Relaxed);
         });
-        for number in 0..50 {
-            let name = format!("a-{number}");
-            guests.store(4, Ordering::Relaxed);
-            folder.create(&name, b"x\n").unwrap();
-            assert_eq!(folder.list().unwrap(), [name.as_str()]);
-            guests.store(0, Ordering::Relaxed);
-            folder.remove(&name).unwrap();
-        }
-        guests.store(-1, Ordering::Relaxed);
-        leaver.join().unwrap();
     }
 
     /// Runs one test of this file again, inside a mount namespace of its own with a tiny disk at `$SQT_DISK`.

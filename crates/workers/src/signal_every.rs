@@ -14,7 +14,7 @@ use squall_model::step::ProcessRef;
 use squall_model::target::Target;
 use squall_model::undo::Evidence;
 use squall_model::units::Duration;
-use std::cmp::Ordering as Order;
+use std::cmp::Ordering;
 use std::collections::BTreeSet;
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -58,9 +58,9 @@ impl Beginning {
 
     fn is_before(&self, process: &ProcessRef) -> bool {
         match process.start_time.cmp(&self.own) {
-            Order::Less => false,
-            Order::Equal => !self.ran_already.contains(&process.pid),
-            Order::Greater => true,
+            Ordering::Less => false,
+            Ordering::Equal => !self.ran_already.contains(&process.pid),
+            Ordering::Greater => true,
         }
     }
 }
