@@ -243,3 +243,21 @@ async fn objects(
     };
     Ok(found.into_iter().map(facts).collect())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_that_is_named_alone_is_asked_for_alone() {
+        let asked = |names: &[&str]| {
+            let names = names.iter().map(|name| (*name).to_owned()).collect();
+            only_name(&PodSelector { names, ..PodSelector::default() })
+        };
+        assert_eq!(asked(&["web-0"]).as_deref(), Some("metadata.name=web-0"));
+        assert_eq!(asked(&["shop/web-0"]).as_deref(), Some("metadata.name=web-0"));
+        for others in [&[][..], &["web-0", "web-1"], &["a,spec.nodeName=b"], &["shop/"]] {
+            assert_eq!(asked(others), None, "{others:?}");
+        }
+    }
+}
