@@ -27,6 +27,7 @@
 
 mod elsewhere;
 mod joining;
+mod notes;
 mod plan;
 mod recover;
 mod together;
@@ -558,15 +559,6 @@ impl<M: Machine, D: Disk> Hands<M, D> {
             let claim = claims.iter().find(|claim| promise.claims.contains(claim))?;
             Some(held_already(&promise.injection, &promise.fault, &promise.target, claim))
         })
-    }
-
-    fn held_by_another_owner(&mut self, injection: &str, claims: &[Claim]) -> Option<String> {
-        let mut others = match self.others() {
-            Ok(others) => others,
-            Err(error) => return Some(unlearned(&error)),
-        };
-        others.retain(|(name, _)| name != injection);
-        self.held_by(&others, claims)
     }
 
     fn held_by(&mut self, others: &[(String, Contents)], claims: &[Claim]) -> Option<String> {

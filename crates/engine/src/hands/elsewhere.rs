@@ -1,7 +1,8 @@
 //! Faults on pods that only an agent on their node can make: here the pods are chosen, among all of the cluster; there the
 //! steps are planned.
 
-use super::plan::{Dice, not_joined, note};
+use super::notes::note;
+use super::plan::{Dice, not_joined};
 use super::{Hands, invalid};
 use crate::crash::Point;
 use serde_json::Value as Json;

@@ -5,7 +5,7 @@
 //! counted anew. The limits of the blast radius hold for what is struck at the same time, and for all that ever was.
 
 use super::elsewhere;
-use super::plan::note;
+use super::notes::note;
 use squall_model::facts::Subject;
 use squall_model::fault::AnyFault;
 use squall_model::plan::Joining;

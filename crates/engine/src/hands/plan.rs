@@ -1,6 +1,7 @@
 //! Planning: from what an experiment names to injections that name each step and its undo. Touches nothing.
 
-use super::{Hands, elsewhere, invalid, joining};
+use super::notes::{Remarks, note};
+use super::{Hands, elsewhere, invalid, joining, unlearned};
 use crate::crash::Point;
 use squall_model::facts::{Facts, HostFacts, LinkFacts, Privilege, Scope, Subject};
 use squall_model::fault::{AnyFault, PlanError, is_for_good};
@@ -10,7 +11,7 @@ use squall_model::protocol::{CallError, CallErrorKind};
 use squall_model::step::{Claim, Step};
 use squall_model::target::{Limit, Mode, Target};
 use squall_model::target_ref::TargetRef;
-use squall_model::undo_log::Disk;
+use squall_model::undo_log::{Contents, Disk};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::IpAddr;
@@ -71,6 +72,8 @@ impl<M: Machine, D: Disk> Hands<M, D> {
         let subjects = self.choose(fault, entry, request, &mut dice, plan)?;
         let names = fault.host_names(&entry.with).map_err(refused)?;
         let addresses = self.addresses_of_names(&names, entry.joining.is_some())?;
+        let others = self.others().map_err(|error| invalid(unlearned(&error)))?;
+        let mut remarks = Remarks::default();
         for subject in subjects {
             (self.hook)(Point::BeforePlan);
             let facts = Facts {
@@ -81,32 +84,15 @@ impl<M: Machine, D: Disk> Hands<M, D> {
                 subject,
                 addresses: addresses.clone(),
             };
-            match self.plan_subject(fault, entry, request, &facts, &mut plan.notes) {
+            let steps = steps_on(fault, entry, &facts, request.allow_data_loss, &mut remarks);
+            match steps.and_then(|steps| self.describe(entry, &facts, steps, &others)) {
                 Ok(planned) => plan.injections.push(planned),
                 Err(error) if entry.joining.is_some() => note(&mut plan.notes, not_joined(fault, &error)),
                 Err(error) => return Err(error),
             }
         }
+        remarks.tell(&mut plan.notes);
         Ok(())
-    }
-
-    fn plan_subject(
-        &mut self,
-        fault: &dyn AnyFault,
-        entry: &PlanEntry,
-        request: &PlanRequest,
-        facts: &Facts,
-        notes: &mut Vec<String>,
-    ) -> Result<PlannedInjection, CallError> {
-        note_spared_connections(facts, notes);
-        let steps = fault.plan(&entry.with, facts).map_err(refused)?;
-        if let Some(what) = fault.loses(&entry.with, facts) {
-            check_data_loss(fault, &what, request.allow_data_loss, notes)?;
-        }
-        for text in fault.notes(&entry.with, facts) {
-            note(notes, text);
-        }
-        self.describe(entry, facts, steps)
     }
 
     /// The addresses of names. While a fault is active nothing waits for a name server that it may have cut off.
@@ -276,12 +262,13 @@ impl<M: Machine, D: Disk> Hands<M, D> {
         }
     }
 
-    /// A planned injection, with each undo in words as a dry capture gives it.
+    /// A planned injection, with each undo in words as a dry capture gives it. `others` are the undo logs of other owners.
     fn describe(
         &mut self,
         entry: &PlanEntry,
         facts: &Facts,
         steps: Vec<Step>,
+        others: &[(String, Contents)],
     ) -> Result<PlannedInjection, CallError> {
         let target = subject_name(facts);
         if steps.is_empty() {
@@ -295,7 +282,7 @@ impl<M: Machine, D: Disk> Hands<M, D> {
             claims.push(claim);
         }
         // Before the look: of what another injection did there, a look would say only that something is wrong.
-        if let Some(conflict) = self.held_by_another_owner(&facts.injection, &claims) {
+        if let Some(conflict) = self.held_by(others, &claims) {
             return Err(invalid(conflict));
         }
         let mut undone_by = Vec::new();
@@ -373,10 +360,23 @@ fn unsupported(message: String) -> CallError {
     CallError { kind: CallErrorKind::Unsupported, ..invalid(message) }
 }
 
-pub(super) fn note(notes: &mut Vec<String>, text: String) {
-    if !notes.contains(&text) {
-        notes.push(text);
+/// What a fault does to one target, with what is to be said of it.
+fn steps_on(
+    fault: &dyn AnyFault,
+    entry: &PlanEntry,
+    facts: &Facts,
+    allow_data_loss: bool,
+    remarks: &mut Remarks,
+) -> Result<Vec<Step>, CallError> {
+    let target = subject_name(facts);
+    let mut notes = spared_connections(facts);
+    let steps = fault.plan(&entry.with, facts).map_err(refused)?;
+    if let Some(what) = fault.loses(&entry.with, facts) {
+        notes.push(check_data_loss(fault, &what, allow_data_loss)?);
     }
+    notes.extend(fault.notes(&entry.with, facts));
+    notes.into_iter().for_each(|text| remarks.add(&target, text));
+    Ok(steps)
 }
 
 /// Why something that came to match is not struck.
@@ -401,21 +401,15 @@ fn note_follow(fault: &dyn AnyFault, entry: &PlanEntry, notes: &mut Vec<String>)
     );
 }
 
-/// Refuses what could lose data unless that was allowed, and says what it would be in any case.
-fn check_data_loss(
-    fault: &dyn AnyFault,
-    what: &str,
-    is_allowed: bool,
-    notes: &mut Vec<String>,
-) -> Result<(), CallError> {
+/// Refuses what could lose data unless that was allowed; what it would be is to be said in any case.
+fn check_data_loss(fault: &dyn AnyFault, what: &str, is_allowed: bool) -> Result<String, CallError> {
     let name = fault.name();
     if !is_allowed {
         return Err(invalid(format!(
             "{name} could lose data for good: {what}; no undo brings that back. If that is well, say --allow-data-loss"
         )));
     }
-    note(notes, format!("{name} could lose data for good, which needs --allow-data-loss: {what}"));
-    Ok(())
+    Ok(format!("{name} could lose data for good, which needs --allow-data-loss: {what}"))
 }
 
 fn check_privileges(fault: &dyn AnyFault, host: &HostFacts) -> Result<(), CallError> {
@@ -472,9 +466,11 @@ fn spare_protected(
     if matches!(target, Target::Process(selector) if selector.pid.is_some()) {
         return Ok(found);
     }
-    let mut spared = Vec::new();
+    let mut remarks = Remarks::default();
     let mut keep = |name: &dyn fmt::Display, protected: Option<&String>| {
-        spared.extend(protected.map(|why| format!("{name} is spared: {why}")));
+        if let Some(why) = protected {
+            remarks.add(&name.to_string(), format!("{name} is spared: {why}"));
+        }
         protected.is_none()
     };
     let kept: Vec<Subject> = found
@@ -512,35 +508,20 @@ fn spare_protected(
             other => Some(other),
         })
         .collect();
-    if kept.is_empty() {
-        if matches!(target, Target::Instances(_) | Target::Template(_)) {
-            return Err(invalid(format!("all that matches {target} is protected ({})", spared.join("; "))));
-        }
-        if target.is_in_cluster() {
-            return Err(invalid(format!(
-                "all that matches {target} is protected ({}); to strike it all the same, name it: \
-                 `{{pod: {{names: [NAMESPACE/NAME]}}}}`, `{{node: {{name: …}}}}`",
-                some_of(&spared)
-            )));
-        }
-        return Err(invalid(format!(
-            "all that matches {target} is protected ({}); to strike it all the same, name it by its number: \
-             `process: {{pid: …}}`",
-            spared.join("; ")
-        )));
+    if !kept.is_empty() {
+        remarks.tell(notes);
+        return Ok(kept);
     }
-    for text in spared {
-        note(notes, text);
-    }
-    Ok(kept)
-}
-
-/// The first of many, in words.
-fn some_of(words: &[String]) -> String {
-    const SHOWN: usize = 5;
-    let more = words.len().saturating_sub(SHOWN);
-    let shown = words.iter().take(SHOWN).cloned().collect::<Vec<_>>().join("; ");
-    if more == 0 { shown } else { format!("{shown}; and {more} more") }
+    let mut spared = Vec::new();
+    remarks.tell(&mut spared);
+    let remedy = match target {
+        Target::Instances(_) | Target::Template(_) => "",
+        target if target.is_in_cluster() => {
+            "; to strike it all the same, name it: `{pod: {names: [NAMESPACE/NAME]}}`, `{node: {name: …}}`"
+        }
+        _ => "; to strike it all the same, name it by its number: `process: {pid: …}`",
+    };
+    Err(invalid(format!("all that matches {target} is protected ({}){remedy}", spared.join("; "))))
 }
 
 /// The blast radius is a hard limit.
@@ -565,18 +546,11 @@ fn check_limit(
     )))
 }
 
-fn note_spared_connections(facts: &Facts, notes: &mut Vec<String>) {
-    if let Subject::Network(network) = &facts.subject {
-        for path in &network.control_paths {
-            note(
-                notes,
-                format!(
-                    "in {}, {path} is the connection that you work through; it is spared",
-                    network.namespace.name
-                ),
-            );
-        }
-    }
+fn spared_connections(facts: &Facts) -> Vec<String> {
+    let Subject::Network(network) = &facts.subject else { return Vec::new() };
+    let name = &network.namespace.name;
+    let is_spared = |path| format!("in {name}, {path} is the connection that you work through; it is spared");
+    network.control_paths.iter().map(is_spared).collect()
 }
 
 /// Two injections that are active at the same time may not hold the same claim.
