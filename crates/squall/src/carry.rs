@@ -284,9 +284,12 @@ pub(crate) fn name_of_run(now: Timestamp) -> String {
     format!("{}-{:04x}", now.strftime("%Y%m%d-%H%M%S"), fastrand::u16(..))
 }
 
-/// A seed that a user can type again: exact also where JSON numbers are floating point.
+/// Seeds are below this: a user can type them again, and they are exact also where JSON numbers are floating point.
+pub(crate) const SEEDS: u64 = 1 << 53;
+
+/// A seed by chance.
 pub(crate) fn random_seed() -> u64 {
-    fastrand::u64(..1 << 53)
+    fastrand::u64(..SEEDS)
 }
 
 /// Carries one file out with these variables and writes a report: what the demo does. `again` is the command that does all of

@@ -194,6 +194,7 @@ impl State {
 
     /// Removes journals of runs that are over, the oldest first, until no more than so many with so many bytes are left. The latest
     /// stays in any case.
+    #[cfg(any(test, feature = "kubernetes"))]
     pub(crate) fn thin_journals(&self, most: usize, bytes: u64) -> io::Result<()> {
         let announced = self.announced();
         let mut journals = Vec::new();

@@ -222,17 +222,27 @@ async fn begin(office: &Office, task: &Task, done: &mut Done) -> Result<(), Clus
         cluster: office.cluster.clone(),
         state: office.state.clone(),
         agent: office.agent.clone(),
-        waits_for_targets: waits_for_targets(run),
+        // Chaos Mesh looks for targets until some are there. A round of a schedule is not tried again: another follows.
+        waits_for_targets: of_mesh(run).is_some(),
+        seed: of_mesh(run).and_then(|spec| lasting_seed(&spec)).unwrap_or_else(carry::random_seed),
     });
     Ok(())
 }
 
-/// Chaos Mesh looks for targets until some are there. A round of a schedule is not tried again: another follows.
-fn waits_for_targets(run: &Json) -> bool {
-    let spec: Option<RunSpec> = serde_json::from_value(run["spec"].clone()).ok();
-    spec.is_some_and(|spec| {
-        spec.scheduled_for.is_none() && spec.source.api_version.split('/').next() == Some(kinds::MESH_GROUP)
-    })
+/// What a run is to do for an object of Chaos Mesh; `None` where it is of another kind, or a round of a schedule.
+fn of_mesh(run: &Json) -> Option<RunSpec> {
+    let spec: RunSpec = serde_json::from_value(run["spec"].clone()).ok()?;
+    let is_of_mesh = spec.source.api_version.split('/').next() == Some(kinds::MESH_GROUP);
+    (is_of_mesh && spec.scheduled_for.is_none()).then_some(spec)
+}
+
+/// A seed that all runs of one generation of an object have in common, so that what goes on after a pause strikes what was struck
+/// before, as far as it is there still. It comes from the object's number, which the cluster made at random.
+fn lasting_seed(spec: &RunSpec) -> Option<u64> {
+    let digits: String = spec.source.uid.as_deref()?.chars().filter(|letter| *letter != '-').collect();
+    let number = u128::from_str_radix(&digits, 16).ok()?;
+    let mixed = (number >> 64) as u64 ^ number as u64 ^ spec.generation.unwrap_or_default().cast_unsigned();
+    Some(mixed % carry::SEEDS)
 }
 
 type Ready = (Experiment, Vec<Author>, BTreeSet<String>);
@@ -283,6 +293,22 @@ async fn prepare(office: &Office, run: &Json, source: &Json) -> Result<Result<Re
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_goes_on_after_a_pause_chooses_as_before() {
+        let seed = |uid: &str, generation: i64| {
+            let source =
+                json!({"apiVersion": "chaos-mesh.org/v1alpha1", "kind": "PodChaos", "name": "a", "uid": uid});
+            let run = json!({"spec": {"source": source, "generation": generation}});
+            of_mesh(&run).and_then(|spec| lasting_seed(&spec))
+        };
+        let uid = "6b1f7f0e-9f5c-4a41-8d43-5a6f7f3a2b10";
+        assert!(seed(uid, 1).is_some_and(|seed| seed < carry::SEEDS));
+        assert_eq!(seed(uid, 1), seed(uid, 1));
+        assert_ne!(seed(uid, 1), seed(uid, 2));
+        assert_ne!(seed(uid, 1), seed("7b1f7f0e-9f5c-4a41-8d43-5a6f7f3a2b10", 1));
+        assert_eq!(seed("no number", 1), None);
+    }
 
     #[test]
     fn only_our_finalizer_goes() {

@@ -46,6 +46,8 @@ pub(crate) struct Start {
     pub(crate) agent: AgentOptions,
     /// Whether it waits where nothing matches what it is to strike, as objects of Chaos Mesh do.
     pub(crate) waits_for_targets: bool,
+    /// What its choice among targets comes from.
+    pub(crate) seed: u64,
 }
 
 /// A run that goes on, or has just ended.
@@ -85,7 +87,7 @@ impl Live {
             file: PathBuf::from(format!("{}", start.name)),
             experiment: start.experiment,
             options: Vec::new(),
-            seed: carry::random_seed(),
+            seed: start.seed,
             environment: String::new(),
             origin: format!("operator {}", start.name),
             agent: start.agent,

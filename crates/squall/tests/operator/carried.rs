@@ -84,6 +84,9 @@ fn a_manifest_of_chaos_mesh_bears_its_conditions_is_paused_and_goes_when_deleted
         assert_eq!(stage.failing(), 0);
         stage.annotate(&POD_CHAOS, "fail", json!({}));
         wait_until(|| stage.failing() == 1);
+        let again = stage.until_condition(&POD_CHAOS, "fail", "AllInjected");
+        let same = &again["status"]["experiment"]["containerRecords"][0]["id"];
+        assert_eq!(*same, record["id"], "what goes on strikes what was struck");
 
         stage.delete(&POD_CHAOS, "fail");
         wait_until(|| stage.get(&POD_CHAOS, "fail").is_none());
