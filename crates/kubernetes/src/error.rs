@@ -1,5 +1,6 @@
 //! What went wrong with a cluster: what was tried, on which cluster, what came back, what to do about it.
 
+use crate::protobuf::{Field, Malformed, Message};
 use serde::Deserialize;
 use std::error::Error;
 use std::fmt;
@@ -71,10 +72,20 @@ struct Cause {
 impl Complaint {
     /// Reads an answer that is no success. What stands in front of a cluster answers in words of its own.
     pub(crate) fn read(code: u16, body: &[u8]) -> Self {
-        match serde_json::from_slice::<Self>(body) {
-            Ok(complaint) if !complaint.message.is_empty() => Self { code, ..complaint },
+        let read = match Message::within(body) {
+            Some(message) => message.and_then(Self::of_message).ok(),
+            None => serde_json::from_slice::<Self>(body).ok(),
+        };
+        match read {
+            Some(complaint) if !complaint.message.is_empty() => Self { code, ..complaint },
             _ => Self { code, message: String::from_utf8_lossy(body).into_owned(), ..Self::default() },
         }
+    }
+
+    /// Reads what answers a question that may be answered in protocol buffers; no cause is asked for of those.
+    fn of_message(message: Message<'_>) -> Result<Self, Malformed> {
+        let text = |number| message.last(number)?.map_or(Ok(String::new()), Field::text);
+        Ok(Self { message: text(3)?, reason: text(4)?, ..Self::default() })
     }
 
     pub(crate) fn problem(&self) -> Problem {
@@ -180,6 +191,18 @@ mod tests {
         let busy = Complaint::read(429, b"Too many requests, please try again later.\n");
         assert_eq!((busy.problem(), busy.passes()), (Problem::Unknown, true));
         assert_eq!(busy.to_string(), "status 429: Too many requests, please try again later.");
+    }
+
+    #[test]
+    fn a_complaint_in_protocol_buffers_is_read_as_one() {
+        let field = |number: u8, bytes: &[u8]| {
+            [&[number << 3 | 2, u8::try_from(bytes.len()).unwrap()], bytes].concat()
+        };
+        let status = [field(2, b"Failure"), field(3, b"pods is forbidden"), field(4, b"Forbidden")].concat();
+        let body = [b"k8s\0".as_slice(), &field(2, &status)].concat();
+        let complaint = Complaint::read(403, &body);
+        assert_eq!((complaint.problem(), complaint.reason.as_str()), (Problem::Forbidden, "Forbidden"));
+        assert_eq!(complaint.to_string(), "status 403: pods is forbidden");
     }
 
     #[test]

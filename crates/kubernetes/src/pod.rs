@@ -136,6 +136,8 @@ pub struct Pod {
     pub has_local_files: bool,
     /// Its service account.
     pub service_account: String,
+    /// Whether containers that end are started again: `Always`, `OnFailure`, `Never`.
+    pub restart_policy: String,
 }
 
 impl Pod {

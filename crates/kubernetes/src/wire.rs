@@ -61,6 +61,7 @@ struct OwnerReference {
 #[serde(rename_all = "camelCase")]
 struct PodSpec {
     node_name: Option<String>,
+    restart_policy: Option<String>,
     #[serde(default)]
     host_network: bool,
     #[serde(default)]
@@ -219,6 +220,7 @@ impl From<Pod> for crate::pod::Pod {
             phase: status.phase,
             deleted: metadata.deletion_timestamp.is_some(),
             service_account: spec.service_account_name,
+            restart_policy: spec.restart_policy.unwrap_or_default(),
         }
     }
 }

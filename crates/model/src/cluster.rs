@@ -540,9 +540,24 @@ pub struct PodFacts {
     /// Whether a fault has changed it that is not put back yet.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub struck: bool,
+    /// Which of its containers that end are started again.
+    #[serde(default)]
+    pub restarts: Restarts,
     /// Why it is protected, if it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub protected: Option<String>,
+}
+
+/// What is done about containers of a pod that have ended: its `restartPolicy`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub enum Restarts {
+    /// All are started again.
+    #[default]
+    Always,
+    /// Those that failed are.
+    OnFailure,
+    /// None is.
+    Never,
 }
 
 impl PodFacts {

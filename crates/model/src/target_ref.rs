@@ -115,7 +115,9 @@ fn placed<'t>(target: &'t Target, name: &str) -> Option<(&'t PlacedPod, String)>
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cluster::{ClusterPlace, ClusterRef, ObjectKind, ObjectRef, PodContainer, PodSelector};
+    use crate::cluster::{
+        ClusterPlace, ClusterRef, ObjectKind, ObjectRef, PodContainer, PodSelector, Restarts,
+    };
     use crate::step::ProcessRef;
     use crate::target::ProcessSelector;
 
@@ -159,6 +161,7 @@ mod tests {
             host_network: false,
             ready: true,
             struck: false,
+            restarts: Restarts::Always,
             protected: None,
         }
     }

@@ -107,7 +107,9 @@ fn only_new_parts(subject: &mut Subject, is_new: &dyn Fn(&TargetRef) -> bool) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use squall_model::cluster::{ClusterPlace, ClusterRef, ObjectKind, ObjectRef, PodContainer, PodFacts};
+    use squall_model::cluster::{
+        ClusterPlace, ClusterRef, ObjectKind, ObjectRef, PodContainer, PodFacts, Restarts,
+    };
     use squall_model::facts::{Facts, Feature, Privilege, Scope};
     use squall_model::fault::{Fault, PlanError, of};
     use squall_model::step::Step;
@@ -154,6 +156,7 @@ mod tests {
             host_network: false,
             ready: true,
             struck: false,
+            restarts: Restarts::Always,
             protected: None,
         }))
     }

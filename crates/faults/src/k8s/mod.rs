@@ -101,6 +101,7 @@ pub(crate) mod testing {
 
     use squall_model::cluster::{
         ClusterPlace, ClusterRef, NodeFacts, ObjectFacts, ObjectKind, ObjectRef, PodContainer, PodFacts,
+        Restarts,
     };
     use squall_model::facts::{Facts, Subject};
     use squall_model::target::Target;
@@ -134,6 +135,7 @@ pub(crate) mod testing {
             host_network: false,
             ready: true,
             struck: false,
+            restarts: Restarts::Always,
             protected: None,
         };
         change(&mut pod);

@@ -4,7 +4,7 @@
 //! asking any registry. The undo gives the images back, and the kubelet starts them at once.
 
 use super::{Nothing, change, pod};
-use squall_model::cluster::{Field, NO_IMAGE, Shows};
+use squall_model::cluster::{Field, NO_IMAGE, Restarts, Shows};
 use squall_model::facts::{Facts, Feature, Privilege, Scope};
 use squall_model::fault::{Fault, PlanError};
 use squall_model::step::Step;
@@ -29,6 +29,13 @@ impl Fault for PodFailure {
 
     fn plan(_: &Nothing, facts: &Facts) -> Result<Vec<Step>, PlanError> {
         let pod = pod(facts)?;
+        if pod.restarts == Restarts::Never {
+            return Err(PlanError::Refused(format!(
+                "{} has `restartPolicy: Never`: a container of it that is ended is not started again, and nothing would bring it \
+                 back; choose pods that are kept up, or delete it with k8s.pod_kill",
+                pod.object
+            )));
+        }
         let all = !matches!(&facts.target, Target::Pod(selector) if !selector.containers.is_empty());
         let image = format!("{NO_IMAGE}:{}", facts.injection);
         let struck = pod.containers.iter().enumerate().filter(|(_, container)| all || container.chosen);
@@ -44,11 +51,17 @@ impl Fault for PodFailure {
         Ok(vec![change(facts, &pod.object, fields, Shows::Down)])
     }
 
-    fn notes(_: &Nothing, _: &Facts) -> Vec<String> {
-        vec![
-            "containers that are ended lose what they hold outside of volumes, and count one more restart"
-                .to_owned(),
-        ]
+    fn notes(_: &Nothing, facts: &Facts) -> Vec<String> {
+        let lost =
+            "containers that are ended lose what they hold outside of volumes, and count one more restart";
+        let completes = pod(facts).ok().filter(|pod| pod.restarts == Restarts::OnFailure).map(|pod| {
+            format!(
+                "{} has `restartPolicy: OnFailure`: a container that ends well when it is told to counts as done, and is not \
+                 started again",
+                pod.object
+            )
+        });
+        std::iter::once(lost.to_owned()).chain(completes).collect()
     }
 }
 
@@ -56,7 +69,16 @@ impl Fault for PodFailure {
 mod tests {
     use super::super::testing::on_pod;
     use super::*;
-    use crate::testing::plan;
+    use crate::testing::{notes, plan, refusal};
+
+    #[test]
+    fn pods_that_would_not_come_back_are_spared() {
+        let never = on_pod(|pod| pod.restarts = Restarts::Never);
+        assert!(refusal::<PodFailure>("{}", &never).contains("nothing would bring it back"));
+        let on_failure = on_pod(|pod| pod.restarts = Restarts::OnFailure);
+        assert!(notes::<PodFailure>("{}", &on_failure)[1].contains("counts as done"));
+        assert_eq!(notes::<PodFailure>("{}", &on_pod(|_| ())).len(), 1);
+    }
 
     #[test]
     fn every_container_gets_another_image_or_those_that_are_named() {

@@ -166,9 +166,27 @@ fn memory_use_of(folder: &Path, version: Version) -> Option<MemoryUse> {
     Some(MemoryUse { limit, used: number(used)?.saturating_sub(cache) })
 }
 
-/// Moves the calling process into a group, with all of its threads.
+/// Moves the calling process into a group, with all of its threads. Where version 1 counts the time of processors in a tree of its
+/// own, it is counted there too: what Kubernetes and Docker tell of a group's load comes from there.
 pub fn join(folder: &Path) -> io::Result<()> {
-    std::fs::write(folder.join("cgroup.procs"), std::process::id().to_string())
+    let process = std::process::id().to_string();
+    std::fs::write(folder.join("cgroup.procs"), &process)?;
+    if let Some(counted) = trees().ok().and_then(|trees| counted_in(folder, &trees)) {
+        // The load is there in any case.
+        let _ = std::fs::write(counted.join("cgroup.procs"), process);
+    }
+    Ok(())
+}
+
+/// The group of the same path in the tree that counts the time of processors, where that is another than the one that shares it out.
+fn counted_in(folder: &Path, trees: &[Tree]) -> Option<PathBuf> {
+    let has = |tree: &Tree, name: &str| tree.controllers.iter().any(|controller| controller == name);
+    let tree = trees.iter().find(|tree| has(tree, "cpu") && folder.starts_with(&tree.mount))?;
+    if tree.version == Version::V2 || has(tree, "cpuacct") {
+        return None;
+    }
+    let counts = trees.iter().find(|other| has(other, "cpuacct") && other.root == tree.root)?;
+    Some(counts.mount.join(folder.strip_prefix(&tree.mount).ok()?))
 }
 
 /// `36 35 98:0 /root /mount/point options… - type source super,options`
@@ -229,6 +247,22 @@ mod tests {
         assert_eq!(parse_mount(V2).unwrap().version, Version::V2);
         assert_eq!(parse_mount("1 0 8:1 / / rw - ext4 /dev/sda1 rw"), None);
         assert_eq!(parse_mount("torn"), None);
+    }
+
+    #[test]
+    fn load_is_counted_in_the_tree_that_counts() {
+        let tree = |name: &str| {
+            parse_mount(&format!("32 31 0:29 / /sys/fs/cgroup/{name} rw - cgroup cgroup rw,{name}")).unwrap()
+        };
+        let apart = [tree("memory"), tree("cpu"), tree("cpuacct")];
+        let counted = |group: &str, trees: &[Tree]| counted_in(Path::new(group), trees);
+        assert_eq!(
+            counted("/sys/fs/cgroup/cpu/docker/abc", &apart).as_deref(),
+            Some(Path::new("/sys/fs/cgroup/cpuacct/docker/abc"))
+        );
+        assert_eq!(counted("/sys/fs/cgroup/memory/docker/abc", &apart), None);
+        assert_eq!(counted("/sys/fs/cgroup/cpu,cpuacct/a", &[parse_mount(V1).unwrap()]), None);
+        assert_eq!(counted("/sys/fs/cgroup/a", &[parse_mount(V2).unwrap()]), None);
     }
 
     #[test]

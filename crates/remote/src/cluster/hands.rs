@@ -67,6 +67,8 @@ pub(crate) struct Clusters {
     left: Vec<(Client, Remainder)>,
     /// Objects that were seen to be gone, by number: they do not come back.
     gone: BTreeSet<String>,
+    /// Objects whose making was refused, by mark and name: there is nothing of ours to be taken away.
+    refused: BTreeSet<(String, String)>,
     /// What changed objects have shown, by mark and number, and at which look; of very many not all are looked at each time.
     shown: BTreeMap<(String, String), (u64, Result<Evidence, MachineError>)>,
     /// How many looks there were.
@@ -181,10 +183,18 @@ impl Clusters {
         }
         let asked: Vec<_> =
             logged.iter().map(|logged| Ok((self.with_client(logged.step())?, logged.undo()))).collect();
-        side_by_side(&asked, |asked: &Result<_, MachineError>| {
+        let made = side_by_side(&asked, |asked: &Result<_, MachineError>| {
             let ((step, client), undo) = asked.as_ref().map_err(MachineError::clone)?;
             make(client, step, undo)
-        })
+        });
+        for (logged, made) in logged.iter().zip(&made) {
+            if let (Undo::Created { object, mark }, Err(error)) = (logged.undo(), made)
+                && was_refused(error)
+            {
+                self.refused.insert((mark.clone(), object.to_string()));
+            }
+        }
+        made
     }
 
     fn with_client<'s>(&mut self, step: &'s Step) -> Result<(&'s ObjectStep, Client), MachineError> {
@@ -329,7 +339,15 @@ impl Clusters {
     pub(crate) fn revert_all(&mut self, undos: &[&Undo]) -> Vec<Result<Reverted, MachineError>> {
         self.silent.retain(|_, since| since.elapsed() < SILENT);
         let asked: Vec<_> = undos.iter().map(|undo| (*undo, self.client_that_answers(undo))).collect();
+        let refused = &self.refused;
         let outcomes = side_by_side(&asked, |(undo, client)| {
+            if let Undo::Created { object, mark } = undo
+                && refused.contains(&(mark.clone(), object.to_string()))
+            {
+                return Ok(Reverted::AlreadyGone {
+                    looked_at: format!("{object}: the cluster refused to make it"),
+                });
+            }
             owed::put_back(&client.as_ref().map_err(MachineError::clone)?.cluster, undo)
         });
         let told = |(undo, outcome): (&&Undo, _)| match (owed::object_of(undo)?, outcome) {
@@ -622,6 +640,14 @@ fn misfit(target: &Target) -> MachineError {
 
 fn elsewhere(kind: &str) -> MachineError {
     MachineError::Refused { message: format!("a step of the kind {kind} is not for a cluster") }
+}
+
+/// Whether an order was not carried out for sure: somebody answered, and said no.
+fn was_refused(error: &MachineError) -> bool {
+    matches!(
+        error,
+        MachineError::Forbidden { .. } | MachineError::Refused { .. } | MachineError::NotFound { .. }
+    )
 }
 
 fn worded(error: ClusterError) -> MachineError {

@@ -77,6 +77,10 @@ pub(super) async fn carry_out(office: &Office, task: Task) -> Done {
             done.error = (!is_over).then(|| error.to_string());
             return done;
         }
+        // What comes after it takes for granted that it is done.
+        if done.error.is_some() {
+            return done;
+        }
     }
     done
 }
@@ -87,8 +91,16 @@ async fn one(office: &Office, task: &Task, deed: &Deed, done: &mut Done) -> Resu
     match deed {
         Deed::Create { namespace, run } => match cluster.create(&RUN, Some(namespace), run).await {
             Ok(made) => done.objects.push((RUN, made)),
-            // It was made by this name already.
-            Err(error) if error.problem == Problem::Conflict => {}
+            Err(error) if error.problem == Problem::Conflict => {
+                let name = run["metadata"]["name"].as_str().unwrap_or_default();
+                let there = cluster.get(&RUN.named(Some(namespace), name)).await?;
+                if !there.is_some_and(|there| is_of_the_same(&there, run)) {
+                    // It is tried again.
+                    done.error = Some(format!(
+                        "a Run of the name {name} is there that is of something else, or just goes"
+                    ));
+                }
+            }
             Err(error) => return Err(error),
         },
         Deed::Status(status) => {
@@ -125,6 +137,12 @@ async fn one(office: &Office, task: &Task, deed: &Deed, done: &mut Done) -> Resu
         Deed::End(_) => {}
     }
     Ok(())
+}
+
+/// Whether a run that is there was made for the same as one that was to be made by its name.
+fn is_of_the_same(there: &Json, wanted: &Json) -> bool {
+    let uid = &there["spec"]["source"]["uid"];
+    uid.is_string() && *uid == wanted["spec"]["source"]["uid"] && object::deleted(there).is_none()
 }
 
 fn reference(kind: &Kind, object: &Json) -> Reference {

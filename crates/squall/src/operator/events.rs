@@ -67,7 +67,9 @@ fn news(before: &Json, now: &Json) -> Vec<News> {
     if becomes("AllInjected") {
         tell(true, "Injected", "everything that was planned is injected");
     }
-    if becomes("AllRecovered") {
+    // A run that came to nothing has put nothing back.
+    let restored = part(now, "counts")["restored"].as_u64().unwrap_or_default();
+    if becomes("AllRecovered") && restored > 0 {
         tell(true, "Recovered", "everything is put back");
     }
     let reason = first_line(part(now, "reason").as_str().unwrap_or_default());
@@ -149,10 +151,14 @@ mod tests {
         assert_eq!(reasons(told(&Json::Null, &running)), ["Running", "Injected"]);
         assert!(told(&running, &running).is_empty());
         let over = json!({"phase": "Finished", "verdict": "failed", "reason": "down\nfor 3s",
-            "conditions": holding(&["AllInjected", "AllRecovered"])});
+            "counts": {"restored": 1}, "conditions": holding(&["AllInjected", "AllRecovered"])});
         let news = told(&running, &over);
         assert_eq!(news[1], (false, "Finished", "failed: down".to_owned()));
         assert_eq!(reasons(news), ["Recovered", "Finished"]);
+        let nothing =
+            json!({"phase": "Pending", "reason": "no pod", "conditions": holding(&["AllRecovered"])});
+        let running = json!({"phase": "Running"});
+        assert_eq!(told(&running, &nothing), [(false, NOTHING_MATCHES, "no pod".to_owned())]);
     }
 
     #[test]

@@ -5,7 +5,8 @@ use serde_json::{Value as Json, json};
 use squall_kubernetes::{ClusterError, Kind, Node, Phase, Pod, PodFilter};
 use squall_model::cluster::{
     EVERY_NAMESPACE, MARK_LABEL, Made, NodeFacts, NodeSelector, ObjectFacts, ObjectKind, ObjectRef,
-    ObjectSelector, PROTECTED_NAMESPACES, PodContainer, PodFacts, PodSelector, STRUCK_LABEL, label_selector,
+    ObjectSelector, PROTECTED_NAMESPACES, PodContainer, PodFacts, PodSelector, Restarts, STRUCK_LABEL,
+    label_selector,
 };
 use squall_model::facts::Subject;
 use std::collections::BTreeSet;
@@ -114,6 +115,11 @@ fn facts_of(client: &Client, pod: Pod, selector: &PodSelector) -> PodFacts {
         host_network: pod.host_network,
         ready: pod.ready,
         struck: pod.labels.contains_key(STRUCK_LABEL),
+        restarts: match pod.restart_policy.as_str() {
+            "Never" => Restarts::Never,
+            "OnFailure" => Restarts::OnFailure,
+            _ => Restarts::Always,
+        },
         protected,
         object: object(client, ObjectKind::pod(), Some(pod.namespace), pod.name, pod.uid),
     }

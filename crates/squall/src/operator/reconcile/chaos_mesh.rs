@@ -165,6 +165,9 @@ fn squall(last: &RunStatus, runs: &[&Json]) -> Json {
         json!({"phase": last.phase, "run": runs.last().map(|run| run["metadata"]["name"].clone())});
     if let Some(verdict) = last.verdict {
         told["verdict"] = json!(verdict);
+    }
+    // Also why it waits.
+    if !last.reason.is_empty() {
         told["reason"] = json!(last.reason);
     }
     if last.counts != Counts::default() {
