@@ -95,10 +95,10 @@ async fn one(office: &Office, task: &Task, deed: &Deed, done: &mut Done) -> Resu
                 let name = run["metadata"]["name"].as_str().unwrap_or_default();
                 let there = cluster.get(&RUN.named(Some(namespace), name)).await?;
                 if !there.is_some_and(|there| is_of_the_same(&there, run)) {
-                    // It is tried again.
-                    done.error = Some(format!(
-                        "a Run of the name {name} is there that is of something else, or just goes"
-                    ));
+                    let why =
+                        format!("a Run of the name {name} is there that is of something else, or just goes");
+                    crate::out::warn(format!("squall: {}: {why}; it is tried again", Name::of(object)));
+                    done.error = Some(why);
                 }
             }
             Err(error) => return Err(error),

@@ -97,6 +97,20 @@ fn a_manifest_of_chaos_mesh_bears_its_conditions_is_paused_and_goes_when_deleted
 }
 
 #[test]
+fn an_experiment_waits_for_a_run_of_its_name_to_go() {
+    Stage::with("op-again", 2, |stage| {
+        let operator = stage.operator("a");
+        // As it is while the cluster still takes away the runs of an experiment that was deleted.
+        stage.make(&RUN, "again-1", &json!({"source": {"name": "other"}}));
+        stage.make(&EXPERIMENT, "again", &Stage::scaling("2s"));
+        wait_until(|| operator.log().contains("a Run of the name again-1 is there"));
+        stage.delete(&RUN, "again-1");
+        stage.until(&EXPERIMENT, "again", |again| again["status"]["phase"] == "Finished");
+        assert_eq!(stage.get(&RUN, "again-1").unwrap()["spec"]["source"]["name"], "again");
+    });
+}
+
+#[test]
 fn a_manifest_of_chaos_mesh_waits_for_what_it_selects() {
     Stage::with("op-later", 1, |stage| {
         let _operator = stage.operator("a");
