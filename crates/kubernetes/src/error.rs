@@ -202,7 +202,7 @@ mod tests {
         let body = [b"k8s\0".as_slice(), &field(2, &status)].concat();
         let complaint = Complaint::read(403, &body);
         assert_eq!((complaint.problem(), complaint.reason.as_str()), (Problem::Forbidden, "Forbidden"));
-        assert_eq!(complaint.to_string(), "status 403: pods is forbidden");
+        assert_eq!(complaint.to_string(), "status 403 (Forbidden): pods is forbidden");
     }
 
     #[test]
