@@ -260,7 +260,8 @@ fn lasting_seed(spec: &RunSpec) -> Option<u64> {
     let digits: String = spec.source.uid.as_deref()?.chars().filter(|letter| *letter != '-').collect();
     let number = u128::from_str_radix(&digits, 16).ok()?;
     let mixed = (number >> 64) as u64 ^ number as u64 ^ spec.generation.unwrap_or_default().cast_unsigned();
-    Some(mixed % carry::SEEDS)
+    // No digit is lost.
+    Some((mixed ^ (mixed >> 53)) % carry::SEEDS)
 }
 
 type Ready = (Experiment, Vec<Author>, BTreeSet<String>);
