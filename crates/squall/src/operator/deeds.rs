@@ -6,7 +6,7 @@ use super::object::{self, Name};
 use super::progress::Progress;
 use super::read::{self, Reach};
 use super::reconcile::{self, Deed};
-use super::resources::{CHAOS, FINALIZER, OPTED_IN, Phase, RUN, RunSpec, RunStatus};
+use super::resources::{CHAOS, FINALIZER, OPTED_IN, Phase, RUN, RunSpec, RunStatus, SOURCE};
 use super::{conditions, events, kinds, put_back};
 use crate::carry::{self, AgentOptions};
 use crate::state::State;
@@ -139,10 +139,11 @@ async fn one(office: &Office, task: &Task, deed: &Deed, done: &mut Done) -> Resu
     Ok(())
 }
 
-/// Whether a run that is there was made for the same as one that was to be made by its name.
+/// Whether a run that is there was made for the same object as one that was to be made by its name: also a round of a schedule, which
+/// names its experiment without a number, bears that of its schedule.
 fn is_of_the_same(there: &Json, wanted: &Json) -> bool {
-    let uid = &there["spec"]["source"]["uid"];
-    uid.is_string() && *uid == wanted["spec"]["source"]["uid"] && object::deleted(there).is_none()
+    let number = |run: &Json| run["metadata"]["labels"][SOURCE].as_str().map(str::to_owned);
+    number(there).is_some() && number(there) == number(wanted) && object::deleted(there).is_none()
 }
 
 fn reference(kind: &Kind, object: &Json) -> Reference {
@@ -229,6 +230,7 @@ async fn begin(office: &Office, task: &Task, done: &mut Done) -> Result<(), Clus
     let begun = Progress::begun(&name, &office.me, now);
     let said = say(&office.cluster, kind, run, &json!(begun.status())).await?;
     done.objects.push((kind.clone(), said));
+    let of_mesh = of_mesh(run);
     done.start = Some(Start {
         name: Name::of(run),
         run: name,
@@ -241,8 +243,8 @@ async fn begin(office: &Office, task: &Task, done: &mut Done) -> Result<(), Clus
         state: office.state.clone(),
         agent: office.agent.clone(),
         // Chaos Mesh looks for targets until some are there. A round of a schedule is not tried again: another follows.
-        waits_for_targets: of_mesh(run).is_some(),
-        seed: of_mesh(run).and_then(|spec| lasting_seed(&spec)).unwrap_or_else(carry::random_seed),
+        waits_for_targets: of_mesh.is_some(),
+        seed: of_mesh.as_ref().and_then(lasting_seed).unwrap_or_else(carry::random_seed),
     });
     Ok(())
 }
@@ -327,6 +329,20 @@ mod tests {
         assert_ne!(seed(uid, 1), seed(uid, 2));
         assert_ne!(seed(uid, 1), seed("7b1f7f0e-9f5c-4a41-8d43-5a6f7f3a2b10", 1));
         assert_eq!(seed("no number", 1), None);
+    }
+
+    #[test]
+    fn a_run_that_was_made_already_is_told_from_another_of_its_name() {
+        let run = |schedule: &str| json!({"metadata": {"labels": {SOURCE: schedule}}, "spec": {"source": {"name": "a"}}});
+        assert!(
+            is_of_the_same(&run("u-1"), &run("u-1")),
+            "a round that names its experiment without a number"
+        );
+        assert!(!is_of_the_same(&run("u-2"), &run("u-1")));
+        assert!(!is_of_the_same(&json!({"metadata": {}}), &json!({"metadata": {}})));
+        let mut going = run("u-1");
+        going["metadata"]["deletionTimestamp"] = json!("2026-11-30T00:00:00Z");
+        assert!(!is_of_the_same(&going, &run("u-1")));
     }
 
     #[test]
