@@ -258,6 +258,9 @@ pub enum Event {
         /// What the user should know.
         #[serde(default)]
         notes: Vec<String>,
+        /// Nothing is planned, since what was to be struck is in a state that passes, such as a container that is just started.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        not_ready: bool,
     },
     /// Somebody was asked about the plan and said yes.
     Approved {

@@ -151,6 +151,8 @@ pub enum CallErrorKind {
     Invalid,
     /// Nothing is there now that the target of a fault names.
     NothingMatches,
+    /// What the target of a fault names is there, and in a state that passes, in which it cannot be struck.
+    NotReady,
     /// This host's kernel lacks what it takes.
     Unsupported,
     /// It could not be done.

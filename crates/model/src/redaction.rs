@@ -118,7 +118,7 @@ impl Redactor {
             Event::PhaseStarted { phase: _ }
             | Event::UndoStarted { injections: _, why: _ }
             | Event::Recovered { seconds: _, within: _ } => {}
-            Event::Planned { injections, notes } => {
+            Event::Planned { injections, notes, .. } => {
                 injections.iter_mut().for_each(|planned| self.planned(planned));
                 self.all(notes);
             }

@@ -51,7 +51,7 @@ impl Lines {
                 ("run", format!("{experiment} (seed {seed}, run {run})"))
             }
             Event::PhaseStarted { phase } => ("phase", self.phase(*phase)),
-            Event::Planned { injections, notes } => ("plan", planned(injections, notes)),
+            Event::Planned { injections, notes, .. } => ("plan", planned(injections, notes)),
             Event::Replanned { injections, notes, .. } => {
                 ("plan", format!("planned anew, and it differs: {}", planned(injections, notes)))
             }

@@ -289,7 +289,7 @@ impl Story {
             Event::PhaseStarted { phase } => {
                 self.phases.push(PhaseSpan { phase: *phase, start: elapsed, end: elapsed });
             }
-            Event::Planned { injections, notes } => {
+            Event::Planned { injections, notes, .. } => {
                 for planned in injections {
                     self.plan(planned);
                 }

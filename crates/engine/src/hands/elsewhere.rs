@@ -1,7 +1,7 @@
 //! Faults on pods that only an agent on their node can make: here the pods are chosen, among all of the cluster; there the
 //! steps are planned.
 
-use super::notes::note;
+use super::notes::{Remarks, note};
 use super::plan::{Dice, not_joined};
 use super::{Hands, invalid};
 use crate::crash::Point;
@@ -11,7 +11,7 @@ use squall_model::facts::{Scope, Subject};
 use squall_model::fault::AnyFault;
 use squall_model::machine::Machine;
 use squall_model::plan::{Assignment, Joining, Plan, PlanEntry, PlanRequest};
-use squall_model::protocol::CallError;
+use squall_model::protocol::{CallError, CallErrorKind};
 use squall_model::target::{Mode, Selection, Target};
 use squall_model::undo_log::Disk;
 use std::collections::BTreeMap;
@@ -108,9 +108,6 @@ impl<M: Machine, D: Disk> Hands<M, D> {
 /// Whether an agent on the pod's node could strike it.
 fn check(fault: &dyn AnyFault, target: &Target, pod: &PodFacts) -> Result<(), CallError> {
     let (name, object) = (fault.name(), &pod.object);
-    if pod.node.is_empty() {
-        return Err(invalid(format!("{name} cannot strike {object}: it runs on no node yet")));
-    }
     if fault.scope() == Scope::Network && pod.host_network {
         return Err(invalid(format!(
             "{name} on {object} would strike all of node {}, whose network it uses; choose a target that does not match it",
@@ -123,10 +120,41 @@ fn check(fault: &dyn AnyFault, target: &Target, pod: &PodFacts) -> Result<(), Ca
         let known: Vec<&str> = pod.containers.iter().map(|container| container.name.as_str()).collect();
         return Err(invalid(format!("{object} has no container {missing}; it has: {}", known.join(", "))));
     }
-    if pod.placed().containers.is_empty() {
-        return Err(invalid(format!("{name} cannot strike {object}: no container of it that is meant runs")));
+    match not_ready(pod) {
+        Some(why) => Err(CallError {
+            kind: CallErrorKind::NotReady,
+            ..invalid(format!("{name} cannot strike {object} now: {why}"))
+        }),
+        None => Ok(()),
     }
-    Ok(())
+}
+
+/// Why an agent could not strike a pod now, though perhaps in a while.
+fn not_ready(pod: &PodFacts) -> Option<&'static str> {
+    if pod.node.is_empty() {
+        return Some("it runs on no node yet");
+    }
+    pod.placed().containers.is_empty().then_some("no container of it that is meant runs")
+}
+
+/// Leaves out the pods that could not be struck now, where there are others.
+pub(super) fn ready(found: Vec<Subject>, notes: &mut Vec<String>) -> Vec<Subject> {
+    let why = |subject: &Subject| match subject {
+        Subject::Pod(pod) => not_ready(pod).map(|why| (pod.object.to_string(), why)),
+        _ => None,
+    };
+    if found.iter().all(|subject| why(subject).is_some()) {
+        return found;
+    }
+    let mut remarks = Remarks::default();
+    let is_ready = |subject: &Subject| {
+        let Some((pod, why)) = why(subject) else { return true };
+        remarks.add(&pod, format!("{pod} is left out: {why}"));
+        false
+    };
+    let ready = found.into_iter().filter(is_ready).collect();
+    remarks.tell(notes);
+    ready
 }
 
 /// What the agent on the node is to plan: everything that was chosen.

@@ -192,6 +192,17 @@ mod tests {
     }
 
     #[test]
+    fn a_pod_whose_container_does_not_run_is_left_out_where_others_can_be_struck() {
+        let mut notes = Vec::new();
+        let ready = elsewhere::ready(vec![pod("a", &[None]), pod("b", &[Some("7")])], &mut notes);
+        assert_eq!(ready, [pod("b", &[Some("7")])]);
+        assert_eq!(notes, ["pod shop/a is left out: no container of it that is meant runs"]);
+        notes.clear();
+        assert_eq!(elsewhere::ready(vec![pod("a", &[None])], &mut notes).len(), 1, "it is refused by name");
+        assert!(notes.is_empty());
+    }
+
+    #[test]
     fn a_pod_whose_container_does_not_run_is_there_and_waits() {
         let found = || vec![pod("a", &[None]), pod("b", &[None]), pod("c", &[Some("7")])];
         assert!(joins(Mode::One, None, &[("a", "1")], found()).is_empty(), "it keeps its place");

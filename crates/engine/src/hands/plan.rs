@@ -166,6 +166,7 @@ impl<M: Machine, D: Disk> Hands<M, D> {
             plan.gone.extend(joined.gone);
             return Ok(joined.subjects);
         }
+        let found = if is_elsewhere { elsewhere::ready(found, notes) } else { found };
         let matching = found.len();
         if let (Mode::Fixed, Some(wanted)) = (selection.mode, selection.value)
             && wanted > matching as f64

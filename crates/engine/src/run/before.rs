@@ -43,7 +43,7 @@ impl Run {
                 self.planned.clone_from(&plan.injections);
                 self.following.knows(&plan.notes);
                 let injections = self.in_words(&plan.injections);
-                self.journal(Event::Planned { injections, notes: plan.notes.clone() });
+                self.journal(Event::Planned { injections, notes: plan.notes.clone(), not_ready: false });
                 (self.stage, self.stage_since) = (Stage::Approval, self.now);
                 self.out.push(Output::Approve(plan));
             }
@@ -52,8 +52,10 @@ impl Run {
                 self.could_not_inject(self.about_entry(&error));
             }
             Err(LinkError::Refused(error)) => {
-                if error.kind == CallErrorKind::NothingMatches {
-                    self.journal(Event::Planned { injections: Vec::new(), notes: Vec::new() });
+                // What may be otherwise in a while; whoever can wait does.
+                let not_ready = matches!(error.kind, CallErrorKind::NotReady | CallErrorKind::Gone);
+                if not_ready || error.kind == CallErrorKind::NothingMatches {
+                    self.journal(Event::Planned { injections: Vec::new(), notes: Vec::new(), not_ready });
                 }
                 self.refuse(self.about_entry(&error));
             }

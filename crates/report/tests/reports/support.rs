@@ -154,6 +154,7 @@ impl Journal {
         self.say(Event::Planned {
             injections: injections.iter().enumerate().map(planned).collect(),
             notes: notes.iter().map(|&note| note.to_owned()).collect(),
+            not_ready: false,
         });
         self.wait(0.08);
     }

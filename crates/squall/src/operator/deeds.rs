@@ -3,7 +3,7 @@
 use super::author::{self, Author};
 use super::live::Start;
 use super::object::{self, Name};
-use super::progress::Progress;
+use super::progress::{NOT_READY, NOTHING_MATCHES, Progress};
 use super::read::{self, Reach};
 use super::reconcile::{self, Deed};
 use super::resources::{CHAOS, FINALIZER, OPTED_IN, Phase, RUN, RunSpec, RunStatus, SOURCE};
@@ -230,7 +230,7 @@ async fn begin(office: &Office, task: &Task, done: &mut Done) -> Result<(), Clus
     let begun = Progress::begun(&name, &office.me, now);
     let said = say(&office.cluster, kind, run, &json!(begun.status())).await?;
     done.objects.push((kind.clone(), said));
-    let of_mesh = of_mesh(run);
+    let (of_mesh, spec) = (of_mesh(run), spec(run));
     done.start = Some(Start {
         name: Name::of(run),
         run: name,
@@ -242,16 +242,25 @@ async fn begin(office: &Office, task: &Task, done: &mut Done) -> Result<(), Clus
         cluster: office.cluster.clone(),
         state: office.state.clone(),
         agent: office.agent.clone(),
-        // Chaos Mesh looks for targets until some are there. A round of a schedule is not tried again: another follows.
-        waits_for_targets: of_mesh.is_some(),
+        waits_on: match spec {
+            // A round of a schedule is not tried again: another follows.
+            Some(RunSpec { scheduled_for: Some(_), .. }) | None => &[],
+            // Chaos Mesh looks for targets until some are there.
+            Some(_) if of_mesh.is_some() => &[NOTHING_MATCHES, NOT_READY],
+            Some(_) => &[NOT_READY],
+        },
         seed: of_mesh.as_ref().and_then(lasting_seed).unwrap_or_else(carry::random_seed),
     });
     Ok(())
 }
 
+fn spec(run: &Json) -> Option<RunSpec> {
+    serde_json::from_value(run["spec"].clone()).ok()
+}
+
 /// What a run is to do for an object of Chaos Mesh; `None` where it is of another kind, or a round of a schedule.
 fn of_mesh(run: &Json) -> Option<RunSpec> {
-    let spec: RunSpec = serde_json::from_value(run["spec"].clone()).ok()?;
+    let spec = spec(run)?;
     let is_of_mesh = spec.source.api_version.split('/').next() == Some(kinds::MESH_GROUP);
     (is_of_mesh && spec.scheduled_for.is_none()).then_some(spec)
 }
@@ -279,8 +288,7 @@ async fn prepare(office: &Office, run: &Json, source: &Json) -> Result<Result<Re
             format!("{kind} {} is not valid: {why}", Name::of(source))
         })?;
         read::confine(&mut experiment, &Name::of(run).namespace, &reach)?;
-        let spec: Option<RunSpec> = serde_json::from_value(run["spec"].clone()).ok();
-        if let Some(rest) = spec.and_then(|spec| spec.rest) {
+        if let Some(rest) = spec(run).and_then(|spec| spec.rest) {
             read::shorten(&mut experiment, rest);
         }
         // Whoever writes a schedule, or what it names, has the other's rights at his disposal otherwise.

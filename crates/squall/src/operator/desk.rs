@@ -26,6 +26,8 @@ const TICKS: Duration = Duration::from_millis(500);
 const TRIES_AGAIN_AFTER: SignedDuration = SignedDuration::from_secs(3);
 /// How long runs have to put back what they did, when the operator stops.
 pub(super) const STOPS_WITHIN: Duration = Duration::from_secs(90);
+/// How long a desk that retires the operator may take: to put back, and to let go of all objects.
+const RETIRES_WITHIN: Duration = Duration::from_secs(90);
 /// So many runs that wait are looked at when one ends.
 const NEXT_IN_LINE: usize = 8;
 
@@ -47,6 +49,15 @@ pub(super) enum Left {
     Deposed,
     /// This one is told to stop.
     Stopped,
+}
+
+/// What remains when the operator is retired.
+#[derive(Debug, Default)]
+pub(super) struct Rest {
+    /// What could not be put back, in words.
+    pub(super) residue: Vec<String>,
+    /// What goes on, or is held by our finalizer: kinds and names.
+    pub(super) held: Vec<String>,
 }
 
 pub(super) struct Desk {
@@ -158,6 +169,47 @@ impl Desk {
             }
             self.decide_all();
         }
+    }
+
+    /// Begins nothing, puts back what operators before left, and lets all objects go. What could not be put back since `begun` is
+    /// told, whoever tried it.
+    pub(super) async fn retire(mut self, begun: Timestamp) -> Rest {
+        self.closing = Some("the operator is retired");
+        let end = tokio::time::Instant::now() + RETIRES_WITHIN;
+        let mut ticks = tokio::time::interval(TICKS);
+        let all = kinds::all(self.office.chaos_mesh);
+        while !(self.store.knows(&all) && self.busy.is_empty() && self.held().is_empty()) {
+            tokio::select! {
+                Some(input) = self.inputs.recv() => self.take(input),
+                _ = ticks.tick() => self.wake(),
+                () = tokio::time::sleep_until(end) => break,
+            }
+            self.decide_all();
+        }
+        Rest { residue: self.residue(begun), held: self.held() }
+    }
+
+    /// Objects that bear our finalizer, and runs that somebody is said to carry out.
+    fn held(&self) -> Vec<String> {
+        let all = (0..self.store.kinds()).flat_map(|kind| self.store.all(kind));
+        let is_held = |(key, object): &(Key, &Arc<Json>)| {
+            object::is_held(object)
+                || (key.kind == self.runs && reconcile::status_of(object).phase == Phase::Running)
+        };
+        all.filter(is_held).map(|(key, _)| format!("{} {}", self.store.kind(&key).kind, key.name)).collect()
+    }
+
+    /// What runs left that ended since then.
+    fn residue(&self, since: Timestamp) -> Vec<String> {
+        let ended = self.store.all(self.runs).filter_map(|(key, run)| {
+            let status: RunStatus = reconcile::status_of(run);
+            status.completion_time.is_some_and(|at| at >= since).then_some((key, status))
+        });
+        let told = |(key, status): (Key, RunStatus)| {
+            let residue = status.residue.into_iter();
+            residue.map(|words| format!("{}: {words}", key.name)).collect::<Vec<_>>()
+        };
+        ended.flat_map(told).collect()
     }
 
     fn take(&mut self, input: Input) {

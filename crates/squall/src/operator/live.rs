@@ -1,7 +1,7 @@
 //! A run that is carried out here and now: on a thread of its own, by what carries out every experiment.
 
 use super::author::{self, Author};
-use super::progress::{NOTHING_MATCHES, Progress};
+use super::progress::Progress;
 use super::reconcile::Ending;
 use super::resources::{Phase, RunStatus};
 use super::{conditions, object::Name};
@@ -44,8 +44,8 @@ pub(crate) struct Start {
     pub(crate) cluster: Cluster,
     pub(crate) state: State,
     pub(crate) agent: AgentOptions,
-    /// Whether it waits where nothing matches what it is to strike, as objects of Chaos Mesh do.
-    pub(crate) waits_for_targets: bool,
+    /// Why it may select nothing and then waits until it does, by the reasons of the condition `Selected`.
+    pub(crate) waits_on: &'static [&'static str],
     /// What its choice among targets comes from.
     pub(crate) seed: u64,
 }
@@ -55,7 +55,7 @@ pub(crate) struct Live {
     halts: UnboundedSender<String>,
     progress: Arc<Mutex<Progress>>,
     ending: Option<Ending>,
-    waits_for_targets: bool,
+    waits_on: &'static [&'static str],
     /// Its last status, when it is over.
     over: Option<RunStatus>,
     told: Option<Instant>,
@@ -104,7 +104,7 @@ impl Live {
             halts: Some(told_to_halt),
             run: Some(start.run),
         };
-        let (state, waits_for_targets) = (start.state, start.waits_for_targets);
+        let (state, waits_on) = (start.state, start.waits_on);
         std::thread::Builder::new().name("squall-run".to_owned()).spawn(move || {
             let carried = carry::out(&state, order);
             if let Err(error) = state.thin_journals(JOURNALS.0, JOURNALS.1) {
@@ -112,7 +112,7 @@ impl Live {
             }
             ends(carried.map_or_else(told, |carried| (carried.verdict, carried.reason)));
         })?;
-        Ok(Self { halts, progress, ending: None, waits_for_targets, over: None, told: None })
+        Ok(Self { halts, progress, ending: None, waits_on, over: None, told: None })
     }
 
     /// Ends it; the first reason counts.
@@ -140,10 +140,11 @@ impl Live {
     /// It is over.
     pub(crate) fn close(&mut self, (verdict, reason): Outcome, now: Timestamp) {
         let mut status = locked(&self.progress).status().clone();
-        let matched_nothing = conditions::failing(&status.conditions, "Selected")
-            .is_some_and(|selected| selected.reason == NOTHING_MATCHES);
-        if self.waits_for_targets && self.ending.is_none() && verdict == Verdict::Invalid && matched_nothing {
-            self.over = Some(waiting_for_targets(&status, reason, now));
+        let selected = conditions::failing(&status.conditions, "Selected");
+        let waits_on =
+            selected.and_then(|selected| self.waits_on.iter().find(|word| selected.reason == **word));
+        if let (Some(word), None, Verdict::Invalid) = (waits_on, &self.ending, verdict) {
+            self.over = Some(waiting_for_targets(&status, word, reason, now));
             return;
         }
         status.phase = if verdict == Verdict::Invalid { Phase::Invalid } else { Phase::Finished };
@@ -171,12 +172,12 @@ impl Live {
     }
 }
 
-/// One that touched nothing since nothing matched, and is to be tried again.
-fn waiting_for_targets(tried: &RunStatus, reason: String, now: Timestamp) -> RunStatus {
+/// One that touched nothing since nothing could be struck, for a reason in one word and in a sentence, and is to be tried again.
+fn waiting_for_targets(tried: &RunStatus, word: &str, reason: String, now: Timestamp) -> RunStatus {
     let conditions =
         tried.conditions.iter().filter(|condition| condition.kind == "Selected").cloned().collect();
     let mut status = RunStatus { phase: Phase::Pending, conditions, ..RunStatus::default() };
-    conditions::put(&mut status.conditions, "Waiting", Some(true), NOTHING_MATCHES, &reason, now);
+    conditions::put(&mut status.conditions, "Waiting", Some(true), word, &reason, now);
     status.reason = reason;
     status
 }

@@ -27,6 +27,8 @@ const STATE_VOLUME: &str = "/state";
 const STATE: &str = "/state/squall";
 /// The part that carries experiments out.
 pub(super) const OPERATOR: &str = "operator";
+/// The part that ends what the operator does, when it is taken away.
+const RETIRE: &str = "retire";
 /// Of what is named alike in a whole cluster.
 const AGENT: &str = "squall-agent";
 pub(super) const ACCOUNT: &str = "squall-operator";
@@ -125,7 +127,7 @@ pub(crate) fn objects(wanted: &Wanted) -> Vec<Json> {
         When::Webhook => wanted.webhook && !wanted.chaos_mesh,
         When::WebhookForChaosMesh => wanted.webhook && wanted.chaos_mesh,
         When::Everywhere => wanted.strike_in.is_empty(),
-        When::InEach => false,
+        When::InEach | When::Hook => false,
     };
     let within = wanted.strike_in.iter().map(|namespace| rights::strikes_in(&fill, json!(namespace)));
     let parts = parts(&fill).into_iter().filter(is_wanted).flat_map(|part| part.objects);
@@ -229,6 +231,8 @@ enum When {
     Everywhere,
     /// Once for each namespace in which they may.
     InEach,
+    /// Made by Helm alone, while it takes the rest away.
+    Hook,
 }
 
 /// Objects that belong together.
@@ -254,6 +258,7 @@ fn parts(fill: &Fill) -> Vec<Part> {
         part("agents-on-nodes", When::NewAgents, vec![agents(fill, true)]),
         part("agents-on-nodes-before-1.30", When::OldAgents, vec![agents(fill, false)]),
         part("operator", When::Always, vec![operator(fill)]),
+        part("retire", When::Hook, vec![retire(fill)]),
     ]
 }
 
@@ -275,22 +280,59 @@ fn namespace(name: &str) -> Json {
 /// The operator: of its replicas one acts. It touches no node, needs no root and no folder of its node.
 fn operator(fill: &Fill) -> Json {
     let selector = json!({NAME_LABEL.0: NAME_LABEL.1, COMPONENT_LABEL: OPERATOR});
-    let from_itself = |field: &str| json!({"fieldRef": {"fieldPath": field}});
     let apart = json!({"weight": 1, "podAffinityTerm": {
         "topologyKey": "kubernetes.io/hostname", "labelSelector": {"matchLabels": selector},
     }});
-    let mut container = json!({
-        "name": OPERATOR,
+    let mut container = container(fill, OPERATOR, &fill.operator_words);
+    container["ports"] = fill.operator_ports.clone();
+    if !fill.operator_ready.is_null() {
+        container["readinessProbe"] = fill.operator_ready.clone();
+    }
+    let mut pod = pod(fill, container);
+    // As long as it takes to put back what it holds, and to say so.
+    pod["terminationGracePeriodSeconds"] = json!(STOPS_WITHIN.as_secs() + 10);
+    pod["affinity"] =
+        json!({"podAntiAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": [apart]}});
+    let mut object = fill.object_here(&Kind::DEPLOYMENT, ACCOUNT, OPERATOR);
+    object["spec"] = json!({
+        "replicas": fill.replicas,
+        "selector": {"matchLabels": selector},
+        "template": {
+            "metadata": {"labels": fill.labels(OPERATOR)},
+            "spec": pod,
+        },
+    });
+    object
+}
+
+/// A pod of the operator's account, without rights on its node.
+fn pod(fill: &Fill, container: Json) -> Json {
+    json!({
+        "serviceAccountName": ACCOUNT,
+        "imagePullSecrets": fill.pull_secrets,
+        "nodeSelector": {"kubernetes.io/os": "linux"},
+        "securityContext": {
+            "runAsNonRoot": true, "runAsUser": NOBODY, "runAsGroup": NOBODY,
+            "seccompProfile": {"type": "RuntimeDefault"},
+        },
+        "containers": [container],
+        "volumes": [{"name": "state", "emptyDir": {}}],
+    })
+}
+
+fn container(fill: &Fill, name: &str, words: &Json) -> Json {
+    let from_itself = |field: &str| json!({"fieldRef": {"fieldPath": field}});
+    json!({
+        "name": name,
         "image": fill.image,
         "imagePullPolicy": fill.pull_policy,
         "command": [agent_pod::PROGRAM],
-        "args": fill.operator_words,
+        "args": words,
         "env": [
             {"name": "SQUALL_STATE", "value": STATE},
             {"name": "SQUALL_AGENT_IMAGE", "value": fill.image},
             {"name": "SQUALL_OPERATOR_NAMESPACE", "valueFrom": from_itself("metadata.namespace")},
         ],
-        "ports": fill.operator_ports,
         "resources": fill.operator_resources,
         "volumeMounts": [{"name": "state", "mountPath": STATE_VOLUME}],
         "securityContext": {
@@ -298,33 +340,25 @@ fn operator(fill: &Fill) -> Json {
             "readOnlyRootFilesystem": true,
             "capabilities": {"drop": ["ALL"]},
         },
+    })
+}
+
+/// Ends what the operator does before Helm takes its rights away. Where that fails, Helm takes nothing away.
+fn retire(fill: &Fill) -> Json {
+    let mut pod = pod(fill, container(fill, RETIRE, &json!([OPERATOR, RETIRE])));
+    pod["restartPolicy"] = "Never".into();
+    let mut job = fill.object_here(&Kind::JOB, &format!("{ACCOUNT}-{RETIRE}"), RETIRE);
+    job["metadata"]["annotations"] = json!({
+        "helm.sh/hook": "pre-delete",
+        "helm.sh/hook-delete-policy": "before-hook-creation,hook-succeeded",
     });
-    if !fill.operator_ready.is_null() {
-        container["readinessProbe"] = fill.operator_ready.clone();
-    }
-    let mut object = fill.object_here(&Kind::DEPLOYMENT, ACCOUNT, OPERATOR);
-    object["spec"] = json!({
-        "replicas": fill.replicas,
-        "selector": {"matchLabels": selector},
-        "template": {
-            "metadata": {"labels": fill.labels(OPERATOR)},
-            "spec": {
-                "serviceAccountName": ACCOUNT,
-                "imagePullSecrets": fill.pull_secrets,
-                // As long as it takes to put back what it holds, and to say so.
-                "terminationGracePeriodSeconds": STOPS_WITHIN.as_secs() + 10,
-                "nodeSelector": {"kubernetes.io/os": "linux"},
-                "affinity": {"podAntiAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": [apart]}},
-                "securityContext": {
-                    "runAsNonRoot": true, "runAsUser": NOBODY, "runAsGroup": NOBODY,
-                    "seccompProfile": {"type": "RuntimeDefault"},
-                },
-                "containers": [container],
-                "volumes": [{"name": "state", "emptyDir": {}}],
-            },
-        },
+    job["spec"] = json!({
+        "backoffLimit": 0,
+        // Helm waits no longer, where it is not told to.
+        "activeDeadlineSeconds": 290,
+        "template": {"metadata": {"labels": fill.labels(RETIRE)}, "spec": pod},
     });
-    object
+    job
 }
 
 /// What the API server must know to ask the webhook, and what the webhook needs.

@@ -25,6 +25,7 @@ mod put_back;
 mod read;
 mod reconcile;
 pub(crate) mod resources;
+mod retire;
 mod store;
 
 use crate::carry::AgentOptions;
@@ -99,6 +100,8 @@ pub(crate) struct Options {
 enum Verb {
     /// Prints what the operator needs in a cluster: kinds, rights, the operator itself and its agents
     Manifests(manifests::Options),
+    /// Ends all that the operator does and puts it back, so that it can be taken away
+    Retire(retire::Options),
     /// Writes the chart for Helm into a folder
     #[command(hide = true)]
     Chart(manifests::Chart),
@@ -109,6 +112,7 @@ impl Options {
         match self.verb {
             None => {}
             Some(Verb::Manifests(options)) => return options.run(),
+            Some(Verb::Retire(options)) => return options.run(),
             Some(Verb::Chart(options)) => return options.run(),
         }
         let lease = squall_model::protocol::check_lease(self.lease).map_err(Failure::invalid)?;

@@ -10,6 +10,8 @@ use std::collections::BTreeMap;
 
 /// Why nothing is selected, as a condition says it: nothing is there that could be.
 pub(crate) const NOTHING_MATCHES: &str = "NothingMatches";
+/// What is there passes through a state in which it cannot be struck.
+pub(crate) const NOT_READY: &str = "NotReady";
 /// So many injections are told one by one.
 const TOLD: usize = 100;
 /// The longest text of one of them, in characters.
@@ -53,6 +55,7 @@ impl Progress {
     /// One more event.
     pub(crate) fn on(&mut self, entry: &Entry) {
         match &entry.event {
+            Event::Planned { not_ready: true, .. } => self.selected(NOT_READY, entry.at),
             Event::Planned { injections, .. } | Event::Joined { injections } => {
                 self.plan(injections, &[], entry.at);
             }
@@ -108,6 +111,13 @@ impl Progress {
         self.count();
     }
 
+    /// Says of what is to be struck whether anything is.
+    fn selected(&mut self, reason: &str, at: Timestamp) {
+        let any = !self.states.is_empty();
+        let message = format!("targets: {}", self.states.len());
+        conditions::put(&mut self.status.conditions, "Selected", Some(any), reason, &message, at);
+    }
+
     fn plan(&mut self, injections: &[Planned], replaced: &[String], at: Timestamp) {
         for id in replaced {
             self.states.remove(id);
@@ -125,9 +135,7 @@ impl Progress {
             }
         }
         let any = !self.states.is_empty();
-        let message = format!("targets: {}", self.states.len());
-        let reason = if any { "Planned" } else { NOTHING_MATCHES };
-        conditions::put(&mut self.status.conditions, "Selected", Some(any), reason, &message, at);
+        self.selected(if any { "Planned" } else { NOTHING_MATCHES }, at);
         conditions::put(&mut self.status.conditions, "AllInjected", Some(false), "NotYet", "", at);
         conditions::put(&mut self.status.conditions, "AllRecovered", Some(false), "NotYet", "", at);
     }

@@ -250,6 +250,39 @@ fn carries_out(scene: &Scene, installed: &Installed) {
     });
 }
 
+/// Has the operator strike a pod for longer than anybody waits.
+fn strikes_for_long(scene: &Scene) {
+    let spec = json!({"method": [{
+        "fault": "k8s.pod_failure", "for": "10m",
+        "target": {"pod": {"namespace": scene.room.name, "labels": {"app": "web"}}},
+    }]});
+    let object = json!({"metadata": {"name": "long"}, "spec": spec});
+    wait(scene.cluster.create(&EXPERIMENT, Some(&scene.room.name), &object)).unwrap();
+    until("the fault of long", || is_struck(scene));
+}
+
+fn is_struck(scene: &Scene) -> bool {
+    let pod = wait(scene.cluster.get(&scene.web.reference())).unwrap().unwrap();
+    pod["spec"]["containers"][0]["image"].as_str().unwrap().starts_with("Squall/")
+}
+
+/// Nothing goes on any more, nothing is struck, and no object is held.
+fn nothing_is_left(scene: &Scene) {
+    assert!(!is_struck(scene));
+    let runs = wait(scene.cluster.list(&RUN, Some(&scene.room.name), "")).unwrap();
+    let long = runs.iter().find(|run| run["spec"]["source"]["name"] == "long").unwrap();
+    assert_eq!(
+        (&long["status"]["phase"], &long["status"]["verdict"]),
+        (&json!("Finished"), &json!("aborted"))
+    );
+    assert!(runs.iter().all(|run| run["metadata"]["finalizers"].is_null()), "{runs:?}");
+    wait(scene.cluster.delete(&EXPERIMENT.named(Some(&scene.room.name), "long"), &Deletion::default()))
+        .unwrap();
+    until("the run goes with its experiment", || {
+        wait(scene.cluster.list(&RUN, Some(&scene.room.name), "")).unwrap().is_empty()
+    });
+}
+
 /// Only the namespace of the scene: others test operators, too.
 fn confined(object: &mut Json, namespace: &str) {
     if let Some(words) = object["spec"]["template"]["spec"]["containers"][0]["args"].as_array_mut() {
@@ -268,6 +301,13 @@ fn plain_manifests_are_all_that_an_operator_needs() {
         installed.apply(&object);
     }
     carries_out(&scene, &installed);
+    strikes_for_long(&scene);
+    let mut retire = Command::new(env!("CARGO_BIN_EXE_squall"));
+    retire.env("KUBECONFIG", &scene.kubeconfig).env("SQUALL_STATE", scene.folder.path().join("retire"));
+    retire.args(["operator", "retire", "--namespace", &room]);
+    run(&mut retire).unwrap();
+    nothing_is_left(&scene);
+    run(&mut retire).unwrap();
 }
 
 /// Helm, where it is: beside what is built, or in the path.
@@ -320,7 +360,10 @@ fn helm_installs_the_chart_and_takes_it_away() {
     let release = Release(&scene);
     run(&mut command).unwrap();
     carries_out(&scene, &kinds);
+    strikes_for_long(&scene);
     drop(release);
+    nothing_is_left(&scene);
+    assert!(wait(scene.cluster.list(&Kind::JOB, Some(&room), "")).unwrap().is_empty());
     assert!(wait(scene.cluster.list(&Kind::DAEMON_SET, Some(&room), "")).unwrap().is_empty());
     let roles = wait(scene.cluster.list(&Kind::CLUSTER_ROLE, None, "app.kubernetes.io/name=squall")).unwrap();
     assert!(roles.is_empty(), "{roles:?}");
@@ -343,9 +386,12 @@ fn the_chart_says_the_same_as_the_manifests() {
         let source = squall_model::read::Source { name: "chart".to_owned(), text: document.to_owned() };
         squall_model::read::parse(&source).unwrap_or_else(|error| panic!("{error:?}: {document}")).to_json()
     });
-    let of_helm = by_name(parsed.collect());
+    let mut of_helm = by_name(parsed.collect());
     let mut of_ours = by_name(printed(&scene, &["--chaos-mesh"]));
     of_ours.retain(|name, _| !name.starts_with("Namespace "));
+    // What Helm makes to take all away is made by nobody else.
+    let hook = of_helm.remove("Job squall-operator-retire");
+    assert!(hook.is_some_and(|job| job["metadata"]["annotations"]["helm.sh/hook"] == "pre-delete"));
     assert_eq!(of_helm.keys().collect::<Vec<_>>(), of_ours.keys().collect::<Vec<_>>());
     for (name, object) in of_helm {
         assert_eq!(object, of_ours[&name], "{name}");

@@ -117,7 +117,7 @@ fn fill() -> Fill {
 /// One part as a template, under its condition.
 fn template(part: Part) -> (String, String) {
     let (before, after) = match part.when {
-        When::Always => ("", ""),
+        When::Always | When::Hook => ("", ""),
         When::Kinds => ("{{- if .Values.crds.enabled }}\n", "{{- end }}\n"),
         When::KindsOfChaosMesh => ("{{- if and .Values.crds.enabled .Values.chaosMesh }}\n", "{{- end }}\n"),
         When::ChaosMesh => ("{{- if .Values.chaosMesh }}\n", "{{- end }}\n"),

@@ -23,6 +23,11 @@ fn rule(group: &str, resources: &[&str], verbs: &[&str]) -> Json {
     json!({"apiGroups": [group], "resources": resources, "verbs": verbs})
 }
 
+/// On one object alone.
+fn rule_on(group: &str, resource: &str, name: &str, verbs: &[&str]) -> Json {
+    with(rule(group, &[resource], verbs), "resourceNames", json!([name]))
+}
+
 /// What the operator is allowed always: to look after its own kinds, to look, to ask who may do what; and in its own namespace
 /// what its lease and its agents need.
 pub(super) fn of_the_operator(fill: &Fill) -> Vec<Json> {
@@ -44,6 +49,8 @@ pub(super) fn of_the_operator(fill: &Fill) -> Vec<Json> {
         rule("", &["pods"], &["create", "delete"]),
         // Which of the two verbs it is depends on the version of the cluster.
         rule("", &["pods/exec"], &["get", "create"]),
+        // To retire.
+        rule_on("apps", "deployments", ACCOUNT, &["get", "patch"]),
     ];
     vec![
         fill.object_here(&Kind::SERVICE_ACCOUNT, ACCOUNT, OPERATOR),
@@ -95,12 +102,10 @@ pub(super) fn strikes_in(fill: &Fill, namespace: Json) -> Json {
 
 /// What the webhook needs: the Secret of its authority, and to tell the API server of it.
 pub(super) fn of_the_webhook(fill: &Fill) -> Vec<Json> {
-    let named = |group: &str, resource: &str, name: &str| {
-        let rule = rule(group, &[resource], &["get", "patch"]);
-        with(rule, "resourceNames", json!([name]))
-    };
-    let here = vec![named("", "secrets", WEBHOOK), rule("", &["secrets"], &["create"])];
-    let asked = named("admissionregistration.k8s.io", "mutatingwebhookconfigurations", CONFIGURATION);
+    let here = vec![rule_on("", "secrets", WEBHOOK, &["get", "patch"]), rule("", &["secrets"], &["create"])];
+    let configurations = "mutatingwebhookconfigurations";
+    let asked =
+        rule_on("admissionregistration.k8s.io", configurations, CONFIGURATION, &["get", "patch", "delete"]);
     vec![
         role(fill, WEBHOOK, vec![asked]),
         binding(fill, WEBHOOK),

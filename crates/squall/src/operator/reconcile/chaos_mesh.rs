@@ -3,7 +3,7 @@
 //! Source of the conditions' names and of `status.experiment`: the API of Chaos Mesh, `chaos-mesh.org/v1alpha1`.
 
 use super::experiment::first_line;
-use super::run::HOLDS_FOR;
+use super::run::{HOLDS_FOR, is_at_rest};
 use super::schedule::{Turn, of_mesh};
 use super::{
     Decision, Deed, HALTED, LOST, PAUSED, World, bounded, is_paused, run_of, say, source, status_of,
@@ -51,7 +51,11 @@ pub(crate) fn decide(object: &Json, runs: &[&Json], world: &World) -> Decision {
     match (begins, object::is_held(object)) {
         (Some(_), false) => return Decision { deeds: vec![Deed::Hold], again },
         (Some(begins), true) => deeds.push(begins),
-        (None, true) if runs.iter().all(|run| is_over(run)) => deeds.push(Deed::Release),
+        (None, true) if runs.iter().all(|run| is_at_rest(run)) => deeds.push(Deed::Release),
+        // What waited for its targets goes on.
+        (None, false) if runs.iter().any(|run| status_of(run).phase == Phase::Running) => {
+            deeds.push(Deed::Hold)
+        }
         (None, _) => {}
     }
     deeds.extend(say(object, status));
@@ -339,6 +343,22 @@ mod tests {
         assert_eq!(decide(&object, &[&active], &later).deeds, [Deed::Release]);
         active["status"]["phase"] = json!("Finished");
         assert_eq!(decide(&object, &[&active], &world()).deeds, [Deed::Release]);
+    }
+
+    #[test]
+    fn what_waits_for_its_targets_is_not_held() {
+        let object = failure(None);
+        let mut waiting = run();
+        let condition = json!({"type": "Waiting", "status": "True", "reason": "NothingMatches", "message": "",
+            "lastTransitionTime": NOW});
+        waiting["status"] = json!({"phase": "Pending", "conditions": [condition]});
+        assert_eq!(decide(&object, &[&waiting], &world()).deeds[0], Deed::Release);
+        let let_go = chaos("PodChaos", object["spec"].clone());
+        waiting["status"] = json!({"phase": "Running"});
+        assert_eq!(decide(&let_go, &[&waiting], &world()).deeds[0], Deed::Hold, "it found some");
+        waiting["status"] = json!({"phase": "Pending"});
+        let deeds = decide(&object, &[&waiting], &world()).deeds;
+        assert!(matches!(deeds.as_slice(), [Deed::Status(_)]), "it is about to begin: {deeds:?}");
     }
 
     #[test]

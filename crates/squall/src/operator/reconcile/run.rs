@@ -3,7 +3,7 @@
 use super::{Decision, Deed, Ending, HALTED, PAUSED, World, aborted_by, paused_by, say, status_of};
 use crate::operator::conditions;
 use crate::operator::object::{self, Name};
-use crate::operator::progress::NOTHING_MATCHES;
+use crate::operator::progress::{NOT_READY, NOTHING_MATCHES};
 use crate::operator::resources::{GROUP, Phase, RunStatus, Source};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value as Json, json};
@@ -50,6 +50,14 @@ pub(crate) fn decide(run: &Json, source: Option<&Json>, known: &Known, world: &W
         return Decision::of(release(run).into_iter().collect());
     }
     begin(run, source, known, world, status)
+}
+
+/// Whether there is nothing of a run that is to be put back: it is over, or waits and has not begun.
+pub(super) fn is_at_rest(run: &Json) -> bool {
+    let status = status_of(run);
+    let waits =
+        || status.phase == Phase::Pending && conditions::holding(&status.conditions, "Waiting").is_some();
+    status.phase.is_over() || waits()
 }
 
 /// Nothing is held for which nothing is to be put back: whoever removes the operator leaves nothing that is stuck.
@@ -174,19 +182,19 @@ fn begin(run: &Json, source: Option<&Json>, known: &Known, world: &World, mut st
             Decision::of(say(run, json!(status)).into_iter().collect())
         }
         Some(ending) => waiting(run, status, ending.word, &ending.why, world),
-        None if !object::is_held(run) => Decision::of(vec![Deed::Hold]),
-        None if again.is_some() => Decision { deeds: Vec::new(), again },
+        None if again.is_some() => Decision { deeds: release(run).into_iter().collect(), again },
         None if !known.has_room => {
             waiting(run, status, "Busy", "as many others go on as may at the same time", world)
         }
+        None if !object::is_held(run) => Decision::of(vec![Deed::Hold]),
         None => Decision::of(vec![Deed::Begin]),
     }
 }
 
-/// When one is tried again that nothing matched.
+/// When one is tried again that nothing matched, or nothing that was ready.
 fn tries_again(run: &Json, status: &RunStatus) -> Option<Timestamp> {
     let waiting = conditions::holding(&status.conditions, "Waiting")
-        .filter(|waiting| waiting.reason == NOTHING_MATCHES)?;
+        .filter(|waiting| [NOTHING_MATCHES, NOT_READY].contains(&waiting.reason.as_str()))?;
     let since = waiting.last_transition_time;
     let (least, most) = TRIES_AGAIN_AFTER;
     Some(since + (since.duration_since(object::created(run)) / 4).clamp(least, most))
@@ -195,7 +203,7 @@ fn tries_again(run: &Json, status: &RunStatus) -> Option<Timestamp> {
 fn waiting(run: &Json, mut status: RunStatus, word: &'static str, why: &str, world: &World) -> Decision {
     why.clone_into(&mut status.reason);
     conditions::put(&mut status.conditions, "Waiting", Some(true), word, why, world.now);
-    Decision::of(say(run, json!(status)).into_iter().collect())
+    Decision::of(release(run).into_iter().chain(say(run, json!(status))).collect())
 }
 
 #[cfg(test)]
@@ -224,7 +232,7 @@ mod tests {
         assert_eq!(decide(&held(run()), &known()), [Deed::Begin]);
         let full = Known { has_room: false, ..known() };
         assert!(
-            matches!(decide(&held(run()), &full).as_slice(), [Deed::Status(status)] if status["phase"] == "Pending" && status["reason"].is_string())
+            matches!(decide(&held(run()), &full).as_slice(), [Deed::Release, Deed::Status(status)] if status["phase"] == "Pending" && status["reason"].is_string())
         );
     }
 
@@ -310,10 +318,10 @@ mod tests {
             let seconds = decision.again.map(|again| again.duration_since(tried).as_secs());
             (decision.deeds, seconds)
         };
-        assert_eq!(after(1, 4), (vec![], Some(5)));
+        assert_eq!(after(1, 4), (vec![Deed::Release], Some(5)), "nothing is held meanwhile");
         assert_eq!(after(1, 5), (vec![Deed::Begin], None));
-        assert_eq!(after(100, 6), (vec![], Some(25)));
-        assert_eq!(after(100_000, 6), (vec![], Some(120)));
+        assert_eq!(after(100, 6), (vec![Deed::Release], Some(25)));
+        assert_eq!(after(100_000, 6), (vec![Deed::Release], Some(120)));
     }
 
     #[test]
