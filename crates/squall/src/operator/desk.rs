@@ -215,6 +215,10 @@ impl Desk {
     fn take(&mut self, input: Input) {
         match input {
             Input::Told(kind, change) => {
+                if matches!(change, Change::All(_)) {
+                    // Those of it were not decided before.
+                    self.touch(self.runs);
+                }
                 for key in self.store.take(kind, change) {
                     self.changed(&key);
                 }
@@ -364,6 +368,9 @@ impl Desk {
         let Some(object) = self.store.get(key).cloned() else { return self.without_object(key) };
         let world = World { now: Timestamp::now(), halted: self.halted() };
         let kind = self.store.kind(key).clone();
+        if key.kind == self.runs && !self.store.knows_source(&object) {
+            return;
+        }
         let decision = if key.kind == self.runs {
             self.decide_run(key, &object, &world)
         } else if kind == HALT {

@@ -8,7 +8,7 @@ use super::deeds::Office;
 use super::desk::{Desk, Rest, STOPS_WITHIN};
 use super::manifests::{ACCOUNT, OPERATOR};
 use super::resources::EXPERIMENT;
-use super::{CALLS_AT_ONCE, PATIENCE, leader};
+use super::{CALLS_AT_ONCE, PATIENCE, leader, object};
 use crate::agent_pod::{COMPONENT_LABEL, NAME_LABEL};
 use crate::carry::AgentOptions;
 use crate::exit::{Failure, Outcome};
@@ -132,8 +132,9 @@ impl Options {
     ) -> Result<Rest, Failure> {
         let me = format!("retire-{:08x}", fastrand::u32(..));
         let namespace = self.namespace.clone();
-        let is_there =
-            cluster.get(&Kind::NAMESPACE.named(None, &namespace)).await.map_err(unreached)?.is_some();
+        let place = cluster.get(&Kind::NAMESPACE.named(None, &namespace)).await.map_err(unreached)?;
+        // With the namespace go the operator's account and its lease: nobody leads there, and nobody can.
+        let is_there = place.is_some_and(|place| object::deleted(&place).is_none());
         let leads = is_there.then(|| leader::stand(&cluster, &namespace, &me));
         if let Some(leads) = &leads {
             let elected = timeout(LEADS_WITHIN, leads.clone().wait_for(|leads| *leads)).await.is_ok();

@@ -84,6 +84,15 @@ impl Store {
         source.uid.is_none_or(|uid| uid == object::uid(object)).then_some((key, object))
     }
 
+    /// Whether it can be said if the object is there that a run is of: all of its kind are known, or the kind is none that is
+    /// looked after.
+    pub(crate) fn knows_source(&self, run: &Json) -> bool {
+        let Ok(source) = Source::deserialize(&run["spec"]["source"]) else { return true };
+        let group = source.api_version.split('/').next().unwrap_or_default();
+        let kind = self.kinds.iter().position(|kind| kind.kind == source.kind && kind.group == group);
+        kind.is_none_or(|kind| self.known.contains(&kind))
+    }
+
     /// The experiment that a schedule names, if it is there.
     pub(crate) fn scheduled(&self, schedule: &Json) -> Option<&Arc<Json>> {
         self.get(&Key { kind: self.place(&EXPERIMENT)?, name: named_by(schedule)? })
@@ -207,6 +216,19 @@ mod tests {
         store.put(experiments, object("x", 1));
         assert!(store.scheduled(&schedule).is_some());
         assert!(store.schedules_of(&Key { kind: schedules, ..key }).is_empty());
+    }
+
+    #[test]
+    fn what_was_not_listed_yet_is_not_taken_for_deleted() {
+        let mut store = Store::new(kinds::all(true));
+        let source =
+            json!({"apiVersion": "chaos-mesh.org/v1alpha1", "kind": "PodChaos", "name": "a", "uid": "u"});
+        let run = json!({"spec": {"source": source}});
+        assert!(!store.knows_source(&run));
+        let kind = store.place(&kinds::MESH[0]).unwrap();
+        store.take(kind, Change::All(Vec::new()));
+        assert!(store.knows_source(&run) && store.source(&run).is_none());
+        assert!(Store::new(kinds::all(false)).knows_source(&run), "nobody looks after it");
     }
 
     #[test]
