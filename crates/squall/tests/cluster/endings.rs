@@ -1,7 +1,7 @@
 //! However a run ends in the middle, everything is as before, and nothing of Squall is left on the node or in the cluster.
 
 use crate::lab::{LABEL, Run, Scene, ctr, kill, run, until};
-use serde_json::Value as Json;
+use serde_json::{Value as Json, json};
 use squall_kubernetes::{Deletion, Kind, wait};
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
@@ -61,6 +61,29 @@ fn the_pod_is_deleted_with_and_without_grace_and_killed_by_what_runs_it() {
     let id = pod["status"]["containerStatuses"][0]["containerID"].as_str().unwrap();
     run_kill(id.rsplit('/').next().unwrap());
     aborted(&scene, run);
+}
+
+/// Who looks whether everything is put back is made where the kubeconfig's context is: here the namespace of the scene.
+#[test]
+fn the_namespace_of_the_agents_is_deleted() {
+    let Some(scene) = Scene::open() else { return };
+    let name = format!("{}-agents", scene.room.name);
+    let namespace = Kind::NAMESPACE.named(None, &name);
+    let object = json!({"metadata": {"name": name, "labels": {"squall.dev/test": "true"}}});
+    wait(scene.cluster.create(&Kind::NAMESPACE, None, &object)).unwrap();
+    let account = Kind::SERVICE_ACCOUNT.named(Some(&name), "default");
+    until("its service account", || wait(scene.cluster.get(&account)).unwrap().is_some());
+    let text = std::fs::read_to_string(&scene.kubeconfig).unwrap();
+    let here = format!("cluster: lab, namespace: {}", scene.room.name);
+    let experiment = scene.experiment("network.bandwidth", "{rate: 2mbit}", "120s");
+    let mut command = scene.command_with_agents_in(&name, "run", &experiment);
+    command.env("KUBECONFIG", scene.kubeconfig_of_our_own(&text.replacen("cluster: lab", &here, 1)));
+    let run = scene.begin(command, || !scene.marks().is_empty());
+    wait(scene.cluster.delete(&namespace, &Deletion::default())).unwrap();
+    let (code, said) = run.end();
+    assert_eq!(code, Some(4), "{said}");
+    assert!(said.contains("of the agents is gone"), "{said}");
+    scene.is_as_before(&said);
 }
 
 /// All that is in the container is killed, by what runs it.

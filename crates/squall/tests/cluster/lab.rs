@@ -185,10 +185,15 @@ impl Scene {
 
     /// The program, on an experiment.
     pub(crate) fn command(&self, verb: &str, experiment: &str) -> Command {
+        self.command_with_agents_in(&self.room.name, verb, experiment)
+    }
+
+    /// The same, with agents in another namespace.
+    pub(crate) fn command_with_agents_in(&self, namespace: &str, verb: &str, experiment: &str) -> Command {
         let file = self.folder.path().join("experiment.yaml");
         std::fs::write(&file, experiment).unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_squall"));
-        command.arg(verb).arg(file).args(["--agent-namespace", &self.room.name]).stdin(Stdio::null());
+        command.arg(verb).arg(file).args(["--agent-namespace", namespace]).stdin(Stdio::null());
         command.env("KUBECONFIG", &self.kubeconfig).env("SQUALL_AGENT_IMAGE", &self.image);
         command.env("SQUALL_STATE", self.folder.path().join("state")).env_remove("SQUALL_LOG");
         command

@@ -21,7 +21,7 @@ use crate::log;
 use keeper::{Keeper, Stay};
 use owner::Owner;
 use squall_engine::link::AgentLink;
-use squall_kubernetes::{Cluster, ClusterError, Exec, Exit, Output, Phase, Place, Problem};
+use squall_kubernetes::{Cluster, ClusterError, Exec, Exit, Kind, Output, Phase, Place, Problem};
 use squall_model::cluster::{ClusterPlace, ClusterRef};
 use squall_model::probe::Pending;
 use squall_model::protocol::{CallError, CallErrorKind};
@@ -125,6 +125,7 @@ impl Outposts for Pods {
         let (site, post, needs) = (Arc::clone(&self.0), post.clone(), needs.clone());
         Box::pin(async move {
             let camp = site.camp(&post.cluster).await?;
+            let camp = if site.knows(&post) { site.moved(&post.cluster, camp).await } else { camp };
             let pod = site.pod(&camp, &post, &needs).await?;
             site.start(camp, &post, pod).await
         })
@@ -152,6 +153,28 @@ impl Site {
         let camp = Arc::new(Camp { cluster, place, namespace, owner });
         camps.insert(known.clone(), Arc::clone(&camp));
         Ok(camp)
+    }
+
+    /// Whether the run had a pod on a node.
+    fn knows(&self, post: &Post) -> bool {
+        locked(&self.pods).contains_key(post)
+    }
+
+    /// Where somebody has deleted the namespace of the agents in the middle of the run, those who put back what agents held there,
+    /// or see that it is put back, are made in the namespace of the kubeconfig's context.
+    async fn moved(&self, known: &ClusterRef, camp: Arc<Camp>) -> Arc<Camp> {
+        let other = camp.cluster.namespace().to_owned();
+        if other == camp.namespace || !is_gone(&camp.cluster, &camp.namespace).await {
+            return camp;
+        }
+        crate::out::warn(format!(
+            "squall: the namespace {} of the agents is gone; what they held is looked after from {other}",
+            camp.namespace
+        ));
+        let (cluster, place) = (camp.cluster.clone(), camp.place.clone());
+        let moved = Arc::new(Camp { cluster, place, namespace: other, owner: OnceCell::new() });
+        self.camps.lock().await.insert(known.clone(), Arc::clone(&moved));
+        moved
     }
 
     /// What the pods of the run hang on. Nothing of it is made before a pod is.
@@ -254,6 +277,15 @@ impl Site {
             Box::pin(async move { why_lost(&camp, &pod, end, &complaints).await }) as Pending<'static, String>
         };
         Ok(Arc::new(StreamLink::new(stdin, stdout, why)))
+    }
+}
+
+/// Whether a namespace is deleted, or is being deleted.
+async fn is_gone(cluster: &Cluster, namespace: &str) -> bool {
+    match cluster.get(&Kind::NAMESPACE.named(None, namespace)).await {
+        Ok(found) => found.is_none_or(|found| !found["metadata"]["deletionTimestamp"].is_null()),
+        // Nothing is known.
+        Err(_) => false,
     }
 }
 

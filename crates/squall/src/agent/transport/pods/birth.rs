@@ -2,7 +2,7 @@
 
 use super::{CallError, failed, invalid, told};
 use serde_json::Value as Json;
-use squall_kubernetes::{Cluster, Deletion, Kind, Progress};
+use squall_kubernetes::{Cluster, Deletion, Kind, Problem, Progress};
 use squall_model::protocol::CallErrorKind;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -10,6 +10,10 @@ use tokio::time::Instant;
 /// How long a pod may take until it runs: its image may have to be fetched first.
 const RUNS_WITHIN: Duration = Duration::from_secs(150);
 const LOOKS_EVERY: Duration = Duration::from_millis(200);
+
+/// What may be the reason that a pod is refused.
+const PRIVILEGED: &str = "; it shares the node's process numbers and takes capabilities, which PodSecurity allows where the namespace is \
+                          labelled pod-security.kubernetes.io/enforce=privileged: choose such a namespace with --agent-namespace";
 
 /// The processors that Squall is built for, as Kubernetes calls them.
 const ARCHITECTURES: [&str; 2] = ["amd64", "arm64"];
@@ -48,13 +52,9 @@ pub(super) async fn make(
 ) -> Result<(), CallError> {
     let node = object["spec"]["nodeName"].as_str().unwrap_or_default();
     let refused = |error: squall_kubernetes::ClusterError| {
+        let hint = if error.problem == Problem::Forbidden { PRIVILEGED } else { "" };
         let error = told(error);
-        let message = format!(
-            "could not make a pod for an agent on node {node}: {}; it shares the node's process numbers and takes \
-             capabilities, which PodSecurity allows where the namespace is labelled \
-             pod-security.kubernetes.io/enforce=privileged: choose such a namespace with --agent-namespace",
-            error.message
-        );
+        let message = format!("could not make a pod for an agent on node {node}: {}{hint}", error.message);
         CallError { message, ..error }
     };
     cluster.create(&Kind::POD, Some(namespace), object).await.map_err(refused)?;
