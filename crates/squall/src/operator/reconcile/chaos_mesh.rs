@@ -54,7 +54,7 @@ pub(crate) fn decide(object: &Json, runs: &[&Json], world: &World) -> Decision {
         (None, true) if runs.iter().all(|run| is_at_rest(run)) => deeds.push(Deed::Release),
         // What waited for its targets goes on.
         (None, false) if runs.iter().any(|run| status_of(run).phase == Phase::Running) => {
-            deeds.push(Deed::Hold)
+            deeds.push(Deed::Hold);
         }
         (None, _) => {}
     }
