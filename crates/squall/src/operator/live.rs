@@ -1,7 +1,7 @@
 //! A run that is carried out here and now: on a thread of its own, by what carries out every experiment.
 
 use super::author::{self, Author};
-use super::progress::{NOTHING_MATCHES, Progress};
+use super::progress::{ACCEPTED, NOTHING_MATCHES, Progress};
 use super::reconcile::Ending;
 use super::resources::{Phase, RunStatus};
 use super::{conditions, object::Name};
@@ -147,6 +147,10 @@ impl Live {
             return;
         }
         status.phase = if verdict == Verdict::Invalid { Phase::Invalid } else { Phase::Finished };
+        if verdict == Verdict::Invalid {
+            let word = if matched_nothing { NOTHING_MATCHES } else { "Refused" };
+            conditions::put(&mut status.conditions, ACCEPTED, Some(false), word, &reason, now);
+        }
         status.verdict = Some(verdict);
         status.reason = reason;
         status.completion_time = Some(now);

@@ -2,7 +2,7 @@
 
 use crate::stage::{EXPERIMENT, POD_CHAOS, RUN, Stage, holds};
 use crate::support::wait_until;
-use serde_json::json;
+use serde_json::{Value as Json, json};
 use squall_kubernetes::{Kind, Operation, wait};
 
 #[test]
@@ -81,6 +81,9 @@ fn a_manifest_of_chaos_mesh_bears_its_conditions_is_paused_and_goes_when_deleted
             holds(object, "Paused") && holds(object, "AllRecovered") && !holds(object, "AllInjected")
         });
         assert_eq!(object["status"]["experiment"]["desiredPhase"], "Stop");
+        let told = |object: &Json| object["status"]["squall"].clone();
+        let paused = stage.until(&POD_CHAOS, "fail", |object| told(object)["phase"] == "Paused");
+        assert_eq!(told(&paused)["verdict"], "aborted");
         assert_eq!(stage.failing(), 0);
         stage.annotate(&POD_CHAOS, "fail", json!({}));
         wait_until(|| stage.failing() == 1);

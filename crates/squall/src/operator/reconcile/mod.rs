@@ -10,9 +10,11 @@ pub(crate) mod schedule;
 #[cfg(test)]
 mod testing;
 
+use super::conditions;
 use super::object;
 use super::object::Name;
-use super::resources::{ABORT, AUTHOR, PAUSE, RunSpec, RunStatus, SOURCE, Source};
+use super::progress::ACCEPTED;
+use super::resources::{ABORT, AUTHOR, PAUSE, Phase, RunSpec, RunStatus, SOURCE, Source};
 use jiff::Timestamp;
 use serde_json::{Value as Json, json};
 
@@ -108,6 +110,14 @@ fn paused_words(object: &Json) -> Option<String> {
 
 pub(super) fn status_of(run: &Json) -> RunStatus {
     object::part(run, "status")
+}
+
+/// Where a run stands, as what it is of tells it: while it is not known whether it may, nobody is told that it is carried out.
+fn phase_of(run: &RunStatus) -> Phase {
+    match run.phase {
+        Phase::Running if conditions::holding(&run.conditions, ACCEPTED).is_none() => Phase::Pending,
+        phase => phase,
+    }
 }
 
 /// The deed that has an object say this, unless it does already.
