@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 /// How long the same words of the same object are not said again.
-const QUIET_FOR: Duration = Duration::from_secs(600);
+const QUIET_FOR: Duration = Duration::from_mins(10);
 
 /// What was said last, of which object.
 #[derive(Default)]

@@ -130,7 +130,14 @@ fn was_active(status: &RunStatus) -> SignedDuration {
 fn status(object: &Json, runs: &[&Json], world: &World, goes_on: bool) -> Json {
     let last = runs.last().map(|run| status_of(run)).unwrap_or_default();
     let is_over = runs.last().is_some_and(|run| is_over(run));
-    let squall = squall(object, &last, runs, goes_on.then(|| why_it_waits(object, world)));
+    let waits = goes_on && (runs.is_empty() || is_over);
+    let phase = match (waits, is_paused(object)) {
+        (false, _) => phase_of(&last),
+        (true, true) => Phase::Paused,
+        (true, false) => Phase::Pending,
+    };
+    let held = why_it_waits(object, world).filter(|_| goes_on);
+    let squall = squall(&last, runs, phase, held);
     if last.phase == Phase::Invalid && !goes_on {
         let mut refused = refused(object, &last.reason);
         refused["squall"] = squall;
@@ -188,20 +195,13 @@ fn why_it_waits(object: &Json, world: &World) -> Option<String> {
     paused_words(object).or_else(|| world.halted.clone())
 }
 
-/// What Squall has to say beyond that. `waits` where more of it is to come: what holds it, if something does.
-fn squall(object: &Json, last: &RunStatus, runs: &[&Json], waits: Option<Option<String>>) -> Json {
-    let is_active = runs.last().is_some_and(|run| !is_over(run));
-    let phase = match &waits {
-        Some(_) if is_active => phase_of(last),
-        Some(_) if is_paused(object) => Phase::Paused,
-        Some(_) => Phase::Pending,
-        None => phase_of(last),
-    };
+/// What Squall has to say beyond that. `held`: why no more of it begins, though more is to come.
+fn squall(last: &RunStatus, runs: &[&Json], phase: Phase, held: Option<String>) -> Json {
     let mut told = json!({"phase": phase, "run": runs.last().map(|run| run["metadata"]["name"].clone())});
     if let Some(verdict) = last.verdict {
         told["verdict"] = json!(verdict);
     }
-    let held = waits.flatten().filter(|_| last.residue.is_empty());
+    let held = held.filter(|_| last.residue.is_empty());
     let reason = held.unwrap_or_else(|| last.reason.clone());
     if !reason.is_empty() {
         told["reason"] = json!(reason);
