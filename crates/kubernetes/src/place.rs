@@ -41,11 +41,14 @@ impl Settings {
         let context = place.context.clone().or_else(|| kubeconfig.current_context.clone());
         let known = kubeconfig.contexts.iter().map(|known| known.name.clone()).collect::<Vec<_>>();
         let Some(context) = context.filter(|context| known.contains(context)) else {
-            let tried = place.context.as_deref().unwrap_or("current");
-            let message = format!(
-                "find the {tried} context in {listed}: there is none; name one of these: {}",
-                if known.is_empty() { "(none is there)".to_owned() } else { known.join(", ") }
-            );
+            let wanted = match place.context.as_ref().or(kubeconfig.current_context.as_ref()) {
+                Some(name) => format!("find the context `{name}` in {listed}: there is none of this name"),
+                None => format!("find the current context in {listed}: it names none"),
+            };
+            let message = match known.as_slice() {
+                [] => format!("{wanted}, and no other"),
+                known => format!("{wanted}; there are: {}", known.join(", ")),
+            };
             return Err(ClusterError::new(Problem::Invalid, message));
         };
         let options = KubeConfigOptions { context: Some(context.clone()), ..KubeConfigOptions::default() };

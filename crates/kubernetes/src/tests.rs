@@ -195,7 +195,9 @@ fn settings_say_which_cluster_and_as_whom() {
     let nowhere = Place { context: Some("nowhere".to_owned()), ..config.place.clone() };
     let error = wait(Cluster::open(&nowhere, PATIENCE)).unwrap_err();
     assert_eq!(error.problem, Problem::Invalid);
-    assert!(error.to_string().ends_with("there is none; name one of these: here, there"), "{error}");
+    let told = error.to_string();
+    assert!(told.contains("find the context `nowhere` in "), "{told}");
+    assert!(told.ends_with("there is none of this name; there are: here, there"), "{told}");
     let missing = Place { kubeconfig: Some(config.path("missing")), context: None };
     let error = wait(Cluster::open(&missing, PATIENCE)).unwrap_err();
     assert!(error.to_string().contains("missing: ") && error.problem == Problem::Invalid, "{error}");

@@ -738,6 +738,8 @@ fn every_mistake_is_told_at_its_place() {
         (pod("mode: fixed-percent, value: \"0\", selector: {}"), "more than 0 and at most 100"),
         (pod("mode: fixed-percent, value: \"101\", selector: {}"), "\"101\": with `mode: fixed-percent`"),
         (pod("mode: fixed-percent, value: 30%, selector: {}"), "30%: with `mode: fixed-percent`"),
+        (pod("mode: one, selector: {zebra: {a: b}}"),
+            "zebra: unknown key `zebra` (not known here); known: `pods`, `namespaces`, `labelSelectors`"),
         (pod("mode: one, selector: {labelSelector: {a: b}}"), "labelSelector: unknown key `labelSelector` (not known here); did you mean `labelSelectors`?"),
         (pod("mode: one, selector: {labelSelectors: {a: 5}}"), "5: expected a text, found the number 5 (expected a text); put it in quotes if it is a text"),
         (pod("mode: one, selector: {namespaces: shop}"), "shop: `namespaces` is a list, and this is a text"),

@@ -112,14 +112,15 @@ pub(super) struct Fields<'n> {
 impl<'n> Fields<'n> {
     /// The entry of this name; an entry without a value is none.
     pub(super) fn get(&mut self, name: &str) -> Option<&'n Node> {
-        self.known.push(name.to_owned());
-        let found = self.entries.iter().find(|(key, _)| key.name == name).map(|(_, node)| node);
-        found.filter(|node| node.content != Content::Null)
+        self.get_or_null(name).filter(|node| node.content != Content::Null)
     }
 
     /// The entry of this name, also where it has no value.
     pub(super) fn get_or_null(&mut self, name: &str) -> Option<&'n Node> {
-        self.known.push(name.to_owned());
+        // Some are asked for twice, and each is told once.
+        if !self.known.iter().any(|known| known == name) {
+            self.known.push(name.to_owned());
+        }
         self.entries.iter().find(|(key, _)| key.name == name).map(|(_, node)| node)
     }
 

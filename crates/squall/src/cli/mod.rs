@@ -87,7 +87,7 @@ verbs! {
     Convert => convert::Options,
     /// Finds how much of a fault it takes until the hypothesis breaks
     Limit => limit::Options,
-    /// Ten weaknesses that many services have: lists them, explains one, tries one out
+    /// Weaknesses that many services have: lists them, explains one, tries one out
     Scenario => demo::scenario::Options,
     /// Game days: a plan in Markdown, carried out with people and measurements, to its report
     Gameday => gameday::Options,

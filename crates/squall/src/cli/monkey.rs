@@ -61,7 +61,7 @@ struct PlanOptions {
     /// How many days to look ahead
     #[arg(long, default_value_t = 7, value_parser = clap::value_parser!(u16).range(1..=3660))]
     days: u16,
-    /// The first day; today where none is given
+    /// The first day; where none is given today, or the day after once nothing of today is to come
     #[arg(long, value_name = "DATE")]
     from: Option<Date>,
     /// As JSON
@@ -153,7 +153,8 @@ impl PlanOptions {
     fn run(self) -> Outcome {
         let config = self.told.config()?;
         let seed = monkey::seed(&config, self.told.seed);
-        let from = self.from.unwrap_or_else(|| config.calendar.date(self.told.clock().now()));
+        let now = self.told.clock().now();
+        let from = self.from.unwrap_or_else(|| day_to_come(&config, now));
         let records = Records::of(&State::locate()?, &config.name);
         let seen = monkey::look(&config);
         let history = records.history(config.is_dry());
@@ -173,13 +174,26 @@ impl PlanOptions {
                 "unknown": seen.unknown, "instances": seen.instances.len(), "seed": seed, "days": plans,
             }));
         } else {
-            out::say(describe(&config, &seen, seed, &plans, self.days));
+            out::say(describe(&config, &seen, seed, &plans, (self.days, now)));
         }
         Ok(ExitCode::SUCCESS)
     }
 }
 
-fn describe(config: &Config, seen: &Seen, seed: u64, plans: &[DayPlan], days: u16) -> String {
+/// The first day of which something is still to come: today, unless all its instants are over.
+fn day_to_come(config: &Config, now: Timestamp) -> Date {
+    let today = config.calendar.date(now);
+    let is_over = config.calendar.openings(&config.cron, today).last().is_some_and(|last| *last < now);
+    if is_over { today.tomorrow().unwrap_or(today) } else { today }
+}
+
+fn describe(
+    config: &Config,
+    seen: &Seen,
+    seed: u64,
+    plans: &[DayPlan],
+    (days, now): (u16, Timestamp),
+) -> String {
     let mut lines = vec![format!("monkey {}: {}", config.name, mood(config)), String::new()];
     let mut row = |name: &str, text: String| lines.push(format!("  {name:10} {text}"));
     let calendar = &config.calendar;
@@ -215,7 +229,7 @@ fn describe(config: &Config, seen: &Seen, seed: u64, plans: &[DayPlan], days: u1
         "\nthe next {}, without those that are never worked (seed {seed}):",
         counted(days, "day")
     ));
-    plans.iter().for_each(|plan| lines.extend(day(plan)));
+    plans.iter().for_each(|plan| lines.extend(day(plan, now)));
     lines.push("\nnothing was touched; `squall monkey explain` tells why each is so".to_owned());
     lines.join("\n")
 }
@@ -251,7 +265,7 @@ fn percent(share: f64) -> String {
 }
 
 /// A day's lines.
-fn day(plan: &DayPlan) -> Vec<String> {
+fn day(plan: &DayPlan, now: Timestamp) -> Vec<String> {
     let time = |local: &str| local.get(11..16).unwrap_or(local).to_owned();
     let head = format!("  {} {}", plan.date, plan.date.strftime("%a"));
     let Some((first, last)) = &plan.window else {
@@ -280,13 +294,14 @@ fn day(plan: &DayPlan) -> Vec<String> {
         }
     };
     let mut lines = vec![format!("{head}  {span}: {sum}")];
-    lines.extend(strikes.into_iter().map(|(_, choice)| {
+    lines.extend(strikes.into_iter().map(|(moment, choice)| {
         let at = match &choice.outcome {
             Fate::Strike { local, .. } => time(local),
             _ => String::new(),
         };
         let owner = choice.owner.as_ref().map(|owner| format!(", {owner} is told")).unwrap_or_default();
-        format!("      {at}  {}: one of {}{owner}", choice.group, choice.instances)
+        let past = if moment < now { " (its time is past)" } else { "" };
+        format!("      {at}  {}: one of {}{owner}{past}", choice.group, choice.instances)
     }));
     lines
 }
@@ -552,9 +567,40 @@ mod tests {
         config.calendar.holidays = serde_json::from_str("[\"12-24\"]").unwrap();
         let date = "2026-12-24".parse().unwrap();
         let plan = DayPlan::make(&config, 1, date, &[], &squall_practice::monkey::History::new());
-        let told = day(&plan).join("\n");
+        let told = day(&plan, Timestamp::UNIX_EPOCH).join("\n");
         assert!(told.contains("closed: it is a holiday (12-24)"), "{told}");
     }
+
+    #[test]
+    fn a_day_that_is_over_is_not_the_next_one() {
+        let config = config("{probability: 1}");
+        let first = |now: &str| day_to_come(&config, now.parse().unwrap()).to_string();
+        assert_eq!(first("2026-11-30T08:00:00Z"), "2026-11-30");
+        assert_eq!(first("2026-11-30T13:59:00Z"), "2026-11-30", "something of it is to come");
+        assert_eq!(first("2026-11-30T18:00:00Z"), "2026-12-01");
+        assert_eq!(first("2026-11-29T18:00:00Z"), "2026-11-29", "a day that is closed says so");
+    }
+
+    #[test]
+    fn a_time_that_is_past_is_told_as_such() {
+        let config = config("{probability: 1, keep_healthy: 0}");
+        let instance = squall_practice::monkey::Instance {
+            id: "web-1".to_owned(),
+            name: "web-1".to_owned(),
+            app: "web".to_owned(),
+            opted_in: true,
+            healthy: true,
+            target: json!({"container": {"id": "1"}}),
+            ..Default::default()
+        };
+        let date = "2026-11-30".parse().unwrap();
+        let plan = DayPlan::make(&config, 1, date, &[instance], &squall_practice::monkey::History::new());
+        let told = |now: &str| day(&plan, now.parse().unwrap()).join("\n");
+        assert!(told("2026-11-30T23:00:00Z").contains("one of 1 (its time is past)"), "{}", told(NIGHT));
+        assert!(told(NIGHT).ends_with("one of 1"), "{}", told(NIGHT));
+    }
+
+    const NIGHT: &str = "2026-11-30T01:00:00Z";
 
     #[test]
     fn a_simulation_tells_what_it_counts_together() {

@@ -5,6 +5,7 @@
 
 use super::manifests::ACCOUNT;
 use super::manifests::rights::QUESTIONS;
+use super::object::Name;
 use super::resources::AUTHOR;
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
@@ -32,6 +33,9 @@ pub(crate) struct Author {
     /// What else those that decide may want to know of them.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub(crate) extra: BTreeMap<String, Vec<String>>,
+    /// What they wrote, in words: a run tells its refusal to what it is of, too, which somebody else may have written.
+    #[serde(skip)]
+    pub(crate) wrote: String,
 }
 
 impl fmt::Display for Author {
@@ -58,17 +62,54 @@ impl Author {
                 if author.username.is_empty() {
                     Err(wrong("its `username` is empty"))
                 } else {
-                    Ok(Some(author))
+                    Ok(Some(Self { wrote: in_words(object), ..author }))
                 }
             }
             _ => Err(wrong("it is no text")),
         }
     }
 
+    /// Those who must be allowed to do what a run does: whoever wrote what it is of, and whoever wrote the run, where that is
+    /// somebody else. None where nobody is recorded.
+    ///
+    /// # Errors
+    /// An annotation is none of ours; or nobody is recorded for one of both, and somebody must be.
+    pub(crate) fn all(run: &Json, source: &Json, must_be: bool) -> Result<Vec<Self>, String> {
+        let mut authors: Vec<Self> = Vec::new();
+        for object in [run, source] {
+            match Self::of(object)? {
+                Some(author) => {
+                    authors.retain(|known| !known.is(&author));
+                    authors.push(author);
+                }
+                None if must_be => return Err(unrecorded(object)),
+                None => {}
+            }
+        }
+        Ok(authors)
+    }
+
+    fn is(&self, other: &Self) -> bool {
+        let Self { username, uid, groups, extra, .. } = self;
+        (username, uid, groups, extra) == (&other.username, &other.uid, &other.groups, &other.extra)
+    }
+
     fn user(&self) -> User {
-        let Self { username, uid, groups, extra } = self.clone();
+        let Self { username, uid, groups, extra, .. } = self.clone();
         User { username, uid, groups, extra }
     }
+}
+
+fn in_words(object: &Json) -> String {
+    format!("the {} {}", object["kind"].as_str().unwrap_or_default(), Name::of(object))
+}
+
+fn unrecorded(object: &Json) -> String {
+    format!(
+        "nobody recorded who wrote {}, so nobody knows whether they may have it carried out; install the operator with its webhook, \
+         or have it go on without: `--author recorded`",
+        in_words(object)
+    )
 }
 
 /// What somebody must be allowed to do, for the plan to be theirs: one of these verbs, to one of these parts.
@@ -186,8 +227,9 @@ pub(crate) async fn operator_may_make_pods(
 
 fn refused(author: &Author, missing: &str) -> String {
     format!(
-        "{author}, who wrote this, may not do what it does: {missing}; grant it by a Role or a ClusterRole bound to {author} \
-         (`kubectl auth can-i --as {author} …` checks), or have somebody apply it who may"
+        "{author}, who wrote {}, may not do what it does: {missing}; grant it by a Role or a ClusterRole bound to {author} \
+         (`kubectl auth can-i --as {author} …` checks), or have somebody apply it who may",
+        author.wrote
     )
 }
 

@@ -97,8 +97,11 @@ async fn one(office: &Office, task: &Task, deed: &Deed, done: &mut Done) -> Resu
                 if !there.is_some_and(|there| is_of_the_same(&there, run)) {
                     let why =
                         format!("a Run of the name {name} is there that is of something else, or just goes");
-                    crate::out::warn(format!("squall: {}: {why}; it is tried again", Name::of(object)));
+                    let waits = reconcile::waits_for_a_name(object, &why, Timestamp::now());
                     done.error = Some(why);
+                    if object["status"] != waits {
+                        done.objects.push((kind.clone(), say(cluster, kind, object, &waits).await?));
+                    }
                 }
             }
             Err(error) => return Err(error),
@@ -292,14 +295,7 @@ async fn prepare(office: &Office, run: &Json, source: &Json) -> Result<Result<Re
             read::shorten(&mut experiment, rest);
         }
         // Whoever writes a schedule, or what it names, has the other's rights at his disposal otherwise.
-        let authors = [Author::of(run)?, Author::of(source)?];
-        if office.needs_author && authors.iter().any(Option::is_none) {
-            return Err("nobody recorded who wrote this, so nobody knows whether they may have it carried out; install the operator \
-                        with its webhook, or have it go on without: `--author recorded`"
-                .to_owned());
-        }
-        let mut authors: Vec<Author> = authors.into_iter().flatten().collect();
-        authors.dedup();
+        let authors = Author::all(run, source, office.needs_author)?;
         Ok((experiment, authors, reach.namespaces.clone()))
     };
     let ready = ready();

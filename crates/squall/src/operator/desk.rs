@@ -9,6 +9,7 @@ use super::live::{Live, Outcome};
 use super::object::{self, Name};
 use super::reconcile::experiment::first_line;
 use super::reconcile::{self, Decision, Deed, Ending, World};
+use super::repeats::Repeats;
 use super::resources::{EXPERIMENT, HALT, Phase, RUN, RunStatus, SCHEDULE, SOURCE};
 use super::store::{Key, Store};
 use jiff::{SignedDuration, Timestamp};
@@ -71,6 +72,7 @@ pub(super) struct Desk {
     wakes: BTreeSet<(Timestamp, Key)>,
     /// Runs that begin and are not live yet.
     beginning: BTreeSet<Key>,
+    repeats: Repeats,
     halted: Option<String>,
     /// Why nothing begins any more, when the desk is being left.
     closing: Option<&'static str>,
@@ -114,6 +116,7 @@ impl Desk {
             busy: BTreeMap::new(),
             wakes: BTreeSet::new(),
             beginning: BTreeSet::new(),
+            repeats: Repeats::default(),
             halted: None,
             closing: None,
             inputs,
@@ -252,7 +255,7 @@ impl Desk {
             self.start(key, start);
         }
         if let Some(error) = done.error {
-            tracing::warn!(object = %key.name, error, "what was to be done could not be");
+            self.warn(key, &format!("{error}; it is tried again"));
             self.wakes.insert((Timestamp::now() + TRIES_AGAIN_AFTER, key.clone()));
         }
         if again {
@@ -281,9 +284,16 @@ impl Desk {
                 self.live.insert(key.clone(), live);
             }
             // Its object says that it runs, and nobody carries it out: it is put back as any such.
-            Err(error) => tracing::warn!(run = %key.name, %error, "a run could not be begun"),
+            Err(error) => self.warn(key, &format!("the run could not be begun: {error}")),
         }
         self.dirty.insert(key.clone());
+    }
+
+    /// Says what went wrong with an object.
+    fn warn(&mut self, key: &Key, words: &str) {
+        if self.repeats.is_news(key, words, std::time::Instant::now()) {
+            crate::out::warn(format!("squall: {} {}: {words}", self.store.kind(key).kind, key.name));
+        }
     }
 
     /// Something is other than before: so may be what follows from it.

@@ -4,7 +4,7 @@
 //! Source: the API conventions of Kubernetes for events, `v1 Event`.
 
 use super::object::{self, Name};
-use super::progress::NOTHING_MATCHES;
+use super::progress::{ACCEPTED, NOTHING_MATCHES};
 use super::reconcile::experiment::first_line;
 use super::resources::{EXPERIMENT, HALT, Phase, RUN};
 use jiff::Timestamp;
@@ -34,7 +34,7 @@ pub(super) fn tell(cluster: &Cluster, kind: &Kind, object: &Json, status: &Json)
     if *kind == HALT {
         return;
     }
-    let events: Vec<Json> = news(&object["status"], status)
+    let events: Vec<Json> = news(kind, &object["status"], status)
         .iter()
         .flat_map(|news| about(kind, object, news).into_iter().map(|about| event(&about, news)))
         .collect();
@@ -53,36 +53,38 @@ pub(super) fn tell(cluster: &Cluster, kind: &Kind, object: &Json, status: &Json)
 }
 
 /// What a status says that the one before did not.
-fn news(before: &Json, now: &Json) -> Vec<News> {
-    let becomes = |kind: &str| !holds(before, kind) && holds(now, kind);
-    let (was, is) = (part(before, "phase"), part(now, "phase"));
+fn news(kind: &Kind, before: &Json, now: &Json) -> Vec<News> {
+    let becomes = |is_so: &dyn Fn(&Json) -> bool| !is_so(before) && is_so(now);
+    let is_in = |phase: Phase| move |status: &Json| *part(status, "phase") == json!(phase);
     let mut news = Vec::new();
     let mut tell = |is_well, reason, message: &str| {
         let message = message.chars().take(LONGEST).collect();
         news.push(News { is_well, reason, message });
     };
-    if was != is && *is == json!(Phase::Running) {
+    // A run is in this phase before it is known whether it may.
+    if becomes(&|status| is_in(Phase::Running)(status) && (*kind != RUN || holds(status, ACCEPTED))) {
         tell(true, "Running", "it is carried out");
     }
-    if becomes("AllInjected") {
+    if becomes(&|status| holds(status, "AllInjected")) {
         tell(true, "Injected", "everything that was planned is injected");
     }
     // A run that came to nothing has put nothing back.
     let restored = part(now, "counts")["restored"].as_u64().unwrap_or_default();
-    if becomes("AllRecovered") && restored > 0 {
+    if becomes(&|status| holds(status, "AllRecovered")) && restored > 0 {
         tell(true, "Recovered", "everything is put back");
     }
     let reason = first_line(part(now, "reason").as_str().unwrap_or_default());
-    if *was == json!(Phase::Running) && *is == json!(Phase::Pending) {
+    if becomes(&|status| is_in(Phase::Pending)(status) && matches_nothing(status)) {
         tell(false, NOTHING_MATCHES, &reason);
     }
-    if was != is && *is == json!(Phase::Invalid) {
+    if becomes(&is_in(Phase::Invalid)) {
         tell(false, "Invalid", &reason);
     }
-    if was != is && *is == json!(Phase::Finished) {
+    if becomes(&|status| part(status, "verdict").is_string()) && !is_in(Phase::Invalid)(now) {
         let verdict = part(now, "verdict").as_str().unwrap_or_default();
         let why = if reason.is_empty() { String::new() } else { format!(": {reason}") };
-        tell(verdict == "passed", "Finished", &format!("{verdict}{why}"));
+        let word = if is_in(Phase::Paused)(now) { "Paused" } else { "Finished" };
+        tell(verdict == "passed", word, &format!("{verdict}{why}"));
     }
     news
 }
@@ -96,6 +98,11 @@ fn part<'s>(status: &'s Json, name: &str) -> &'s Json {
 fn holds(status: &Json, kind: &str) -> bool {
     let mut conditions = status["conditions"].as_array().into_iter().flatten();
     conditions.any(|condition| condition["type"] == kind && condition["status"] == "True")
+}
+
+fn matches_nothing(status: &Json) -> bool {
+    let mut conditions = status["conditions"].as_array().into_iter().flatten();
+    conditions.any(|condition| condition["type"] == "Selected" && condition["reason"] == NOTHING_MATCHES)
 }
 
 /// Whom something is told of: the object, and what it is of where that does not say the same of itself.
@@ -135,7 +142,7 @@ mod tests {
     use super::*;
 
     fn told(before: &Json, now: &Json) -> Vec<(bool, &'static str, String)> {
-        news(before, now).into_iter().map(|news| (news.is_well, news.reason, news.message)).collect()
+        news(&RUN, before, now).into_iter().map(|news| (news.is_well, news.reason, news.message)).collect()
     }
 
     fn holding(kinds: &[&str]) -> Vec<Json> {
@@ -144,21 +151,31 @@ mod tests {
 
     #[test]
     fn what_becomes_so_is_told_once() {
-        let running = json!({"phase": "Running", "conditions": holding(&["AllInjected"])});
+        let running = json!({"phase": "Running", "conditions": holding(&["Accepted", "AllInjected"])});
         let reasons = |news: Vec<(bool, &'static str, String)>| -> Vec<&str> {
             news.into_iter().map(|(_, reason, _)| reason).collect()
         };
         assert_eq!(reasons(told(&Json::Null, &running)), ["Running", "Injected"]);
         assert!(told(&running, &running).is_empty());
         let over = json!({"phase": "Finished", "verdict": "failed", "reason": "down\nfor 3s",
-            "counts": {"restored": 1}, "conditions": holding(&["AllInjected", "AllRecovered"])});
+            "counts": {"restored": 1}, "conditions": holding(&["Accepted", "AllInjected", "AllRecovered"])});
         let news = told(&running, &over);
         assert_eq!(news[1], (false, "Finished", "failed: down".to_owned()));
         assert_eq!(reasons(news), ["Recovered", "Finished"]);
-        let nothing =
-            json!({"phase": "Pending", "reason": "no pod", "conditions": holding(&["AllRecovered"])});
+        let unmatched = json!([{"type": "Selected", "status": "False", "reason": NOTHING_MATCHES}]);
+        let nothing = json!({"phase": "Pending", "reason": "no pod", "conditions": unmatched});
         let running = json!({"phase": "Running"});
         assert_eq!(told(&running, &nothing), [(false, NOTHING_MATCHES, "no pod".to_owned())]);
+        assert!(told(&nothing, &nothing).is_empty());
+    }
+
+    #[test]
+    fn what_is_refused_is_told_as_such_and_nothing_else() {
+        let asked = json!({"phase": "Running", "conditions": holding(&["Selected"])});
+        assert!(told(&json!({"phase": "Pending"}), &asked).is_empty(), "it is not known whether it may");
+        let refused =
+            json!({"phase": "Invalid", "verdict": "invalid", "reason": "bob may not", "conditions": []});
+        assert_eq!(told(&asked, &refused), [(false, "Invalid", "bob may not".to_owned())]);
     }
 
     #[test]
@@ -167,6 +184,11 @@ mod tests {
         assert_eq!(told(&Json::Null, &refused), [(false, "Invalid", "spec.action: no".to_owned())]);
         let passed = json!({"squall": {"phase": "Finished", "verdict": "passed", "reason": ""}});
         assert_eq!(told(&refused, &passed), [(true, "Finished", "passed".to_owned())]);
+        let running = json!({"squall": {"phase": "Running"}});
+        let paused = json!({"squall": {"phase": "Paused", "verdict": "aborted", "reason": "by somebody"}});
+        assert_eq!(told(&running, &paused), [(false, "Paused", "aborted: by somebody".to_owned())]);
+        let between = json!({"squall": {"phase": "Pending", "verdict": "passed"}});
+        assert_eq!(told(&running, &between), [(true, "Finished", "passed".to_owned())], "a round is over");
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! A run that is carried out here and now: on a thread of its own, by what carries out every experiment.
 
 use super::author::{self, Author};
-use super::progress::Progress;
+use super::progress::{ACCEPTED, Progress};
 use super::reconcile::Ending;
 use super::resources::{Phase, RunStatus};
 use super::{conditions, object::Name};
@@ -140,14 +140,17 @@ impl Live {
     /// It is over.
     pub(crate) fn close(&mut self, (verdict, reason): Outcome, now: Timestamp) {
         let mut status = locked(&self.progress).status().clone();
-        let selected = conditions::failing(&status.conditions, "Selected");
-        let waits_on =
-            selected.and_then(|selected| self.waits_on.iter().find(|word| selected.reason == **word));
-        if let (Some(word), None, Verdict::Invalid) = (waits_on, &self.ending, verdict) {
-            self.over = Some(waiting_for_targets(&status, word, reason, now));
+        let selects_nothing = conditions::failing(&status.conditions, "Selected");
+        let refused = selects_nothing.map_or_else(|| "Refused".to_owned(), |selects| selects.reason.clone());
+        let waits = self.ending.is_none() && self.waits_on.contains(&refused.as_str());
+        if verdict == Verdict::Invalid && waits {
+            self.over = Some(waiting_for_targets(&status, &refused, reason, now));
             return;
         }
         status.phase = if verdict == Verdict::Invalid { Phase::Invalid } else { Phase::Finished };
+        if verdict == Verdict::Invalid {
+            conditions::put(&mut status.conditions, ACCEPTED, Some(false), &refused, &reason, now);
+        }
         status.verdict = Some(verdict);
         status.reason = reason;
         status.completion_time = Some(now);

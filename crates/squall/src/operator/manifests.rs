@@ -57,6 +57,9 @@ pub(crate) struct Options {
     /// Lets the operator change and delete objects in this namespace alone (repeatable), and no nodes
     #[arg(long, value_name = "NAMESPACE")]
     strike_in: Vec<String>,
+    /// Has the operator look after the objects of this namespace alone, and may it no more
+    #[arg(long, value_name = "NAMESPACE")]
+    only: Option<String>,
     /// As one list in JSON
     #[arg(long)]
     json: bool,
@@ -64,14 +67,15 @@ pub(crate) struct Options {
 
 impl Options {
     pub(crate) fn run(self) -> Outcome {
-        let Self { chaos_mesh, namespace, image, no_agents, before_1_30, no_webhook, strike_in, json } = self;
-        if let Some(name) = strike_in.iter().chain([&namespace]).find(|name| !is_label(name)) {
+        let Self { chaos_mesh, namespace, image, no_agents, before_1_30, no_webhook, strike_in, only, json } =
+            self;
+        if let Some(name) = strike_in.iter().chain([&namespace]).chain(&only).find(|name| !is_label(name)) {
             return Err(Failure::invalid(format!(
                 "{name:?} is no name of a namespace: it has up to 63 small letters, digits and \"-\""
             )));
         }
         let (agents, webhook) = (!no_agents, !no_webhook);
-        let wanted = Wanted { chaos_mesh, namespace, image, agents, before_1_30, webhook, strike_in };
+        let wanted = Wanted { chaos_mesh, namespace, image, agents, before_1_30, webhook, strike_in, only };
         if json {
             out::say_json(&json!({"apiVersion": "v1", "kind": "List", "items": objects(&wanted)}));
         } else {
@@ -107,6 +111,8 @@ pub(crate) struct Wanted {
     pub(crate) webhook: bool,
     /// The namespaces in which objects may be struck; empty where all.
     pub(crate) strike_in: Vec<String>,
+    /// The namespace whose objects are looked after; none where all are.
+    pub(crate) only: Option<String>,
 }
 
 /// Plain manifests: YAML of several documents.
@@ -131,7 +137,11 @@ pub(crate) fn objects(wanted: &Wanted) -> Vec<Json> {
     };
     let within = wanted.strike_in.iter().map(|namespace| rights::strikes_in(&fill, json!(namespace)));
     let parts = parts(&fill).into_iter().filter(is_wanted).flat_map(|part| part.objects);
-    [namespace(&wanted.namespace)].into_iter().chain(parts).chain(within).collect()
+    let all = [namespace(&wanted.namespace)].into_iter().chain(parts).chain(within);
+    match &wanted.only {
+        Some(only) => all.map(|object| rights::looking_after(object, only)).collect(),
+        None => all.collect(),
+    }
 }
 
 /// What differs between manifests and charts.
@@ -156,6 +166,9 @@ impl Fill {
         let mut words = vec!["operator"];
         if wanted.chaos_mesh {
             words.push("--chaos-mesh");
+        }
+        if let Some(only) = &wanted.only {
+            words.extend(["--only", only]);
         }
         let (mut ports, mut ready) = (Vec::new(), Json::Null);
         if wanted.webhook {
@@ -422,6 +435,7 @@ mod tests {
             before_1_30: false,
             webhook: false,
             strike_in: Vec::new(),
+            only: None,
         }
     }
 
@@ -448,6 +462,21 @@ mod tests {
         assert_eq!((bound.len(), &bound[0]["kind"]), (1, &json!("RoleBinding")));
         assert_eq!(bound[0]["metadata"]["namespace"], "shop");
         assert!(!names(&shop).contains(&"ClusterRoleBinding squall-operator-nodes".to_owned()));
+    }
+
+    #[test]
+    fn an_operator_of_one_namespace_may_change_no_objects_of_others() {
+        let all = objects(&Wanted { chaos_mesh: true, only: Some("shop".to_owned()), ..wanted() });
+        for role in ["squall-operator-objects", "squall-operator-chaos-mesh"] {
+            let bound: Vec<&Json> = all.iter().filter(|object| object["roleRef"]["name"] == role).collect();
+            assert_eq!((bound.len(), &bound[0]["kind"]), (1, &json!("RoleBinding")), "{role}");
+            assert_eq!(bound[0]["metadata"]["namespace"], "shop");
+        }
+        let operator = all.iter().find(|object| object["kind"] == "Deployment").unwrap();
+        let words = &operator["spec"]["template"]["spec"]["containers"][0]["args"];
+        assert_eq!(*words, json!(["operator", "--chaos-mesh", "--only", "shop"]));
+        let everywhere = names(&objects(&wanted()));
+        assert!(everywhere.contains(&"ClusterRoleBinding squall-operator-objects".to_owned()));
     }
 
     #[test]

@@ -24,6 +24,7 @@ mod progress;
 mod put_back;
 mod read;
 mod reconcile;
+mod repeats;
 pub(crate) mod resources;
 mod retire;
 mod store;

@@ -6,12 +6,15 @@ use super::resources::{InjectionState, InjectionStatus, Phase, RunStatus};
 use jiff::Timestamp;
 use squall_model::event::{Entry, Event, Planned};
 use squall_model::undo::Evidence;
+use squall_model::verdict::Verdict;
 use std::collections::BTreeMap;
 
 /// Why nothing is selected, as a condition says it: nothing is there that could be.
 pub(crate) const NOTHING_MATCHES: &str = "NothingMatches";
 /// What is there passes through a state in which it cannot be struck.
 pub(crate) const NOT_READY: &str = "NotReady";
+/// Whether it may be carried out as it is written.
+pub(crate) const ACCEPTED: &str = "Accepted";
 /// So many injections are told one by one.
 const TOLD: usize = 100;
 /// The longest text of one of them, in characters.
@@ -60,6 +63,11 @@ impl Progress {
                 self.plan(injections, &[], entry.at);
             }
             Event::Replanned { replaced, injections, .. } => self.plan(injections, replaced, entry.at),
+            // The plan was looked at, and nobody said no.
+            Event::PhaseStarted { phase: squall_model::event::Phase::SteadyState } => {
+                let conditions = &mut self.status.conditions;
+                conditions::put(conditions, ACCEPTED, Some(true), "Approved", "", entry.at);
+            }
             Event::Injected { injection, evidence, .. } => {
                 self.becomes(injection, InjectionState::Active);
                 self.show(injection, evidence);
@@ -104,7 +112,10 @@ impl Progress {
                 self.has_ended = true;
                 self.status.verdict = Some(*verdict);
                 self.status.reason = reasons.first().map(|reason| shortened(reason)).unwrap_or_default();
-                self.all_recovered(entry.at);
+                // What was refused never ran, so that nothing recovers from it.
+                if *verdict != Verdict::Invalid {
+                    self.all_recovered(entry.at);
+                }
             }
             _ => {}
         }
@@ -267,6 +278,16 @@ mod tests {
             (*state, evidence.as_slice()),
             (InjectionState::Gone, ["pod y is gone".to_owned()].as_slice())
         );
+    }
+
+    #[test]
+    fn what_is_refused_never_recovered() {
+        let refused = r#""event":"verdict","verdict":"invalid","exit_code":2"#;
+        let progress = after(&[PLANNED, r#""event":"refused","by":"x","why":"y""#, refused]);
+        assert_eq!(condition(&progress, "AllRecovered"), "False");
+        assert_eq!(condition(&progress, ACCEPTED), "none");
+        let approved = after(&[PLANNED, r#""event":"phase_started","phase":"steady_state""#]);
+        assert_eq!(condition(&approved, ACCEPTED), "True");
     }
 
     #[test]

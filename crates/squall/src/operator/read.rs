@@ -4,7 +4,7 @@
 use super::resources::{EXPERIMENT, GROUP};
 use crate::files;
 use serde_json::{Value as Json, json};
-use squall_model::cluster::{EVERY_NAMESPACE, Names};
+use squall_model::cluster::{EVERY_NAMESPACE, Names, PROTECTED_NAMESPACES};
 use squall_model::experiment::{Action, Experiment, ProbeCall, Strike};
 use squall_model::node::{Content, Key, Node};
 use squall_model::read::{Overrides, Source, render_by_path};
@@ -274,6 +274,14 @@ fn within(namespace: &str, reach: &Reach) -> Result<(), String> {
     if reach.namespaces.contains(namespace) {
         return Ok(());
     }
+    if PROTECTED_NAMESPACES.contains(&namespace) {
+        return Err(format!(
+            "the namespace {namespace} is protected, since it keeps the cluster alive: only what is named one by one is struck there, \
+             and only where the namespace has the label {}={}",
+            super::resources::CHAOS,
+            super::resources::OPTED_IN
+        ));
+    }
     Err(format!(
         "the namespace {namespace} has not opted in to be struck; whoever it belongs to does: kubectl label namespace {namespace} \
          {}={}",
@@ -363,11 +371,21 @@ mod tests {
         for refused in [
             json!({"labels": {"a": "b"}}),
             json!({"namespace": ["bank", "shop"], "labels": {"a": "b"}}),
-            json!({"names": ["bank/a", "kube-system/b"]}),
-            json!({"namespace": "bank", "names": ["kube-system/b"]}),
+            json!({"names": ["bank/a", "shop/b"]}),
+            json!({"namespace": "bank", "names": ["shop/b"]}),
         ] {
             let error = strike(refused).unwrap_err();
             assert!(error.contains("kubectl label namespace"), "{error}");
+        }
+        for protected in [
+            json!({"namespace": "kube-system", "labels": {"a": "b"}}),
+            json!({"namespace": "bank", "names": ["kube-system/b"]}),
+        ] {
+            let error = strike(protected).unwrap_err();
+            assert!(
+                error.contains("kube-system is protected") && !error.contains("kubectl label"),
+                "{error}"
+            );
         }
         let error = strike(json!({"namespace": "bank", "labels": {"a": "b"}, "kubeconfig": "/etc/passwd"}));
         assert!(error.unwrap_err().contains("another cluster"));

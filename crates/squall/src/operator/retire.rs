@@ -61,6 +61,12 @@ struct Started {
     options: super::Options,
 }
 
+/// What it looked after.
+struct LooksAfter {
+    chaos_mesh: bool,
+    only: Option<String>,
+}
+
 fn unreached(error: ClusterError) -> Failure {
     Failure::failed(error.to_string())
 }
@@ -79,19 +85,24 @@ impl Options {
         let cluster = Cluster::open(&place, PATIENCE).await.map_err(unreached)?;
         let operator = Kind::DEPLOYMENT.named(Some(&self.namespace), ACCOUNT);
         let deployment = cluster.get(&operator).await.map_err(unreached)?;
-        if !has_kinds(&cluster).await.map_err(unreached)? {
+        let started = deployment.as_ref().and_then(started);
+        let only = self.only.clone().or_else(|| started.as_ref().and_then(|started| started.only.clone()));
+        if !has_kinds(&cluster, only.as_deref()).await.map_err(unreached)? {
             out::warn(format!(
                 "squall: {cluster} has none of the kinds of Squall's operator: there is nothing to retire"
             ));
             return Ok(ExitCode::SUCCESS);
         }
-        let started = deployment.as_ref().and_then(started);
         match deployment {
             Some(_) => self.end_pods(&cluster).await?,
             None => out::warn(format!("squall: there is no {operator}: what it left is put back")),
         }
         remove_webhook(&cluster, &self.namespace).await.map_err(unreached)?;
-        let rest = self.tidy(cluster.clone(), state, started, begun).await?;
+        let looks_after = LooksAfter {
+            chaos_mesh: self.chaos_mesh || started.is_some_and(|started| started.chaos_mesh),
+            only,
+        };
+        let rest = self.tidy(cluster.clone(), state, looks_after, begun).await?;
         told(&rest, &cluster)
     }
 
@@ -127,7 +138,7 @@ impl Options {
         &self,
         cluster: Cluster,
         state: State,
-        started: Option<super::Options>,
+        looks_after: LooksAfter,
         begun: Timestamp,
     ) -> Result<Rest, Failure> {
         let me = format!("retire-{:08x}", fastrand::u32(..));
@@ -146,12 +157,11 @@ impl Options {
                 )));
             }
         }
-        let told = started.as_ref();
         let office = Office {
             me: me.clone(),
             namespace: namespace.clone(),
-            chaos_mesh: self.chaos_mesh || told.is_some_and(|started| started.chaos_mesh),
-            only: self.only.clone().or_else(|| told.and_then(|started| started.only.clone())),
+            chaos_mesh: looks_after.chaos_mesh,
+            only: looks_after.only,
             at_once: 1,
             needs_author: true,
             beyond: false,
@@ -171,8 +181,8 @@ impl Options {
 }
 
 /// Whether the cluster has the operator's kinds at all.
-async fn has_kinds(cluster: &Cluster) -> Result<bool, ClusterError> {
-    match cluster.list(&EXPERIMENT, None, "").await {
+async fn has_kinds(cluster: &Cluster, only: Option<&str>) -> Result<bool, ClusterError> {
+    match cluster.list(&EXPERIMENT, only, "").await {
         Ok(_) => Ok(true),
         Err(error) if matches!(error.problem, Problem::NotFound | Problem::Invalid) => Ok(false),
         Err(error) => Err(error),

@@ -283,21 +283,14 @@ fn nothing_is_left(scene: &Scene) {
     });
 }
 
-/// Only the namespace of the scene: others test operators, too.
-fn confined(object: &mut Json, namespace: &str) {
-    if let Some(words) = object["spec"]["template"]["spec"]["containers"][0]["args"].as_array_mut() {
-        words.extend([json!("--only"), json!(namespace)]);
-    }
-}
-
 #[test]
 fn plain_manifests_are_all_that_an_operator_needs() {
     let Some(scene) = Scene::open() else { return };
     let room = scene.room.name.clone();
-    let mut installed =
-        Installed::of(&scene, &["--strike-in", &room], |object| object["kind"] != "Deployment");
-    for mut object in printed(&scene, &[]).into_iter().filter(|object| object["kind"] == "Deployment") {
-        confined(&mut object, &room);
+    // Others test operators, too.
+    let options = ["--strike-in", &room, "--only", &room];
+    let mut installed = Installed::of(&scene, &options, |object| object["kind"] != "Deployment");
+    for object in printed(&scene, &options).into_iter().filter(|object| object["kind"] == "Deployment") {
         installed.apply(&object);
     }
     carries_out(&scene, &installed);

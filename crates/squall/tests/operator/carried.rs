@@ -2,7 +2,7 @@
 
 use crate::stage::{EXPERIMENT, POD_CHAOS, RUN, Stage, holds};
 use crate::support::wait_until;
-use serde_json::json;
+use serde_json::{Value as Json, json};
 use squall_kubernetes::{Kind, Operation, wait};
 
 #[test]
@@ -46,12 +46,12 @@ fn what_cannot_be_carried_out_says_why() {
         assert!(why.contains("replicas"), "{why}");
 
         let other = json!({"method": [{
-            "fault": "k8s.pod_kill", "target": {"pod": {"namespace": "kube-system", "labels": {"k8s-app": "kube-dns"}}},
+            "fault": "k8s.pod_kill", "target": {"pod": {"namespace": "default", "labels": {"app": "pay"}}},
         }]});
         stage.make(&EXPERIMENT, "elsewhere", &other);
         let seen = stage.until(&RUN, "elsewhere-1", |run| run["status"]["phase"] == "Invalid");
         let why = seen["status"]["reason"].as_str().unwrap();
-        assert!(why.contains("kubectl label namespace kube-system squall.dev/chaos=allowed"), "{why}");
+        assert!(why.contains("kubectl label namespace default squall.dev/chaos=allowed"), "{why}");
 
         let host = json!({"method": [{"fault": "process.kill", "target": {"process": {"name": "squall"}}}]});
         stage.make(&EXPERIMENT, "own-pod", &host);
@@ -81,6 +81,9 @@ fn a_manifest_of_chaos_mesh_bears_its_conditions_is_paused_and_goes_when_deleted
             holds(object, "Paused") && holds(object, "AllRecovered") && !holds(object, "AllInjected")
         });
         assert_eq!(object["status"]["experiment"]["desiredPhase"], "Stop");
+        let told = |object: &Json| object["status"]["squall"].clone();
+        let paused = stage.until(&POD_CHAOS, "fail", |object| told(object)["phase"] == "Paused");
+        assert_eq!(told(&paused)["verdict"], "aborted");
         assert_eq!(stage.failing(), 0);
         stage.annotate(&POD_CHAOS, "fail", json!({}));
         wait_until(|| stage.failing() == 1);
@@ -103,7 +106,10 @@ fn an_experiment_waits_for_a_run_of_its_name_to_go() {
         // As it is while the cluster still takes away the runs of an experiment that was deleted.
         stage.make(&RUN, "again-1", &json!({"source": {"name": "other"}}));
         stage.make(&EXPERIMENT, "again", &Stage::scaling("2s"));
-        wait_until(|| operator.log().contains("a Run of the name again-1 is there"));
+        let waits = stage.until(&EXPERIMENT, "again", |again| holds(again, "Waiting"));
+        assert!(waits["status"]["reason"].as_str().unwrap().contains("again-1 is there"), "{waits}");
+        let told = "Experiment NAMESPACE/again: a Run of the name again-1 is there";
+        wait_until(|| operator.log().contains(&told.replace("NAMESPACE", &stage.room)));
         stage.delete(&RUN, "again-1");
         stage.until(&EXPERIMENT, "again", |again| again["status"]["phase"] == "Finished");
         assert_eq!(stage.get(&RUN, "again-1").unwrap()["spec"]["source"]["name"], "again");

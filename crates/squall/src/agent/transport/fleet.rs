@@ -54,6 +54,11 @@ pub(crate) trait Outposts: Send + Sync {
     /// # Errors
     /// Says what was tried, what came back and what to do.
     fn connect(&self, post: &Post, needs: &Needs) -> Pending<'static, Result<Arc<dyn AgentLink>, CallError>>;
+
+    /// What is to be told to a run before agents can be started, if something is, for those who only plan one.
+    fn lacks(&self) -> Option<String> {
+        None
+    }
 }
 
 /// There are none, in a program that was built without Kubernetes.
@@ -333,6 +338,7 @@ impl FleetLink {
             }
             if matches!(*locked(&crew.hello), Some(Call::Hello { looks_only: true, .. })) {
                 merged::describe(&mut plan);
+                plan.notes.extend(crew.outposts.lacks());
                 return Ok(Answer::Plan(plan));
             }
             let needs = needs_of(&request);

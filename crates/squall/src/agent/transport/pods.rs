@@ -130,6 +130,15 @@ impl Outposts for Pods {
             site.start(camp, &post, pod).await
         })
     }
+
+    fn lacks(&self) -> Option<String> {
+        let Site { image, resident, .. } = &*self.0;
+        (image.is_none() && !resident).then(|| {
+            "agents on nodes are made of an image with Squall, and none is named: `squall run` needs --agent-image, \
+             SQUALL_AGENT_IMAGE or --resident-agents"
+                .to_owned()
+        })
+    }
 }
 
 impl Site {
@@ -327,4 +336,21 @@ async fn why_lost(camp: &Camp, pod: &str, end: Option<Exit>, complaints: &Mutex<
     let said = (!said.is_empty()).then(|| format!("it said: {said}"));
     let parts = [Some(format!("the agent is gone: {ended}")), state, said];
     parts.into_iter().flatten().collect::<Vec<_>>().join("; ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_names_no_image_is_told_before_the_run() {
+        let lacks = |options: AgentOptions| Pods::new("r", &options).lacks();
+        let told = lacks(AgentOptions::default()).unwrap();
+        assert!(told.contains("--agent-image"), "{told}");
+        assert_eq!(
+            lacks(AgentOptions { agent_image: Some("squall:1".into()), ..AgentOptions::default() }),
+            None
+        );
+        assert_eq!(lacks(AgentOptions { resident_agents: true, ..AgentOptions::default() }), None);
+    }
 }

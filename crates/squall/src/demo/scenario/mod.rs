@@ -1,4 +1,4 @@
-//! `squall scenario`: ten weaknesses that many services have, each with the experiment that shows it, to be tried on a
+//! `squall scenario`: weaknesses that many services have, each with the experiment that shows it, to be tried on a
 //! weak service of Squall's own and on one's own system.
 
 mod cage;

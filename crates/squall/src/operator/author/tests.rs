@@ -159,12 +159,35 @@ fn what_no_role_speaks_of_is_refused() {
     assert!(refused(&other).contains("another cluster, at https://c"), "{}", refused(&other));
 }
 
+fn written(kind: &str, by: Json) -> Json {
+    json!({"kind": kind, "metadata": {"namespace": "shop", "name": "x", "annotations": {AUTHOR: by}}})
+}
+
+#[test]
+fn whoever_may_not_is_told_with_what_they_wrote() {
+    let by = |kind: &str, name: &str| written(kind, format!(r#"{{"username": "{name}"}}"#).into());
+    let wrote = |run: &Json, source: &Json| -> Vec<String> {
+        let all = Author::all(run, source, true).unwrap();
+        all.iter().map(|author| refused(author, "delete pods")).collect()
+    };
+    let told = wrote(&by("Run", "bob"), &by("Experiment", "root"));
+    assert!(told[0].starts_with("bob, who wrote the Run shop/x, may not"), "{}", told[0]);
+    assert!(told[1].starts_with("root, who wrote the Experiment shop/x, may not"), "{}", told[1]);
+    let told = wrote(&by("Run", "bob"), &by("Experiment", "bob"));
+    assert!(told.len() == 1 && told[0].contains("the Experiment"), "the run is made for it: {told:?}");
+    let nobody = json!({"kind": "Run", "metadata": {"namespace": "shop", "name": "y"}});
+    let why = Author::all(&nobody, &by("Experiment", "root"), true).unwrap_err();
+    assert!(why.starts_with("nobody recorded who wrote the Run shop/y, "), "{why}");
+    assert_eq!(Author::all(&nobody, &by("Experiment", "root"), false).unwrap().len(), 1);
+}
+
 #[test]
 fn authors_are_read_as_they_were_written_or_not_at_all() {
-    let noted = |annotation: Json| Author::of(&json!({"metadata": {"annotations": {AUTHOR: annotation}}}));
+    let noted = |annotation: Json| Author::of(&written("Run", annotation));
     assert_eq!(Author::of(&json!({"metadata": {}})), Ok(None));
     let alice = Author { username: "alice".to_owned(), groups: vec!["g".to_owned()], ..Author::default() };
-    assert_eq!(noted(serde_json::to_string(&alice).unwrap().into()), Ok(Some(alice)));
+    let read = Author { wrote: "the Run shop/x".to_owned(), ..alice.clone() };
+    assert_eq!(noted(serde_json::to_string(&alice).unwrap().into()), Ok(Some(read)));
     for wrong in [json!("alice"), json!("{}"), json!(r#"{"username": ""}"#), json!({"username": "alice"})] {
         assert!(noted(wrong).unwrap_err().contains("names no author"));
     }
@@ -176,11 +199,15 @@ fn a_cluster_says_who_may_do_what() {
         let cluster = &lab.cluster;
         let plan = everything(cluster.uid().await?, &room.name);
         let user = format!("alice-{}", room.name);
-        let alice =
-            Author { username: user.clone(), groups: vec![format!("{user}-team")], ..Author::default() };
+        let alice = Author {
+            username: user.clone(),
+            groups: vec![format!("{user}-team")],
+            wrote: "it".to_owned(),
+            ..Author::default()
+        };
         let refused = check(cluster, &alice, &plan, false).await.unwrap_err();
         assert!(
-            refused.starts_with(&format!("{user}, who wrote this, may not do what it does: ")),
+            refused.starts_with(&format!("{user}, who wrote it, may not do what it does: ")),
             "{refused}"
         );
         assert!(

@@ -7,6 +7,8 @@ use crate::operator::resources::GROUP;
 use serde_json::{Value as Json, json};
 use squall_kubernetes::Kind;
 
+/// To look after experiments, schedules and runs.
+const OBJECTS: &str = "squall-operator-objects";
 const STRIKES: &str = "squall-operator-strikes";
 /// What pods for questions take. It is bound by whoever wants them, in a namespace.
 pub(crate) const QUESTIONS: &str = "squall-operator-questions";
@@ -31,10 +33,15 @@ fn rule_on(group: &str, resource: &str, name: &str, verbs: &[&str]) -> Json {
 /// What the operator is allowed always: to look after its own kinds, to look, to ask who may do what; and in its own namespace
 /// what its lease and its agents need.
 pub(super) fn of_the_operator(fill: &Fill) -> Vec<Json> {
-    let whole = vec![
-        rule(GROUP, &["experiments", "schedules", "halts"], &["get", "list", "watch", "patch"]),
+    let objects = vec![
+        rule(GROUP, &["experiments", "schedules"], &["get", "list", "watch", "patch"]),
         rule(GROUP, &["runs"], &["get", "list", "watch", "create", "patch", "delete"]),
-        rule(GROUP, &["experiments/status", "schedules/status", "runs/status", "halts/status"], &["patch"]),
+        rule(GROUP, &["experiments/status", "schedules/status", "runs/status"], &["patch"]),
+        rule("", &["events"], &["create"]),
+    ];
+    let whole = vec![
+        rule(GROUP, &["halts"], &["get", "list", "watch", "patch"]),
+        rule(GROUP, &["halts/status"], &["patch"]),
         rule("", &["pods", "nodes", "namespaces", "services"], &READS),
         rule("apps", &["deployments", "statefulsets", "daemonsets", "replicasets"], &READS),
         rule("batch", &["jobs"], &READS),
@@ -42,7 +49,6 @@ pub(super) fn of_the_operator(fill: &Fill) -> Vec<Json> {
         rule("networking.istio.io", &["virtualservices"], &READS),
         rule("metrics.k8s.io", &["pods", "nodes"], &READS),
         rule("authorization.k8s.io", &["subjectaccessreviews"], &["create"]),
-        rule("", &["events"], &["create"]),
     ];
     let here = vec![
         rule("coordination.k8s.io", &["leases"], &["get", "list", "create", "patch", "delete"]),
@@ -56,12 +62,24 @@ pub(super) fn of_the_operator(fill: &Fill) -> Vec<Json> {
         fill.object_here(&Kind::SERVICE_ACCOUNT, ACCOUNT, OPERATOR),
         role(fill, ACCOUNT, whole),
         binding(fill, ACCOUNT),
+        role(fill, OBJECTS, objects),
+        binding(fill, OBJECTS),
         // What changes objects; it is bound everywhere or in some namespaces.
         role(fill, STRIKES, strikes()),
         role(fill, QUESTIONS, questions()),
         with(fill.object_here(&Kind::ROLE, ACCOUNT, OPERATOR), "rules", json!(here)),
         bound(fill, fill.object_here(&Kind::ROLE_BINDING, ACCOUNT, OPERATOR), "Role", ACCOUNT),
     ]
+}
+
+/// The same object, where the operator looks after the objects of one namespace.
+pub(super) fn looking_after(mut object: Json, namespace: &str) -> Json {
+    let role = object["roleRef"]["name"].as_str();
+    if role.is_some_and(|role| [OBJECTS, ON_CHAOS_MESH].contains(&role)) {
+        object["kind"] = json!(Kind::ROLE_BINDING.kind);
+        object["metadata"]["namespace"] = json!(namespace);
+    }
+    object
 }
 
 /// What faults on objects do.

@@ -6,9 +6,10 @@ use super::experiment::first_line;
 use super::run::{HOLDS_FOR, is_at_rest};
 use super::schedule::{Turn, of_mesh};
 use super::{
-    Decision, Deed, HALTED, LOST, PAUSED, World, bounded, is_paused, run_of, say, source, status_of,
+    Decision, Deed, HALTED, LOST, PAUSED, World, bounded, is_paused, paused_words, phase_of, run_of, say,
+    source, status_of,
 };
-use crate::operator::resources::{Counts, InjectionState, Phase, RunSpec, RunStatus};
+use crate::operator::resources::{Counts, InjectionState, InjectionStatus, Phase, RunSpec, RunStatus};
 use crate::operator::{conditions, object, read};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value as Json, json};
@@ -36,15 +37,16 @@ pub(crate) fn decide(object: &Json, runs: &[&Json], world: &World) -> Decision {
         Some(Ok(rounds)) => {
             let turn = if waits { Turn::default() } else { rounds.turn(runs, world.now) };
             let begins = turn.begins.map(|due| begun(object, &due.as_second().to_string(), Some(due), None));
-            let mut status = status(object, runs, world);
+            let mut status = status(object, runs, world, true);
             status["time"] = turn.last.map_or_else(|| object["status"]["time"].clone(), |last| json!(last));
             let active = runs.iter().filter(|run| !is_over(run)).map(|run| run["metadata"]["name"].clone());
             status["active"] = active.collect();
             (turn.deeds, begins, turn.next, status)
         }
         None => {
-            let begins = if waits { None } else { next(object, experiment.as_ref(), runs) };
-            (Vec::new(), begins, None, status(object, runs, world))
+            let next = next(object, experiment.as_ref(), runs);
+            let status = status(object, runs, world, next.is_some());
+            (Vec::new(), next.filter(|_| !waits), None, status)
         }
     };
     // It is held while something of it is to be put back, and no longer: whoever removes the operator leaves nothing stuck.
@@ -127,52 +129,86 @@ fn was_active(status: &RunStatus) -> SignedDuration {
     until.duration_since(injected).max(SignedDuration::ZERO)
 }
 
-/// What the object says of itself: the conditions of Chaos Mesh, its records, and Squall's verdict beside them.
-fn status(object: &Json, runs: &[&Json], world: &World) -> Json {
+/// What the object says of itself: the conditions of Chaos Mesh, its records, and Squall's verdict beside them. `goes_on`: nothing
+/// but a pause or a halt keeps another run of it from beginning, now or at its hour.
+fn status(object: &Json, runs: &[&Json], world: &World, goes_on: bool) -> Json {
     let last = runs.last().map(|run| status_of(run)).unwrap_or_default();
     let is_over = runs.last().is_some_and(|run| is_over(run));
-    let holds = |kind: &str| conditions::holding(&last.conditions, kind).is_some();
-    let is_paused = is_paused(object);
-    let waits = is_over && was_interrupted(&last);
-    let all_recovered = holds("AllRecovered");
+    let waits = goes_on && (runs.is_empty() || is_over);
+    let phase = match (waits, is_paused(object)) {
+        (false, _) => phase_of(&last),
+        (true, true) => Phase::Paused,
+        (true, false) => Phase::Pending,
+    };
+    let held = why_it_waits(object, world).filter(|_| goes_on);
+    let squall = squall(&last, runs, phase, held);
+    if last.phase == Phase::Invalid && !goes_on {
+        let mut refused = refused(object, &last.reason);
+        refused["squall"] = squall;
+        return refused;
+    }
+    let is_one_shot = is_one_shot(object);
     let mut conditions = vec![
-        condition("Selected", holds("Selected"), ""),
-        condition("AllInjected", holds("AllInjected") && !(all_recovered && waits), ""),
-        condition("AllRecovered", all_recovered, ""),
-        condition("Paused", is_paused, ""),
+        told(&last, "Selected"),
+        all_injected(&last, is_one_shot),
+        all_recovered(&last, is_one_shot),
+        paused(object),
     ];
     if object["kind"] == "Workflow" {
-        conditions.push(condition("Scheduled", !runs.is_empty(), ""));
-        conditions.push(condition("Accomplished", is_over, &last.reason));
+        let word = if runs.is_empty() { "NotYet" } else { "Begun" };
+        conditions.push(condition("Scheduled", !runs.is_empty(), word, ""));
     }
-    if object["kind"] == "StatusCheck" {
-        conditions.push(condition("Completed", is_over, &last.reason));
+    let end = match object["kind"].as_str() {
+        Some("Workflow") => Some("Accomplished"),
+        Some("StatusCheck") => Some("Completed"),
+        _ => None,
+    };
+    if let Some(kind) = end {
+        let word = if is_over { "Finished" } else { "NotYet" };
+        conditions.push(condition(kind, is_over, word, &last.reason));
     }
     if let Some(why) = &world.halted {
-        conditions.push(condition("Halted", true, why));
+        conditions.push(condition("Halted", true, HALTED, why));
     }
     if last.verdict == Some(Verdict::Invalid) {
-        conditions.push(condition("Accepted", false, &last.reason));
+        conditions.push(condition("Accepted", false, "Refused", &last.reason));
     }
-    let stops = is_paused || world.halted.is_some() || (is_over && !waits);
-    let records: Vec<Json> = last.injections.iter().map(record).collect();
+    let keeps = is_one_shot && conditions[1]["status"] == "True";
+    let stops = !keeps && (is_paused(object) || world.halted.is_some() || (is_over && !goes_on));
+    let records: Vec<Json> = last.injections.iter().map(|injection| record(injection, is_one_shot)).collect();
     json!({
         "conditions": conditions,
         "experiment": {"desiredPhase": if stops { "Stop" } else { "Run" }, "containerRecords": records},
-        "squall": squall(&last, runs),
+        "squall": squall,
     })
 }
 
-/// What Squall has to say beyond that.
-fn squall(last: &RunStatus, runs: &[&Json]) -> Json {
-    let mut told =
-        json!({"phase": last.phase, "run": runs.last().map(|run| run["metadata"]["name"].clone())});
+/// Whether what it does is over as it is done: Chaos Mesh never calls such an object recovered, and its tools wait for `AllInjected`.
+///
+/// Source: `+chaos-mesh:oneshot` in `api/v1alpha1` of Chaos Mesh.
+fn is_one_shot(object: &Json) -> bool {
+    let spec = &object["spec"];
+    [spec, &spec["podChaos"], &spec["awsChaos"]]
+        .iter()
+        .filter_map(|spec| spec["action"].as_str())
+        .any(|action| matches!(action, "pod-kill" | "container-kill" | "ec2-restart"))
+}
+
+/// Why nothing of it goes on at the moment, in words; where nothing holds it, it waits for its turn.
+fn why_it_waits(object: &Json, world: &World) -> Option<String> {
+    paused_words(object).or_else(|| world.halted.clone())
+}
+
+/// What Squall has to say beyond that. `held`: why no more of it begins, though more is to come.
+fn squall(last: &RunStatus, runs: &[&Json], phase: Phase, held: Option<String>) -> Json {
+    let mut told = json!({"phase": phase, "run": runs.last().map(|run| run["metadata"]["name"].clone())});
     if let Some(verdict) = last.verdict {
         told["verdict"] = json!(verdict);
     }
-    // Also why it waits.
-    if !last.reason.is_empty() {
-        told["reason"] = json!(last.reason);
+    let held = held.filter(|_| last.residue.is_empty());
+    let reason = held.unwrap_or_else(|| last.reason.clone());
+    if !reason.is_empty() {
+        told["reason"] = json!(reason);
     }
     if last.counts != Counts::default() {
         told["counts"] = json!(last.counts);
@@ -183,19 +219,56 @@ fn squall(last: &RunStatus, runs: &[&Json]) -> Json {
     told
 }
 
-fn condition(kind: &str, holds: bool, reason: &str) -> Json {
-    json!({"type": kind, "status": if holds { "True" } else { "False" }, "reason": reason})
+fn condition(kind: &str, holds: bool, reason: &str, message: &str) -> Json {
+    let status = if holds { "True" } else { "False" };
+    json!({"type": kind, "status": status, "reason": reason, "message": message})
 }
 
-fn record(injection: &crate::operator::resources::InjectionStatus) -> Json {
-    let is_active = injection.state == InjectionState::Active;
-    let was_made = is_active || matches!(injection.state, InjectionState::Restored | InjectionState::Residue);
-    let is_restored = injection.state == InjectionState::Restored;
+/// As the run says it.
+fn told(run: &RunStatus, kind: &str) -> Json {
+    let said = run.conditions.iter().find(|condition| condition.kind == kind);
+    match said {
+        Some(said) => condition(kind, said.status == "True", &said.reason, &said.message),
+        None => condition(kind, false, "NotYet", ""),
+    }
+}
+
+/// Of a run it stays true that all was injected; of an object it is so as long as all of it is there.
+fn all_injected(run: &RunStatus, is_one_shot: bool) -> Json {
+    if run.counts.restored > 0 && !is_one_shot {
+        return condition("AllInjected", false, "Restored", "");
+    }
+    told(run, "AllInjected")
+}
+
+fn all_recovered(run: &RunStatus, is_one_shot: bool) -> Json {
+    if is_one_shot && conditions::holding(&run.conditions, "AllRecovered").is_some() {
+        let message = "what was ended comes back by itself: nothing of it is recovered";
+        return condition("AllRecovered", false, "OneShot", message);
+    }
+    told(run, "AllRecovered")
+}
+
+fn paused(object: &Json) -> Json {
+    match paused_words(object) {
+        Some(why) => condition("Paused", true, "Annotated", &why),
+        None => condition("Paused", false, "NotAnnotated", ""),
+    }
+}
+
+fn record(injection: &InjectionStatus, is_one_shot: bool) -> Json {
+    let is_restored = injection.state == InjectionState::Restored && !is_one_shot;
+    // What could not be put back is there still.
+    let is_there = !is_restored
+        && matches!(
+            injection.state,
+            InjectionState::Active | InjectionState::Restored | InjectionState::Residue
+        );
     json!({
         "id": record_id(&injection.target),
         "selectorKey": ".",
-        "phase": if is_active { "Injected" } else { "Not Injected" },
-        "injectedCount": u8::from(was_made), "recoveredCount": u8::from(is_restored),
+        "phase": if is_there { "Injected" } else { "Not Injected" },
+        "injectedCount": u8::from(is_there || is_restored), "recoveredCount": u8::from(is_restored),
     })
 }
 
@@ -215,12 +288,13 @@ fn unreadable(object: &Json, why: &str) -> Decision {
 
 fn refused(object: &Json, why: &str) -> Json {
     let why = why.chars().take(2000).collect::<String>();
+    let never = |kind: &str| condition(kind, false, "Refused", "");
     let conditions = [
-        condition("Selected", false, ""),
-        condition("AllInjected", false, ""),
-        condition("AllRecovered", false, ""),
-        condition("Paused", is_paused(object), ""),
-        condition("Accepted", false, &why),
+        never("Selected"),
+        never("AllInjected"),
+        never("AllRecovered"),
+        paused(object),
+        condition("Accepted", false, "Refused", &why),
     ];
     json!({
         "conditions": conditions,
@@ -231,7 +305,7 @@ fn refused(object: &Json, why: &str) -> Json {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{NOW, chaos, run, world};
+    use super::super::testing::{NOW, accepted, chaos, run, world};
     use super::*;
 
     fn held(spec: Json) -> Json {
@@ -256,6 +330,13 @@ mod tests {
         })
     }
 
+    fn status_in(decision: &Decision) -> Json {
+        match decision.deeds.last() {
+            Some(Deed::Status(status)) => status.clone(),
+            other => panic!("{other:?}"),
+        }
+    }
+
     fn conditions(decision: &Decision) -> Vec<String> {
         let Some(Deed::Status(status)) = decision.deeds.last() else { return Vec::new() };
         let all = status["conditions"].as_array().unwrap();
@@ -268,8 +349,9 @@ mod tests {
         let at = |kind: &str, reason: &str, moment: Timestamp| json!({"type": kind, "status": "True", "reason": reason, "lastTransitionTime": moment});
         let end = begun + SignedDuration::from_secs(seconds);
         let mut run = run();
-        run["status"] = json!({"phase": "Finished", "verdict": "aborted", "conditions": [
-            at("Selected", "", begun), at("AllInjected", "", begun), at("AllRecovered", "", end), at("Aborted", word, end),
+        run["status"] = json!({"phase": "Finished", "verdict": "aborted", "counts": {"planned": 1, "restored": 1},
+            "injections": [{"target": "pod shop/pay-1", "state": "Restored"}], "conditions": [
+            at("Selected", "Planned", begun), at("AllInjected", "Injected", begun), at("AllRecovered", "Restored", end), at("Aborted", word, end),
         ]});
         run
     }
@@ -304,7 +386,103 @@ mod tests {
         let decision = decide(&object, &[&over], &world());
         assert!(made(&decision).is_none());
         assert_eq!(decision.deeds[0], Deed::Release, "nothing is to be put back any more");
-        assert_eq!(conditions(&decision), ["Selected", "AllInjected", "AllRecovered"]);
+        assert_eq!(conditions(&decision), ["Selected", "AllRecovered"], "nothing of it is injected any more");
+        let record = &status_in(&decision)["experiment"]["containerRecords"][0];
+        assert_eq!((&record["phase"], &record["recoveredCount"]), (&json!("Not Injected"), &json!(1)));
+    }
+
+    #[test]
+    fn what_is_over_as_it_is_done_stays_injected() {
+        let kill =
+            json!({"action": "pod-kill", "mode": "all", "selector": {"labelSelectors": {"app": "pay"}}});
+        let decision = decide(&held(kill), &[&interrupted("Aborted", 1)], &world());
+        assert_eq!(conditions(&decision), ["Selected", "AllInjected"]);
+        let experiment = &status_in(&decision)["experiment"];
+        assert_eq!(experiment["desiredPhase"], "Run");
+        let record = &experiment["containerRecords"][0];
+        assert_eq!((&record["phase"], &record["recoveredCount"]), (&json!("Injected"), &json!(0)));
+    }
+
+    #[test]
+    fn all_is_injected_as_long_as_all_of_it_is() {
+        let mut active = interrupted("Aborted", 60);
+        let status = &mut active["status"];
+        *status = json!({"phase": "Running", "conditions": [status["conditions"][0], status["conditions"][1], accepted()],
+            "counts": {"planned": 2, "active": 2}});
+        let decision = decide(&failure(Some("60s")), &[&active], &world());
+        assert_eq!(conditions(&decision), ["Selected", "AllInjected"]);
+        assert_eq!(status_in(&decision)["squall"]["phase"], "Running");
+        active["status"]["counts"] = json!({"planned": 2, "active": 1, "restored": 1});
+        assert_eq!(conditions(&decide(&failure(Some("60s")), &[&active], &world())), ["Selected"]);
+    }
+
+    #[test]
+    fn a_condition_says_why_in_a_word_and_a_sentence() {
+        let mut paused = failure(Some("60s"));
+        paused["metadata"]["annotations"] = json!({"experiment.chaos-mesh.org/pause": "true"});
+        let halted = World { halted: Some("smoke in the room".to_owned()), ..world() };
+        let mut workflow = interrupted("Aborted", 1);
+        workflow["status"]["reason"] = json!("the guard ended it: p99 > 1");
+        let mut accomplished = failure(None);
+        accomplished["kind"] = json!("Workflow");
+        for decision in [
+            decide(&paused, &[&interrupted(PAUSED, 40)], &world()),
+            decide(&failure(None), &[], &halted),
+            decide(&accomplished, &[&workflow], &world()),
+            decide(&chaos("JVMChaos", json!({"action": "gc"})), &[], &world()),
+        ] {
+            let status = status_in(&decision);
+            for condition in status["conditions"].as_array().unwrap() {
+                let word = condition["reason"].as_str().unwrap();
+                let is_word = word.starts_with(|first: char| first.is_ascii_uppercase())
+                    && word.chars().all(|letter| letter.is_ascii_alphanumeric());
+                assert!(is_word && condition["message"].is_string(), "{condition}");
+            }
+        }
+    }
+
+    #[test]
+    fn one_that_is_refused_is_as_if_it_could_not_be_read() {
+        let mut refused = run();
+        let why = "not carried out: bob, who wrote this, may not do what it does";
+        refused["status"] = json!({"phase": "Invalid", "verdict": "invalid", "reason": why, "conditions": [
+            {"type": "Selected", "status": "True", "reason": "Planned", "lastTransitionTime": NOW},
+        ]});
+        let status = status_in(&decide(&failure(None), &[&refused], &world()));
+        let unread = status_in(&decide(&chaos("JVMChaos", json!({"action": "gc"})), &[], &world()));
+        let words = |status: &Json| -> Vec<Json> {
+            let all = status["conditions"].as_array().unwrap().iter();
+            all.map(|one| json!([one["type"], one["status"], one["reason"]])).collect()
+        };
+        assert_eq!(words(&status), words(&unread));
+        assert_eq!(status["conditions"][4]["message"], why);
+        assert_eq!((&status["squall"]["reason"], &status["squall"]["run"]), (&json!(why), &json!("x-1")));
+    }
+
+    #[test]
+    fn the_phase_says_whether_more_is_to_come() {
+        let phase = |object: &Json, runs: &[&Json]| {
+            status_in(&decide(object, runs, &world()))["squall"]["phase"].clone()
+        };
+        let mut paused = failure(Some("60s"));
+        assert_eq!(phase(&paused, &[&interrupted("Aborted", 20)]), "Finished");
+        paused["metadata"]["annotations"] = json!({"squall.dev/pause": "true"});
+        assert_eq!(phase(&paused, &[&interrupted(PAUSED, 20)]), "Paused");
+        assert_eq!(phase(&paused, &[]), "Paused");
+        assert_eq!(phase(&paused, &[&interrupted(PAUSED, 60)]), "Finished", "its time is over");
+        let reason = status_in(&decide(&paused, &[], &world()))["squall"]["reason"].clone();
+        assert_eq!(reason, "paused by its annotation squall.dev/pause");
+        let kill =
+            json!({"action": "pod-kill", "mode": "one", "selector": {"labelSelectors": {"app": "pay"}}});
+        let spec = json!({"schedule": "@every 2h", "type": "PodChaos", "podChaos": kill});
+        let mut schedule = chaos("Schedule", spec);
+        let mut round = interrupted("", 1);
+        round["status"] = json!({"phase": "Finished", "verdict": "passed"});
+        assert_eq!(phase(&schedule, &[&round]), "Pending", "another round is to come");
+        schedule["metadata"]["annotations"] = json!({"squall.dev/pause": "true"});
+        assert_eq!(phase(&schedule, &[&round]), "Paused");
+        round["status"] = json!({"phase": "Running", "conditions": [accepted()]});
+        assert_eq!(phase(&schedule, &[&round]), "Running");
     }
 
     #[test]

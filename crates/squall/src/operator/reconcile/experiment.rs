@@ -1,6 +1,6 @@
 //! `Experiment`: carried out once as it is, and again when it changes.
 
-use super::{Decision, World, bounded, paused_words, run_of, say, source, status_of};
+use super::{Decision, World, bounded, paused_words, phase_of, run_of, say, source, status_of};
 use crate::operator::resources::{ExperimentStatus, Phase, RunSpec};
 use crate::operator::{conditions, object, read};
 use serde_json::{Value as Json, json};
@@ -103,7 +103,7 @@ fn mirror(status: &mut ExperimentStatus, runs: &[&Json]) {
     let last = status_of(run);
     status.last_run = run["metadata"]["name"].as_str().map(str::to_owned);
     status.last_run_time = last.start_time;
-    status.phase = last.phase;
+    status.phase = phase_of(&last);
     status.verdict = last.verdict;
     status.reason = last.reason;
 }
@@ -116,7 +116,7 @@ pub(crate) fn first_line(why: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::super::Deed;
-    use super::super::testing::{NOW, experiment as object, run, world};
+    use super::super::testing::{NOW, accepted, experiment as object, run, world};
     use super::*;
 
     fn created(decision: &Decision) -> Vec<String> {
@@ -181,6 +181,9 @@ mod tests {
         suspended["spec"]["suspend"] = json!(true);
         let mut run = run();
         run["status"] = json!({"phase": "Running"});
+        let asked = status(&decide(&suspended, &[&run], &world()));
+        assert_eq!(asked["phase"], "Pending", "it is not known yet whether it may");
+        run["status"]["conditions"] = json!([accepted()]);
         let going = status(&decide(&suspended, &[&run], &world()));
         assert_eq!((&going["phase"], &going["lastRun"]), (&json!("Running"), &json!("x-1")));
         run["status"] = json!({"phase": "Finished", "verdict": "passed", "reason": "all held"});

@@ -10,9 +10,12 @@ pub(crate) mod schedule;
 #[cfg(test)]
 mod testing;
 
+use super::conditions;
 use super::object;
 use super::object::Name;
-use super::resources::{ABORT, AUTHOR, PAUSE, RunSpec, RunStatus, SOURCE, Source};
+use super::progress::ACCEPTED;
+use super::read;
+use super::resources::{ABORT, AUTHOR, Condition, GROUP, PAUSE, Phase, RunSpec, RunStatus, SOURCE, Source};
 use jiff::Timestamp;
 use serde_json::{Value as Json, json};
 
@@ -110,9 +113,33 @@ pub(super) fn status_of(run: &Json) -> RunStatus {
     object::part(run, "status")
 }
 
+/// Where a run stands, as what it is of tells it: while it is not known whether it may, nobody is told that it is carried out.
+fn phase_of(run: &RunStatus) -> Phase {
+    match run.phase {
+        Phase::Running if conditions::holding(&run.conditions, ACCEPTED).is_none() => Phase::Pending,
+        phase => phase,
+    }
+}
+
 /// The deed that has an object say this, unless it does already.
 fn say(object: &Json, status: Json) -> Option<Deed> {
     (object["status"] != status).then_some(Deed::Status(status))
+}
+
+/// What an object says of itself whose next run cannot be made, since something else's has its name. All else stays as it was said:
+/// the object is tried again.
+pub(super) fn waits_for_a_name(object: &Json, why: &str, now: Timestamp) -> Json {
+    let mut status = object["status"].clone();
+    if read::group(object) != GROUP {
+        status["squall"]["phase"] = json!(Phase::Pending);
+        status["squall"]["reason"] = json!(why);
+        return status;
+    }
+    let mut conditions: Vec<Condition> = object::part(&status, "conditions");
+    conditions::put(&mut conditions, "Waiting", Some(true), "NameTaken", why, now);
+    status["conditions"] = json!(conditions);
+    status["reason"] = json!(why);
+    status
 }
 
 /// A run of an object: it belongs to the object and bears its author.
@@ -151,4 +178,25 @@ fn bounded(name: &str, rest: &str) -> String {
     let room = 63_usize.saturating_sub(rest.len() + 1);
     let short: String = name.chars().take(room).collect();
     format!("{}-{rest}", short.trim_end_matches(['-', '.']))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::testing::{NOW, chaos, experiment};
+    use super::*;
+
+    #[test]
+    fn an_object_says_that_it_waits_for_a_name() {
+        let now: Timestamp = NOW.parse().unwrap();
+        let mut own = experiment();
+        own["status"] = waits_for_a_name(&own, "a Run of the name x-1 is there", now);
+        let condition = &own["status"]["conditions"][0];
+        assert_eq!((&condition["type"], &condition["reason"]), (&json!("Waiting"), &json!("NameTaken")));
+        assert_eq!(own["status"]["reason"], condition["message"]);
+        let later = now + jiff::SignedDuration::from_secs(3);
+        let again = waits_for_a_name(&own, "a Run of the name x-1 is there", later);
+        assert_eq!(again, own["status"], "it is not said anew each time");
+        let mesh = waits_for_a_name(&chaos("PodChaos", json!({})), "it is there", now);
+        assert_eq!(mesh["squall"], json!({"phase": "Pending", "reason": "it is there"}));
+    }
 }

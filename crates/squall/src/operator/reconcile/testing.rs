@@ -33,3 +33,8 @@ pub(super) fn schedule(text: &str) -> Json {
 pub(super) fn chaos(kind: &str, spec: Json) -> Json {
     json!({"apiVersion": "chaos-mesh.org/v1alpha1", "kind": kind, "metadata": metadata("c"), "spec": spec})
 }
+
+/// The condition of a run whose plan nobody refused.
+pub(super) fn accepted() -> Json {
+    json!({"type": "Accepted", "status": "True", "reason": "Approved", "lastTransitionTime": NOW})
+}

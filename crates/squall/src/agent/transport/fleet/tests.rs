@@ -92,6 +92,10 @@ impl Outposts for Nodes {
         let link: Arc<dyn AgentLink> = Arc::new(Noting { name, ..self.0.clone() });
         Box::pin(async { Ok(link) })
     }
+
+    fn lacks(&self) -> Option<String> {
+        Some("no image is named".to_owned())
+    }
 }
 
 fn entry(number: usize) -> PlanEntry {
@@ -235,4 +239,5 @@ async fn who_only_looks_has_no_agent_made() {
     assert_eq!(plan.injections.len(), 3);
     assert!(plan.injections[1].does[0].contains("on node one, by an agent that is made there"), "{plan:?}");
     assert!(heard_by(&nodes, "one").is_empty());
+    assert_eq!(plan.notes.last().unwrap(), "no image is named");
 }
