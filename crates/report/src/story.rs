@@ -716,8 +716,13 @@ impl Injection {
         match Evidence::effect_of(&self.evidence) {
             Effect::Seen => true,
             Effect::Gone => self.shown.is_some(),
-            Effect::NotSeen => false,
+            Effect::NotSeen | Effect::Lost => false,
         }
+    }
+
+    /// Whether what was made or changed for it was not there any more when somebody last looked.
+    pub fn is_lost(&self) -> bool {
+        Evidence::effect_of(&self.evidence) == Effect::Lost
     }
 
     /// After how many seconds its target was gone, if it was.
