@@ -525,11 +525,13 @@ fn changed(step: &ObjectStep, fields: &[Field], content: &Json) -> Evidence {
 fn captured(client: &Client, step: &ObjectStep, is_fresh: bool) -> Result<Undo, MachineError> {
     let object = &step.object;
     match &step.change {
-        ObjectChange::Delete { .. } => {
-            Ok(Undo::Nothing { why: format!("nothing brings {object} back; its controller makes another") })
-        }
+        ObjectChange::Delete { .. } => Ok(Undo::Nothing {
+            why: format!("nothing brings {object} back; its controller, where it has one, makes another"),
+        }),
         ObjectChange::Evict { .. } => Ok(Undo::Nothing {
-            why: format!("nothing brings {object} back; its controller makes another elsewhere"),
+            why: format!(
+                "nothing brings {object} back; its controller, where it has one, makes another elsewhere"
+            ),
         }),
         ObjectChange::Create { .. } => {
             Ok(Undo::Created { object: Box::new(object.clone()), mark: step.mark.clone() })

@@ -188,7 +188,10 @@ pub(super) fn back(object: &ObjectRef, fields: &[Field], mark: &str, content: &J
     let theirs: Vec<String> = fields.iter().filter_map(|field| theirs(field, content)).collect();
     if theirs.is_empty() {
         let names: Vec<String> = fields.iter().map(Field::name).collect();
-        return Outcome::Same(format!("{object}: {} as before", names.join(", ")));
+        let as_before = format!("{object}: {} as before", names.join(", "));
+        let told: Vec<String> =
+            std::iter::once(as_before).chain(waiting_containers(fields, content)).collect();
+        return Outcome::Same(told.join("; "));
     }
     let (theirs, by_hand) = (theirs.join("; "), put_back_by_hand(object, fields));
     Outcome::Theirs(format!("{object}: {theirs} by somebody else, and is let stand; by hand: {by_hand}"))
@@ -312,21 +315,36 @@ pub(super) fn lost(fields: &[Field], content: &Json) -> Vec<String> {
     fields.iter().filter(|field| !is_ours(field)).map(Field::name).collect()
 }
 
-/// The containers of a pod that fields are about, and whether none of them runs.
+/// The containers of a pod whose images fields are about, and whether none of them runs.
 pub(super) fn struck_containers(fields: &[Field], content: &Json) -> (Vec<String>, bool) {
+    let names = containers_of(fields, content);
+    let none_runs = !names.iter().any(|name| !state_of(name, content)["running"].is_null());
+    (names, none_runs)
+}
+
+/// Which of the containers whose images fields are about do not run, and why, in words.
+pub(super) fn waiting_containers(fields: &[Field], content: &Json) -> Vec<String> {
+    let waits = |name: String| {
+        let state = state_of(&name, content);
+        let reason = ["waiting", "terminated"].iter().find_map(|kind| state[kind]["reason"].as_str());
+        let why = reason.map_or_else(String::new, |reason| format!(": {reason}"));
+        state["running"].is_null().then(|| format!("container {name} does not run yet{why}"))
+    };
+    containers_of(fields, content).into_iter().filter_map(waits).collect()
+}
+
+fn containers_of(fields: &[Field], content: &Json) -> Vec<String> {
     let name = |field: &Field| {
-        let container = at(content, field.path.get(..3)?)?;
+        let container = at(content, field.path.get(..3).filter(|path| path[1] == "containers")?)?;
         container["name"].as_str().map(str::to_owned)
     };
-    let names: Vec<String> = fields.iter().filter_map(name).collect();
-    let none = Vec::new();
-    let statuses = content["status"]["containerStatuses"].as_array().unwrap_or(&none);
-    let runs = |name: &String| {
-        let status = statuses.iter().find(|status| status["name"] == **name);
-        status.is_some_and(|status| !status["state"]["running"].is_null())
-    };
-    let none_runs = !names.iter().any(runs);
-    (names, none_runs)
+    fields.iter().filter_map(name).collect()
+}
+
+fn state_of<'c>(container: &str, content: &'c Json) -> &'c Json {
+    let statuses = content["status"]["containerStatuses"].as_array().into_iter().flatten();
+    let mut of_it = statuses.filter(|status| status["name"] == *container);
+    of_it.next().map_or(&Json::Null, |status| &status["state"])
 }
 
 fn shown(value: Option<&Json>) -> String {
@@ -475,6 +493,24 @@ pub(super) mod tests {
         let mixed = json!({"http": [{"name": "a", "fault": {"delay": longer}}, {"name": "b"}]});
         assert!(matches!(left_on(field(), &routes, mixed), Outcome::Left(_)));
         assert!(matches!(left_on(field(), &routes, json!({"http": [{"name": "b"}]})), Outcome::Same(_)));
+    }
+
+    #[test]
+    fn containers_that_do_not_run_yet_are_told_with_the_reason() {
+        let waits = json!({"waiting": {"reason": "CrashLoopBackOff"}});
+        let status = |state: &Json| json!({"containerStatuses": [{"name": "web", "state": state}]});
+        let pod = |state: &Json| {
+            json!({"metadata": {"resourceVersion": "7"}, "status": status(state),
+                   "spec": {"containers": [{"name": "web", "image": "shop:1"}]}})
+        };
+        let image = [Field::put(&["spec", "containers", "0", "image"], "Squall/a", Some(json!("shop:1")))];
+        let told = |state: Json| match back(&object(), &image, "i-1", &pod(&state)) {
+            Outcome::Same(words) => words,
+            _ => panic!("not as before"),
+        };
+        let as_before = "node n: spec.containers.0.image as before";
+        assert_eq!(told(waits), format!("{as_before}; container web does not run yet: CrashLoopBackOff"));
+        assert_eq!(told(json!({"running": {}})), as_before);
     }
 
     #[test]
