@@ -288,7 +288,11 @@ impl Restoring {
     /// Books what was put back. What had left residue and is whole now is no longer owed. What an agent put back of
     /// dead owners of other runs is worth a note.
     pub(crate) fn settle(&mut self, restored: Vec<Restored>, seconds: f64) -> Vec<Event> {
-        restored.into_iter().filter_map(|restored| self.settle_one(restored, seconds)).collect()
+        let settle = |restored: Restored| {
+            let stands = let_stand(&restored);
+            self.settle_one(restored, seconds).into_iter().chain(stands)
+        };
+        restored.into_iter().flat_map(settle).collect()
     }
 
     /// What is only under way is no residue yet: it is noted, once for each new word of it.
@@ -441,6 +445,18 @@ impl Restoring {
     }
 }
 
+/// What somebody else changed meanwhile is worth a note, though nothing of ours is left.
+fn let_stand(restored: &Restored) -> Vec<Event> {
+    let Restored { fault, target, steps, .. } = restored;
+    let words = |step: &Reverted| match step {
+        Reverted::LetStand { looked_at } => {
+            Some(Event::Note { message: format!("{fault} on {target}: {looked_at}") })
+        }
+        _ => None,
+    };
+    steps.iter().filter_map(words).collect()
+}
+
 fn of_others(restored: &Restored, residue: &[String]) -> String {
     let Restored { injection, fault, target, .. } = restored;
     let what = format!("{fault} on {target} ({injection}), which an earlier owner had left");
@@ -494,6 +510,19 @@ mod tests {
         }
         assert_eq!(restoring.next(70.0), Next::Call(Call::Leftovers));
         assert!(restoring.has_residue() && restoring.untold().len() == 1);
+    }
+
+    #[test]
+    fn what_somebody_else_decided_is_told_and_is_no_residue() {
+        let mut restoring = owing(&["a"]);
+        let mut stands = restored("a");
+        stands.steps = vec![Reverted::LetStand { looked_at: "replicas: was 3, is 5".into() }];
+        let events = restoring.answered(0.1, Ok(Answer::Restored { restored: vec![stands] }), 0.1);
+        let [Event::Restored { residue, .. }, Event::Note { message }] = &events[..] else {
+            panic!("{events:?}")
+        };
+        assert!(residue.is_empty() && message.contains("was 3, is 5"), "{message}");
+        assert!(restoring.residue().is_empty());
     }
 
     fn owing(ids: &[&str]) -> Restoring {

@@ -251,6 +251,9 @@ impl<M: Machine> Bench<'_, M> {
     fn revert_well(&mut self, undo: &Undo) -> Result<(), String> {
         match self.machine.revert(undo).map_err(failed("the revert"))? {
             Reverted::Drifted(difference) => Err(format!("the revert found a difference: {difference:?}")),
+            Reverted::LetStand { looked_at } => {
+                Err(format!("the revert took ours for another's: {looked_at}"))
+            }
             Reverted::Undone { .. } | Reverted::AlreadyGone { .. } => Ok(()),
         }
     }

@@ -30,7 +30,8 @@ pub(crate) fn host() -> HostFacts {
 /// Facts about a subject that a target named.
 pub(crate) fn facts(target: Target, subject: Subject) -> Facts {
     let lease = Duration::seconds(5);
-    Facts { injection: "run-1".into(), host: host(), target, lease, subject, addresses: BTreeMap::new() }
+    let (injection, lasts) = ("run-1".into(), Duration::default());
+    Facts { injection, host: host(), target, lease, lasts, subject, addresses: BTreeMap::new() }
 }
 
 /// A process with the number 812.

@@ -219,6 +219,7 @@ mod tests {
             room.pod("one", &json!({"a": "b", "c": ""}), &spec).await?;
             room.deployment("two", 1, "sleep 1000").await?;
             spec["schedulerName"] = json!("nobody");
+            spec["terminationGracePeriodSeconds"] = json!(2);
             let three = json!({"metadata": {"name": "three", "annotations": {"x": "y"}}, "spec": spec});
             cluster.create(&Kind::POD, Some(&room.name), &three).await?;
             // Pods change all the time: those are compared that did not.
@@ -234,6 +235,7 @@ mod tests {
                 })
             });
             assert!(same.count() >= 2 && one.len() == 3);
+            assert!(one.values().any(|pod| pod.name == "three" && pod.grace == 2), "{one:?}");
 
             let names =
                 |objects: Vec<wire::Object>| -> Vec<Named> { objects.into_iter().map(Named::from).collect() };

@@ -138,6 +138,8 @@ pub struct Pod {
     pub service_account: String,
     /// Whether containers that end are started again: `Always`, `OnFailure`, `Never`.
     pub restart_policy: String,
+    /// How long its containers may take to end when they are told to, in seconds.
+    pub grace: u64,
 }
 
 impl Pod {

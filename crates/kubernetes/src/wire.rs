@@ -17,6 +17,8 @@ const MIRROR: &str = "kubernetes.io/config.mirror";
 /// What a node's labels of its roles begin with, and the older one that holds the role as its value.
 const ROLE: &str = "node-role.kubernetes.io/";
 const OLD_ROLE: &str = "kubernetes.io/role";
+/// What the API server puts where nobody says how long a pod may take to end, in seconds.
+const GRACE: u64 = 30;
 
 #[derive(Debug, Default, Deserialize)]
 pub(crate) struct Pod {
@@ -62,6 +64,7 @@ struct OwnerReference {
 struct PodSpec {
     node_name: Option<String>,
     restart_policy: Option<String>,
+    termination_grace_period_seconds: Option<i64>,
     #[serde(default)]
     host_network: bool,
     #[serde(default)]
@@ -221,6 +224,7 @@ impl From<Pod> for crate::pod::Pod {
             deleted: metadata.deletion_timestamp.is_some(),
             service_account: spec.service_account_name,
             restart_policy: spec.restart_policy.unwrap_or_default(),
+            grace: spec.termination_grace_period_seconds.map_or(GRACE, |grace| grace.max(0).unsigned_abs()),
         }
     }
 }

@@ -543,6 +543,9 @@ pub struct PodFacts {
     /// Which of its containers that end are started again.
     #[serde(default)]
     pub restarts: Restarts,
+    /// How long its containers may take to end when they are told to: its `terminationGracePeriodSeconds`.
+    #[serde(default)]
+    pub grace: Duration,
     /// Why it is protected, if it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub protected: Option<String>,

@@ -425,6 +425,8 @@ pub struct Facts {
     pub target: Target,
     /// How long the injection is held without hearing from the brain.
     pub lease: Duration,
+    /// How long the injection lasts; 0 where that is not known.
+    pub lasts: Duration,
     /// What is acted on.
     pub subject: Subject,
     /// Addresses of the host names that the fault asked for.

@@ -190,7 +190,9 @@ impl Redactor {
         self.all(std::iter::once(target).chain(errors));
         for step in steps {
             match step {
-                Reverted::Undone { looked_at } | Reverted::AlreadyGone { looked_at } => self.hide(looked_at),
+                Reverted::Undone { looked_at }
+                | Reverted::AlreadyGone { looked_at }
+                | Reverted::LetStand { looked_at } => self.hide(looked_at),
                 Reverted::Drifted(Difference { looked_at, before, now, remedy, .. }) => {
                     self.all([looked_at, before, now, remedy]);
                 }

@@ -162,6 +162,7 @@ mod tests {
             ready: true,
             struck: false,
             restarts: Restarts::Always,
+            grace: crate::units::Duration::seconds(30),
             protected: None,
         }
     }

@@ -253,6 +253,11 @@ pub enum Reverted {
         /// What was looked at, for people.
         looked_at: String,
     },
+    /// Nothing of ours is there any more, and it is not as it was either: somebody else decided otherwise since, which stands.
+    LetStand {
+        /// What was looked at, what it was, what it is now, for people.
+        looked_at: String,
+    },
     /// It is not as it was.
     Drifted(Difference),
 }
@@ -270,6 +275,7 @@ impl Reverted {
         match self {
             Self::Undone { .. } => "undone",
             Self::AlreadyGone { .. } => "already_gone",
+            Self::LetStand { .. } => "let_stand",
             Self::Drifted(_) => "drifted",
         }
     }
@@ -277,7 +283,9 @@ impl Reverted {
     /// What was looked at to know.
     pub fn looked_at(&self) -> &str {
         match self {
-            Self::Undone { looked_at } | Self::AlreadyGone { looked_at } => looked_at,
+            Self::Undone { looked_at } | Self::AlreadyGone { looked_at } | Self::LetStand { looked_at } => {
+                looked_at
+            }
             Self::Drifted(difference) => &difference.looked_at,
         }
     }
@@ -293,6 +301,8 @@ pub enum Effect {
     NotSeen,
     /// What it strikes is not there any more, so that nothing can be seen of it.
     Gone,
+    /// What was made or changed for it is not there any more: somebody else took it back, and with it the whole fault.
+    Lost,
 }
 
 /// A fault's own evidence: what it has done so far, as counted by whoever does it.
@@ -321,10 +331,17 @@ impl Evidence {
     pub fn gone(summary: impl Into<String>) -> Self {
         Self { effect: Effect::Gone, summary: summary.into(), measures: BTreeMap::new() }
     }
-    /// What several steps show together: an effect where any does, and a target that is gone where it is for all of them.
+    /// Evidence of a step whose change somebody else took back.
+    pub fn lost(summary: impl Into<String>) -> Self {
+        Self { effect: Effect::Lost, summary: summary.into(), measures: BTreeMap::new() }
+    }
+    /// What several steps show together: an effect where any does, unless one of them is lost, without which the others are not
+    /// the fault that was meant; and a target that is gone where it is for all of them.
     pub fn effect_of(evidence: &[Self]) -> Effect {
         let mut effects = evidence.iter().map(|one| one.effect);
-        if effects.clone().any(|effect| effect == Effect::Seen) {
+        if effects.clone().any(|effect| effect == Effect::Lost) {
+            Effect::Lost
+        } else if effects.clone().any(|effect| effect == Effect::Seen) {
             Effect::Seen
         } else if !evidence.is_empty() && effects.all(|effect| effect == Effect::Gone) {
             Effect::Gone
@@ -332,10 +349,11 @@ impl Evidence {
             Effect::NotSeen
         }
     }
-    /// Evidence of several steps in one line: of those that show an effect, where any does.
+    /// Evidence of several steps in one line: of those that are lost or else show an effect, where any is or does.
     pub fn line(evidence: &[Self]) -> String {
-        let is_any_seen = evidence.iter().any(|one| one.effect == Effect::Seen);
-        let told = evidence.iter().filter(|one| !is_any_seen || one.effect == Effect::Seen);
+        let effect = Self::effect_of(evidence);
+        let is_telling = matches!(effect, Effect::Lost | Effect::Seen);
+        let told = evidence.iter().filter(|one| !is_telling || one.effect == effect);
         let mut summaries: Vec<&str> = told.map(|one| one.summary.as_str()).collect();
         summaries.dedup();
         summaries.join("; ")
@@ -364,5 +382,17 @@ mod tests {
         assert_eq!(of(&[&gone, &not_seen]), Effect::NotSeen);
         assert_eq!(of(&[&gone, &gone]), Effect::Gone);
         assert_eq!(serde_json::to_string(&Effect::Gone).unwrap(), "\"gone\"");
+    }
+
+    #[test]
+    fn of_several_steps_one_that_somebody_took_back_takes_the_others_with_it() {
+        let evidence = [Evidence::seen("the label is there"), Evidence::lost("the policy is not there")];
+        assert_eq!(Evidence::effect_of(&evidence), Effect::Lost);
+        assert_eq!(Evidence::line(&evidence), "the policy is not there");
+        let evidence = [Evidence::not_seen("none"), Evidence::seen("9 packets")];
+        assert_eq!(
+            (Evidence::effect_of(&evidence), Evidence::line(&evidence).as_str()),
+            (Effect::Seen, "9 packets")
+        );
     }
 }

@@ -121,7 +121,7 @@ fn aftermath(page: &mut String, story: &Story) {
     });
     list(page, "Afterwards", told.chain(looks));
     list(page, "Residue, to be put right by hand", story.residue().into_iter().map(code));
-    list(page, "Notes", story.notes.iter().chain(&story.failures).map(|note| escaped(note)));
+    list(page, "Notes", story.remarks().map(|note| escaped(note)));
 }
 
 fn foot(page: &mut String, story: &Story) {

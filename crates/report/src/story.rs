@@ -277,6 +277,14 @@ impl Story {
         story
     }
 
+    /// Notes, and what could not be made, where no reason of the verdict says that already.
+    pub fn remarks(&self) -> impl Iterator<Item = &String> {
+        let reasons = self.ending.iter().flat_map(|ending| &ending.reasons);
+        let is_told =
+            move |failure: &&String| reasons.clone().any(|reason| reason.contains(failure.as_str()));
+        self.notes.iter().chain(self.failures.iter().filter(move |failure| !is_told(failure)))
+    }
+
     /// Takes in one more event.
     pub fn on(&mut self, entry: &Entry) {
         let elapsed = if entry.elapsed.is_finite() { entry.elapsed.max(0.0) } else { self.elapsed };
@@ -716,8 +724,13 @@ impl Injection {
         match Evidence::effect_of(&self.evidence) {
             Effect::Seen => true,
             Effect::Gone => self.shown.is_some(),
-            Effect::NotSeen => false,
+            Effect::NotSeen | Effect::Lost => false,
         }
+    }
+
+    /// Whether what was made or changed for it was not there any more when somebody last looked.
+    pub fn is_lost(&self) -> bool {
+        Evidence::effect_of(&self.evidence) == Effect::Lost
     }
 
     /// After how many seconds its target was gone, if it was.

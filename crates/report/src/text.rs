@@ -45,7 +45,7 @@ fn lines(story: &Story) -> Vec<Line> {
     if let Some((tone, words)) = words::guard(story) {
         page.signed(words::guard_title(story), tone, &words);
     }
-    for note in story.notes.iter().chain(&story.failures) {
+    for note in story.remarks() {
         page.row("Note", Style::Plain, note);
     }
     page.gap();

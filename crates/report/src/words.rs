@@ -344,6 +344,7 @@ pub fn reverted(step: &Reverted) -> (Tone, String) {
         }
         Reverted::Undone { looked_at } => (Tone::Good, format!("put back; looked at {looked_at}")),
         Reverted::AlreadyGone { looked_at } => (Tone::Good, format!("already gone; looked at {looked_at}")),
+        Reverted::LetStand { looked_at } => (Tone::Warning, looked_at.clone()),
         Reverted::Drifted(difference) => (
             Tone::Bad,
             format!(
@@ -372,6 +373,10 @@ pub fn evidence(injection: &Injection) -> (Tone, String) {
                 format!("no effect seen until its target was gone after {}: {line}", span(after)),
             ),
             (None, _) if injection.effect_seen() => (Tone::Good, line),
+            (None, Some(shown)) if injection.is_lost() => (
+                Tone::Warning,
+                format!("struck, until somebody else took it back: {line}; before that: {shown}"),
+            ),
             (None, _) => (Tone::Warning, format!("no effect seen: {line}")),
         },
     }

@@ -157,6 +157,7 @@ mod tests {
             ready: true,
             struck: false,
             restarts: Restarts::Always,
+            grace: squall_model::units::Duration::seconds(30),
             protected: None,
         }))
     }

@@ -3,6 +3,7 @@
 use super::notes::{Remarks, note};
 use super::{Hands, elsewhere, invalid, joining, unlearned};
 use crate::crash::Point;
+use squall_model::cluster::ObjectRef;
 use squall_model::facts::{Facts, HostFacts, LinkFacts, Privilege, Scope, Subject};
 use squall_model::fault::{AnyFault, PlanError, is_for_good};
 use squall_model::machine::{Machine, MachineError, subject_name};
@@ -81,6 +82,7 @@ impl<M: Machine, D: Disk> Hands<M, D> {
                 host: host.clone(),
                 target: entry.selection.target.clone(),
                 lease: self.lease,
+                lasts: entry.lasts,
                 subject,
                 addresses: addresses.clone(),
             };
@@ -156,6 +158,9 @@ impl<M: Machine, D: Disk> Hands<M, D> {
                 fault.name()
             );
             return Err(CallError { kind: CallErrorKind::NothingMatches, ..invalid(message) });
+        }
+        if entry.joining.is_none() {
+            missing(&selection.target, &found).into_iter().for_each(|text| note(notes, text));
         }
         self.refuse_spared(scope, &found, &selection.target, &request.spared)?;
         let found = spare_protected(found, &selection.target, notes)?;
@@ -359,6 +364,21 @@ fn refused(error: PlanError) -> CallError {
 
 fn unsupported(message: String) -> CallError {
     CallError { kind: CallErrorKind::Unsupported, ..invalid(message) }
+}
+
+/// Which of the pods that a target names are none of those that were found, each in words.
+fn missing(target: &Target, found: &[Subject]) -> Vec<String> {
+    let Target::Pod(selector) = target else { return Vec::new() };
+    let is_it = |named: &str, pod: &ObjectRef| match named.split_once('/') {
+        Some((namespace, name)) => pod.namespace.as_deref() == Some(namespace) && pod.name == name,
+        None => pod.name == named,
+    };
+    let is_missing = |named: &&String| {
+        !found.iter().any(|subject| matches!(subject, Subject::Pod(pod) if is_it(named, &pod.object)))
+    };
+    let words =
+        |named: &String| format!("pod {named} is named and passed over: it is not there, or does not match");
+    selector.names.iter().filter(is_missing).map(words).collect()
 }
 
 /// What a fault does to one target, with what is to be said of it.
@@ -579,6 +599,17 @@ fn check_conflicts(injections: &[PlannedInjection], together: &[Vec<usize>]) -> 
 mod tests {
     use super::*;
     use squall_model::facts::GroupFacts;
+
+    #[test]
+    fn pods_that_are_named_and_not_found_are_told() {
+        let named = |names: serde_json::Value| {
+            serde_json::from_value(serde_json::json!({"pod": {"names": names}})).unwrap()
+        };
+        let told = missing(&named(serde_json::json!(["web-0", "shop/web-1"])), &[]);
+        assert_eq!(told[1], "pod shop/web-1 is named and passed over: it is not there, or does not match");
+        assert_eq!(told.len(), 2);
+        assert!(missing(&Target::Service("web-0".into()), &[]).is_empty());
+    }
 
     #[test]
     fn a_group_that_is_spared_by_a_fault_on_networks_is_told() {

@@ -28,6 +28,7 @@ fn sample(name: &'static str, which: usize, shared: &Shared) -> Sample<ModelMach
             host: machine.host().unwrap(),
             target,
             lease: Duration::seconds(5),
+            lasts: Duration::default(),
             subject,
             addresses: BTreeMap::new(),
         };

@@ -136,6 +136,7 @@ pub(crate) mod testing {
             ready: true,
             struck: false,
             restarts: Restarts::Always,
+            grace: squall_model::units::Duration::seconds(30),
             protected: None,
         };
         change(&mut pod);

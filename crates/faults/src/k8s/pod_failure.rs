@@ -1,14 +1,16 @@
 //! `k8s.pod_failure`: pods stay where they are and do not work.
 //!
 //! Their containers get an image whose name no runtime takes, so the kubelet ends them and can start none, without
-//! asking any registry. The undo gives the images back, and the kubelet starts them at once.
+//! asking any registry. The undo gives the images back, and the kubelet starts them again: mostly at once, and in its own time those
+//! that have ended often.
 
 use super::{Nothing, change, pod};
-use squall_model::cluster::{Field, NO_IMAGE, Restarts, Shows};
+use squall_model::cluster::{Field, NO_IMAGE, PodFacts, Restarts, Shows};
 use squall_model::facts::{Facts, Feature, Privilege, Scope};
 use squall_model::fault::{Fault, PlanError};
 use squall_model::step::Step;
 use squall_model::target::Target;
+use squall_model::units::Duration;
 
 /// See [`Fault::SUMMARY`].
 pub(crate) struct PodFailure;
@@ -61,8 +63,24 @@ impl Fault for PodFailure {
                 pod.object
             )
         });
-        std::iter::once(lost.to_owned()).chain(completes).collect()
+        let slow = pod(facts).ok().and_then(|pod| note_too_slow(pod, facts));
+        let returns = "containers are started again by their kubelet once their images are back, which may take up to five minutes for \
+                       those that have ended often (CrashLoopBackOff)";
+        let notes = [lost, returns].map(str::to_owned).into_iter();
+        notes.chain(completes).chain(slow).collect()
     }
+}
+
+/// What must be known of a pod whose containers may outlast the fault.
+fn note_too_slow(pod: &PodFacts, facts: &Facts) -> Option<String> {
+    let is_too_slow = facts.lasts != Duration::default() && pod.grace >= facts.lasts;
+    is_too_slow.then(|| {
+        format!(
+            "{} may take {} to end (terminationGracePeriodSeconds), and this fault lasts {}: it may strike nothing, or only after \
+             it is over",
+            pod.object, pod.grace, facts.lasts
+        )
+    })
 }
 
 #[cfg(test)]
@@ -76,8 +94,21 @@ mod tests {
         let never = on_pod(|pod| pod.restarts = Restarts::Never);
         assert!(refusal::<PodFailure>("{}", &never).contains("nothing would bring it back"));
         let on_failure = on_pod(|pod| pod.restarts = Restarts::OnFailure);
-        assert!(notes::<PodFailure>("{}", &on_failure)[1].contains("counts as done"));
-        assert_eq!(notes::<PodFailure>("{}", &on_pod(|_| ())).len(), 1);
+        assert!(notes::<PodFailure>("{}", &on_failure)[2].contains("counts as done"));
+        assert_eq!(notes::<PodFailure>("{}", &on_pod(|_| ())).len(), 2);
+    }
+
+    #[test]
+    fn a_pod_that_may_outlast_the_fault_is_told() {
+        let lasting = |seconds| {
+            let facts = Facts {
+                lasts: Duration::seconds(seconds),
+                ..on_pod(|pod| pod.grace = Duration::seconds(30))
+            };
+            notes::<PodFailure>("{}", &facts).get(2).cloned().unwrap_or_default()
+        };
+        assert!(lasting(10).starts_with("pod shop/payment-1 may take 30s to end (terminationGracePeriodSeconds), and this fault lasts 10s:"));
+        assert_eq!((lasting(31).as_str(), lasting(0).as_str()), ("", ""));
     }
 
     #[test]

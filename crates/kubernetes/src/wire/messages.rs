@@ -115,6 +115,7 @@ impl FromMessage for PodSpec {
             1 => self.volumes.push(read(field)?),
             2 => self.containers.push(read(field)?),
             3 => self.restart_policy = Some(field.text()?),
+            4 => self.termination_grace_period_seconds = Some(field.number()?.cast_signed()),
             8 => self.service_account_name = field.text()?,
             10 => self.node_name = Some(field.text()?),
             11 => self.host_network = field.is_true()?,

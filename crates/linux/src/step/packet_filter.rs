@@ -293,7 +293,7 @@ fn evidence(step: &PacketFilterStep, counters: &[RuleCounter]) -> Evidence {
     let verb =
         if step.rules.iter().all(|rule| rule.denial == Denial::Reject) { "rejected" } else { "dropped" };
     let evidence = if counters.is_empty() {
-        Evidence::not_seen(format!("the table {} is not there", step.table))
+        Evidence::lost(format!("the table {} is not there", step.table))
     } else if out + into == 0 {
         Evidence::not_seen(format!("no packet {verb} so far"))
     } else {

@@ -258,7 +258,7 @@ pub(crate) fn observe(step: &QdiscStep, undo: &Undo) -> Result<Evidence, Machine
         let name = &step.link.name;
         return Ok(match links {
             0 => Evidence::gone(format!("interface {name} is gone")),
-            _ => Evidence::not_seen(format!("our qdisc is not on {name}")),
+            _ => Evidence::lost(format!("our qdisc is not on {name}")),
         });
     };
     let treated = qdiscs.iter().find(|qdisc| qdisc.parent == treated_class(handle)).unwrap_or(root);

@@ -253,7 +253,8 @@ impl Clusters {
             },
             other => Err(elsewhere(other.kind())),
         };
-        applied.iter().map(look).collect()
+        let seen = applied.iter().map(look).collect();
+        with_their_targets(applied, seen)
     }
 
     /// Looks at objects that were changed or made: those first that have shown nothing yet, then those whose look is longest ago.
@@ -470,11 +471,34 @@ fn ended(object: &ObjectRef, is_gone: bool) -> Evidence {
     Evidence::seen(format!("{object} is {state}")).with("deleted", 1.0)
 }
 
+/// What was made for an object that is gone strikes nothing any more, though it is there.
+fn with_their_targets(
+    applied: &[&Step],
+    seen: Vec<Result<Evidence, MachineError>>,
+) -> Vec<Result<Evidence, MachineError>> {
+    let steps = applied.iter().map(|step| if let Step::Object(step) = step { Some(&**step) } else { None });
+    let is_gone =
+        |seen: &Result<Evidence, MachineError>| seen.as_ref().is_ok_and(|seen| seen.effect == Effect::Gone);
+    let gone: BTreeMap<&String, Evidence> = steps
+        .clone()
+        .zip(&seen)
+        .filter(|(_, seen)| is_gone(seen))
+        .filter_map(|(step, seen)| Some((&step?.mark, seen.clone().ok()?)))
+        .collect();
+    let of_target = |step: &ObjectStep| match step.change {
+        ObjectChange::Create { .. } => gone.get(&step.mark).cloned(),
+        _ => None,
+    };
+    steps.zip(&seen).map(|(step, seen)| step.and_then(of_target).map_or_else(|| seen.clone(), Ok)).collect()
+}
+
 /// Whether fields are as we made them, and what that has done.
 fn changed(step: &ObjectStep, fields: &[Field], content: &Json) -> Evidence {
     let object = &step.object;
-    if !fields::are_ours(fields, content) {
-        return Evidence::not_seen(format!("{object} is not as it was made: somebody else changed it"));
+    let lost = fields::lost(fields, content);
+    if !lost.is_empty() {
+        let lost = lost.join(", ");
+        return Evidence::lost(format!("{lost} of {object} is not as it was made: somebody else changed it"));
     }
     match step.shows {
         Shows::Itself => {
@@ -501,11 +525,13 @@ fn changed(step: &ObjectStep, fields: &[Field], content: &Json) -> Evidence {
 fn captured(client: &Client, step: &ObjectStep, is_fresh: bool) -> Result<Undo, MachineError> {
     let object = &step.object;
     match &step.change {
-        ObjectChange::Delete { .. } => {
-            Ok(Undo::Nothing { why: format!("nothing brings {object} back; its controller makes another") })
-        }
+        ObjectChange::Delete { .. } => Ok(Undo::Nothing {
+            why: format!("nothing brings {object} back; its controller, where it has one, makes another"),
+        }),
         ObjectChange::Evict { .. } => Ok(Undo::Nothing {
-            why: format!("nothing brings {object} back; its controller makes another elsewhere"),
+            why: format!(
+                "nothing brings {object} back; its controller, where it has one, makes another elsewhere"
+            ),
         }),
         ObjectChange::Create { .. } => {
             Ok(Undo::Created { object: Box::new(object.clone()), mark: step.mark.clone() })
@@ -563,7 +589,7 @@ fn shown(client: &Client, step: &ObjectStep) -> Result<Evidence, MachineError> {
         (ObjectChange::Fields { fields }, Some(content)) => changed(step, fields, &content),
         (ObjectChange::Fields { .. }, None) => Evidence::gone(format!("{object} is gone")),
         (_, Some(_)) => Evidence::seen(format!("{object} is there")),
-        (_, None) => Evidence::not_seen(format!("{object} is not there")),
+        (_, None) => Evidence::lost(format!("{object} is not there: somebody else deleted it")),
     })
 }
 
@@ -590,7 +616,7 @@ fn put(cluster: &Cluster, step: &ObjectStep, fields: &[Field]) -> Result<(), Mac
         note::unless_held(object, fields, &step.mark, &content)?;
         let all = [fields, &note.written(object, &content)?].concat();
         match wait(cluster.patch(&reference, &fields::forth(object, &all, &content)?)) {
-            Ok(_) => return Ok(()),
+            Ok(made) => return unless_bent(cluster, step, fields, &made),
             Err(error) if error.problem == Problem::Conflict => {}
             Err(error) => return Err(worded(error)),
         }
@@ -600,6 +626,29 @@ fn put(cluster: &Cluster, step: &ObjectStep, fields: &[Field]) -> Result<(), Mac
             "could not change {object}: others change it at the same time, {TRIES} times in a row"
         ),
     })
+}
+
+/// Takes back at once what the cluster made other values of, as a rule of its own may: later it could not be told from what
+/// somebody else decided.
+fn unless_bent(
+    cluster: &Cluster,
+    step: &ObjectStep,
+    fields: &[Field],
+    made: &Json,
+) -> Result<(), MachineError> {
+    let object = &step.object;
+    let bent = fields::lost(fields, made);
+    if bent.is_empty() {
+        return Ok(());
+    }
+    let taken_back = owed::give_back(cluster, object, &fields::as_made(fields, made), &step.mark);
+    let fate = match taken_back {
+        Ok(Reverted::Drifted(difference)) => difference.to_string(),
+        Ok(other) => other.looked_at().to_owned(),
+        Err(error) => format!("and that could not be taken back: {error}"),
+    };
+    let message = format!("the cluster makes something else of {} of {object}: {fate}", bent.join(", "));
+    Err(MachineError::Refused { message })
 }
 
 /// Whole seconds, as the API counts them.

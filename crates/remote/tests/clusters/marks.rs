@@ -196,7 +196,7 @@ fn others_values_stand(lab: &Lab, tried: &Tried) {
     change(lab, &tried.object, "/spec/replicas", json!(2));
     let reverted = marks::put_back(&lab.cluster, &marks_of(lab, &injection)[0]).unwrap();
     assert!(
-        matches!(&reverted, Reverted::Drifted(told) if told.now.contains("somebody else")),
+        matches!(&reverted, Reverted::LetStand { looked_at } if looked_at.contains("by somebody else")),
         "{reverted:?}"
     );
     assert_eq!(read(lab, &tried.object)["spec"]["replicas"], 2);

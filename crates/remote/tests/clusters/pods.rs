@@ -1,13 +1,13 @@
 //! Faults on pods, seen by what becomes of them.
 
-use crate::door::{Clusters, planned, read, target, until};
+use crate::door::{Clusters, change, planned, read, target, until};
 use serde_json::{Value as Json, json};
 use squall_engine::suite;
 use squall_kubernetes::testing::{Lab, Room, in_a_room};
 use squall_kubernetes::{Deletion, Kind, Pod, PodFilter, wait};
 use squall_model::machine::Machine;
 use squall_model::step::Step;
-use squall_model::undo::{Effect, Reverted, Undo};
+use squall_model::undo::{Effect, Evidence, Reverted, Undo};
 
 /// Makes the steps of a fault, waits until each shows an effect, looks, and puts them back.
 fn struck(
@@ -133,6 +133,50 @@ fn a_pod_is_cut_off_by_a_policy_of_its_own_and_both_marks_are_found_and_taken_aw
             assert_eq!(found.len(), 2, "{found:?}");
             let nothing = |one: &Reverted| matches!(one, Reverted::AlreadyGone { .. });
             assert!(reverted.iter().all(nothing), "{reverted:?}");
+        });
+        Ok(())
+    });
+}
+
+#[test]
+fn a_policy_that_somebody_took_away_cuts_nobody_off_and_one_of_a_pod_that_is_gone_strikes_nothing() {
+    in_a_room("lost", async |lab, room| {
+        room.deployment("web", 1, "sleep 600").await?;
+        aside(lab, room, |lab, room| {
+            let selector = json!({"namespace": room, "labels": {"app": "web"}});
+            let mut machine = Clusters::of(lab);
+            let target = target(lab, "pod", selector);
+            let steps = planned(&mut machine, "lost-1", "k8s.network_policy", &target, &json!({})).unwrap();
+            let make = |machine: &mut Clusters, step: &Step| {
+                let undo = machine.capture(step, "lost-1").unwrap();
+                suite::apply(machine, step, &undo).unwrap();
+                undo
+            };
+            let undos: Vec<Undo> = steps.iter().map(|step| make(&mut machine, step)).collect();
+            let made: Vec<(&Step, &Undo)> = steps.iter().zip(&undos).collect();
+            let shows = |machine: &mut Clusters| {
+                let seen: Vec<_> = machine.observe(&made).into_iter().map(Result::unwrap).collect();
+                (Evidence::effect_of(&seen), Evidence::line(&seen))
+            };
+            assert_eq!(shows(&mut machine).0, Effect::Seen);
+            let pod = pods(lab, room, "app=web").remove(0);
+            let label = "/metadata/labels/squall.dev~1isolated";
+            change(lab, &pod.reference(), label, json!("nobody"));
+            let (effect, line) = shows(&mut machine);
+            assert!(effect == Effect::Lost && line.contains("labels.squall.dev/isolated of pod"), "{line}");
+            change(lab, &pod.reference(), label, json!("lost-1"));
+            assert_eq!(shows(&mut machine).0, Effect::Seen);
+            let policy = Kind::NETWORK_POLICY.named(Some(room), "squall-lost-1");
+            wait(lab.cluster.delete(&policy, &Deletion::default())).unwrap();
+            let (effect, line) = shows(&mut machine);
+            assert!(effect == Effect::Lost && line.contains("squall-lost-1 is not there"), "{line}");
+            make(&mut machine, &steps[0]);
+            let at_once = Deletion { grace: Some(0), ..Deletion::default() };
+            wait(lab.cluster.delete(&pod.reference(), &at_once)).unwrap();
+            until("the pod to be gone", || shows(&mut machine).0 == Effect::Gone);
+            for undo in undos.iter().rev() {
+                machine.revert(undo).unwrap();
+            }
         });
         Ok(())
     });

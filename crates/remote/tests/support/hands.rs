@@ -77,6 +77,7 @@ pub(crate) fn planned(
         injection: injection.into(),
         host: machine.host().unwrap(),
         lease: Duration::seconds(5),
+        lasts: Duration::default(),
         subject,
         target: target.clone(),
         addresses: BTreeMap::new(),

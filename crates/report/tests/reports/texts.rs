@@ -165,6 +165,32 @@ fn what_was_struck_until_it_was_gone_is_told_as_such() {
 }
 
 #[test]
+fn what_somebody_took_back_or_decided_otherwise_is_told_as_such() {
+    let (cut, lost) = (Evidence::seen("the label is there"), Evidence::lost("the policy is not there"));
+    let shows = [cut.clone(), lost.clone()];
+    let story = Story::of(&of_a_pod("k8s.network_policy", &shows, Verdict::NoEffect));
+    let told = words::evidence(&story.injections[0]);
+    let line =
+        "struck, until somebody else took it back: the policy is not there; before that: the label is there";
+    assert_eq!(told, (words::Tone::Warning, line.to_owned()));
+    assert!(!story.injections[0].effect_seen());
+    let stands = Reverted::LetStand { looked_at: "replicas was 2, is 3".into() };
+    assert_eq!(words::reverted(&stands), (words::Tone::Warning, "replicas was 2, is 3".to_owned()));
+}
+
+#[test]
+fn what_could_not_be_made_is_said_once() {
+    let mut journal = support::Journal::new("pods", "", 20.0);
+    let message = "this kernel lacks sch_netem".to_owned();
+    journal.say(Event::InjectFailed { injection: String::new(), message });
+    let entries =
+        journal.verdict(Verdict::NoEffect, &["the fault could not be made: this kernel lacks sch_netem"]);
+    let summary = text::summary(&Story::of(&entries), Colour::Off);
+    let summary = summary.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert_eq!(summary.matches("lacks sch_netem").count(), 1, "{summary}");
+}
+
+#[test]
 fn a_target_that_was_gone_before_it_showed_anything_was_not_struck() {
     let shows = [Evidence::not_seen("0 packets"), Evidence::gone("interface eth0 is gone")];
     let entries = of_a_pod("network.loss", &shows, Verdict::NoEffect);

@@ -79,7 +79,9 @@ async fn marks_put_back(
                 Reverted::Drifted(difference) if difference.under_way => return Err(difference.to_string()),
                 Reverted::Drifted(difference) => residue.push(difference.to_string()),
                 // What the mark tells is what the fault made of it; what was looked at is how it is now.
-                Reverted::Undone { looked_at } | Reverted::AlreadyGone { looked_at } => {
+                Reverted::Undone { looked_at }
+                | Reverted::AlreadyGone { looked_at }
+                | Reverted::LetStand { looked_at } => {
                     out::warn(format!("squall: put back, since nobody holds it any more: {looked_at}"));
                 }
             }

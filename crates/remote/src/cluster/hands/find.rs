@@ -9,6 +9,7 @@ use squall_model::cluster::{
     label_selector,
 };
 use squall_model::facts::Subject;
+use squall_model::units::Duration;
 use std::collections::BTreeSet;
 
 /// Pods that match, in the order of their names.
@@ -120,6 +121,7 @@ fn facts_of(client: &Client, pod: Pod, selector: &PodSelector) -> PodFacts {
             "OnFailure" => Restarts::OnFailure,
             _ => Restarts::Always,
         },
+        grace: Duration::seconds(pod.grace),
         protected,
         object: object(client, ObjectKind::pod(), Some(pod.namespace), pod.name, pod.uid),
     }

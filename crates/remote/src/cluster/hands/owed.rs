@@ -38,7 +38,7 @@ pub(super) fn under_way(object: &ObjectRef, undo: &Undo, message: &str) -> Rever
     })
 }
 
-fn give_back(
+pub(super) fn give_back(
     cluster: &Cluster,
     object: &ObjectRef,
     fields: &[Field],
@@ -53,7 +53,8 @@ fn give_back(
         match fields::back(object, fields, mark, &content) {
             Outcome::Same(words) if is_ours => return Ok(Reverted::Undone { looked_at: words }),
             Outcome::Same(words) => return Ok(Reverted::AlreadyGone { looked_at: words }),
-            Outcome::Theirs(difference) => return Ok(Reverted::Drifted(difference)),
+            Outcome::Theirs(words) => return Ok(Reverted::LetStand { looked_at: words }),
+            Outcome::Left(difference) => return Ok(Reverted::Drifted(difference)),
             Outcome::Ours(operations) => match wait(cluster.patch(&reference, &operations)) {
                 // It is looked at again, by the next turn.
                 Ok(_) => is_ours = true,
