@@ -253,7 +253,7 @@ impl<M: Machine, D: Disk> Hands<M, D> {
         let mut promise = self.open_new(planned)?;
         // The own claims are on disk before others' are read: of two agents at least one sees the other.
         let made = match self.held_by_others(std::slice::from_ref(planned)) {
-            Some((_, conflict)) => Err(invalid(conflict)),
+            Some((_, conflict)) => Err(conflict),
             None => self.apply_all(&mut promise, &planned.steps),
         };
         if let Err(error) = made {
@@ -514,8 +514,11 @@ impl<M: Machine, D: Disk> Hands<M, D> {
                 None => found.push(owed_by_the_dead(name, &contents)),
             }
         }
+        // What only a run has, and no injection, is for whoever looks for dead runs.
+        let is_of_a_run = |leftover: &Leftover| leftover.injection.is_none() && leftover.held.is_some();
         let stands = |leftover: &Leftover| {
-            leftover.injection.as_ref().is_some_and(|id| alive.contains(id))
+            is_of_a_run(leftover)
+                || leftover.injection.as_ref().is_some_and(|id| alive.contains(id))
                 || leftover.claim.as_ref().is_some_and(|claim| claims.contains(claim))
         };
         Ok(found.into_iter().filter(|leftover| !stands(leftover)).collect())
@@ -533,7 +536,10 @@ impl<M: Machine, D: Disk> Hands<M, D> {
     }
 
     /// Which of these cannot be had now, and why: another injection on this host holds one of its claims.
-    fn held_by_others<'p>(&mut self, wave: &'p [PlannedInjection]) -> Option<(&'p PlannedInjection, String)> {
+    fn held_by_others<'p>(
+        &mut self,
+        wave: &'p [PlannedInjection],
+    ) -> Option<(&'p PlannedInjection, CallError)> {
         let mut earlier: BTreeMap<&Claim, &PlannedInjection> = BTreeMap::new();
         let own = wave.iter().find_map(|planned| {
             let twice = planned.claims.iter().find_map(|claim| {
@@ -547,32 +553,32 @@ impl<M: Machine, D: Disk> Hands<M, D> {
         }
         let mut others = match self.others() {
             Ok(others) => others,
-            Err(error) => return Some((wave.first()?, unlearned(&error))),
+            Err(error) => return Some((wave.first()?, invalid(unlearned(&error)))),
         };
         others.retain(|(name, _)| wave.iter().all(|planned| planned.id != *name));
         let claims = wave.iter().filter(|planned| !planned.claims.is_empty());
         claims.into_iter().find_map(|planned| Some((planned, self.held_by(&others, &planned.claims)?)))
     }
 
-    fn held_by_own(&self, claims: &[Claim]) -> Option<String> {
+    fn held_by_own(&self, claims: &[Claim]) -> Option<CallError> {
         self.promises.iter().find_map(|promise| {
             let claim = claims.iter().find(|claim| promise.claims.contains(claim))?;
             Some(held_already(&promise.injection, &promise.fault, &promise.target, claim))
         })
     }
 
-    fn held_by(&mut self, others: &[(String, Contents)], claims: &[Claim]) -> Option<String> {
+    fn held_by(&mut self, others: &[(String, Contents)], claims: &[Claim]) -> Option<CallError> {
         // What a log holds that has lost its head is not known, and unknown is unsafe.
         let headless =
             |(_, contents): &&(String, Contents)| contents.opened.is_none() && !contents.owed.is_empty();
         let foreign = others.iter().find_map(|(name, contents)| Some((name, contents.foreign.as_ref()?)));
         if let Some((name, why)) = foreign {
-            return Some(format!("what undo log {name} holds is not known: {why}"));
+            return Some(invalid(format!("what undo log {name} holds is not known: {why}")));
         }
         if let Some((name, _)) = others.iter().find(headless) {
-            return Some(format!(
+            return Some(invalid(format!(
                 "undo log {name} is damaged, so that what it holds is not known; put it back with `squall recover`"
-            ));
+            )));
         }
         let (claim, holder) =
             others.iter().filter_map(|(_, contents)| contents.opened.as_ref()).find_map(|opened| {
@@ -584,10 +590,11 @@ impl<M: Machine, D: Disk> Hands<M, D> {
         } else {
             "its owner is gone: put it back with `squall recover`".to_owned()
         };
-        Some(format!(
-            "{claim} is held by injection {} ({} on {}) of {}, whose undo would undo this one's change or bring it back; {remedy}",
+        let message = format!(
+            "{claim} is held by injection {} ({} on {}) of {}, and two at once could be neither told apart nor put back; {remedy}",
             holder.injection, holder.fault, holder.target, holder.owner
-        ))
+        );
+        Some(CallError { kind: CallErrorKind::Held, ..invalid(message) })
     }
 }
 
@@ -611,8 +618,8 @@ fn unless_gone(
     }
 }
 
-fn held_already(injection: &str, fault: &str, target: &str, claim: &Claim) -> String {
-    format!("injection {injection} ({fault} on {target}) holds {claim} already")
+fn held_already(injection: &str, fault: &str, target: &str, claim: &Claim) -> CallError {
+    invalid(format!("injection {injection} ({fault} on {target}) holds {claim} already"))
 }
 
 fn unlearned(error: &CallError) -> String {

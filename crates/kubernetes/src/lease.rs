@@ -40,9 +40,26 @@ impl Cluster {
         namespace: Option<&str>,
         labels: &str,
     ) -> Result<Vec<Named>, ClusterError> {
-        let leases = self.list(&Kind::LEASE, namespace, labels).await?;
+        let leases = self.leases(namespace, labels).await?.into_iter();
         let now = Timestamp::now();
-        Ok(leases.iter().filter(|lease| is_expired(&lease["spec"], now)).filter_map(named).collect())
+        let is_expired = |until: &Timestamp| now.duration_since(*until) > DOUBT;
+        Ok(leases
+            .filter(|(_, until)| until.as_ref().is_some_and(is_expired))
+            .map(|(lease, _)| lease)
+            .collect())
+    }
+
+    /// The leases in a namespace, or in all, whose labels fit, and until when each is held; `None` where that cannot be understood.
+    ///
+    /// # Errors
+    /// See [`ClusterError`].
+    pub async fn leases(
+        &self,
+        namespace: Option<&str>,
+        labels: &str,
+    ) -> Result<Vec<(Named, Option<Timestamp>)>, ClusterError> {
+        let leases = self.list(&Kind::LEASE, namespace, labels).await?;
+        Ok(leases.iter().filter_map(|lease| Some((named(lease)?, held_until(&lease["spec"])))).collect())
     }
 }
 
@@ -51,12 +68,10 @@ fn named(object: &Json) -> Option<Named> {
     Some(Named { namespace: text("namespace"), name: text("name")?, uid: text("uid")? })
 }
 
-/// What cannot be understood counts as alive.
-fn is_expired(spec: &Json, now: Timestamp) -> bool {
-    let renewed = spec["renewTime"].as_str().and_then(|moment| moment.parse::<Timestamp>().ok());
-    let lasts = spec["leaseDurationSeconds"].as_i64().map(SignedDuration::from_secs);
-    let (Some(renewed), Some(lasts)) = (renewed, lasts) else { return false };
-    now.duration_since(renewed) > lasts.max(SignedDuration::ZERO).saturating_add(DOUBT)
+fn held_until(spec: &Json) -> Option<Timestamp> {
+    let renewed: Timestamp = spec["renewTime"].as_str()?.parse().ok()?;
+    let lasts = SignedDuration::from_secs(spec["leaseDurationSeconds"].as_i64()?);
+    renewed.checked_add(lasts.max(SignedDuration::ZERO)).ok()
 }
 
 #[cfg(test)]
@@ -71,13 +86,15 @@ mod tests {
     }
 
     #[test]
-    fn only_a_lease_that_nobody_renews_is_expired() {
-        let now: Timestamp = "2026-11-30T12:00:00Z".parse().unwrap();
-        let expired =
-            |renewed: &str| is_expired(&json!({"leaseDurationSeconds": 60, "renewTime": renewed}), now);
-        assert!(!expired("2026-11-30T11:59:00.000000Z"));
-        assert!(!expired("2026-11-30T11:58:10.000000Z"), "clocks may go differently");
-        assert!(expired("2026-11-30T11:57:00.000000Z"));
-        assert!(!expired("never") && !is_expired(&json!({"leaseDurationSeconds": 60}), now));
+    fn a_lease_is_held_for_as_long_as_it_says_after_it_was_renewed() {
+        let until = |spec: Json| held_until(&spec).map(|until| until.to_string());
+        let renewed = |seconds: Json| json!({"leaseDurationSeconds": seconds, "renewTime": "2026-11-30T11:59:00.000000Z"});
+        assert_eq!(until(renewed(json!(60))).as_deref(), Some("2026-11-30T12:00:00Z"));
+        assert_eq!(until(renewed(json!(-5))).as_deref(), Some("2026-11-30T11:59:00Z"));
+        for spec in
+            [renewed(Json::Null), renewed(json!(i64::MAX)), json!({"leaseDurationSeconds": 60}), Json::Null]
+        {
+            assert_eq!(until(spec), None);
+        }
     }
 }

@@ -12,7 +12,7 @@
 //! cluster.get / list / metadata / create / apply / patch / delete / evict   object.rs
 //! cluster.may(&wish) / cluster.may_user(&user, &wish)                   access.rs
 //! cluster.watch(kind, namespace) -> Watch                                watch.rs
-//! cluster.expired_leases(namespace, labels) / remove_lease(…)           lease.rs
+//! cluster.leases(…) / expired_leases(namespace, labels) / remove_lease(…) lease.rs
 //! cluster.exec(…) -> Exec / cluster.run(…) -> Ran                       exec.rs
 //! cluster.discover(group, version, kind) -> Kind                        kind.rs
 //! wait(future)                                                          for those that have no runtime

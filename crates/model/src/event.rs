@@ -172,6 +172,18 @@ impl From<&PlannedInjection> for Planned {
     }
 }
 
+/// Why nothing can be struck now that may be struck in a while.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Hindrance {
+    /// Nothing is there that the target names.
+    NothingMatches,
+    /// What is there is in a state that passes, such as a container that is just started.
+    NotReady,
+    /// Another injection holds it, until that is put back.
+    Held,
+}
+
 /// What can happen in a run.
 #[expect(clippy::large_enum_variant, reason = "the first event of a run is large, and there is one of it")]
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -258,9 +270,9 @@ pub enum Event {
         /// What the user should know.
         #[serde(default)]
         notes: Vec<String>,
-        /// Nothing is planned, since what was to be struck is in a state that passes, such as a container that is just started.
-        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-        not_ready: bool,
+        /// Why nothing is planned, where that may be otherwise in a while.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        hindered_by: Option<Hindrance>,
     },
     /// Somebody was asked about the plan and said yes.
     Approved {

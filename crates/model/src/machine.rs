@@ -49,6 +49,12 @@ pub enum MachineError {
         /// Why.
         message: String,
     },
+    /// Another injection changed it, and puts it back in its time.
+    #[error("{message}")]
+    Held {
+        /// Which.
+        message: String,
+    },
     /// Anything else that came back.
     #[error("{message}")]
     Failed {

@@ -153,6 +153,8 @@ pub enum CallErrorKind {
     NothingMatches,
     /// What the target of a fault names is there, and in a state that passes, in which it cannot be struck.
     NotReady,
+    /// Another injection holds what this one would take, until it is put back.
+    Held,
     /// This host's kernel lacks what it takes.
     Unsupported,
     /// It could not be done.
@@ -169,6 +171,7 @@ impl From<MachineError> for CallError {
             MachineError::Failed { .. } => CallErrorKind::Failed,
             MachineError::Unsupported { .. } => CallErrorKind::Unsupported,
             MachineError::Gone { .. } => CallErrorKind::Gone,
+            MachineError::Held { .. } => CallErrorKind::Held,
             _ => CallErrorKind::Invalid,
         };
         Self { kind, message: error.to_string(), entry: None }

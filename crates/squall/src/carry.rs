@@ -229,7 +229,7 @@ pub(crate) fn out(state: &State, mut order: Order) -> Result<Carried, Failure> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let interrupted = Arc::new(AtomicBool::new(false));
     let outcome = runtime.block_on(async {
-        let mut listening = listen(&switch, &interrupted);
+        let mut listening = listen(&switch, &interrupted, order.halts.is_some());
         listening.spawn(watch_for_halt(switch.clone(), state.halt_file()));
         #[cfg(feature = "kubernetes")]
         listening.spawn(cluster_halts.watch(switch.clone()));
@@ -327,16 +327,19 @@ pub(crate) fn out_of_file(
 
 /// Turns signals into the end of the run, from now on until the set is dropped. None of them ends the process before
 /// everything is put back. All are listened to when this returns: one that came between the start of a task and its
-/// first turn would be lost, and the run would go on.
-fn listen(switch: &AbortSwitch, interrupted: &Arc<AtomicBool>) -> JoinSet<()> {
-    let signals = [
+/// first turn would be lost, and the run would go on. `is_led`: whoever leads it ends it, with a better reason, when the process is to
+/// end.
+fn listen(switch: &AbortSwitch, interrupted: &Arc<AtomicBool>, is_led: bool) -> JoinSet<()> {
+    let ends = [
         (SignalKind::interrupt(), AbortCause::Signal, "Ctrl-C"),
-        (SignalKind::terminate(), AbortCause::Signal, "SIGTERM"),
+        (SignalKind::terminate(), AbortCause::Signal, "it was told to end (SIGTERM)"),
+    ];
+    let others = [
         (SignalKind::hangup(), AbortCause::Signal, "the terminal is gone (SIGHUP)"),
         (SignalKind::user_defined1(), AbortCause::Halt, "squall halt"),
     ];
     let mut tasks = JoinSet::new();
-    for (kind, cause, name) in signals {
+    for (kind, cause, name) in ends.into_iter().filter(|_| !is_led).chain(others) {
         // A signal that cannot be listened to ends the process, and the agent puts everything back.
         let Ok(mut arrivals) = signal(kind) else { continue };
         let (switch, interrupted) = (switch.clone(), Arc::clone(interrupted));

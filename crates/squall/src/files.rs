@@ -2,20 +2,26 @@
 
 use crate::exit::Failure;
 use crate::registry::Registry;
+use crate::rhythm::Rhythm;
 use crate::settings;
 use clap::Args;
 use squall_model::experiment::Experiment;
+use squall_model::node::Place;
 use squall_model::read::{self, Overrides, ReadError, Source};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 /// What an experiment file's name ends in.
 const ENDINGS: &[&str] = &["yaml", "yml", "json", "toml"];
 
 /// What else of Squall's may lie beside experiments.
 const OTHER_KINDS: &[&str] = &["Settings", "Monkey", "GameDay"];
+
+/// The name of what comes over the standard input.
+const STANDARD_INPUT: &str = "-";
 
 /// No file is read further than this many bytes. It is more than an experiment may have, whose reader points at what is
 /// too much; this bounds what never ends, such as `/dev/zero`.
@@ -178,7 +184,7 @@ pub(crate) fn file_and_document(name: &Path) -> (&Path, Option<usize>) {
 pub(crate) fn source(name: &Path) -> Result<Source, Failure> {
     let (file, number) = file_and_document(name);
     let whole = whole(file)?;
-    let Some(number) = number else { return Ok(whole) };
+    let Some(number) = number else { return Ok(read::without_list(whole)) };
     read::document(&whole, number).ok_or_else(|| {
         let (file, count) = (file.display(), read::count_documents(&whole));
         Failure::invalid(format!("{file} has no document {number}: those that say something are {count}"))
@@ -199,16 +205,31 @@ pub(crate) fn documents(file: &Path) -> Vec<PathBuf> {
 
 fn whole(file: &Path) -> Result<Source, Failure> {
     let wrong = |why: String| Failure::invalid(format!("could not read {}: {why}", file.display()));
-    let mut bytes = Vec::new();
-    File::open(file)
-        .and_then(|opened| opened.take(READ_AT_MOST).read_to_end(&mut bytes))
-        .map_err(|error| wrong(error.to_string()))?;
+    let bytes = bytes(file).map_err(|error| wrong(error.to_string()))?;
     if bytes.len() as u64 == READ_AT_MOST {
         return Err(wrong(format!("it has {READ_AT_MOST} bytes or more, far too many for an experiment")));
     }
     let text = String::from_utf8(bytes)
         .map_err(|error| wrong(format!("byte {} is not UTF-8 text", error.utf8_error().valid_up_to())))?;
     Ok(Source { name: file.display().to_string(), text })
+}
+
+/// What a file holds. A pipe, such as the standard input (`-`), gives it once, and it is asked for more often.
+fn bytes(file: &Path) -> io::Result<Vec<u8>> {
+    static PIPED: Mutex<BTreeMap<PathBuf, Vec<u8>>> = Mutex::new(BTreeMap::new());
+    let path = if file.as_os_str() == STANDARD_INPUT { Path::new("/dev/stdin") } else { file };
+    let mut piped = PIPED.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(bytes) = piped.get(path) {
+        return Ok(bytes.clone());
+    }
+    let opened = File::open(path)?;
+    let is_pipe = !opened.metadata()?.is_file();
+    let mut bytes = Vec::new();
+    opened.take(READ_AT_MOST).read_to_end(&mut bytes)?;
+    if is_pipe {
+        piped.insert(path.to_owned(), bytes.clone());
+    }
+    Ok(bytes)
 }
 
 /// The experiment files that paths name: a file is itself or its documents, a folder its files in the order of their names, without
@@ -270,7 +291,22 @@ fn find_if(paths: &[PathBuf], is_meant: impl Fn(&Path) -> bool) -> Result<Vec<Pa
 
 /// Reads one experiment; the error is ready to be shown, pointing at the places in the file.
 pub(crate) fn read(file: &Path, overrides: &Overrides, colour: bool) -> Result<Experiment, Failure> {
-    check(&source(file)?, overrides, colour)
+    let source = source(file)?;
+    let experiment = check(&source, overrides, colour)?;
+    check_rounds(&source, &experiment, colour)?;
+    Ok(experiment)
+}
+
+/// Whether the rounds of a schedule ever come: `squall run` carries out one, and whoever keeps schedules must understand the rest.
+fn check_rounds(source: &Source, experiment: &Experiment, colour: bool) -> Result<(), Failure> {
+    let Some(schedule) = &experiment.schedule else { return Ok(()) };
+    Rhythm::parse(&schedule.cron, None).map(drop).map_err(|why| {
+        let start = source.text.find(&schedule.cron).unwrap_or_default();
+        let place = Place { start, end: start + schedule.cron.len() };
+        let help = "such as `0 3 * * *`, `*/10 * * * * *` with seconds, or `@every 2h`";
+        let error = ReadError::at(place, why).label("this is when rounds begin").help(help);
+        Failure::invalid(read::render(source, &[error], colour))
+    })
 }
 
 /// Reads an experiment that was made and not written by hand; `name` says where it comes from.

@@ -32,6 +32,7 @@ mod operator;
 mod out;
 mod policy;
 mod registry;
+mod rhythm;
 mod settings;
 mod shop_networks;
 mod state;

@@ -4,7 +4,7 @@
 //! What holds for one holds for all of a wave: their undos are on disk before the first of them is made, and of two agents that
 //! want the same at least one sees the other. Where some of a wave fail, those are put back, and the others stay.
 
-use super::{Hands, Promise, about, invalid, unless_gone};
+use super::{Hands, Promise, about, unless_gone};
 use crate::crash::Point;
 use squall_model::machine::{Machine, MachineError};
 use squall_model::plan::PlannedInjection;
@@ -48,7 +48,7 @@ impl<M: Machine, D: Disk> Hands<M, D> {
         // The own claims are on disk before others' are read: of two agents at least one sees the other.
         let refused = refused.or_else(|| {
             let (planned, conflict) = self.held_by_others(wave)?;
-            Some(about(planned, invalid(conflict)))
+            Some(about(planned, conflict))
         });
         if let Some(error) = refused {
             promises.iter_mut().for_each(|promise| drop(self.put_back(promise)));

@@ -7,7 +7,7 @@ use crate::load;
 use crate::method::{self, Method};
 use crate::words;
 use squall_model::condition::{Bound, Condition};
-use squall_model::event::{self, Event, Phase};
+use squall_model::event::{self, Event, Hindrance, Phase};
 use squall_model::experiment::Check;
 use squall_model::protocol::{Answer, CallError, CallErrorKind};
 use std::collections::BTreeMap;
@@ -43,7 +43,7 @@ impl Run {
                 self.planned.clone_from(&plan.injections);
                 self.following.knows(&plan.notes);
                 let injections = self.in_words(&plan.injections);
-                self.journal(Event::Planned { injections, notes: plan.notes.clone(), not_ready: false });
+                self.journal(Event::Planned { injections, notes: plan.notes.clone(), hindered_by: None });
                 (self.stage, self.stage_since) = (Stage::Approval, self.now);
                 self.out.push(Output::Approve(plan));
             }
@@ -52,10 +52,10 @@ impl Run {
                 self.could_not_inject(self.about_entry(&error));
             }
             Err(LinkError::Refused(error)) => {
-                // What may be otherwise in a while; whoever can wait does.
-                let not_ready = matches!(error.kind, CallErrorKind::NotReady | CallErrorKind::Gone);
-                if not_ready || error.kind == CallErrorKind::NothingMatches {
-                    self.journal(Event::Planned { injections: Vec::new(), notes: Vec::new(), not_ready });
+                let hindered_by = hindrance(error.kind);
+                // Whoever can wait does.
+                if hindered_by.is_some() {
+                    self.journal(Event::Planned { injections: Vec::new(), notes: Vec::new(), hindered_by });
                 }
                 self.refuse(self.about_entry(&error));
             }
@@ -228,5 +228,15 @@ impl Run {
             }
         }
         bounds
+    }
+}
+
+/// What a plan failed on, where it may be otherwise in a while.
+fn hindrance(refused: CallErrorKind) -> Option<Hindrance> {
+    match refused {
+        CallErrorKind::NothingMatches => Some(Hindrance::NothingMatches),
+        CallErrorKind::NotReady | CallErrorKind::Gone => Some(Hindrance::NotReady),
+        CallErrorKind::Held => Some(Hindrance::Held),
+        _ => None,
     }
 }

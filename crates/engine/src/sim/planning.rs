@@ -198,7 +198,7 @@ fn what_another_squall_holds_is_refused_and_says_whose_it_is() {
     let inject = |plan: &Plan| Call::Inject { injections: vec![plan.injections[0].id.clone()] };
     first.call(inject(&planned)).unwrap();
     let error = second.call(inject(&late)).unwrap_err();
-    assert_eq!((error.kind, error.entry), (CallErrorKind::Invalid, Some(0)));
+    assert_eq!((error.kind, error.entry), (CallErrorKind::Held, Some(0)));
     assert!(error.message.contains("squall halt first"), "{error}");
     let error = plan(&mut second, request(vec![value("/proc/sys/vm/swappiness")], 1)).unwrap_err();
     assert!(error.message.contains("is held by injection"), "{error}");
@@ -219,7 +219,7 @@ fn a_victim_that_another_squall_stopped_is_said_to_be_held_not_to_be_stopped() {
     first.call(Call::Inject { injections: vec![planned.injections[0].id.clone()] }).unwrap();
     let mut second = Agent::start(&world, "second");
     let error = plan(&mut second, pause()).unwrap_err();
-    assert_eq!((error.kind, error.entry), (CallErrorKind::Invalid, Some(0)));
+    assert_eq!((error.kind, error.entry), (CallErrorKind::Held, Some(0)));
     assert!(error.message.contains(&planned.injections[0].id), "{error}");
     assert!(error.message.contains("squall halt first"), "{error}");
 }

@@ -32,7 +32,7 @@ use crate::node::{Content, Node, Place};
 
 pub use decode::decode;
 pub use dialect::{Conversion, convert, dialects};
-pub use documents::{count_documents, document, document_name, file_and_document};
+pub use documents::{count_documents, document, document_name, file_and_document, without_list};
 pub use experiment::experiment;
 pub use gameday::{blanked, gameday};
 pub(crate) use nearest::advice as nearest_advice;

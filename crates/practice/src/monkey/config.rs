@@ -439,7 +439,7 @@ impl Config {
     }
 
     /// How likely a strike at a group is on a day, where its owners ask for a mean of their own.
-    pub(super) fn chance_at(&self, group: &Group, mean_days: Option<f64>) -> Chance {
+    pub fn chance_at(&self, group: &Group, mean_days: Option<f64>) -> Chance {
         Chance::of(&self.kill_of(&group.app).at_mean(mean_days))
     }
 

@@ -3,10 +3,11 @@
 use super::chance::Chance;
 use super::config::Config;
 use super::dice::{Dice, Question, number_of};
-use super::group::{Eligibility, Group, Instance};
+use super::group::{Eligibility, Group, HowMany, Instance};
 use jiff::civil::Date;
 use jiff::{Timestamp, ToSpan as _};
 use serde::{Deserialize, Serialize};
+use squall_model::target::Mode;
 use std::collections::BTreeMap;
 
 /// The days on which groups were last struck, by their keys.
@@ -48,6 +49,9 @@ pub struct Choice {
     /// The mean number of days between strikes that its owners ask for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mean_days: Option<f64>,
+    /// How many of them its owners ask for; one where nothing is said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub how_many: Option<HowMany>,
     /// How likely a strike was.
     pub chance: f64,
     /// What was rolled: below the chance is a strike.
@@ -100,6 +104,7 @@ struct Found {
     owner: Option<String>,
     instances: usize,
     mean_days: Option<f64>,
+    how_many: Option<HowMany>,
 }
 
 impl DayPlan {
@@ -119,13 +124,14 @@ impl DayPlan {
                     // Where they do not agree, the gentlest counts.
                     let means = [found.mean_days, instance.wishes.mean_days];
                     found.mean_days = means.into_iter().flatten().reduce(f64::max);
+                    found.how_many = found.how_many.or(instance.wishes.how_many);
                 }
                 Eligibility::Not(why) => left_out.push(LeftOut { instance: instance.name.clone(), why }),
             }
         }
         let back = striking_days(config, date);
         let choose = |(group, found): (Group, Found)| {
-            let Found { owner, instances, mean_days } = found;
+            let Found { owner, instances, mean_days, how_many } = found;
             let kill = config.kill_of(&group.app);
             let chance = config.chance_at(&group, mean_days);
             let dice = Dice::of(seed, &group.key());
@@ -145,7 +151,7 @@ impl DayPlan {
                     (Some(rolled), if rolled < chance.a_day { strike } else { Outcome::Lucky })
                 }
             };
-            Choice { group, owner, instances, mean_days, chance: chance.a_day, rolled, outcome }
+            Choice { group, owner, instances, mean_days, how_many, chance: chance.a_day, rolled, outcome }
         };
         Self {
             date,
@@ -206,6 +212,19 @@ impl DayPlan {
 }
 
 impl Choice {
+    /// How many a strike ends, in words: `one of 3`, `at most 50% of 4`.
+    pub fn how_many_of_them(&self) -> String {
+        let of = self.instances;
+        let value = self.how_many.and_then(|how_many| how_many.value).unwrap_or(1.0);
+        match self.how_many.map(|how_many| how_many.mode) {
+            None | Some(Mode::One) => format!("one of {of}"),
+            Some(Mode::All) => format!("all {of}"),
+            Some(Mode::Fixed) => format!("{value} of {of}"),
+            Some(Mode::FixedPercent) => format!("{value}% of {of}"),
+            Some(Mode::RandomMaxPercent) => format!("at most {value}% of {of}"),
+        }
+    }
+
     /// Why it came out so, in a sentence.
     pub fn explain(&self) -> String {
         let percent = |share: f64| format!("{:.2}%", share * 100.0);

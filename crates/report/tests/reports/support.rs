@@ -154,7 +154,7 @@ impl Journal {
         self.say(Event::Planned {
             injections: injections.iter().enumerate().map(planned).collect(),
             notes: notes.iter().map(|&note| note.to_owned()).collect(),
-            not_ready: false,
+            hindered_by: None,
         });
         self.wait(0.08);
     }

@@ -1,5 +1,6 @@
 //! `squall leftovers`: Squall's marks on this machine that belong to no living injection.
 
+use super::recover::left_alone;
 use crate::exit::{Failure, Outcome};
 use crate::machines::{Elsewhere, Machines};
 use crate::out;
@@ -33,8 +34,11 @@ impl Options {
             .leftovers()
             .map_err(|error| Failure::failed(error.to_string()))?;
         let claims: Vec<&Claim> = living().flat_map(|one| &one.claims).collect();
+        let runs: Vec<&str> = living().map(|one| one.run.as_str()).collect();
         let belongs = |mark: &Leftover| {
+            let is_of_a_run = mark.injection.is_none();
             mark.injection.as_deref().is_some_and(|id| alive.contains(&id))
+                || mark.held.as_ref().is_some_and(|hold| is_of_a_run && runs.contains(&hold.run.as_str()))
                 || mark.claim.as_ref().is_some_and(|claim| claims.contains(&claim))
         };
         let now = Timestamp::now();
@@ -70,6 +74,7 @@ impl Options {
                 out::say("no leftovers");
             }
             found.iter().for_each(|leftover| out::say(describe(leftover, now)));
+            held.iter().filter(|one| one.alive).for_each(|one| out::say(left_alone(one)));
             held_yet.iter().for_each(|mark| out::say(held_by_a_run(mark)));
         }
         Ok(if found.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })

@@ -14,7 +14,9 @@ use jiff::civil::Date;
 use serde_json::json;
 use squall_model::verdict::Verdict;
 use squall_practice::calendar::{Calendar, Day};
-use squall_practice::monkey::{Choice, Config, DayPlan, Outcome as Fate, Simulation, Tally, simulate};
+use squall_practice::monkey::{
+    Chance, Choice, Config, DayPlan, Outcome as Fate, Simulation, Tally, simulate,
+};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::io::IsTerminal as _;
@@ -202,7 +204,12 @@ fn describe(
         format!("{} ({}), on work days ({})", config.cron, calendar.time_zone, calendar.work_days),
     );
     let chance = config.chance_of("");
-    row("chance", format!("{} a work day for each group: {}", percent(chance.a_day), chance.words()));
+    let asked = asked_by_owners(config, plans);
+    let each = if asked.is_empty() { "each group" } else { "each group whose owners ask for nothing else" };
+    row("chance", format!("{} a work day for {each}: {}", percent(chance.a_day), chance.words()));
+    for (group, chance) in asked {
+        row("chance", format!("{} a work day for {group}: {}", percent(chance.a_day), chance.words()));
+    }
     for account in &config.accounts {
         let owner = account.owner.as_ref().map(|owner| format!(", owned by {owner}")).unwrap_or_default();
         let (name, region, stack, detail) = (&account.name, &account.region, &account.stack, &account.detail);
@@ -232,6 +239,13 @@ fn describe(
     plans.iter().for_each(|plan| lines.extend(day(plan, now)));
     lines.push("\nnothing was touched; `squall monkey explain` tells why each is so".to_owned());
     lines.join("\n")
+}
+
+/// The chances of the groups whose owners ask for a mean of their own.
+fn asked_by_owners(config: &Config, plans: &[DayPlan]) -> BTreeMap<String, Chance> {
+    let choices = plans.iter().flat_map(|plan| &plan.choices).filter(|choice| choice.mean_days.is_some());
+    let chance = |choice: &Choice| config.chance_at(&choice.group, choice.mean_days);
+    choices.map(|choice| (choice.group.to_string(), chance(choice))).collect()
 }
 
 /// The groups that are too small to be struck, and in which words; each once.
@@ -301,7 +315,7 @@ fn day(plan: &DayPlan, now: Timestamp) -> Vec<String> {
         };
         let owner = choice.owner.as_ref().map(|owner| format!(", {owner} is told")).unwrap_or_default();
         let past = if moment < now { " (its time is past)" } else { "" };
-        format!("      {at}  {}: one of {}{owner}{past}", choice.group, choice.instances)
+        format!("      {at}  {}: {}{owner}{past}", choice.group, choice.how_many_of_them())
     }));
     lines
 }

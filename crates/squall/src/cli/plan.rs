@@ -17,7 +17,7 @@ use std::process::ExitCode;
 
 #[derive(Debug, Args)]
 pub(crate) struct Options {
-    /// Experiment files, or folders of them
+    /// Experiment files, folders of them, or `-` for the standard input
     #[arg(required = true)]
     paths: Vec<PathBuf>,
     #[command(flatten)]

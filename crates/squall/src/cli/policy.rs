@@ -27,7 +27,7 @@ enum Verb {
 
 #[derive(Debug, Args)]
 struct Check {
-    /// Experiment files, or folders of them
+    /// Experiment files, folders of them, or `-` for the standard input
     #[arg(required = true)]
     paths: Vec<PathBuf>,
     /// The environment

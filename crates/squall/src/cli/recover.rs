@@ -93,8 +93,12 @@ impl Options {
         let unasked = |error: squall_model::machine::MachineError| Failure::failed(error.to_string());
         let found = servers.leftovers().map_err(unasked)?;
         let now = Timestamp::now();
-        let (held_yet, over): (Vec<_>, Vec<_>) =
-            found.into_iter().filter(|mark| !lives(mark)).partition(|mark| self.may_live(mark, now));
+        let is_ended =
+            |mark: &Leftover| held.iter().any(|one| mark.injection.as_ref() == Some(&one.injection));
+        let (held_yet, over): (Vec<_>, Vec<_>) = found
+            .into_iter()
+            .filter(|mark| !lives(mark))
+            .partition(|mark| !is_ended(mark) && self.may_live(mark, now));
         let mut restored = Vec::new();
         for leftover in over {
             let (steps, errors) = match servers.remove(&leftover) {
@@ -123,7 +127,7 @@ impl Options {
 }
 
 /// What is not this verb's to put back, in words.
-fn left_alone(held: &Held) -> String {
+pub(super) fn left_alone(held: &Held) -> String {
     let Held { fault, target, injection, owner, .. } = held;
     format!(
         "left alone: {fault} on {target} ({injection}), which the living agent {owner} holds; `squall halt` ends it"

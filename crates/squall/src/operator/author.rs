@@ -76,12 +76,11 @@ impl Author {
     /// An annotation is none of ours; or nobody is recorded for one of both, and somebody must be.
     pub(crate) fn all(run: &Json, source: &Json, must_be: bool) -> Result<Vec<Self>, String> {
         let mut authors: Vec<Self> = Vec::new();
-        for object in [run, source] {
+        // The source first: mostly it is what its author wrote, and the run follows from it.
+        for object in [source, run] {
             match Self::of(object)? {
-                Some(author) => {
-                    authors.retain(|known| !known.is(&author));
-                    authors.push(author);
-                }
+                Some(author) if authors.iter().any(|known| known.is(&author)) => {}
+                Some(author) => authors.insert(0, author),
                 None if must_be => return Err(unrecorded(object)),
                 None => {}
             }
@@ -106,8 +105,9 @@ fn in_words(object: &Json) -> String {
 
 fn unrecorded(object: &Json) -> String {
     format!(
-        "nobody recorded who wrote {}, so nobody knows whether they may have it carried out; install the operator with its webhook, \
-         or have it go on without: `--author recorded`",
+        "nobody recorded who wrote {}, so nobody knows whether they may have it carried out; the operator's webhook records that of \
+         what is written while it is there: write it anew (delete it and apply it), or have the operator go on without: `--author \
+         recorded`",
         in_words(object)
     )
 }

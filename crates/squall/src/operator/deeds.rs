@@ -3,7 +3,7 @@
 use super::author::{self, Author};
 use super::live::Start;
 use super::object::{self, Name};
-use super::progress::{NOT_READY, NOTHING_MATCHES, Progress};
+use super::progress::{HELD, NOT_READY, NOTHING_MATCHES, Progress};
 use super::read::{self, Reach};
 use super::reconcile::{self, Deed};
 use super::resources::{CHAOS, FINALIZER, OPTED_IN, Phase, RUN, RunSpec, RunStatus, SOURCE};
@@ -115,7 +115,7 @@ async fn one(office: &Office, task: &Task, deed: &Deed, done: &mut Done) -> Resu
             done.objects.push((kind.clone(), held));
         }
         Deed::Release => {
-            if let Some(operations) = release(object) {
+            if let Some(operations) = release(as_left(task, done)) {
                 cluster.patch(&reference(kind, object), &operations).await?;
             }
         }
@@ -140,6 +140,13 @@ async fn one(office: &Office, task: &Task, deed: &Deed, done: &mut Done) -> Resu
         Deed::End(_) => {}
     }
     Ok(())
+}
+
+/// The object as the deeds before left it.
+fn as_left<'o>(task: &'o Task, done: &'o Done) -> &'o Json {
+    let uid = object::uid(&task.object);
+    let mut said = done.objects.iter().rev().map(|(_, object)| object);
+    said.find(|object| object::uid(object) == uid).unwrap_or(&task.object)
 }
 
 /// Whether a run that is there was made for the same object as one that was to be made by its name: also a round of a schedule, which
@@ -249,8 +256,8 @@ async fn begin(office: &Office, task: &Task, done: &mut Done) -> Result<(), Clus
             // A round of a schedule is not tried again: another follows.
             Some(RunSpec { scheduled_for: Some(_), .. }) | None => &[],
             // Chaos Mesh looks for targets until some are there.
-            Some(_) if of_mesh.is_some() => &[NOTHING_MATCHES, NOT_READY],
-            Some(_) => &[NOT_READY],
+            Some(_) if of_mesh.is_some() => &[NOTHING_MATCHES, NOT_READY, HELD],
+            Some(_) => &[NOT_READY, HELD],
         },
         seed: of_mesh.as_ref().and_then(lasting_seed).unwrap_or_else(carry::random_seed),
     });

@@ -27,6 +27,8 @@ const TICKS: Duration = Duration::from_millis(500);
 const TRIES_AGAIN_AFTER: SignedDuration = SignedDuration::from_secs(3);
 /// How long runs have to put back what they did, when the operator stops.
 pub(super) const STOPS_WITHIN: Duration = Duration::from_secs(90);
+/// How long an operator that stops goes on to let go of objects, once its runs are over.
+const LETS_GO_WITHIN: Duration = Duration::from_secs(5);
 /// How long a desk that retires the operator may take: to put back, and to let go of all objects.
 const RETIRES_WITHIN: Duration = Duration::from_secs(90);
 /// So many runs that wait are looked at when one ends.
@@ -162,9 +164,18 @@ impl Desk {
         for live in self.live.values_mut() {
             live.end(Ending { word: reconcile::LOST, why: self.closing.unwrap_or_default().to_owned() });
         }
-        let end = tokio::time::Instant::now() + STOPS_WITHIN;
+        self.work_until(STOPS_WITHIN, |desk| desk.live.is_empty() && desk.beginning.is_empty()).await;
+        // What was other than it was known to be is decided anew when the cluster has told of it.
+        if matches!(left, Left::Stopped) {
+            self.work_until(LETS_GO_WITHIN, |desk| desk.held().is_empty()).await;
+        }
+    }
+
+    /// Does what is to be done until nothing is under way and all is as it is to be, or the time is over.
+    async fn work_until(&mut self, most: Duration, is_so: impl Fn(&Self) -> bool) {
+        let end = tokio::time::Instant::now() + most;
         let mut ticks = tokio::time::interval(TICKS);
-        while !(self.live.is_empty() && self.beginning.is_empty() && self.busy.is_empty()) {
+        while !(self.busy.is_empty() && is_so(self)) {
             tokio::select! {
                 Some(input) = self.inputs.recv() => self.take(input),
                 _ = ticks.tick() => self.wake(),
@@ -178,17 +189,8 @@ impl Desk {
     /// told, whoever tried it.
     pub(super) async fn retire(mut self, begun: Timestamp) -> Rest {
         self.closing = Some("the operator is retired");
-        let end = tokio::time::Instant::now() + RETIRES_WITHIN;
-        let mut ticks = tokio::time::interval(TICKS);
         let all = kinds::all(self.office.chaos_mesh);
-        while !(self.store.knows(&all) && self.busy.is_empty() && self.held().is_empty()) {
-            tokio::select! {
-                Some(input) = self.inputs.recv() => self.take(input),
-                _ = ticks.tick() => self.wake(),
-                () = tokio::time::sleep_until(end) => break,
-            }
-            self.decide_all();
-        }
+        self.work_until(RETIRES_WITHIN, |desk| desk.store.knows(&all) && desk.held().is_empty()).await;
         Rest { residue: self.residue(begun), held: self.held() }
     }
 

@@ -4,7 +4,7 @@
 //! Source: the API conventions of Kubernetes for events, `v1 Event`.
 
 use super::object::{self, Name};
-use super::progress::{ACCEPTED, NOTHING_MATCHES};
+use super::progress::{ACCEPTED, HELD, NOT_READY, NOTHING_MATCHES};
 use super::reconcile::experiment::first_line;
 use super::resources::{EXPERIMENT, HALT, Phase, RUN};
 use jiff::Timestamp;
@@ -74,13 +74,17 @@ fn news(kind: &Kind, before: &Json, now: &Json) -> Vec<News> {
         tell(true, "Recovered", "everything is put back");
     }
     let reason = first_line(part(now, "reason").as_str().unwrap_or_default());
-    if becomes(&|status| is_in(Phase::Pending)(status) && matches_nothing(status)) {
-        tell(false, NOTHING_MATCHES, &reason);
+    for word in [NOTHING_MATCHES, NOT_READY, HELD] {
+        if becomes(&|status| is_in(Phase::Pending)(status) && is_hindered(status, word)) {
+            tell(false, word, &reason);
+        }
     }
     if becomes(&is_in(Phase::Invalid)) {
         tell(false, "Invalid", &reason);
     }
-    if becomes(&|status| part(status, "verdict").is_string()) && !is_in(Phase::Invalid)(now) {
+    // The verdict is there a moment before it is known what becomes of the object then.
+    let is_judged = |status: &Json| part(status, "verdict").is_string() && !is_in(Phase::Running)(status);
+    if becomes(&is_judged) && !is_in(Phase::Invalid)(now) {
         let verdict = part(now, "verdict").as_str().unwrap_or_default();
         let why = if reason.is_empty() { String::new() } else { format!(": {reason}") };
         let word = if is_in(Phase::Paused)(now) { "Paused" } else { "Finished" };
@@ -100,9 +104,9 @@ fn holds(status: &Json, kind: &str) -> bool {
     conditions.any(|condition| condition["type"] == kind && condition["status"] == "True")
 }
 
-fn matches_nothing(status: &Json) -> bool {
+fn is_hindered(status: &Json, word: &str) -> bool {
     let mut conditions = status["conditions"].as_array().into_iter().flatten();
-    conditions.any(|condition| condition["type"] == "Selected" && condition["reason"] == NOTHING_MATCHES)
+    conditions.any(|condition| condition["type"] == "Selected" && condition["reason"] == word)
 }
 
 /// Whom something is told of: the object, and what it is of where that does not say the same of itself.
@@ -187,6 +191,9 @@ mod tests {
         let running = json!({"squall": {"phase": "Running"}});
         let paused = json!({"squall": {"phase": "Paused", "verdict": "aborted", "reason": "by somebody"}});
         assert_eq!(told(&running, &paused), [(false, "Paused", "aborted: by somebody".to_owned())]);
+        let undone = json!({"squall": {"phase": "Running", "verdict": "aborted", "reason": "by somebody"}});
+        assert!(told(&running, &undone).is_empty(), "it is not known yet what becomes of it");
+        assert_eq!(told(&undone, &paused).len(), 1);
         let between = json!({"squall": {"phase": "Pending", "verdict": "passed"}});
         assert_eq!(told(&running, &between), [(true, "Finished", "passed".to_owned())], "a round is over");
     }

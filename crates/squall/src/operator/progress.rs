@@ -4,8 +4,8 @@
 use super::conditions;
 use super::resources::{InjectionState, InjectionStatus, Phase, RunStatus};
 use jiff::Timestamp;
-use squall_model::event::{Entry, Event, Planned};
-use squall_model::undo::Evidence;
+use squall_model::event::{Entry, Event, Hindrance, Planned};
+use squall_model::undo::{Effect, Evidence};
 use squall_model::verdict::Verdict;
 use std::collections::BTreeMap;
 
@@ -13,6 +13,8 @@ use std::collections::BTreeMap;
 pub(crate) const NOTHING_MATCHES: &str = "NothingMatches";
 /// What is there passes through a state in which it cannot be struck.
 pub(crate) const NOT_READY: &str = "NotReady";
+/// Another injection holds it.
+pub(crate) const HELD: &str = "Held";
 /// Whether it may be carried out as it is written.
 pub(crate) const ACCEPTED: &str = "Accepted";
 /// So many injections are told one by one.
@@ -28,6 +30,15 @@ pub(crate) struct Progress {
     has_ended: bool,
 }
 
+/// What keeps a run from selecting, as a condition says it.
+fn in_a_word(hindrance: Hindrance) -> &'static str {
+    match hindrance {
+        Hindrance::NothingMatches => NOTHING_MATCHES,
+        Hindrance::NotReady => NOT_READY,
+        Hindrance::Held => HELD,
+    }
+}
+
 impl Progress {
     /// A run that was just begun.
     pub(crate) fn begun(run: &str, holder: &str, at: Timestamp) -> Self {
@@ -40,7 +51,14 @@ impl Progress {
         };
         // Never none at all: a list of which all that was applied is taken away is null then for some API servers (seen on 1.20), and
         // refused by the schema. So a run that had waited, and said so, would never begin.
-        conditions::put(&mut status.conditions, "Selected", Some(false), "NotYet", "", at);
+        conditions::put(
+            &mut status.conditions,
+            "Selected",
+            Some(false),
+            "NotYet",
+            "its targets are not chosen yet",
+            at,
+        );
         Self { status, ..Self::default() }
     }
 
@@ -58,7 +76,9 @@ impl Progress {
     /// One more event.
     pub(crate) fn on(&mut self, entry: &Entry) {
         match &entry.event {
-            Event::Planned { not_ready: true, .. } => self.selected(NOT_READY, entry.at),
+            Event::Planned { hindered_by: Some(hindrance), .. } => {
+                self.selected(in_a_word(*hindrance), entry.at);
+            }
             Event::Planned { injections, .. } | Event::Joined { injections } => {
                 self.plan(injections, &[], entry.at);
             }
@@ -66,7 +86,8 @@ impl Progress {
             // The plan was looked at, and nobody said no.
             Event::PhaseStarted { phase: squall_model::event::Phase::SteadyState } => {
                 let conditions = &mut self.status.conditions;
-                conditions::put(conditions, ACCEPTED, Some(true), "Approved", "", entry.at);
+                let message = "it can be carried out, and its authors may do what it does";
+                conditions::put(conditions, ACCEPTED, Some(true), "Approved", message, entry.at);
             }
             Event::Injected { injection, evidence, .. } => {
                 self.becomes(injection, InjectionState::Active);
@@ -147,8 +168,9 @@ impl Progress {
         }
         let any = !self.states.is_empty();
         self.selected(if any { "Planned" } else { NOTHING_MATCHES }, at);
-        conditions::put(&mut self.status.conditions, "AllInjected", Some(false), "NotYet", "", at);
-        conditions::put(&mut self.status.conditions, "AllRecovered", Some(false), "NotYet", "", at);
+        let conditions = &mut self.status.conditions;
+        conditions::put(conditions, "AllInjected", Some(false), "NotYet", "it is not all made yet", at);
+        conditions::put(conditions, "AllRecovered", Some(false), "NotYet", "it is not put back yet", at);
     }
 
     fn becomes(&mut self, id: &str, state: InjectionState) {
@@ -162,6 +184,11 @@ impl Progress {
 
     fn show(&mut self, id: &str, evidence: &[Evidence]) {
         self.tell(id, &Evidence::line(evidence));
+        match (self.states.get(id), Evidence::effect_of(evidence)) {
+            (Some(InjectionState::Active), Effect::Gone) => self.becomes(id, InjectionState::Gone),
+            (Some(InjectionState::Gone), Effect::Seen) => self.becomes(id, InjectionState::Active),
+            _ => {}
+        }
     }
 
     fn tell(&mut self, id: &str, seen: &str) {
@@ -173,7 +200,8 @@ impl Progress {
     fn all_injected(&mut self, at: Timestamp) {
         let waits = self.states.values().any(|state| *state == InjectionState::Planned);
         if !waits {
-            conditions::put(&mut self.status.conditions, "AllInjected", Some(true), "Injected", "", at);
+            let message = "all of it was made";
+            conditions::put(&mut self.status.conditions, "AllInjected", Some(true), "Injected", message, at);
         }
     }
 
@@ -185,7 +213,8 @@ impl Progress {
             let message = "what could not be put back is listed under residue";
             conditions::put(conditions, "AllRecovered", Some(false), "Residue", message, at);
         } else if !holds(InjectionState::Active) && (self.has_ended || !holds(InjectionState::Planned)) {
-            conditions::put(conditions, "AllRecovered", Some(true), "Restored", "", at);
+            let message = "nothing of it is there any more";
+            conditions::put(conditions, "AllRecovered", Some(true), "Restored", message, at);
         }
     }
 
@@ -232,6 +261,18 @@ mod tests {
         assert_eq!(condition(&after(&[]), "Selected"), "False");
         let said = serde_json::to_value(after(&[]).status()).unwrap();
         assert_eq!(said["conditions"].as_array().map(Vec::len), Some(1), "{said}");
+    }
+
+    #[test]
+    fn what_is_gone_is_not_active_until_it_is_back() {
+        let injected = r#""event":"injected","injection":"a","evidence":[{"effect":"seen","summary":"cut"}]"#;
+        let gone =
+            r#""event":"evidence","injection":"a","evidence":[{"effect":"gone","summary":"eth0 is gone"}]"#;
+        let back = r#""event":"evidence","injection":"a","evidence":[{"effect":"seen","summary":"cut"}]"#;
+        let active = |lines: &[&str]| after(lines).status().counts.active;
+        assert_eq!(active(&[PLANNED, injected]), 1);
+        assert_eq!(active(&[PLANNED, injected, gone]), 0);
+        assert_eq!(active(&[PLANNED, injected, gone, back]), 1);
     }
 
     const PLANNED: &str = r#""event":"planned","injections":[{"id":"a","fault":"k8s.scale","target":"x"},{"id":"b","fault":"k8s.scale","target":"y"}]"#;

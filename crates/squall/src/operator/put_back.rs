@@ -60,8 +60,12 @@ pub(super) async fn put_back(office: &Office, run: &Json) -> Result<RunStatus, S
     status.counts.active = 0;
     let why = status.reason.clone();
     conditions::put(&mut status.conditions, "Aborted", Some(true), reconcile::LOST, &why, now);
-    let word = if is_clean { "PutBack" } else { "Residue" };
-    conditions::put(&mut status.conditions, "AllRecovered", Some(is_clean), word, "", now);
+    let (word, message) = if is_clean {
+        ("PutBack", "the operator put it back, as whoever carried it out is gone")
+    } else {
+        ("Residue", "what could not be put back is listed under residue")
+    };
+    conditions::put(&mut status.conditions, "AllRecovered", Some(is_clean), word, message, now);
     Ok(status)
 }
 

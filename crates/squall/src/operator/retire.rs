@@ -28,6 +28,8 @@ use tokio::time::{Instant, sleep, timeout};
 const PODS_END_WITHIN: Duration = Duration::from_secs(STOPS_WITHIN.as_secs() + 40);
 /// How often is looked whether they are.
 const LOOKS_EVERY: Duration = Duration::from_secs(1);
+/// How often is told what is waited for.
+const TELLS_EVERY: Duration = Duration::from_secs(10);
 /// How long it may take to lead: an operator that was killed is believed to lead for as long as its lease lasts.
 const LEADS_WITHIN: Duration = Duration::from_secs(45);
 
@@ -119,7 +121,7 @@ impl Options {
             labels: format!("{}={},{COMPONENT_LABEL}={OPERATOR}", NAME_LABEL.0, NAME_LABEL.1),
             ..PodFilter::default()
         };
-        let end = Instant::now() + PODS_END_WITHIN;
+        let (end, mut told) = (Instant::now() + PODS_END_WITHIN, Instant::now());
         loop {
             let left = cluster.pods(&filter).await.map_err(unreached)?;
             let Some(pod) = left.first() else { return Ok(()) };
@@ -128,6 +130,10 @@ impl Options {
                     "pod {} of the operator does not end; see what becomes of it, and retire the operator once more",
                     pod.reference().name
                 )));
+            }
+            if told.elapsed() >= TELLS_EVERY {
+                told = Instant::now();
+                out::warn(format!("squall: pods of the operator that have not ended yet: {}", left.len()));
             }
             sleep(LOOKS_EVERY).await;
         }

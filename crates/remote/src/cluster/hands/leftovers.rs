@@ -1,4 +1,4 @@
-//! Squall's marks in a cluster, found without any undo log: objects that carry their undo, the leases of dead runs, to which the
+//! Squall's marks in a cluster, found without any undo log: objects that carry their undo, the leases of runs, to which the
 //! pods of their agents belong, and what an earlier Squall or somebody's hands left without an undo: policies that carry our
 //! label, pods that do, pods whose containers have no image.
 
@@ -8,7 +8,7 @@ use squall_kubernetes::{Deletion, Dependents, Kind, Operation, PodFilter, pointe
 use squall_model::cluster::{
     ISOLATION_LABEL, LEASE_PREFIX, MARK_LABEL, NO_IMAGE, ObjectKind, ObjectRef, STRUCK_LABEL,
 };
-use squall_model::machine::{Leftover, MachineError};
+use squall_model::machine::{Hold, Leftover, MachineError};
 use squall_model::undo::{Difference, Reverted};
 
 /// What was found, and what it is about.
@@ -24,19 +24,19 @@ enum What {
     Policy,
     Label,
     Image,
-    Run,
+    Run(Hold),
 }
 
 impl Remainder {
     fn new(object: ObjectRef, is: What, injection: &str) -> Self {
         let (what, remedy) = match &is {
             What::Change(mark) => return Self { leftover: mark.leftover(), object, is },
-            What::Run => (
-                format!(
-                    "{object} of a run that is dead, and the pods of its agents and questions, which belong to it"
-                ),
-                object.by_hand("delete", ""),
-            ),
+            What::Run(hold) => {
+                let what = format!("{object}, and the pods of agents and questions, which belong to it");
+                let (held, remedy) = (Some(hold.clone()), "squall recover --cluster".to_owned());
+                let leftover = Leftover { what, injection: None, claim: None, digest: None, held, remedy };
+                return Self { leftover, object, is };
+            }
             What::Policy => (object.to_string(), object.by_hand("delete", "")),
             What::Label => (
                 format!("the label {ISOLATION_LABEL} of {object}"),
@@ -89,11 +89,13 @@ fn unmarked(client: &Client) -> Result<Vec<Remainder>, MachineError> {
             found.push(Remainder::new(object, What::Policy, injection));
         }
     }
-    let leases = wait(client.cluster.expired_leases(None, MARK_LABEL)).map_err(worded)?;
-    for lease in leases.iter().filter(|lease| lease.name.starts_with(LEASE_PREFIX)) {
-        let namespace = lease.namespace.as_deref().unwrap_or_default();
-        let object = object(ObjectKind::lease(), namespace, &lease.name, &lease.uid);
-        found.push(Remainder::new(object, What::Run, ""));
+    for (lease, until) in wait(client.cluster.leases(None, MARK_LABEL)).map_err(worded)? {
+        if let (Some(run), Some(until)) = (lease.name.strip_prefix(LEASE_PREFIX), until) {
+            let hold = Hold { run: run.to_owned(), until };
+            let namespace = lease.namespace.as_deref().unwrap_or_default();
+            let object = object(ObjectKind::lease(), namespace, &lease.name, &lease.uid);
+            found.push(Remainder::new(object, What::Run(hold), ""));
+        }
     }
     let pods = wait(client.cluster.pods(&PodFilter::default())).map_err(worded)?;
     for pod in pods.iter().filter(|pod| !pod.labels.contains_key(STRUCK_LABEL)) {
@@ -116,8 +118,8 @@ pub(super) fn remove(client: &Client, mark: &Remainder) -> Result<Reverted, Mach
     let looked_at = mark.leftover.what.clone();
     match &mark.is {
         What::Change(mark) => return marks::put_back_by(client, mark),
-        What::Policy | What::Run => {
-            let dependents = (mark.is == What::Run).then_some(Dependents::After);
+        What::Policy | What::Run(_) => {
+            let dependents = matches!(mark.is, What::Run(_)).then_some(Dependents::After);
             let how = Deletion { uid: Some(mark.object.uid.clone()), dependents, ..Deletion::default() };
             wait(cluster.delete(&reference, &how)).or_else(gone_is_well).map_err(worded)?;
         }

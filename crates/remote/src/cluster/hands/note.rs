@@ -221,11 +221,12 @@ pub(super) fn unless_held(
     let by = other.held.as_ref().map_or_else(String::new, |Hold { run, until }| {
         format!(" of run {run}, which means to hold it until {until}")
     });
-    Err(refused(format!(
+    let message = format!(
         "could not change {object}: it is held by injection {}{by}; wait for that, or end it; if nobody holds it any more, \
          `squall recover --cluster` puts it back",
         other.injection
-    )))
+    );
+    Err(MachineError::Held { message })
 }
 
 /// Whether two changes are of the same value. Elements of a list stand beside each other.

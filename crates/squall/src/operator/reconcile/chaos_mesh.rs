@@ -26,14 +26,14 @@ pub(crate) fn decide(object: &Json, runs: &[&Json], world: &World) -> Decision {
         return let_go(object, runs, deleted, world);
     }
     let experiment = match read::experiment(object) {
-        Err(why) if runs.iter().all(|run| is_over(run)) => return unreadable(object, &why),
+        Err(why) if runs.iter().all(|run| is_over(run)) => return unreadable(object, runs, &why),
         // What goes on is seen to its end, whatever became of its manifest.
         other => other.ok(),
     };
     let waits = is_paused(object) || world.halted.is_some();
     let schedule = experiment.as_ref().and_then(|experiment| experiment.schedule.as_ref());
     let (mut deeds, begins, again, status) = match schedule.map(|schedule| of_mesh(object, schedule)) {
-        Some(Err(why)) => return unreadable(object, &why),
+        Some(Err(why)) => return unreadable(object, runs, &why),
         Some(Ok(rounds)) => {
             let turn = if waits { Turn::default() } else { rounds.turn(runs, world.now) };
             let begins = turn.begins.map(|due| begun(object, &due.as_second().to_string(), Some(due), None));
@@ -49,6 +49,8 @@ pub(crate) fn decide(object: &Json, runs: &[&Json], world: &World) -> Decision {
             (Vec::new(), next.filter(|_| !waits), None, status)
         }
     };
+    // What is true is said first: an operator that stops may come no further.
+    deeds.extend(say(object, status));
     // It is held while something of it is to be put back, and no longer: whoever removes the operator leaves nothing stuck.
     match (begins, object::is_held(object)) {
         (Some(_), false) => return Decision { deeds: vec![Deed::Hold], again },
@@ -60,7 +62,6 @@ pub(crate) fn decide(object: &Json, runs: &[&Json], world: &World) -> Decision {
         }
         (None, _) => {}
     }
-    deeds.extend(say(object, status));
     Decision { deeds, again }
 }
 
@@ -143,7 +144,7 @@ fn status(object: &Json, runs: &[&Json], world: &World, goes_on: bool) -> Json {
     let held = why_it_waits(object, world).filter(|_| goes_on);
     let squall = squall(&last, runs, phase, held);
     if last.phase == Phase::Invalid && !goes_on {
-        let mut refused = refused(object, &last.reason);
+        let mut refused = refused(object, runs, &last.reason);
         refused["squall"] = squall;
         return refused;
     }
@@ -155,8 +156,12 @@ fn status(object: &Json, runs: &[&Json], world: &World, goes_on: bool) -> Json {
         paused(object),
     ];
     if object["kind"] == "Workflow" {
-        let word = if runs.is_empty() { "NotYet" } else { "Begun" };
-        conditions.push(condition("Scheduled", !runs.is_empty(), word, ""));
+        let (word, message) = if runs.is_empty() {
+            ("NotYet", "nothing was begun yet")
+        } else {
+            ("Begun", "its run was begun")
+        };
+        conditions.push(condition("Scheduled", !runs.is_empty(), word, message));
     }
     let end = match object["kind"].as_str() {
         Some("Workflow") => Some("Accomplished"),
@@ -229,14 +234,21 @@ fn told(run: &RunStatus, kind: &str) -> Json {
     let said = run.conditions.iter().find(|condition| condition.kind == kind);
     match said {
         Some(said) => condition(kind, said.status == "True", &said.reason, &said.message),
-        None => condition(kind, false, "NotYet", ""),
+        None => condition(kind, false, "NotYet", "nothing was begun yet"),
     }
 }
 
 /// Of a run it stays true that all was injected; of an object it is so as long as all of it is there.
 fn all_injected(run: &RunStatus, is_one_shot: bool) -> Json {
     if run.counts.restored > 0 && !is_one_shot {
-        return condition("AllInjected", false, "Restored", "");
+        return condition("AllInjected", false, "Restored", "it is put back");
+    }
+    let are_gone = |run: &RunStatus| {
+        !run.injections.is_empty()
+            && run.injections.iter().all(|injection| injection.state == InjectionState::Gone)
+    };
+    if !is_one_shot && are_gone(run) {
+        return condition("AllInjected", false, "Gone", "all that it struck is gone");
     }
     told(run, "AllInjected")
 }
@@ -252,7 +264,7 @@ fn all_recovered(run: &RunStatus, is_one_shot: bool) -> Json {
 fn paused(object: &Json) -> Json {
     match paused_words(object) {
         Some(why) => condition("Paused", true, "Annotated", &why),
-        None => condition("Paused", false, "NotAnnotated", ""),
+        None => condition("Paused", false, "NotAnnotated", "no annotation holds it"),
     }
 }
 
@@ -281,18 +293,21 @@ fn record_id(target: &str) -> String {
     }
 }
 
-fn unreadable(object: &Json, why: &str) -> Decision {
+fn unreadable(object: &Json, runs: &[&Json], why: &str) -> Decision {
     let release = object::is_held(object).then_some(Deed::Release);
-    Decision::of(release.into_iter().chain(say(object, refused(object, why))).collect())
+    Decision::of(say(object, refused(object, runs, why)).into_iter().chain(release).collect())
 }
 
-fn refused(object: &Json, why: &str) -> Json {
+/// One that cannot be carried out as it is written now. What it did as it was written before is recovered.
+fn refused(object: &Json, runs: &[&Json], why: &str) -> Json {
     let why = why.chars().take(2000).collect::<String>();
-    let never = |kind: &str| condition(kind, false, "Refused", "");
+    let never = |kind: &str| condition(kind, false, "Refused", "it is refused as it is written");
+    let earlier = runs.iter().rev().map(|run| status_of(run)).find(|run| run.phase != Phase::Invalid);
+    let recovered = earlier.map(|run| all_recovered(&run, is_one_shot(object)));
     let conditions = [
         never("Selected"),
         never("AllInjected"),
-        never("AllRecovered"),
+        recovered.unwrap_or_else(|| never("AllRecovered")),
         paused(object),
         condition("Accepted", false, "Refused", &why),
     ];
@@ -330,15 +345,19 @@ mod tests {
         })
     }
 
+    fn status_told(decision: &Decision) -> Option<&Json> {
+        decision.deeds.iter().find_map(|deed| match deed {
+            Deed::Status(status) => Some(status),
+            _ => None,
+        })
+    }
+
     fn status_in(decision: &Decision) -> Json {
-        match decision.deeds.last() {
-            Some(Deed::Status(status)) => status.clone(),
-            other => panic!("{other:?}"),
-        }
+        status_told(decision).unwrap_or_else(|| panic!("{decision:?}")).clone()
     }
 
     fn conditions(decision: &Decision) -> Vec<String> {
-        let Some(Deed::Status(status)) = decision.deeds.last() else { return Vec::new() };
+        let Some(status) = status_told(decision) else { return Vec::new() };
         let all = status["conditions"].as_array().unwrap();
         let held = all.iter().filter(|one| one["status"] == "True");
         held.map(|one| one["type"].as_str().unwrap().to_owned()).collect()
@@ -374,7 +393,24 @@ mod tests {
         object["spec"]["mode"] = json!("some");
         let decision = decide(&object, &[&over, &paused], &world());
         assert!(made(&decision).is_none());
-        assert_eq!(decision.deeds[0], Deed::Release);
+        assert_eq!(decision.deeds.last(), Some(&Deed::Release));
+        assert_eq!(conditions(&decision), ["AllRecovered"], "what it did before is put back");
+    }
+
+    #[test]
+    fn what_is_gone_is_not_injected_any_more() {
+        let mut run = interrupted("", 0);
+        run["status"]["phase"] = json!("Running");
+        run["status"]["counts"] = json!({"planned": 2});
+        run["status"]["conditions"] = json!([accepted(), {"type": "AllInjected", "status": "True", "reason": "Injected", "lastTransitionTime": NOW}]);
+        let mut told = |states: [&str; 2]| {
+            run["status"]["injections"] =
+                states.map(|state| json!({"target": "pod shop/pay-1", "state": state})).as_slice().into();
+            let status = status_in(&decide(&failure(None), &[&run], &world()));
+            status["conditions"][1]["reason"].as_str().unwrap().to_owned()
+        };
+        assert_eq!(told(["Gone", "Gone"]), "Gone");
+        assert_eq!(told(["Gone", "Active"]), "Injected");
     }
 
     #[test]
@@ -385,7 +421,7 @@ mod tests {
         let over = interrupted("Aborted", 60);
         let decision = decide(&object, &[&over], &world());
         assert!(made(&decision).is_none());
-        assert_eq!(decision.deeds[0], Deed::Release, "nothing is to be put back any more");
+        assert_eq!(decision.deeds.last(), Some(&Deed::Release), "nothing is to be put back any more");
         assert_eq!(conditions(&decision), ["Selected", "AllRecovered"], "nothing of it is injected any more");
         let record = &status_in(&decision)["experiment"]["containerRecords"][0];
         assert_eq!((&record["phase"], &record["recoveredCount"]), (&json!("Not Injected"), &json!(1)));
@@ -530,10 +566,10 @@ mod tests {
         let condition = json!({"type": "Waiting", "status": "True", "reason": "NothingMatches", "message": "",
             "lastTransitionTime": NOW});
         waiting["status"] = json!({"phase": "Pending", "conditions": [condition]});
-        assert_eq!(decide(&object, &[&waiting], &world()).deeds[0], Deed::Release);
+        assert_eq!(decide(&object, &[&waiting], &world()).deeds.last(), Some(&Deed::Release));
         let let_go = chaos("PodChaos", object["spec"].clone());
         waiting["status"] = json!({"phase": "Running"});
-        assert_eq!(decide(&let_go, &[&waiting], &world()).deeds[0], Deed::Hold, "it found some");
+        assert_eq!(decide(&let_go, &[&waiting], &world()).deeds.last(), Some(&Deed::Hold), "it found some");
         waiting["status"] = json!({"phase": "Pending"});
         let deeds = decide(&object, &[&waiting], &world()).deeds;
         assert!(matches!(deeds.as_slice(), [Deed::Status(_)]), "it is about to begin: {deeds:?}");

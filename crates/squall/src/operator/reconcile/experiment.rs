@@ -70,7 +70,7 @@ pub(crate) fn decide(experiment: &Json, runs: &[&Json], world: &World) -> Decisi
 /// Reads it as it is now, and says whether it can be carried out.
 fn accept(status: &mut ExperimentStatus, experiment: &Json, world: &World) {
     let (accepted, word, why) = match read::experiment(experiment) {
-        Ok(_) => (true, "Read", String::new()),
+        Ok(_) => (true, "Read", "it can be carried out as it is written".to_owned()),
         Err(why) => (false, "Invalid", why),
     };
     conditions::put(&mut status.conditions, "Accepted", Some(accepted), word, &why, world.now);
@@ -96,10 +96,12 @@ fn why_it_waits(experiment: &Json, world: &World) -> Option<(&'static str, Strin
     paused_words(experiment).map(|why| ("Paused", why))
 }
 
-/// What its last run says of it; while one goes on, that one.
+/// What its last run says of it; while one goes on, that one. What somebody asked for and was refused says nothing of it.
 fn mirror(status: &mut ExperimentStatus, runs: &[&Json]) {
+    let was_refused =
+        |run: &Json| run["spec"]["generation"].is_null() && status_of(run).phase == Phase::Invalid;
     let going = runs.iter().rev().find(|run| !status_of(run).phase.is_over());
-    let Some(run) = going.or(runs.last()) else { return };
+    let Some(run) = going.or(runs.iter().rev().find(|run| !was_refused(run))) else { return };
     let last = status_of(run);
     status.last_run = run["metadata"]["name"].as_str().map(str::to_owned);
     status.last_run_time = last.start_time;
@@ -186,6 +188,15 @@ mod tests {
         run["status"]["conditions"] = json!([accepted()]);
         let going = status(&decide(&suspended, &[&run], &world()));
         assert_eq!((&going["phase"], &going["lastRun"]), (&json!("Running"), &json!("x-1")));
+        let mut refused = self::run();
+        refused["spec"]["generation"] = Json::Null;
+        refused["status"] = json!({"phase": "Invalid", "verdict": "invalid", "reason": "bob may not"});
+        let told = status(&decide(&suspended, &[&refused], &world()));
+        assert_eq!(
+            (&told["phase"], &told["verdict"]),
+            (&json!("Paused"), &Json::Null),
+            "it says nothing of it"
+        );
         run["status"] = json!({"phase": "Finished", "verdict": "passed", "reason": "all held"});
         let over = status(&decide(&suspended, &[&run], &world()));
         assert_eq!(

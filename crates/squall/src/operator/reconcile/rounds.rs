@@ -1,23 +1,12 @@
 //! Rounds: when the next one is due, and whether one is due now.
 
+use crate::rhythm::Rhythm;
 use jiff::{SignedDuration, Timestamp};
-use squall_practice::calendar::{Cron, Zone};
 
 /// How late a round may begin where nothing is said.
 pub(crate) const STARTS_WITHIN: SignedDuration = SignedDuration::from_secs(60);
-/// The shortest time from one round to the next.
-const SHORTEST: SignedDuration = SignedDuration::from_secs(1);
 /// So many rounds that are late are looked through for the last of them.
 const LOOKED_THROUGH: usize = 5000;
-
-/// When rounds are due.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Rhythm {
-    /// So long after the one before.
-    Every(SignedDuration),
-    /// By the clock on the wall.
-    Cron(Box<Cron>, Zone),
-}
 
 /// What is due.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -31,36 +20,6 @@ pub(crate) struct Due {
 }
 
 impl Rhythm {
-    /// Understands a schedule: `@every 2h`, or cron.
-    pub(crate) fn parse(text: &str, zone: Option<&str>) -> Result<Self, String> {
-        let text = text.trim();
-        let (text, zone) = match text.strip_prefix("CRON_TZ=").or_else(|| text.strip_prefix("TZ=")) {
-            Some(rest) => {
-                let (named, rest) = rest.split_once(' ').unwrap_or((rest, ""));
-                (rest.trim(), Some(named))
-            }
-            None => (text, zone),
-        };
-        if let Some(every) = text.strip_prefix("@every") {
-            let every = every.trim();
-            let wrong = || format!("{every:?} is no time from one round to the next; such as `@every 2h`");
-            let every: squall_model::units::Duration = every.parse().map_err(|_| wrong())?;
-            let every = SignedDuration::try_from(every.0).map_err(|_| wrong())?;
-            return if every < SHORTEST { Err(wrong()) } else { Ok(Self::Every(every)) };
-        }
-        let zone = zone.map_or_else(|| Ok(Zone::utc()), Zone::named).map_err(|error| error.to_string())?;
-        let cron = Cron::parse(text).map_err(|error| error.to_string())?;
-        Ok(Self::Cron(Box::new(cron), zone))
-    }
-
-    /// The first round after an instant; for `@every`, that of the round before.
-    pub(crate) fn next_after(&self, instant: Timestamp) -> Option<Timestamp> {
-        match self {
-            Self::Every(every) => instant.checked_add(*every).ok(),
-            Self::Cron(cron, zone) => cron.next_after(instant, zone),
-        }
-    }
-
     /// What is due now. `last` is when the round before was due, and `within` how late one may begin.
     pub(crate) fn due(&self, last: Timestamp, within: SignedDuration, now: Timestamp) -> Due {
         let latest = match self {
@@ -125,7 +84,7 @@ mod tests {
         assert_eq!(rhythm.next_after(at("00:00:00")), Some(at("08:00:00")));
         let same = Rhythm::parse("CRON_TZ=Europe/Berlin 0 9 * * *", None).unwrap();
         assert_eq!(same.next_after(at("00:00:00")), Some(at("08:00:00")));
-        for wrong in ["@every 0s", "@every soon", "61 * * * *", ""] {
+        for wrong in ["@every 0s", "@every soon", "61 * * * *", "0 0 30 2 *", "@reboot", ""] {
             assert!(Rhythm::parse(wrong, None).is_err(), "{wrong}");
         }
         assert!(Rhythm::parse("0 9 * * *", Some("Mars/Base")).is_err());

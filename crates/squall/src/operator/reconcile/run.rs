@@ -3,7 +3,7 @@
 use super::{Decision, Deed, Ending, HALTED, PAUSED, World, aborted_by, paused_by, say, status_of};
 use crate::operator::conditions;
 use crate::operator::object::{self, Name};
-use crate::operator::progress::{NOT_READY, NOTHING_MATCHES};
+use crate::operator::progress::{HELD, NOT_READY, NOTHING_MATCHES};
 use crate::operator::resources::{GROUP, Phase, RunStatus, Source};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value as Json, json};
@@ -191,10 +191,10 @@ fn begin(run: &Json, source: Option<&Json>, known: &Known, world: &World, mut st
     }
 }
 
-/// When one is tried again that nothing matched, or nothing that was ready.
+/// When one is tried again that nothing matched, or nothing that was ready and free.
 fn tries_again(run: &Json, status: &RunStatus) -> Option<Timestamp> {
     let waiting = conditions::holding(&status.conditions, "Waiting")
-        .filter(|waiting| [NOTHING_MATCHES, NOT_READY].contains(&waiting.reason.as_str()))?;
+        .filter(|waiting| [NOTHING_MATCHES, NOT_READY, HELD].contains(&waiting.reason.as_str()))?;
     let since = waiting.last_transition_time;
     let (least, most) = TRIES_AGAIN_AFTER;
     Some(since + (since.duration_since(object::created(run)) / 4).clamp(least, most))
@@ -203,7 +203,7 @@ fn tries_again(run: &Json, status: &RunStatus) -> Option<Timestamp> {
 fn waiting(run: &Json, mut status: RunStatus, word: &'static str, why: &str, world: &World) -> Decision {
     why.clone_into(&mut status.reason);
     conditions::put(&mut status.conditions, "Waiting", Some(true), word, why, world.now);
-    Decision::of(release(run).into_iter().chain(say(run, json!(status))).collect())
+    Decision::of(say(run, json!(status)).into_iter().chain(release(run)).collect())
 }
 
 #[cfg(test)]
@@ -232,7 +232,7 @@ mod tests {
         assert_eq!(decide(&held(run()), &known()), [Deed::Begin]);
         let full = Known { has_room: false, ..known() };
         assert!(
-            matches!(decide(&held(run()), &full).as_slice(), [Deed::Release, Deed::Status(status)] if status["phase"] == "Pending" && status["reason"].is_string())
+            matches!(decide(&held(run()), &full).as_slice(), [Deed::Status(status), Deed::Release] if status["phase"] == "Pending" && status["reason"].is_string())
         );
     }
 

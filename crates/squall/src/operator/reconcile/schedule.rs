@@ -1,12 +1,13 @@
 //! `Schedule`: a run of an experiment at each round.
 
-use super::rounds::{Rhythm, STARTS_WITHIN};
+use super::rounds::STARTS_WITHIN;
 use super::{Decision, Deed, World, bounded, paused_words, run_of, say, status_of};
 use crate::operator::conditions;
 use crate::operator::object::{self, Name};
 use crate::operator::resources::{
     ConcurrencyPolicy, EXPERIMENT, RunSpec, ScheduleSpec, ScheduleStatus, Source,
 };
+use crate::rhythm::Rhythm;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value as Json, json};
 use squall_model::experiment::{Concurrency, Schedule};
@@ -97,7 +98,14 @@ pub(crate) fn decide(schedule: &Json, experiment: Option<&Json>, runs: &[&Json],
         let why = format!("there is no Experiment {name}; no round begins until there is");
         return refused(schedule, status, ("NoExperiment", &why), world);
     }
-    conditions::put(&mut status.conditions, "Accepted", Some(true), "Read", "", world.now);
+    conditions::put(
+        &mut status.conditions,
+        "Accepted",
+        Some(true),
+        "Read",
+        "it can be kept as it is written",
+        world.now,
+    );
     let held = if spec.suspend {
         Some("`suspend: true` in its spec".to_owned())
     } else {
