@@ -238,7 +238,7 @@ pub(crate) enum InjectionState {
     Restored,
     /// It could not be put back, or not all of it.
     Residue,
-    /// It was not made, since its target had gone since it was planned for.
+    /// Its target is gone: it was not made then, or is not there any more.
     Gone,
     /// It was not made.
     Failed,
