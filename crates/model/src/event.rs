@@ -418,6 +418,9 @@ pub enum Event {
         /// What was tried and what came back.
         #[serde(default)]
         message: String,
+        /// What kept it from being made, where that may be otherwise in a while.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        hindered_by: Option<Hindrance>,
     },
     /// Evidence of a live injection, while it lasts and at its end.
     Evidence {

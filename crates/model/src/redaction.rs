@@ -149,7 +149,7 @@ impl Redactor {
                 evidence.iter_mut().for_each(|evidence| self.evidence(evidence));
             }
             Event::TargetGone { what: message, injection: _ }
-            | Event::InjectFailed { message, injection: _ }
+            | Event::InjectFailed { message, injection: _, hindered_by: _ }
             | Event::Note { message } => self.hide(message),
             Event::Guard { conditions, ticks: _, slowest_seconds: _ } => {
                 self.all(conditions.iter_mut().map(|(condition, _)| condition));

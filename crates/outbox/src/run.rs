@@ -100,7 +100,8 @@ impl Run {
                     injection.active = Some(entry.at);
                 }
             }
-            Event::TargetGone { injection, what: message } | Event::InjectFailed { injection, message } => {
+            Event::TargetGone { injection, what: message }
+            | Event::InjectFailed { injection, message, .. } => {
                 if let Some(injection) = self.latest(injection) {
                     injection.failed = Some(message.clone());
                 }

@@ -82,7 +82,7 @@ impl Lines {
             Event::TargetGone { injection, what } => {
                 ("fault", format!("{}: passed over: {what}", self.name(injection)))
             }
-            Event::InjectFailed { injection, message } => {
+            Event::InjectFailed { injection, message, .. } => {
                 let name = self.name(injection);
                 let name = if name.is_empty() { name } else { format!("{name}: ") };
                 ("fault", format!("{name}could not be injected: {message}"))

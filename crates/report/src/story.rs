@@ -333,10 +333,11 @@ impl Story {
                 known.active = Some(elapsed);
                 known.take_evidence(elapsed, evidence);
             }
-            Event::InjectFailed { injection, message } if injection.is_empty() => {
+            Event::InjectFailed { injection, message, .. } if injection.is_empty() => {
                 self.failures.push(message.clone());
             }
-            Event::TargetGone { injection, what: message } | Event::InjectFailed { injection, message } => {
+            Event::TargetGone { injection, what: message }
+            | Event::InjectFailed { injection, message, .. } => {
                 let known = self.injection(injection);
                 known.failure = Some(message.clone());
                 known.ended.get_or_insert(elapsed);

@@ -28,8 +28,9 @@ impl<M: Machine, D: Disk> Hands<M, D> {
     ///
     /// # Errors
     /// `Invalid`, with the entry that it is about: an unknown fault, wrong parameters, a privilege that is missing, no
-    /// target or more than the blast radius allows, a conflict with another entry or injection
-    /// of this run. `Held`: an injection that is alive on this host holds what an entry would take. `Unsupported`, likewise: the kernel lacks a feature. `Failed`: the host could not be looked at.
+    /// target or more than the blast radius allows, a conflict with another entry or injection of this run. `Held`, likewise: an
+    /// injection that is alive on this host holds what the entry would take. `Unsupported`, likewise: the kernel lacks a feature.
+    /// `Failed`: the host could not be looked at.
     pub fn plan(&mut self, request: &PlanRequest, faults: &[&dyn AnyFault]) -> Result<Plan, CallError> {
         self.machine.hurry(request.entries.iter().any(|entry| entry.joining.is_some()));
         let planned = self.plan_entries(request, faults);

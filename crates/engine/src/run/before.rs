@@ -232,7 +232,7 @@ impl Run {
 }
 
 /// What a plan failed on, where it may be otherwise in a while.
-fn hindrance(refused: CallErrorKind) -> Option<Hindrance> {
+pub(super) fn hindrance(refused: CallErrorKind) -> Option<Hindrance> {
     match refused {
         CallErrorKind::NothingMatches => Some(Hindrance::NothingMatches),
         CallErrorKind::NotReady | CallErrorKind::Gone => Some(Hindrance::NotReady),

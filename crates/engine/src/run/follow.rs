@@ -106,7 +106,8 @@ impl Run {
             }
             Err(LinkError::Refused(error)) if error.kind != CallErrorKind::Halted => {
                 let Some(injection) = arriving else { return };
-                self.journal(Event::InjectFailed { injection: injection.id.clone(), message: error.message });
+                let (id, message) = (injection.id.clone(), error.message);
+                self.journal(Event::InjectFailed { injection: id, message, hindered_by: None });
                 self.following.leave_out(&injection);
                 // The agent has put it back; whether it could, it says once more.
                 self.restoring.begin_some(vec![injection.id]);

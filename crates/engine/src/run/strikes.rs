@@ -1,5 +1,6 @@
 //! While faults are made, active and taken back: the method, its evidence, how long it may last.
 
+use super::before::hindrance;
 use super::{Purpose, Run, Stage};
 use crate::checks::{LONGEST_ERROR, List, Question, Reply, short};
 use crate::hypothesis;
@@ -7,7 +8,7 @@ use crate::link::LinkError;
 use crate::method::{self, Due, LeftOut, plan_request_for};
 use crate::restore::Next;
 use crate::words;
-use squall_model::event::{AbortCause, Event, Planned};
+use squall_model::event::{AbortCause, Event, Hindrance, Planned};
 use squall_model::experiment::Ask;
 use squall_model::plan::{Plan, PlannedInjection};
 use squall_model::protocol::{Answer, Call, CallErrorKind, Injected};
@@ -263,7 +264,7 @@ impl Run {
                 self.are_active();
             }
             Err(LinkError::Refused(error)) if error.kind != CallErrorKind::Halted => {
-                self.could_not_inject(error.message);
+                self.hindered_by(hindrance(error.kind), error.message);
             }
             Ok(_) => self.could_not_inject("the agent answered something else".to_owned()),
             Err(error) => self.agent_failed(error),
@@ -305,8 +306,12 @@ impl Run {
     }
 
     pub(super) fn could_not_inject(&mut self, message: String) {
+        self.hindered_by(None, message);
+    }
+
+    fn hindered_by(&mut self, hindered_by: Option<Hindrance>, message: String) {
         self.findings.no_effect.push(format!("the fault could not be made: {message}"));
-        self.journal(Event::InjectFailed { injection: String::new(), message });
+        self.journal(Event::InjectFailed { injection: String::new(), message, hindered_by });
         self.begin_undo("failed");
     }
 

@@ -430,7 +430,11 @@ pub(crate) fn joined() -> Vec<Entry> {
     journal.say(Event::Joined { injections });
     journal.inject("p-2", FAULT, "late (pid 9)", Evidence::seen("late (pid 9) is stopped"));
     journal.evidence("p-2", Evidence::not_seen("late (pid 9) is gone"));
-    journal.say(Event::InjectFailed { injection: "p-3".to_owned(), message: "it is held".to_owned() });
+    journal.say(Event::InjectFailed {
+        injection: "p-3".to_owned(),
+        message: "it is held".to_owned(),
+        hindered_by: None,
+    });
     journal.undo("over");
     for (id, target) in [("p-1", "web (pid 7)"), ("p-2", "late (pid 9)")] {
         journal.restored(id, FAULT, target, Reverted::Undone { looked_at: "it runs".to_owned() });
@@ -555,7 +559,7 @@ pub(crate) fn busy() -> Vec<Entry> {
         target,
         stage,
     });
-    journal.say(Event::InjectFailed { injection, message });
+    journal.say(Event::InjectFailed { injection, message, hindered_by: None });
     journal.undo("failed");
     let looked_at = "the root qdisc of lo (of ledger (pid 830)): noqueue, as before".to_owned();
     journal.restored("loss-1", "network.loss", "of ledger (pid 830)", Reverted::AlreadyGone { looked_at });

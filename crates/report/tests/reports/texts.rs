@@ -182,7 +182,7 @@ fn what_somebody_took_back_or_decided_otherwise_is_told_as_such() {
 fn what_could_not_be_made_is_said_once() {
     let mut journal = support::Journal::new("pods", "", 20.0);
     let message = "this kernel lacks sch_netem".to_owned();
-    journal.say(Event::InjectFailed { injection: String::new(), message });
+    journal.say(Event::InjectFailed { injection: String::new(), message, hindered_by: None });
     let entries =
         journal.verdict(Verdict::NoEffect, &["the fault could not be made: this kernel lacks sch_netem"]);
     let summary = text::summary(&Story::of(&entries), Colour::Off);

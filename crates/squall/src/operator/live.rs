@@ -143,7 +143,9 @@ impl Live {
         let selects_nothing = conditions::failing(&status.conditions, "Selected");
         let refused = selects_nothing.map_or_else(|| "Refused".to_owned(), |selects| selects.reason.clone());
         let waits = self.ending.is_none() && self.waits_on.contains(&refused.as_str());
-        if verdict == Verdict::Invalid && waits {
+        // What was planned for may be held by another when it is to be made: then nothing was, and nothing is to be put back.
+        let is_untouched = status.counts.restored == 0 && status.counts.residue == 0;
+        if matches!(verdict, Verdict::Invalid | Verdict::NoEffect) && waits && is_untouched {
             self.over = Some(waiting_for_targets(&status, &refused, reason, now));
             return;
         }

@@ -5,7 +5,8 @@ use super::conditions;
 use super::resources::{InjectionState, InjectionStatus, Phase, RunStatus};
 use jiff::Timestamp;
 use squall_model::event::{Entry, Event, Hindrance, Planned};
-use squall_model::undo::{Effect, Evidence};
+use squall_model::protocol::Restored;
+use squall_model::undo::{Effect, Evidence, Reverted};
 use squall_model::verdict::Verdict;
 use std::collections::BTreeMap;
 
@@ -100,8 +101,20 @@ impl Progress {
                 self.tell(injection, what);
                 self.all_injected(entry.at);
             }
-            Event::InjectFailed { injection, message } => {
+            Event::InjectFailed { injection, message, hindered_by } => {
                 self.becomes(injection, InjectionState::Failed);
+                let is_untouched = || self.states.values().all(|state| *state == InjectionState::Planned);
+                if let Some(hindrance) = hindered_by.filter(|_| is_untouched()) {
+                    let conditions = &mut self.status.conditions;
+                    conditions::put(
+                        conditions,
+                        "Selected",
+                        Some(false),
+                        in_a_word(hindrance),
+                        "targets: 0",
+                        entry.at,
+                    );
+                }
                 conditions::put(
                     &mut self.status.conditions,
                     "AllInjected",
@@ -122,8 +135,13 @@ impl Progress {
                 );
             }
             Event::Restored { restored, residue, .. } => {
-                let state =
-                    if residue.is_empty() { InjectionState::Restored } else { InjectionState::Residue };
+                // What was never made, and had nothing to put back, was not restored.
+                let was_planned = self.states.get(&restored.injection) == Some(&InjectionState::Planned);
+                let state = match residue.is_empty() {
+                    true if was_planned && had_nothing(restored) => InjectionState::Failed,
+                    true => InjectionState::Restored,
+                    false => InjectionState::Residue,
+                };
                 self.becomes(&restored.injection, state);
                 let told = residue.iter().map(|words| shortened(words));
                 self.status.residue.extend(told.take(TOLD.saturating_sub(self.status.residue.len())));
@@ -230,6 +248,11 @@ impl Progress {
     }
 }
 
+/// Whether nothing was there that could be put back.
+fn had_nothing(restored: &Restored) -> bool {
+    restored.steps.iter().all(|step| matches!(step, Reverted::AlreadyGone { .. }))
+}
+
 /// A text that fits into a status.
 fn shortened(text: &str) -> String {
     match text.char_indices().nth(LONGEST) {
@@ -261,6 +284,22 @@ mod tests {
         assert_eq!(condition(&after(&[]), "Selected"), "False");
         let said = serde_json::to_value(after(&[]).status()).unwrap();
         assert_eq!(said["conditions"].as_array().map(Vec::len), Some(1), "{said}");
+    }
+
+    #[test]
+    fn what_is_held_when_it_is_to_be_made_selects_nothing() {
+        let held = r#""event":"inject_failed","message":"it is held","hindered_by":"held""#;
+        let reason = |lines: &[&str]| {
+            let status = after(lines).status().clone();
+            conditions::failing(&status.conditions, "Selected").map(|condition| condition.reason.clone())
+        };
+        assert_eq!(reason(&[PLANNED, held]).as_deref(), Some(HELD));
+        let injected = r#""event":"injected","injection":"a","evidence":[]"#;
+        assert_eq!(reason(&[PLANNED, injected, held]), None, "something of it was made");
+        let undone = r#""event":"restored","injection":"a","fault":"k8s.scale","target":"x","steps":[{"outcome":"already_gone","looked_at":"marks"}]"#;
+        assert_eq!(after(&[PLANNED, held, undone]).status().counts.restored, 0, "it was never made");
+        let other = r#""event":"inject_failed","message":"no such file""#;
+        assert_eq!(reason(&[PLANNED, other]), None);
     }
 
     #[test]
