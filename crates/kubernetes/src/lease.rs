@@ -42,11 +42,7 @@ impl Cluster {
     ) -> Result<Vec<Named>, ClusterError> {
         let leases = self.leases(namespace, labels).await?.into_iter();
         let now = Timestamp::now();
-        let is_expired = |until: &Timestamp| now.duration_since(*until) > DOUBT;
-        Ok(leases
-            .filter(|(_, until)| until.as_ref().is_some_and(is_expired))
-            .map(|(lease, _)| lease)
-            .collect())
+        Ok(leases.filter(|(_, until)| is_expired(*until, now)).map(|(lease, _)| lease).collect())
     }
 
     /// The leases in a namespace, or in all, whose labels fit, and until when each is held; `None` where that cannot be understood.
@@ -68,6 +64,11 @@ fn named(object: &Json) -> Option<Named> {
     Some(Named { namespace: text("namespace"), name: text("name")?, uid: text("uid")? })
 }
 
+/// What cannot be understood counts as alive.
+fn is_expired(until: Option<Timestamp>, now: Timestamp) -> bool {
+    until.is_some_and(|until| now.duration_since(until) > DOUBT)
+}
+
 fn held_until(spec: &Json) -> Option<Timestamp> {
     let renewed: Timestamp = spec["renewTime"].as_str()?.parse().ok()?;
     let lasts = SignedDuration::from_secs(spec["leaseDurationSeconds"].as_i64()?);
@@ -83,6 +84,17 @@ mod tests {
     fn moments_are_written_as_the_api_takes_them() {
         let now: Timestamp = "2026-11-30T12:00:00Z".parse().unwrap();
         assert_eq!(micro_time(now), "2026-11-30T12:00:00.000000Z");
+    }
+
+    #[test]
+    fn only_a_lease_that_nobody_renews_is_expired() {
+        let now: Timestamp = "2026-11-30T12:00:00Z".parse().unwrap();
+        let is_expired = |spec: Json| is_expired(held_until(&spec), now);
+        let expired = |renewed: &str| is_expired(json!({"leaseDurationSeconds": 60, "renewTime": renewed}));
+        assert!(!expired("2026-11-30T11:59:00.000000Z"));
+        assert!(!expired("2026-11-30T11:58:10.000000Z"), "clocks may go differently");
+        assert!(expired("2026-11-30T11:57:00.000000Z"));
+        assert!(!expired("never") && !is_expired(json!({"leaseDurationSeconds": 60})));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use super::author::{self, Author};
 use super::live::Start;
 use super::object::{self, Name};
-use super::progress::{HELD, NOT_READY, NOTHING_MATCHES, Progress};
+use super::progress::{HELD, NOT_READY, PASSING, Progress};
 use super::read::{self, Reach};
 use super::reconcile::{self, Deed};
 use super::resources::{CHAOS, FINALIZER, OPTED_IN, Phase, RUN, RunSpec, RunStatus, SOURCE};
@@ -256,7 +256,7 @@ async fn begin(office: &Office, task: &Task, done: &mut Done) -> Result<(), Clus
             // A round of a schedule is not tried again: another follows.
             Some(RunSpec { scheduled_for: Some(_), .. }) | None => &[],
             // Chaos Mesh looks for targets until some are there.
-            Some(_) if of_mesh.is_some() => &[NOTHING_MATCHES, NOT_READY, HELD],
+            Some(_) if of_mesh.is_some() => &PASSING,
             Some(_) => &[NOT_READY, HELD],
         },
         seed: of_mesh.as_ref().and_then(lasting_seed).unwrap_or_else(carry::random_seed),

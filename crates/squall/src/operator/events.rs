@@ -4,7 +4,7 @@
 //! Source: the API conventions of Kubernetes for events, `v1 Event`.
 
 use super::object::{self, Name};
-use super::progress::{ACCEPTED, HELD, NOT_READY, NOTHING_MATCHES};
+use super::progress::{ACCEPTED, PASSING};
 use super::reconcile::experiment::first_line;
 use super::resources::{EXPERIMENT, HALT, Phase, RUN};
 use jiff::Timestamp;
@@ -74,7 +74,7 @@ fn news(kind: &Kind, before: &Json, now: &Json) -> Vec<News> {
         tell(true, "Recovered", "everything is put back");
     }
     let reason = first_line(part(now, "reason").as_str().unwrap_or_default());
-    for word in [NOTHING_MATCHES, NOT_READY, HELD] {
+    for word in PASSING {
         if becomes(&|status| is_in(Phase::Pending)(status) && is_hindered(status, word)) {
             tell(false, word, &reason);
         }
@@ -144,6 +144,7 @@ fn event(about: &Json, news: &News) -> Json {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::operator::progress::NOTHING_MATCHES;
 
     fn told(before: &Json, now: &Json) -> Vec<(bool, &'static str, String)> {
         news(&RUN, before, now).into_iter().map(|news| (news.is_well, news.reason, news.message)).collect()

@@ -16,6 +16,8 @@ pub(crate) const NOTHING_MATCHES: &str = "NothingMatches";
 pub(crate) const NOT_READY: &str = "NotReady";
 /// Another injection holds it.
 pub(crate) const HELD: &str = "Held";
+/// All that passes: whoever may wait for it tries again.
+pub(crate) const PASSING: [&str; 3] = [NOTHING_MATCHES, NOT_READY, HELD];
 /// Whether it may be carried out as it is written.
 pub(crate) const ACCEPTED: &str = "Accepted";
 /// So many injections are told one by one.

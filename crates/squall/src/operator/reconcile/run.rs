@@ -3,7 +3,7 @@
 use super::{Decision, Deed, Ending, HALTED, PAUSED, World, aborted_by, paused_by, say, status_of};
 use crate::operator::conditions;
 use crate::operator::object::{self, Name};
-use crate::operator::progress::{HELD, NOT_READY, NOTHING_MATCHES};
+use crate::operator::progress::PASSING;
 use crate::operator::resources::{GROUP, Phase, RunStatus, Source};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value as Json, json};
@@ -194,7 +194,7 @@ fn begin(run: &Json, source: Option<&Json>, known: &Known, world: &World, mut st
 /// When one is tried again that nothing matched, or nothing that was ready and free.
 fn tries_again(run: &Json, status: &RunStatus) -> Option<Timestamp> {
     let waiting = conditions::holding(&status.conditions, "Waiting")
-        .filter(|waiting| [NOTHING_MATCHES, NOT_READY, HELD].contains(&waiting.reason.as_str()))?;
+        .filter(|waiting| PASSING.contains(&waiting.reason.as_str()))?;
     let since = waiting.last_transition_time;
     let (least, most) = TRIES_AGAIN_AFTER;
     Some(since + (since.duration_since(object::created(run)) / 4).clamp(least, most))
@@ -210,6 +210,7 @@ fn waiting(run: &Json, mut status: RunStatus, word: &'static str, why: &str, wor
 mod tests {
     use super::super::testing::{NOW, experiment, run, world};
     use super::*;
+    use crate::operator::progress::NOTHING_MATCHES;
 
     fn known() -> Known {
         Known { has_room: true, ..Known::default() }
